@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file sandbox.h  Everything of libsandbox. */
+#ifndef SANDBOX_SANDBOX_H
+#define SANDBOX_SANDBOX_H
+
+#include <sandbox/audit.h>
+#include <sandbox/call.h>
+#include <sandbox/error.h>
+#include <sandbox/event.h>
+#include <sandbox/policy.h>
+#include <sandbox/runtime.h>
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The audit log of one sandbox: JSON Lines with a hash chain (DESIGN 12). One writer, the supervisor. Records are
+ * added, then flushed with one write: a decision may take effect only after audit_log_flush() returned 0.
+ */
+#ifndef NSBOX_AUDIT_LOG_H
+#define NSBOX_AUDIT_LOG_H
+
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#define AUDIT_HASH_TEXT 64
+
+struct audit_log;
+
+/* fd: opened by the caller for appending, mode 0600, empty; taken over on success. sandbox: its id. */
+int audit_log_new(int fd, const char *sandbox, struct audit_log **ret, struct error *e);
+void audit_log_free(struct audit_log *log);
+/*
+ * Queue one record. call may be NULL (the member is then left out); members: further JSON members written with
+ * json_member_*(), without leading comma, may be "". ret_line, when given, points at the finished line without newline
+ * until the next flush. After any failure every later add and flush fails too: the chain would have a hole.
+ */
+int audit_log_add(struct audit_log *log, const char *event, const char *call, const char *members,
+		  const char **ret_line);
+int audit_log_flush(struct audit_log *log);
+/* Hex hash of the last flushed record (64 zeros when none). */
+const char *audit_log_head(const struct audit_log *log);
+
+/* Reading: 1 intact, 0 not intact, negative errno on a read error; text gets one sentence either way. head may be
+ * NULL. */
+int audit_verify(int fd, const char *head, struct buf *text);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Growable byte buffer. */
+#include "base/buf.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int buf_reserve(struct buf *b, size_t extra)
+{
+	size_t need;
+
+	if (__builtin_add_overflow(b->len, extra, &need))
+		return -ENOMEM;
+	if (need <= b->cap)
+		return 0;
+
+	size_t cap = b->cap ? b->cap : 256;
+	while (cap < need) {
+		if (__builtin_mul_overflow(cap, (size_t)2, &cap))
+			return -ENOMEM;
+	}
+	/* Not realloc: an old block that held a secret would be left behind unwiped. */
+	uint8_t *data = malloc(cap);
+	if (!data)
+		return -ENOMEM;
+	if (b->len)
+		memcpy(data, b->data, b->len);
+	if (b->data)
+		explicit_bzero(b->data, b->len);
+	free(b->data);
+	b->data = data;
+	b->cap = cap;
+	return 0;
+}
+
+int buf_append(struct buf *b, const void *data, size_t len)
+{
+	int r = buf_reserve(b, len);
+	if (r < 0)
+		return r;
+	if (len)
+		memcpy(b->data + b->len, data, len);
+	b->len += len;
+	return 0;
+}
+
+int buf_puts(struct buf *b, const char *s)
+{
+	return buf_append(b, s, strlen(s));
+}
+
+int buf_putc(struct buf *b, char c)
+{
+	return buf_append(b, &c, 1);
+}
+
+int buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return -EINVAL;
+	int r = buf_reserve(b, (size_t)n + 1);
+	if (r < 0)
+		return r;
+	va_start(ap, fmt);
+	vsnprintf((char *)b->data + b->len, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	b->len += (size_t)n;
+	return 0;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+	if (n >= b->len) {
+		b->len = 0;
+		return;
+	}
+	memmove(b->data, b->data + n, b->len - n);
+	b->len -= n;
+}
+
+const char *buf_str(struct buf *b)
+{
+	if (buf_reserve(b, 1) < 0)
+		return NULL;
+	b->data[b->len] = '\0';
+	return (const char *)b->data;
+}
+
+void buf_free(struct buf *b)
+{
+	free(b->data);
+	*b = (struct buf){ 0 };
+}
+
+void buf_wipe(struct buf *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->cap);
+	buf_free(b);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON writer. */
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Length of the valid UTF-8 sequence at s, or 0 (over-long forms, surrogates and values over U+10FFFF are invalid). */
+static size_t utf8_len(const uint8_t *s, size_t left)
+{
+	if (s[0] < 0x80)
+		return 1;
+	size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+	if (s[0] < 0xc2 || s[0] > 0xf4 || left < n)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+	    (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+int json_string(struct buf *b, const char *text, size_t len)
+{
+	const uint8_t *s = (const uint8_t *)text;
+	int r = buf_putc(b, '"');
+
+	for (size_t i = 0; i < len && r == 0;) {
+		size_t n = utf8_len(s + i, len - i);
+		if (n == 0) {
+			r = buf_puts(b, "\\ufffd");
+			i++;
+			continue;
+		}
+		/* U+0080..U+009F are terminal controls too (CSI is U+009B). */
+		if (n == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0)
+			r = buf_printf(b, "\\u%04x", s[i + 1]);
+		else if (s[i] == '"' || s[i] == '\\')
+			r = buf_printf(b, "\\%c", s[i]);
+		else if (s[i] < 0x20 || s[i] == 0x7f)
+			r = buf_printf(b, "\\u%04x", s[i]);
+		else
+			r = buf_append(b, s + i, n);
+		i += n;
+	}
+	return r < 0 ? r : buf_putc(b, '"');
+}
+
+static int key_of(struct buf *b, const char *key)
+{
+	int r = 0;
+	if (b->len && b->data[b->len - 1] != '{')
+		r = buf_putc(b, ',');
+	if (r == 0)
+		r = json_string(b, key, strlen(key));
+	return r < 0 ? r : buf_putc(b, ':');
+}
+
+int json_member_bytes(struct buf *b, const char *key, const char *value, size_t len)
+{
+	int r = key_of(b, key);
+	return r < 0 ? r : json_string(b, value, len);
+}
+
+int json_member_string(struct buf *b, const char *key, const char *value)
+{
+	return json_member_bytes(b, key, value, strlen(value));
+}
+
+int json_member_int(struct buf *b, const char *key, int64_t value)
+{
+	int r = key_of(b, key);
+	return r < 0 ? r : buf_printf(b, "%" PRId64, value);
+}
+
+int json_member_raw(struct buf *b, const char *key, const char *value)
+{
+	int r = key_of(b, key);
+	return r < 0 ? r : buf_puts(b, value);
+}
+
+int json_member_strv(struct buf *b, const char *key, char *const *v)
+{
+	int r = key_of(b, key);
+	if (r == 0)
+		r = buf_putc(b, '[');
+	for (size_t i = 0; v && v[i] && r == 0; i++) {
+		if (i)
+			r = buf_putc(b, ',');
+		if (r == 0)
+			r = json_string(b, v[i], strlen(v[i]));
+	}
+	return r < 0 ? r : buf_putc(b, ']');
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The policy: what a sandbox may do at most. Built by layers (profiles, files, flags) through policy_set(), which every
+ * source uses; resolved and checked once by policy_finish(); then read-only. It crosses process boundaries through
+ * policy_encode()/policy_decode(), never as text, and never carries a secret's value.
+ */
+#ifndef NSBOX_POLICY_POLICY_H
+#define NSBOX_POLICY_POLICY_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+enum net_mode { NET_GATEWAY = 0, NET_NONE = 1, NET_HOST = 2 };
+
+enum path_kind { PATH_READ = 0, PATH_WRITE, PATH_OVERLAY, PATH_HIDE, PATH_PROTECT, PATH_TMPFS };
+
+struct policy_path {
+	enum path_kind kind;
+	char *path;    /* canonical absolute path on the host (symlinks resolved); for PATH_TMPFS as given, absolute */
+	char *given;   /* absolute as the user wrote it; differs from path when a symlink was on the way */
+	dev_t dev;     /* identity at the time of the check: the mounting side refuses another object */
+	ino_t ino;
+	bool is_dir;
+	uint64_t size; /* PATH_TMPFS: bytes, 0 = default */
+	char *origin;
+};
+
+struct rule; /* rule.h */
+
+enum secret_inject {
+	INJECT_HEADER = 1,
+	INJECT_BASIC = 2,
+	INJECT_QUERY = 4,
+};
+
+enum secret_source { SOURCE_ENV = 0, SOURCE_FILE, SOURCE_EXEC, SOURCE_VALUE };
+
+struct policy_secret {
+	char *name; /* [A-Za-z_][A-Za-z0-9_]* */
+	enum secret_source source;
+	char *source_arg;  /* variable, absolute path, command; "" for SOURCE_VALUE (given through the API) */
+	char *placeholder; /* shape such as "sk-ant-{random:40}", or NULL for the default */
+	uint32_t inject;   /* enum secret_inject bits */
+	bool insecure;     /* also towards plain HTTP */
+	bool scrub;
+	struct rule **allow; /* where it may go; no methods */
+	size_t n_allow;
+	char *origin;
+};
+
+struct policy_connect_to {
+	char *host; /* canonical */
+	uint16_t port;
+	char *addr; /* address literal without brackets, or a host name */
+	uint16_t addr_port;
+	char *origin;
+};
+
+struct policy_upstream_ca {
+	char *path; /* absolute; read by the gateway before it confines itself */
+	char *host; /* canonical, or NULL: the hosts of connect_to */
+	char *origin;
+};
+
+struct policy_env {
+	char *name;
+	char *value; /* NULL: pass on the caller's */
+	char *origin;
+};
+
+struct policy_limits { /* 0 = the default of DESIGN 6 */
+	uint64_t memory, disk; /* bytes */
+	uint64_t cpus_milli;   /* thousandths of a cpu */
+	uint64_t timeout_us;
+	uint32_t pids, open_files;
+};
+
+struct policy; /* private to lib/policy; the accessors below are the interface */
+
+/* ---- building (client side) ---- */
+int policy_new(struct policy **ret);
+void policy_free(struct policy *p);
+int policy_set_workdir(struct policy *p, const char *dir, bool force, struct error *e);
+int policy_load_profile(struct policy *p, const char *name, struct error *e);
+int policy_load_file(struct policy *p, const char *path, struct error *e);
+/* As a line `key = value` of [section]. Relative paths are against base (NULL: the current directory). */
+int policy_set(struct policy *p, const char *section, const char *key, const char *value, const char *base,
+	       const char *origin, struct error *e);
+/* Resolve paths, take defaults, check that everything fits together (DESIGN 6, 8, 9). Idempotent; after it only
+ * reading. */
+int policy_finish(struct policy *p, struct error *e);
+int policy_dump(struct policy *p, struct buf *out);
+const char *policy_warnings(const struct policy *p);
+
+/* ---- crossing processes; decode checks every value again ---- */
+int policy_encode(const struct policy *p, struct buf *out);
+int policy_decode(const void *data, size_t len, struct policy **ret, struct error *e);
+
+/* ---- reading a finished policy ---- */
+enum net_mode policy_net_mode(const struct policy *p);
+const char *policy_workdir(const struct policy *p);
+const struct policy_path *policy_paths(const struct policy *p, size_t *ret_n);
+const struct policy_secret *policy_secrets(const struct policy *p, size_t *ret_n);
+const struct policy_connect_to *policy_connect_tos(const struct policy *p, size_t *ret_n);
+const struct policy_upstream_ca *policy_upstream_cas(const struct policy *p, size_t *ret_n);
+const struct policy_env *policy_envs(const struct policy *p, size_t *ret_n);
+const struct policy_limits *policy_limits(const struct policy *p);
+/* True when the control (for example "memory") was named by --allow-degraded ([sandbox] allow_degraded = ...). */
+bool policy_degraded_allowed(const struct policy *p, const char *control);
+/* All degraded controls named, sorted; for the start message and the log. */
+char *const *policy_degraded(const struct policy *p);
+/* TCP ports the gateway has to listen on: 80, 443 and every port that a rule names. Sorted, unique; at most 128
+ * (more = policy_finish fails, naming the limit). */
+size_t policy_ports(const struct policy *p, uint16_t *ports, size_t max);
+
+/* ---- deciding (client for `check`, gateway for real; allocation-free, cost at most logarithmic in rules) ---- */
+enum net_proto { PROTO_HTTP = 0, PROTO_HTTPS, PROTO_TCP, PROTO_PASSTHROUGH };
+
+struct net_target {
+	enum net_proto proto;
+	const char *host;         /* canonical name (host_canonical), or NULL when addr was dialled raw */
+	const struct in6_addr *addr; /* raw address (v4-mapped for IPv4), only when host is NULL */
+	uint16_t port;
+	const char *method;       /* HTTP only, upper case as sent */
+	const char *path;         /* HTTP only: decoded and normalised by path_canonical(), without query */
+};
+
+struct net_verdict {
+	bool allowed;
+	bool allow_private;  /* a resolution to a private address is acceptable (allow_private rule matched) */
+	const char *rule;    /* canonical text of the deciding rule, or "" */
+	const char *origin;  /* where it was written, or "" */
+	const char *reason;  /* stable token: "rule", "deny-rule", "no-rule", "method", "path", "passthrough" */
+};
+
+void policy_decide(const struct policy *p, const struct net_target *t, struct net_verdict *ret);
+/* Whether any rule could allow some request to this host (or address) and port with this protocol: used before TLS
+ * is answered. Never says no where policy_decide could say yes. */
+bool policy_host_possible(const struct policy *p, enum net_proto proto, const char *host, const struct in6_addr *addr,
+			  uint16_t port);
+/* True when the name is passthrough on this port (TLS is relayed, not opened). */
+bool policy_is_passthrough(const struct policy *p, const char *host, uint16_t port);
+bool secret_allowed(const struct policy_secret *s, const struct net_target *t);
+const struct policy_connect_to *policy_connect_to(const struct policy *p, const char *host, uint16_t port);
+
+/* ---- names and paths shared by parser, DNS and HTTP so that the same bytes are compared ---- */
+/*
+ * Canonical host: lower case, one trailing dot removed, IDNA to A-labels only when idna (client side), LDH labels of
+ * 1-63 bytes, at most 253 in all; an IPv4 or IPv6 literal (brackets removed) in its canonical text. ret holds 256
+ * bytes. 0, -EINVAL. Everything else (NUL, %, underscore first label... ) is refused; "127.1", "0x7f.1" and the like
+ * are refused too.
+ */
+int host_canonical(const char *s, size_t len, bool idna, char ret[256]);
+/* Percent-decode once, remove dot segments, refuse encoded '/', '\\', NUL, control bytes and a raw '\\'. path starts
+ * with '/', has no query. ret is at most len bytes + NUL. 0, -EINVAL. */
+int path_canonical(const char *path, size_t len, char *ret);
+/* Private, loopback, link-local, CGNAT, multicast, mapped, embedded, metadata: research/proxy.md 1.4. v4 as mapped. */
+bool addr_is_private(const struct in6_addr *addr);
+
+#endif
