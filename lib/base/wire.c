@@ -4,8 +4,10 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/util.h"
 
 int wire_put_u8(struct buf *b, uint8_t v)
@@ -135,6 +137,31 @@ char **wire_get_strv(struct wire_reader *r, size_t max)
 bool wire_done(const struct wire_reader *r)
 {
 	return !r->bad && r->p == r->end;
+}
+
+int wire_put_error(struct buf *b, const struct error *e)
+{
+	int r = wire_put_u32(b, (uint32_t)e->err);
+	if (r == 0)
+		r = wire_put_u32(b, (uint32_t)e->stage);
+	if (r == 0)
+		r = wire_put_str(b, e->object);
+	return r < 0 ? r : wire_put_str(b, e->message);
+}
+
+void wire_get_error(struct wire_reader *r, struct error *ret)
+{
+	uint32_t err = wire_get_u32(r);
+	uint32_t stage = wire_get_u32(r);
+	_cleanup_free_ char *object = wire_get_str(r);
+	_cleanup_free_ char *message = wire_get_str(r);
+
+	*ret = (struct error){ 0 };
+	/* A failure without a sensible errno or stage would read as success further up. */
+	ret->err = err > 0 && err <= 4095 ? (int32_t)err : EPROTO;
+	ret->stage = stage < _SANDBOX_STAGE_MAX ? (int32_t)stage : SANDBOX_STAGE_PROTOCOL;
+	snprintf(ret->object, sizeof(ret->object), "%s", object ? object : "");
+	snprintf(ret->message, sizeof(ret->message), "%s", message ? message : "no message came with the error");
 }
 
 void strv_free(char **v)

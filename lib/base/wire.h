@@ -47,6 +47,11 @@ char **wire_get_strv(struct wire_reader *r, size_t max);
 /* True when nothing failed and nothing is left over. */
 bool wire_done(const struct wire_reader *r);
 
+/* An error record, as every "failed" answer of supervisor/protocol.h carries it. */
+struct error;
+int wire_put_error(struct buf *b, const struct error *e);
+void wire_get_error(struct wire_reader *r, struct error *ret);
+
 void strv_free(char **v);
 void strv_freep(char ***v);
 size_t strv_len(char *const *v);

@@ -6,7 +6,7 @@
 #ifndef NSBOX_SUPERVISOR_PROTOCOL_H
 #define NSBOX_SUPERVISOR_PROTOCOL_H
 
-/* Errors travel as: u32 errno, u32 stage, str object, str message (protocol_put_error, protocol_get_error). */
+/* Errors travel as: u32 errno, u32 stage, str object, str message (wire_put_error, wire_get_error). */
 
 /* ---- client <-> supervisor (fd 3 of the supervisor) ---- */
 enum client_message {
