@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writer of audit logs.
+ *
+ * Theory of operation. A record becomes a finished line when it is added: number, time, what happened, then the hash of
+ * the line before it and its own. Lines wait in one buffer until the flush writes them with one write(2), so a batch of
+ * decisions costs one system call and reaches the file whole or not at all: when only a part fits (full disk, file size
+ * limit), the part is cut off again and the log is dead. Dead means that every later add and flush fails, and with them
+ * every decision that would have had to be recorded. There is no fsync: the promise is that nothing is lost when our
+ * own processes are killed at any instant, and for that the page cache is enough.
+ *
+ * The chain needs no key. Whoever can write the file can compute a new chain from any record on; only a copy of the
+ * head kept elsewhere shows that (verify.c).
+ */
+#include "audit/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "audit/chain.h"
+#include "base/json.h"
+#include "base/util.h"
+
+struct audit_log {
+	int fd;
+	int failure;       /* negative errno of the first failure; then nothing is written any more */
+	uint64_t seq;      /* of the last record added */
+	off_t good_length; /* of the file, all lines whole */
+	char *sandbox;
+	char prev[AUDIT_HASH_TEXT + 1]; /* of the last record added */
+	char head[AUDIT_HASH_TEXT + 1]; /* of the last record flushed */
+	struct buf line;
+	struct buf waiting;
+};
+
+int audit_log_new(int fd, const char *sandbox, struct audit_log **ret, struct error *e)
+{
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fstat(fd, &st) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_AUDIT, "audit log", "cannot use the audit log");
+	if (!S_ISREG(st.st_mode) || !(flags & O_APPEND) || (flags & O_ACCMODE) == O_RDONLY)
+		return fail(e, EINVAL, SANDBOX_STAGE_AUDIT, "audit log",
+			    "the audit log must be a regular file opened for appending; name another file");
+	/* A chain starts in an empty file: behind old records it could not be verified. */
+	if (st.st_size != 0)
+		return fail(e, EEXIST, SANDBOX_STAGE_AUDIT, "audit log",
+			    "the audit log is not empty; every sandbox needs a log of its own, name a new file");
+
+	struct audit_log *log = calloc(1, sizeof(*log));
+	if (!log || !(log->sandbox = strdup(sandbox))) {
+		free(log);
+		return fail_errno(e, ENOMEM, SANDBOX_STAGE_AUDIT, "audit log", "cannot start the audit log");
+	}
+	log->fd = fd;
+	chain_start(log->prev);
+	chain_start(log->head);
+	*ret = log;
+	return 0;
+}
+
+void audit_log_free(struct audit_log *log)
+{
+	if (!log)
+		return;
+	fd_close(log->fd);
+	buf_free(&log->line);
+	buf_free(&log->waiting);
+	free(log->sandbox);
+	free(log);
+}
+
+/*
+ * RFC 3339 in UTC with microseconds. Not gmtime_r(): its first call reads /etc/localtime, which is time in the start of
+ * every sandbox and a file that the supervisor has no other need for. Days to civil date counts years from March, so
+ * that the leap day is the last one.
+ */
+static int put_time(struct buf *b)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	int64_t days = ts.tv_sec / 86400, second = ts.tv_sec % 86400;
+	int64_t from_year_0 = days + 719468; /* 0000-03-01 to 1970-01-01 */
+	int64_t era = from_year_0 / 146097, day_of_era = from_year_0 % 146097;
+	int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	int64_t month = (5 * day_of_year + 2) / 153; /* 0 = March */
+	int64_t day = day_of_year - (153 * month + 2) / 5 + 1;
+	int64_t year = era * 400 + year_of_era + (month >= 10);
+
+	month += month < 10 ? 3 : -9;
+	return buf_printf(b,
+			  "%04" PRId64 "-%02" PRId64 "-%02" PRId64 "T%02" PRId64 ":%02" PRId64 ":%02" PRId64 ".%06ldZ",
+			  year, month, day, second / 3600, second / 60 % 60, second % 60, ts.tv_nsec / 1000);
+}
+
+/* Members come ready-made, some from the gateway, which reads hostile bytes: a line break in them would be a forged
+ * record. json_string() never lets one through, so one here means that the sender is broken or taken over. */
+static bool one_line(const char *members)
+{
+	for (; *members; members++) {
+		if ((unsigned char)*members < 0x20 || *members == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static int put_line(struct audit_log *log, const char *event, const char *call, const char *members)
+{
+	struct buf *b = &log->line;
+	int r;
+
+	b->len = 0;
+	r = buf_printf(b, "{\"seq\":%" PRIu64 ",\"time\":\"", log->seq + 1);
+	if (r == 0)
+		r = put_time(b);
+	if (r == 0)
+		r = buf_putc(b, '"');
+	if (r == 0)
+		r = json_member_string(b, "event", event);
+	if (r == 0)
+		r = json_member_string(b, "sandbox", log->sandbox);
+	if (r == 0 && call)
+		r = json_member_string(b, "call", call);
+	if (r == 0 && *members)
+		r = buf_putc(b, ',');
+	if (r == 0)
+		r = buf_puts(b, members);
+	if (r == 0)
+		r = buf_printf(b, CHAIN_PREV "%s\"", log->prev);
+	if (r < 0)
+		return r;
+	chain_hash(b->data, b->len, log->prev);
+	/* CHAIN_HASH starts with the quote that ends prev. */
+	return buf_printf(b, "%s%s" CHAIN_END, CHAIN_HASH + 1, log->prev);
+}
+
+int audit_log_add(struct audit_log *log, const char *event, const char *call, const char *members,
+		  const char **ret_line)
+{
+	int r = log->failure;
+
+	if (r == 0 && strlen(members) > AUDIT_MAX_LINE / 2)
+		r = -EMSGSIZE;
+	if (r == 0 && !one_line(members))
+		r = -EINVAL;
+	if (r == 0)
+		r = put_line(log, event, call, members);
+	if (r == 0 && log->line.len > AUDIT_MAX_LINE)
+		r = -EMSGSIZE;
+	if (r == 0)
+		r = buf_append(&log->waiting, log->line.data, log->line.len);
+	if (r == 0)
+		r = buf_putc(&log->waiting, '\n');
+	const char *line = r == 0 ? buf_str(&log->line) : NULL;
+	if (r == 0 && !line)
+		r = -ENOMEM;
+	if (r < 0)
+		return log->failure = r;
+	log->seq++;
+	if (ret_line)
+		*ret_line = line;
+	return 0;
+}
+
+int audit_log_flush(struct audit_log *log)
+{
+	ssize_t n;
+
+	if (log->failure < 0)
+		return log->failure;
+	if (log->waiting.len == 0)
+		return 0;
+	do
+		n = write(log->fd, log->waiting.data, log->waiting.len);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 || (size_t)n < log->waiting.len) {
+		log->failure = n < 0 ? -errno : -ENOSPC;
+		/* Nothing of this batch takes effect, so nothing of it may be read as if it had. */
+		if (n > 0 && ftruncate(log->fd, log->good_length) < 0)
+			return log->failure;
+		return log->failure;
+	}
+	log->good_length += n;
+	log->waiting.len = 0;
+	memcpy(log->head, log->prev, sizeof(log->head));
+	return 0;
+}
+
+const char *audit_log_head(const struct audit_log *log)
+{
+	return log->head;
+}
