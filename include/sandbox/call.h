@@ -21,11 +21,11 @@ typedef struct sandbox_call sandbox_call;
 SANDBOX_API int sandbox_create(sandbox_runtime *runtime, sandbox_policy *policy, sandbox **ret_sandbox,
 			       sandbox_error **error);
 /** Random id, for example "k3f9x2m1". Owned by the sandbox. */
-SANDBOX_API const char *sandbox_id(const sandbox *sandbox);
+SANDBOX_API const char *sandbox_id(const sandbox *box);
 /** Path of its audit log. Owned by the sandbox. */
-SANDBOX_API const char *sandbox_audit_log(const sandbox *sandbox);
+SANDBOX_API const char *sandbox_audit_log(const sandbox *box);
 /** Kill what runs, remove all of it and free the handle; returns when it is gone. Accepts NULL. */
-SANDBOX_API void sandbox_free(sandbox *sandbox);
+SANDBOX_API void sandbox_free(sandbox *box);
 
 /** argv: NULL-terminated, copied; argv[0] is looked up in PATH inside. */
 SANDBOX_API int sandbox_command_new(const char *const *argv, sandbox_command **ret_command, sandbox_error **error);
@@ -41,7 +41,7 @@ SANDBOX_API int sandbox_command_set_env(sandbox_command *command, const char *na
 					sandbox_error **error);
 
 /** Start a call. Fails with stage EXEC and ENOENT or EACCES when the command is not there or not executable. */
-SANDBOX_API int sandbox_start(sandbox *sandbox, const sandbox_command *command, sandbox_call **ret_call,
+SANDBOX_API int sandbox_start(sandbox *box, const sandbox_command *command, sandbox_call **ret_call,
 			      sandbox_error **error);
 SANDBOX_API const char *sandbox_call_id(const sandbox_call *call);
 /** The terminal's descriptor (borrowed), or -1. */

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding and verifying audit logs. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "audit/log.h"
+#include "base/util.h"
+#include "client/client.h"
+
+/* An id becomes a file name: nothing but the letters that ids are made of. */
+static bool id_is_clean(const char *id)
+{
+	size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+	return n > 0 && n <= 64 && id[n] == '\0';
+}
+
+static int newest(const char *dir, char **ret, struct error *e)
+{
+	DIR *d = opendir(dir);
+	struct timespec best = { 0 };
+	struct dirent *entry;
+
+	*ret = NULL;
+	while (d && (entry = readdir(d))) {
+		struct stat st;
+		size_t len = strlen(entry->d_name);
+		if (len <= 6 || strcmp(entry->d_name + len - 6, ".jsonl") != 0 ||
+		    fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+			continue;
+		if (st.st_mtim.tv_sec < best.tv_sec ||
+		    (st.st_mtim.tv_sec == best.tv_sec && st.st_mtim.tv_nsec <= best.tv_nsec))
+			continue;
+		best = st.st_mtim;
+		free(*ret);
+		if (asprintf(ret, "%s/%s", dir, entry->d_name) < 0)
+			*ret = NULL;
+	}
+	if (d)
+		closedir(d);
+	return *ret ? 0 : fail(e, ENOENT, SANDBOX_STAGE_AUDIT, dir, "there is no audit log in %s yet", dir);
+}
+
+int sandbox_audit_path(const char *id, char **ret_path, sandbox_error **error)
+{
+	_cleanup_free_ char *dir = NULL, *path = NULL;
+	struct error e = { 0 };
+
+	int r = state_audit_dir(&dir, &e);
+	if (r == 0 && !id) {
+		r = newest(dir, &path, &e);
+	} else if (r == 0) {
+		if (!id_is_clean(id))
+			r = fail(&e, EINVAL, SANDBOX_STAGE_USAGE, id, "a sandbox id has letters, digits, '-' and '_' only");
+		else if (asprintf(&path, "%s/%s.jsonl", dir, id) < 0)
+			r = fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, id, "out of memory");
+		else if (access(path, F_OK) < 0)
+			r = fail(&e, ENOENT, SANDBOX_STAGE_AUDIT, id, "there is no audit log of sandbox %s (%s)", id, path);
+	}
+	if (r < 0)
+		return error_publish(&e, error);
+	*ret_path = TAKE_PTR(path);
+	return 0;
+}
+
+int sandbox_audit_verify(const char *path, const char *head, int *ret_ok, char **ret_text, sandbox_error **error)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	struct error e = { 0 };
+
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0) {
+		fail_errno(&e, errno, SANDBOX_STAGE_AUDIT, path, "cannot open the audit log %s", path);
+		return error_publish(&e, error);
+	}
+	int r = audit_verify(fd, head, &text);
+	if (r < 0 || !buf_str(&text)) {
+		fail_errno(&e, r < 0 ? -r : ENOMEM, SANDBOX_STAGE_AUDIT, path, "cannot read the audit log %s", path);
+		return error_publish(&e, error);
+	}
+	*ret_ok = r;
+	if (ret_text)
+		*ret_text = (char *)TAKE_PTR(text.data);
+	return 0;
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Gateways: spawning one per sandbox, and the connection to it. A gateway parses hostile bytes, so nothing it says is
+ * trusted beyond its own sandbox: records are written under that sandbox's name whatever they hold, and a message out
+ * of form ends it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/util.h"
+#include "supervisor/members.h"
+#include "supervisor/supervisor.h"
+
+#define MAX_RECORDS 1024u
+
+struct spawn {
+	int helper_dir, sock, null;
+	pid_t parent;
+};
+
+/* Runs in the supervisor's address space (CLONE_VM) until exec: system calls only, nothing that allocates. */
+static int gateway_child(void *arg)
+{
+	static char *const argv[] = { (char *)"nsbox-gateway", NULL };
+	static char *const env[] = { NULL };
+	const struct spawn *s = arg;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != s->parent)
+		_exit(127);
+	for (int fd = 0; fd < 3; fd++) {
+		if (dup2(s->null, fd) < 0)
+			_exit(127);
+	}
+	/* Descriptor 3 is the socket inside; helper_dir is needed for the exec itself and closes with it. */
+	if (s->helper_dir == 3 || dup2(s->sock, 3) < 0)
+		_exit(127);
+	syscall(SYS_execveat, s->helper_dir, "nsbox-gateway", argv, env, AT_SYMLINK_NOFOLLOW);
+	_exit(127);
+}
+
+static int spawn(struct supervisor *s, int sock, int *ret_pidfd)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	struct spawn args = { .sock = sock, .parent = getpid() };
+	int pidfd = -EBADF;
+
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* Above the range that the child fills. */
+	_cleanup_close_ int helper_dir = fcntl(s->helper_dir, F_DUPFD_CLOEXEC, 10);
+	if (null < 0 || helper_dir < 0)
+		return -errno;
+	args.null = null;
+	args.helper_dir = helper_dir;
+	int r = clone(gateway_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &args, &pidfd);
+	if (r < 0)
+		return -errno;
+	*ret_pidfd = pidfd;
+	return 0;
+}
+
+static void gateway_ready(struct supervisor *s, struct source *source, uint32_t events);
+
+static int send_to_gateway(struct sandbox *b, const struct buf *m, const int *fds, size_t n_fds)
+{
+	int r = link_send(&b->gateway_link, m, fds, n_fds);
+	loop_want_write(b->supervisor, &b->gateway_source, &b->gateway_link);
+	return r;
+}
+
+int gateway_spawn(struct sandbox *b, int policy_fd, const int *secret_fds, size_t n_secrets, struct error *e)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	int pair[2], fds[WIRE_MAX_FDS];
+
+	if (n_secrets + 1 > WIRE_MAX_FDS)
+		return fail(e, E2BIG, SANDBOX_STAGE_SECRET, b->id, "at most %u secrets in one sandbox", WIRE_MAX_FDS - 1);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_GATEWAY, "nsbox-gateway", "cannot make its socket");
+	_cleanup_close_ int theirs = pair[1];
+	int r = spawn(b->supervisor, theirs, &b->gateway_pidfd);
+	if (r == 0)
+		r = link_init(&b->gateway_link, pair[0]);
+	else
+		fd_close(pair[0]);
+	if (r == 0)
+		r = loop_add(b->supervisor, &b->gateway_source, pair[0], gateway_ready);
+	b->gateway = GATEWAY_STARTING;
+	b->gateway_deadline = now_us() + GATEWAY_READY_US;
+
+	fds[0] = policy_fd;
+	memcpy(fds + 1, secret_fds, n_secrets * sizeof(int));
+	if (r == 0)
+		r = wire_put_u32(&m, GATEWAY_CONFIG);
+	if (r == 0)
+		r = wire_put_u32(&m, WIRE_VERSION);
+	if (r == 0)
+		r = wire_put_str(&m, b->id);
+	if (r == 0)
+		r = wire_put_u32(&m, (uint32_t)n_secrets);
+	if (r == 0)
+		r = send_to_gateway(b, &m, fds, n_secrets + 1);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "nsbox-gateway", "cannot start the helper") : 0;
+}
+
+int gateway_attach(struct sandbox *b, const int *fds, size_t n_fds, struct error *e)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	uint16_t ports[128];
+	size_t n = policy_ports(b->policy, ports, ARRAY_LEN(ports));
+
+	int r = wire_put_u32(&m, GATEWAY_ATTACH);
+	if (r == 0)
+		r = wire_put_u32(&m, (uint32_t)n);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = wire_put_u32(&m, ports[i]);
+	if (r == 0)
+		r = send_to_gateway(b, &m, fds, n_fds);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "nsbox-gateway", "cannot pass it the listeners") : 0;
+}
+
+int gateway_send_call(struct call *call, struct error *e)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GATEWAY_CALL);
+	if (r == 0)
+		r = wire_put_str(&m, call->id);
+	if (r == 0)
+		r = wire_put_u32(&m, call->address);
+	if (r == 0)
+		r = send_to_gateway(call->sandbox, &m, NULL, 0);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, call->id, "cannot tell the gateway of the call") : 0;
+}
+
+int gateway_send_call_end(struct call *call)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GATEWAY_CALL_END);
+	if (r == 0)
+		r = wire_put_str(&m, call->id);
+	return r < 0 ? r : send_to_gateway(call->sandbox, &m, NULL, 0);
+}
+
+void gateway_stop(struct sandbox *b)
+{
+	b->gateway_deadline = 0;
+	if (b->gateway_source.fd >= 0)
+		loop_remove(b->supervisor, &b->gateway_source);
+	link_close(&b->gateway_link);
+	if (b->gateway_pidfd >= 0) {
+		siginfo_t info;
+		pidfd_send_signal(b->gateway_pidfd, SIGKILL, NULL, 0);
+		/* Killed, so this waits for its teardown only; afterwards no socket of it is left. */
+		waitid(P_PIDFD, (id_t)b->gateway_pidfd, &info, WEXITED);
+		fd_close(TAKE_FD(b->gateway_pidfd));
+	}
+}
+
+static int on_ready(struct sandbox *b, struct wire_reader *in)
+{
+	struct error e = { 0 };
+	bool failed = wire_get_u8(in);
+
+	if (failed)
+		wire_get_error(in, &e);
+	if (!wire_done(in) || b->gateway != GATEWAY_STARTING)
+		return -EPROTO;
+	if (failed) {
+		sandbox_start_failed(b, &e);
+		return 0;
+	}
+	b->gateway_deadline = 0;
+	b->gateway = GATEWAY_UP;
+	sandbox_progress(b);
+	return 0;
+}
+
+static struct call *own_call(struct sandbox *b, const char *id, enum call_state state)
+{
+	struct call *call = id ? call_by_id(b->supervisor, id) : NULL;
+	return call && call->sandbox == b && call->state == state ? call : NULL;
+}
+
+static int on_call_ready(struct sandbox *b, struct wire_reader *in)
+{
+	_cleanup_free_ char *id = wire_get_str(in);
+	char **env = wire_get_strv(in, WIRE_MAX_FDS);
+
+	struct call *call = own_call(b, id, CALL_WAITS_GATEWAY);
+	if (!wire_done(in)) {
+		strv_free(env);
+		return -EPROTO;
+	}
+	if (call)
+		call_gateway_ready(call, env);
+	else
+		strv_free(env);
+	return 0;
+}
+
+static int on_call_ended(struct sandbox *b, struct wire_reader *in)
+{
+	_cleanup_free_ char *id = wire_get_str(in);
+
+	if (!wire_done(in))
+		return -EPROTO;
+	struct call *call = own_call(b, id, CALL_WAITS_CUT);
+	if (call)
+		call_cut(call);
+	return 0;
+}
+
+/* Names that a gateway may use; the others are ours to write. */
+static bool gateway_event(const char *event)
+{
+	static const char *const names[] = { "dns.query", "net.allow",	"net.deny",	 "http.request",
+					     "http.deny", "secret.use", "secret.misuse", "limit.hit" };
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(event, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int on_records(struct sandbox *b, struct wire_reader *in)
+{
+	uint64_t ticket = wire_get_u64(in);
+	uint32_t n = wire_get_u32(in);
+	int written = 0;
+
+	if (n > MAX_RECORDS)
+		return -EPROTO;
+	for (uint32_t i = 0; i < n; i++) {
+		_cleanup_free_ char *event = wire_get_str(in);
+		_cleanup_free_ char *call = wire_get_str(in);
+		_cleanup_free_ char *reason = wire_get_str(in);
+		_cleanup_free_ char *members = wire_get_str(in);
+		if (in->bad || !gateway_event(event) || !members_are_flat(members))
+			return -EPROTO;
+		if (written == 0)
+			written = record_add(b, event, call, reason, members);
+	}
+	if (!wire_done(in))
+		return -EPROTO;
+	int flushed = audit_log_flush(b->log);
+	if (ticket == 0)
+		return 0;
+
+	_cleanup_buf_ struct buf m = { 0 };
+	int r = wire_put_u32(&m, GATEWAY_WRITTEN);
+	if (r == 0)
+		r = wire_put_u64(&m, ticket);
+	if (r == 0)
+		r = wire_put_u8(&m, written < 0 || flushed < 0);
+	return r < 0 ? r : send_to_gateway(b, &m, NULL, 0);
+}
+
+static int handle(struct sandbox *b, struct wire_reader *in)
+{
+	uint32_t type = wire_get_u32(in);
+
+	if (type == GATEWAY_READY)
+		return on_ready(b, in);
+	if (b->gateway != GATEWAY_UP)
+		return -EPROTO;
+	switch (type) {
+	case GATEWAY_CALL_READY:
+		return on_call_ready(b, in);
+	case GATEWAY_CALL_ENDED:
+		return on_call_ended(b, in);
+	case GATEWAY_RECORDS:
+		return on_records(b, in);
+	default:
+		return -EPROTO;
+	}
+}
+
+static void gateway_ready(struct supervisor *s, struct source *source, uint32_t events)
+{
+	static uint8_t packet[WIRE_MAX_PACKET];
+	struct sandbox *b = (struct sandbox *)((char *)source - offsetof(struct sandbox, gateway_source));
+
+	if ((events & EPOLLOUT) && link_flush(&b->gateway_link) < 0)
+		return sandbox_gateway_died(b);
+	loop_want_write(s, source, &b->gateway_link);
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		return;
+	/* It has no descriptor to give: any that comes is closed by msg_recv and the message refused. */
+	ssize_t n = msg_recv(b->gateway_link.fd, packet, sizeof(packet), NULL, 0, NULL);
+	if (n == -EAGAIN)
+		return;
+	struct wire_reader in = wire_reader(packet, n > 0 ? (size_t)n : 0);
+	if (n <= 0 || handle(b, &in) < 0)
+		sandbox_gateway_died(b);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Check of the JSON members that a gateway wants in a record. A gateway that was taken over must not be able to forge
+ * lines, end the object early or write a member that is ours, so only a flat list of `"key":value` passes, where a
+ * value is a string, an integer, or an array of strings, without control bytes.
+ */
+#include <string.h>
+
+#include "base/util.h"
+#include "supervisor/members.h"
+
+struct cursor {
+	const char *p;
+};
+
+static bool skip(struct cursor *c, char expected)
+{
+	if (*c->p != expected)
+		return false;
+	c->p++;
+	return true;
+}
+
+static bool skip_string(struct cursor *c, const char **ret_start, size_t *ret_len)
+{
+	if (!skip(c, '"'))
+		return false;
+	const char *start = c->p;
+	for (; *c->p != '"'; c->p++) {
+		if ((unsigned char)*c->p < 0x20 || *c->p == 0x7f)
+			return false; /* the end of the text too */
+		if (*c->p == '\\') {
+			c->p++;
+			if (!*c->p || !strchr("\"\\/bfnrtu", *c->p))
+				return false;
+		}
+	}
+	if (ret_start) {
+		*ret_start = start;
+		*ret_len = (size_t)(c->p - start);
+	}
+	c->p++;
+	return true;
+}
+
+static bool skip_integer(struct cursor *c)
+{
+	const char *start = c->p;
+
+	if (*c->p == '-')
+		c->p++;
+	size_t digits = strspn(c->p, "0123456789");
+	c->p += digits;
+	return digits > 0 && c->p - start <= 20;
+}
+
+static bool skip_value(struct cursor *c)
+{
+	if (*c->p == '"')
+		return skip_string(c, NULL, NULL);
+	if (!skip(c, '['))
+		return skip_integer(c);
+	if (skip(c, ']'))
+		return true;
+	do {
+		if (!skip_string(c, NULL, NULL))
+			return false;
+	} while (skip(c, ','));
+	return skip(c, ']');
+}
+
+static bool key_is_free(const char *key, size_t len)
+{
+	static const char *const ours[] = { "seq", "time", "event", "sandbox", "call", "reason", "prev", "hash" };
+
+	for (size_t i = 0; i < len; i++) {
+		if (!(key[i] >= 'a' && key[i] <= 'z') && key[i] != '_')
+			return false;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+		if (strlen(ours[i]) == len && memcmp(ours[i], key, len) == 0)
+			return false;
+	}
+	return len > 0;
+}
+
+bool members_are_flat(const char *text)
+{
+	struct cursor c = { .p = text };
+
+	if (!*text)
+		return true;
+	do {
+		const char *key;
+		size_t len;
+		if (!skip_string(&c, &key, &len) || !key_is_free(key, len) || !skip(&c, ':') || !skip_value(&c))
+			return false;
+	} while (skip(&c, ','));
+	return *c.p == '\0';
+}
