@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of subcommands and the way from a word to its function. */
+#include <string.h>
+
+#include "nsbox.h"
+
+const struct command *const commands[] = {
+	&command_run,	  &command_check, &command_doctor,     &command_audit,
+	&command_version, &command_help,  &command_completion, NULL,
+};
+
+static const char *last_word(const char *name)
+{
+	const char *space = strrchr(name, ' ');
+	return space ? space + 1 : name;
+}
+
+static int dispatch(const struct command *parent, const struct command *const *table, int argc, char **argv)
+{
+	const char *names[16], *prefix = parent ? parent->name : "", *space = parent ? " " : "";
+	char hint[128];
+	size_t n = 0;
+
+	if (argc == 0)
+		return refuse("no command given; see nsbox help%s%s", space, prefix);
+	if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)
+		return help_print(parent);
+	for (; table[n]; n++) {
+		const struct command *c = table[n];
+		names[n] = last_word(c->name);
+		if (strcmp(argv[0], names[n]) != 0)
+			continue;
+		return c->subcommands ? dispatch(c, c->subcommands, argc - 1, argv + 1) : c->run(c, argc - 1, argv + 1);
+	}
+	names[n] = NULL;
+	return refuse("unknown command %s%s%s%s (see nsbox help%s%s)", prefix, space, argv[0],
+		      near_name(argv[0], names, hint, sizeof(hint)), space, prefix);
+}
+
+int commands_run(int argc, char **argv)
+{
+	return dispatch(NULL, commands, argc, argv);
+}

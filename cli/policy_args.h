@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The policy flags of run and check: collected first, applied in the order profiles and files, then single settings. */
+#ifndef NSBOX_CLI_POLICY_ARGS_H
+#define NSBOX_CLI_POLICY_ARGS_H
+
+#include <sandbox/sandbox.h>
+#include <stddef.h>
+
+#include "options.h"
+
+struct policy_arg {
+	const struct option *option;
+	const char *value;
+};
+
+struct policy_args {
+	struct policy_arg *list;
+	size_t n;
+	const char *workdir;
+	int workdir_force;
+};
+
+extern const struct option policy_options[];
+
+/* The option just read. 0 or EXIT_NSBOX (said). */
+int policy_args_take(struct policy_args *args, const struct option_reader *r);
+/* Make the policy and print its warnings. 0 or EXIT_NSBOX (said). */
+int policy_args_apply(const struct policy_args *args, sandbox_policy **ret_policy);
+void policy_args_free(struct policy_args *args);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of a run. */
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "nsbox.h"
+
+#define HINT_LINES 5u
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+	return text ? text : "";
+}
+
+static bool is_denial(const char *event)
+{
+	static const char *const names[] = { "net.deny", "http.deny", "secret.misuse", "call.denied" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(event, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+void report_add_denial(struct report *report, const char *event_json)
+{
+	/* What differs between two tries of the same thing. */
+	static const char *const volatile_members[] = { "seq",	"time", "sandbox", "prev", "hash",
+							"call", "ms",	"bytes_up", "bytes_down" };
+	json_t *one = json_loads(event_json, 0, NULL), *kept;
+	size_t i;
+
+	if (!report->denied)
+		report->denied = json_array();
+	if (!one || !report->denied) {
+		json_decref(one);
+		return;
+	}
+	for (i = 0; i < ARRAY_LEN(volatile_members); i++)
+		json_object_del(one, volatile_members[i]);
+	json_array_foreach(report->denied, i, kept) {
+		json_int_t count = json_integer_value(json_object_get(kept, "count"));
+		json_object_set_new(one, "count", json_integer(count));
+		if (json_equal(one, kept)) {
+			json_object_set_new(kept, "count", json_integer(count + 1));
+			json_decref(one);
+			return;
+		}
+	}
+	json_object_set_new(one, "count", json_integer(1));
+	if (json_array_size(report->denied) < REPORT_MAX_DENIALS) {
+		json_array_append_new(report->denied, one);
+	} else {
+		report->left_out++;
+		json_decref(one);
+	}
+}
+
+void report_take_events(struct report *report, sandbox_runtime *runtime)
+{
+	sandbox_event *event;
+
+	while (sandbox_runtime_next_event(runtime, &event) == 0 && event) {
+		if (is_denial(sandbox_event_name(event)))
+			report_add_denial(report, sandbox_event_json(event));
+		sandbox_event_free(event);
+	}
+}
+
+/* HOST, [IPv6], with the port unless a bare host means it too. */
+static void put_place(struct buf *b, const char *host, json_int_t port)
+{
+	bool v6 = strchr(host, ':') && host[0] != '[';
+
+	buf_printf(b, "%s%s%s", v6 ? "[" : "", host, v6 ? "]" : "");
+	if (port && port != 80 && port != 443)
+		buf_printf(b, ":%" JSON_INTEGER_FORMAT, port);
+}
+
+/* `METHOD https://host/path` for requests, the bare place for connections. */
+static void put_rule(struct buf *b, const json_t *denial)
+{
+	const char *host = text_of(denial, "host"), *method = text_of(denial, "method"), *path = text_of(denial, "path");
+	json_int_t port = json_integer_value(json_object_get(denial, "port"));
+
+	if (*method && *path == '/') {
+		const char *scheme = text_of(denial, "scheme");
+		if (!*scheme)
+			scheme = port == 80 ? "http" : "https";
+		buf_printf(b, "%s %s://", method, scheme);
+		/* A URL means one port only, so 80 under https has to be said. */
+		put_place(b, host, 0);
+		if (port && port != (strcmp(scheme, "http") == 0 ? 80 : 443))
+			buf_printf(b, ":%" JSON_INTEGER_FORMAT, port);
+		buf_puts(b, path);
+	} else {
+		put_place(b, host, port);
+	}
+}
+
+bool denial_flag(const json_t *denial, struct buf *b)
+{
+	const char *event = text_of(denial, "event"), *host = text_of(denial, "host"), *addr = text_of(denial, "addr");
+	const char *reason = text_of(denial, "reason");
+	_cleanup_buf_ struct buf rule = { 0 };
+	json_int_t port = json_integer_value(json_object_get(denial, "port"));
+
+	/* A deny rule beats every flag; a misused secret is not to be allowed by a hint; UDP never leaves. */
+	if (strcmp(reason, "deny-rule") == 0 || strcmp(event, "secret.misuse") == 0 ||
+	    strcmp(event, "call.denied") == 0 || strcmp(text_of(denial, "proto"), "udp") == 0)
+		return false;
+	if (*host) {
+		put_rule(&rule, denial);
+		buf_printf(b, "%s ", strstr(reason, "private") ? "--allow-private" : "--allow");
+	} else if (*addr && port) {
+		bool v6 = strchr(addr, ':') != NULL;
+		buf_printf(&rule, "%s%s%s/%d:%" JSON_INTEGER_FORMAT, v6 ? "[" : "", addr, v6 ? "]" : "", v6 ? 128 : 32,
+			   port);
+		buf_puts(b, "--allow ");
+	} else {
+		return false;
+	}
+	if (!buf_str(&rule))
+		return false;
+	quote_word(b, buf_str(&rule));
+	return true;
+}
+
+static void put_hint(struct buf *b, const json_t *denial)
+{
+	const char *event = text_of(denial, "event"), *host = text_of(denial, "host"), *rule = text_of(denial, "rule");
+	bool misuse = strcmp(event, "secret.misuse") == 0;
+
+	buf_puts(b, misuse ? "blocked: placeholder of secret " : "denied: ");
+	if (misuse)
+		buf_printf(b, "%s sent to ", text_of(denial, "name"));
+	else if (strcmp(event, "net.deny") == 0)
+		buf_puts(b, "connect to ");
+	if (*text_of(denial, "method"))
+		buf_printf(b, "%s ", text_of(denial, "method"));
+	buf_puts(b, *host ? host : *text_of(denial, "addr") ? text_of(denial, "addr") : event);
+	json_int_t port = json_integer_value(json_object_get(denial, "port"));
+	if (port)
+		buf_printf(b, ":%" JSON_INTEGER_FORMAT, port);
+	buf_puts(b, text_of(denial, "path"));
+	if (*text_of(denial, "reason"))
+		buf_printf(b, " (%s%s%s)", text_of(denial, "reason"), *rule ? ": " : "", rule);
+	json_int_t count = json_integer_value(json_object_get(denial, "count"));
+	if (count > 1)
+		buf_printf(b, ", %" JSON_INTEGER_FORMAT " times", count);
+	buf_puts(b, "; ");
+	size_t before = b->len;
+	buf_puts(b, "allow it with ");
+	if (!denial_flag(denial, b)) {
+		b->len = before;
+		buf_puts(b, misuse		  ? "a secret goes only to the targets of its own --secret" :
+			    *rule		  ? "a deny rule beats every allow rule" :
+						    "no flag allows it");
+	}
+}
+
+void report_hints(const struct report *report)
+{
+	size_t i, more = json_array_size(report->denied);
+	json_t *denial;
+
+	json_array_foreach(report->denied, i, denial) {
+		_cleanup_buf_ struct buf b = { 0 };
+		/* The last line may have to say how many are not shown. */
+		if (i == HINT_LINES - 1 && more > HINT_LINES) {
+			say("%zu more denials: nsbox audit show %s", more - i, report->sandbox ? report->sandbox : "");
+			return;
+		}
+		put_hint(&b, denial);
+		if (buf_str(&b))
+			say("%s", buf_str(&b));
+	}
+}
+
+void report_json(const struct report *report)
+{
+	json_t *object = json_object(), *denied = report->denied ? json_incref(report->denied) : json_array(), *one;
+	size_t i;
+
+	json_array_foreach(denied, i, one) {
+		_cleanup_buf_ struct buf flag = { 0 };
+		if (denial_flag(one, &flag) && buf_str(&flag))
+			json_object_set_new(one, "allow", json_string(buf_str(&flag)));
+	}
+	json_object_set_new(object, "sandbox", report->sandbox ? json_string(report->sandbox) : json_null());
+	json_object_set_new(object, "started", json_boolean(report->started));
+	json_object_set_new(object, "exit", json_integer(report->exit));
+	json_object_set_new(object, "signal", json_integer(report->signal));
+	json_object_set_new(object, "reason", json_string(report->reason ? report->reason : "error"));
+	json_object_set_new(object, "denied", denied);
+	if (report->left_out)
+		json_object_set_new(object, "denied_left_out", json_integer((json_int_t)report->left_out));
+	char *text = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
+	if (text) {
+		write_all(STDERR_FILENO, text, strlen(text));
+		write_all(STDERR_FILENO, "\n", 1);
+	}
+	free(text);
+	json_decref(object);
+}
+
+void report_free(struct report *report)
+{
+	json_decref(report->denied);
+	free(report->sandbox);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is said about a run at its end: denials with the flag that would allow each, and the object of --json. */
+#ifndef NSBOX_CLI_REPORT_H
+#define NSBOX_CLI_REPORT_H
+
+#include <jansson.h>
+#include <sandbox/sandbox.h>
+#include <stdbool.h>
+
+#include "base/buf.h"
+
+/* Different denials kept; a program that scans would fill the memory else. The audit log has them all. */
+#define REPORT_MAX_DENIALS 256u
+
+struct report {
+	json_t *denied; /* array, or NULL: none yet */
+	uint64_t left_out;
+	char *sandbox;
+	bool started;
+	int exit, signal;
+	const char *reason;
+};
+
+/* Pull the waiting events and keep the denials. */
+void report_take_events(struct report *report, sandbox_runtime *runtime);
+/* One denial, as the audit log has it. */
+void report_add_denial(struct report *report, const char *event_json);
+/* At most five lines on stderr. */
+void report_hints(const struct report *report);
+/* The object of --json on stderr. */
+void report_json(const struct report *report);
+void report_free(struct report *report);
+
+/* The flag that would allow it, into b; false when no flag does. */
+bool denial_flag(const json_t *denial, struct buf *b);
+
+#endif
