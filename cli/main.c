@@ -21,7 +21,7 @@ int main(int argc, char **argv)
 		argv[1] = version;
 	int status = commands_run(argc > 0 ? argc - 1 : 0, argv + 1);
 	/* An answer that did not reach its file is no answer. */
-	if (fflush(stdout) != 0)
+	if (fflush(stdout) != 0 || ferror(stdout))
 		return refuse("cannot write to standard output: %s", strerrordesc_np(errno));
 	return status;
 }

@@ -159,7 +159,7 @@ static size_t distance(const char *a, const char *b)
 	return row[n];
 }
 
-const char *near_name(const char *word, const char *const *names, char *buf, size_t size)
+const char *near_name(const char *word, const char *prefix, const char *const *names, char *buf, size_t size)
 {
 	const char *best = NULL;
 	size_t best_distance = strlen(word) > 5 ? 4 : 3; /* at most one edit less than this */
@@ -171,6 +171,8 @@ const char *near_name(const char *word, const char *const *names, char *buf, siz
 			best_distance = d;
 		}
 	}
-	snprintf(buf, size, "%s%s%s", best ? "; did you mean " : "", best ? best : "", best ? "?" : "");
+	buf[0] = '\0';
+	if (best)
+		snprintf(buf, size, "; did you mean %s%s?", prefix, best);
 	return buf;
 }

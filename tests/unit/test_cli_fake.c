@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fake libsandbox: policies are notes, sandboxes nothing, calls plain children (on a pty with a terminal). */
+#include "test_cli_fake.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/util.h"
+#include "nsbox.h"
+
+int fake_show_calls, fake_start_stage, fake_start_errno;
+const char *const *fake_events;
+const char *fake_reason;
+
+static struct buf notes;
+static size_t next_event;
+
+struct sandbox_error {
+	int err, stage;
+	char message[256];
+};
+struct sandbox_policy {
+	int unused;
+};
+struct sandbox_runtime {
+	int fd;
+};
+struct sandbox {
+	sandbox_runtime *runtime;
+};
+struct sandbox_command {
+	const char *const *argv;
+	bool terminal;
+	unsigned rows, columns;
+};
+struct sandbox_call {
+	pid_t pid;
+	int terminal, status;
+	bool ended;
+};
+struct sandbox_event {
+	const char *json;
+	char name[32];
+};
+
+static int failed(sandbox_error **error, int err, int stage, const char *message)
+{
+	*error = calloc(1, sizeof(**error));
+	(*error)->err = err;
+	(*error)->stage = stage;
+	snprintf((*error)->message, sizeof((*error)->message), "%s", message);
+	return -err;
+}
+
+int sandbox_error_errno(const sandbox_error *e) { return e->err; }
+int sandbox_error_stage(const sandbox_error *e) { return e->stage; }
+const char *sandbox_error_message(const sandbox_error *e) { return e->message; }
+void sandbox_error_free(sandbox_error *e) { free(e); }
+
+int sandbox_policy_new(sandbox_policy **ret, sandbox_error **error)
+{
+	(void)error;
+	*ret = calloc(1, sizeof(**ret));
+	return 0;
+}
+
+void sandbox_policy_free(sandbox_policy *p) { free(p); }
+
+int sandbox_policy_set_workdir(sandbox_policy *p, const char *dir, int force, sandbox_error **error)
+{
+	(void)p;
+	(void)error;
+	if (dir || force)
+		buf_printf(&notes, "workdir %s %d\n", dir ? dir : "-", force);
+	return 0;
+}
+
+int sandbox_policy_load_profile(sandbox_policy *p, const char *name, sandbox_error **error)
+{
+	(void)p;
+	if (strcmp(name, "missing") == 0)
+		return failed(error, ENOENT, SANDBOX_STAGE_POLICY, "there is no profile missing\x1b[31m");
+	buf_printf(&notes, "profile %s\n", name);
+	return 0;
+}
+
+int sandbox_policy_load_file(sandbox_policy *p, const char *path, sandbox_error **error)
+{
+	(void)p;
+	(void)error;
+	buf_printf(&notes, "file %s\n", path);
+	return 0;
+}
+
+int sandbox_policy_set(sandbox_policy *p, const char *section, const char *key, const char *value, const char *origin,
+		       sandbox_error **error)
+{
+	(void)p;
+	(void)error;
+	buf_printf(&notes, "[%s] %s = %s (%s)\n", section, key, value, origin);
+	return 0;
+}
+
+int sandbox_policy_check(sandbox_policy *p, sandbox_error **error)
+{
+	(void)p;
+	(void)error;
+	if (fake_show_calls && notes.len)
+		write_all(2, notes.data, notes.len);
+	return 0;
+}
+
+int sandbox_policy_dump(sandbox_policy *p, char **ret, sandbox_error **error)
+{
+	(void)p;
+	(void)error;
+	*ret = strdup("[sandbox]\nversion = 1\n");
+	return 0;
+}
+
+static int decide(bool allowed, int *ret_allowed, char **ret_json)
+{
+	*ret_allowed = allowed;
+	*ret_json = strdup(allowed ? "{\"decision\":\"allow\",\"rule\":\"a\",\"source\":\"--allow\",\"reason\":\"rule\"}" :
+				     "{\"decision\":\"deny\",\"rule\":\"\",\"source\":\"\",\"reason\":\"no-rule\"}");
+	return 0;
+}
+
+int sandbox_policy_check_url(sandbox_policy *p, const char *url, const char *method, int *ret_allowed, char **ret_json,
+			     sandbox_error **error)
+{
+	(void)p;
+	if (strcmp(url, "bad") == 0)
+		return failed(error, EINVAL, SANDBOX_STAGE_USAGE, "bad is no URL");
+	return decide(!method || strcmp(method, "GET") == 0, ret_allowed, ret_json);
+}
+
+int sandbox_policy_check_path(sandbox_policy *p, const char *path, int write, int *ret_allowed, char **ret_json,
+			      sandbox_error **error)
+{
+	(void)p;
+	(void)path;
+	(void)error;
+	return decide(!write, ret_allowed, ret_json);
+}
+
+const char *sandbox_policy_warnings(const sandbox_policy *p)
+{
+	(void)p;
+	return notes.len && strstr(buf_str(&notes), "allow = *") ? "* allows every public host\nsecond" : "";
+}
+
+int sandbox_runtime_new(sandbox_runtime **ret, sandbox_error **error)
+{
+	(void)error;
+	*ret = calloc(1, sizeof(**ret));
+	(*ret)->fd = -1;
+	return 0;
+}
+
+void sandbox_runtime_free(sandbox_runtime *r)
+{
+	if (r)
+		fd_close(r->fd);
+	free(r);
+}
+
+int sandbox_runtime_fd(const sandbox_runtime *r) { return r->fd; }
+
+int sandbox_runtime_next_event(sandbox_runtime *r, sandbox_event **ret)
+{
+	(void)r;
+	*ret = NULL;
+	if (!fake_events || !fake_events[next_event])
+		return 0;
+	sandbox_event *event = calloc(1, sizeof(*event));
+	event->json = fake_events[next_event++];
+	sscanf(strstr(event->json, "\"event\":\"") + 9, "%31[a-z.]", event->name);
+	*ret = event;
+	return 0;
+}
+
+const char *sandbox_event_name(const sandbox_event *e) { return e->name; }
+const char *sandbox_event_json(const sandbox_event *e) { return e->json; }
+void sandbox_event_free(sandbox_event *e) { free(e); }
+
+int sandbox_create(sandbox_runtime *r, sandbox_policy *p, sandbox **ret, sandbox_error **error)
+{
+	(void)p;
+	(void)error;
+	*ret = calloc(1, sizeof(**ret));
+	(*ret)->runtime = r;
+	return 0;
+}
+
+const char *sandbox_id(const sandbox *b)
+{
+	(void)b;
+	return "k3f9x2m1";
+}
+
+void sandbox_free(sandbox *b) { free(b); }
+
+int sandbox_command_new(const char *const *argv, sandbox_command **ret, sandbox_error **error)
+{
+	(void)error;
+	*ret = calloc(1, sizeof(**ret));
+	(*ret)->argv = argv;
+	return 0;
+}
+
+void sandbox_command_free(sandbox_command *c) { free(c); }
+
+int sandbox_command_set_terminal(sandbox_command *c, unsigned rows, unsigned columns)
+{
+	c->terminal = true;
+	c->rows = rows;
+	c->columns = columns;
+	return 0;
+}
+
+static void run_child(const sandbox_command *c, int slave, int report)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setsid();
+	if (slave >= 0) {
+		ioctl(slave, TIOCSCTTY, 0);
+		for (int fd = 0; fd < 3; fd++)
+			dup2(slave, fd);
+		close_range(3, (unsigned)report - 1, 0);
+	}
+	execvp(c->argv[0], (char *const *)(uintptr_t)c->argv);
+	int err = errno;
+	if (write(report, &err, sizeof(err)) < 0)
+		_exit(2);
+	_exit(1);
+}
+
+int sandbox_start(sandbox *b, const sandbox_command *c, sandbox_call **ret, sandbox_error **error)
+{
+	struct winsize size = { .ws_row = (unsigned short)c->rows, .ws_col = (unsigned short)c->columns };
+	int pty = -1, slave = -1, report[2], err;
+
+	if (fake_start_stage)
+		return failed(error, fake_start_errno, fake_start_stage, "it failed");
+	if ((c->terminal && openpty(&pty, &slave, NULL, NULL, &size) < 0) || pipe2(report, O_CLOEXEC) < 0)
+		return failed(error, errno, SANDBOX_STAGE_INTERNAL, "pty");
+	pid_t pid = fork();
+	if (pid == 0)
+		run_child(c, slave, report[1]);
+	close(report[1]);
+	fd_close(slave);
+	ssize_t n = read(report[0], &err, sizeof(err));
+	close(report[0]);
+	if (n > 0)
+		return failed(error, err, SANDBOX_STAGE_EXEC, "cannot run it");
+	b->runtime->fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	*ret = calloc(1, sizeof(**ret));
+	(*ret)->pid = pid;
+	(*ret)->terminal = pty;
+	return 0;
+}
+
+int sandbox_call_terminal(const sandbox_call *c) { return c->terminal; }
+
+int sandbox_call_signal(sandbox_call *c, int signal, sandbox_error **error)
+{
+	(void)error;
+	return kill(-c->pid, signal) < 0 ? -errno : 0;
+}
+
+int sandbox_call_wait(sandbox_call *c, int timeout_ms, sandbox_error **error)
+{
+	(void)error;
+	if (!c->ended && waitpid(c->pid, &c->status, timeout_ms == 0 ? WNOHANG : 0) == c->pid)
+		c->ended = true;
+	return c->ended ? 0 : -ETIMEDOUT;
+}
+
+int sandbox_call_exit_status(const sandbox_call *c) { return WIFEXITED(c->status) ? WEXITSTATUS(c->status) : 0; }
+int sandbox_call_exit_signal(const sandbox_call *c) { return WIFSIGNALED(c->status) ? WTERMSIG(c->status) : 0; }
+
+const char *sandbox_call_reason(const sandbox_call *c)
+{
+	return fake_reason ? fake_reason : WIFEXITED(c->status) ? "exit" : "signal";
+}
+
+void sandbox_call_free(sandbox_call *c)
+{
+	if (c)
+		fd_close(c->terminal);
+	free(c);
+}
+
+int sandbox_doctor(sandbox_runtime *r, char **ret_json, int *ret_ok, sandbox_error **error)
+{
+	(void)r;
+	(void)error;
+	*ret_ok = 0;
+	*ret_json = strdup("[{\"control\":\"user namespaces\",\"status\":\"ok\",\"fix\":\"\"},"
+			   "{\"control\":\"landlock\",\"status\":\"missing\",\"fix\":\"boot with lsm=landlock\"}]");
+	return 0;
+}
+
+const char *sandbox_version(void) { return "1.2.3"; }
+
+int sandbox_version_json(char **ret)
+{
+	*ret = strdup("{\"version\":\"1.2.3\"}");
+	return 0;
+}
+
+int sandbox_audit_path(const char *id, char **ret, sandbox_error **error)
+{
+	if (!id || strcmp(id, "known") != 0)
+		return failed(error, ENOENT, SANDBOX_STAGE_AUDIT, "there is no audit log of it");
+	*ret = strdup("/dev/null");
+	return 0;
+}
+
+int sandbox_audit_verify(const char *path, const char *head, int *ret_ok, char **ret_text, sandbox_error **error)
+{
+	(void)path;
+	(void)error;
+	*ret_ok = head == NULL;
+	*ret_text = strdup("text");
+	return 0;
+}
+
+static int child(const char *const *words, int in, int out, int err)
+{
+	int n = 0;
+
+	dup2(in, 0);
+	dup2(out, 1);
+	dup2(err, 2);
+	close_range(3, ~0U, 0);
+	while (words[n])
+		n++;
+	n = commands_run(n, (char **)(uintptr_t)words);
+	fflush(stdout);
+	return n;
+}
+
+void run_nsbox(const char *const *words, const char *in, struct outcome *ret)
+{
+	int out[2], err[2], input[2], status;
+
+	*ret = (struct outcome){ 0 };
+	fflush(stdout);
+	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0 || pipe2(input, O_CLOEXEC) < 0)
+		abort();
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(input[1]);
+		_exit(child(words, input[0], out[1], err[1]));
+	}
+	close(out[1]);
+	close(err[1]);
+	close(input[0]);
+	if (in)
+		write_all(input[1], in, strlen(in));
+	close(input[1]);
+	struct pollfd p[2] = { { .fd = out[0], .events = POLLIN }, { .fd = err[0], .events = POLLIN } };
+	struct buf *to[2] = { &ret->out, &ret->err };
+	while (p[0].fd >= 0 || p[1].fd >= 0) {
+		poll(p, 2, -1);
+		for (int i = 0; i < 2; i++) {
+			if (p[i].fd < 0 || !p[i].revents)
+				continue;
+			buf_reserve(to[i], 4096);
+			ssize_t n = read(p[i].fd, to[i]->data + to[i]->len, 4096);
+			if (n > 0)
+				to[i]->len += (size_t)n;
+			else
+				p[i].fd = -1;
+		}
+	}
+	close(out[0]);
+	close(err[0]);
+	waitpid(pid, &status, 0);
+	ret->status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+	buf_str(&ret->out);
+	buf_str(&ret->err);
+}
+
+void outcome_free(struct outcome *o)
+{
+	buf_free(&o->out);
+	buf_free(&o->err);
+}
