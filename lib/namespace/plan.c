@@ -269,7 +269,7 @@ int root_plan_build(const struct policy *p, struct buf *out, struct error *e)
 	if (r == 0)
 		r = wire_put_u32(out, PLAN_VERSION);
 	if (r == 0)
-		r = wire_put_u8(out, policy_net_mode(p) == NET_GATEWAY);
+		r = wire_put_u8(out, (uint8_t)policy_net_mode(p));
 	if (r == 0)
 		r = wire_put_str(out, home);
 	if (r == 0)

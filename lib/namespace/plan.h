@@ -41,7 +41,7 @@ struct plan_step {
 
 struct plan {
 	char *home; /* private and writable */
-	bool gateway; /* resolver and certificate bundle are those of the gateway */
+	uint8_t net; /* enum net_mode: whose resolver and certificate bundle /etc shows */
 	struct plan_step *steps; /* in mounting order */
 	size_t n_steps;
 };

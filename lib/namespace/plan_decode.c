@@ -7,6 +7,7 @@
 #include "base/wire.h"
 #include "namespace/plan.h"
 #include "namespace/plan_path.h"
+#include "policy/policy.h"
 
 static bool step_ok(const struct plan_step *s)
 {
@@ -24,10 +25,10 @@ int plan_decode(const void *data, size_t len, struct plan *ret)
 	struct wire_reader r = wire_reader(data, len);
 	if (wire_get_u32(&r) != PLAN_VERSION)
 		return -EPROTO;
-	plan.gateway = wire_get_u8(&r) == 1;
+	plan.net = wire_get_u8(&r);
 	plan.home = wire_get_str(&r);
 	uint32_t n = wire_get_u32(&r);
-	if (r.bad || n > PLAN_MAX_STEPS || !plan_path_ok(plan.home))
+	if (r.bad || n > PLAN_MAX_STEPS || plan.net > NET_HOST || !plan_path_ok(plan.home))
 		goto bad;
 	plan.steps = calloc(n ? n : 1, sizeof(*plan.steps));
 	if (!plan.steps) {

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nsbox-init: pid 1 of a sandbox.
+ *
+ * Theory of operation. The launcher clones it into new namespaces and executes it by descriptor, so it holds nothing
+ * of anybody's memory or environment; the capabilities it needs over its own namespaces come along as ambient ones. It
+ * receives one root plan on descriptor 3 and builds the root view from it (root.c and its neighbours), all by
+ * descriptor, while nothing untrusted runs. It answers with the Landlock ruleset of the session, gives up every
+ * capability, limits itself to a handful of system calls, and from then on only reaps and, when asked, kills.
+ * Calls are not its children: the launcher makes them and they enter these namespaces. When the launcher dies, so does
+ * init (its pid namespace is below the launcher's); when the socket closes, it leaves, and the kernel ends the rest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "base/wire.h"
+#include "confine/caps.h"
+#include "confine/seccomp.h"
+#include "namespace/init_protocol.h"
+#include "namespace/root.h"
+
+static uint8_t packet[WIRE_MAX_PACKET];
+
+static int build(const struct plan *plan, int *ret_ruleset, int *ret_bundle, struct error *e)
+{
+	struct root root = { .fd = -EBADF, .store = -EBADF, .empty_file = -EBADF, .empty_dir = -EBADF };
+
+	if (sethostname("nsbox", 5) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "hostname", "cannot set the host name");
+	int r = root_make(&root, e);
+	if (r == 0)
+		r = root_add_system(&root, e);
+	if (r == 0)
+		r = root_add_dev(&root, e);
+	if (r == 0)
+		r = root_add_etc(&root, plan->net, ret_bundle, e);
+	if (r == 0)
+		r = root_apply(&root, plan, e);
+	/* Last: it covers the place where the private directories come from, and no plan may cover it. */
+	if (r == 0)
+		r = root_add_proc(&root, e);
+	if (r == 0)
+		r = root_enter(&root, e);
+	return r < 0 ? r : root_ruleset(plan, ret_ruleset, e);
+}
+
+static int receive_plan(struct plan *ret, struct error *e)
+{
+	ssize_t n = msg_recv(INIT_SOCKET, packet, sizeof(packet), NULL, 0, NULL);
+	if (n <= 0) /* the launcher had no use for this one */
+		_exit(0);
+	struct wire_reader r = wire_reader(packet, (size_t)n);
+	size_t len = 0;
+	uint32_t type = wire_get_u32(&r);
+	const void *data = wire_get_bytes(&r, &len);
+	if (type != INIT_ROOT || !data || !wire_done(&r) || plan_decode(data, len, ret) < 0)
+		return fail(e, EPROTO, SANDBOX_STAGE_PROTOCOL, "root plan", "the root plan is broken");
+	return 0;
+}
+
+static int answer(const struct error *failure, const int *fds, size_t n_fds)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+
+	int r = wire_put_u32(&b, INIT_READY);
+	if (r == 0)
+		r = wire_put_u8(&b, failure != NULL);
+	if (r == 0 && failure)
+		r = wire_put_error(&b, failure);
+	return r < 0 ? r : msg_send(INIT_SOCKET, b.data, b.len, fds, n_fds);
+}
+
+static int confine(struct error *e)
+{
+	int r = caps_drop_all();
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_CAPABILITIES, "init", "init cannot drop its capabilities");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_CAPABILITIES, "init", "init cannot confine itself");
+	r = seccomp_load(SECCOMP_INIT);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_SECCOMP, "init", "init cannot load its system call filter") : 0;
+}
+
+/* The kernel takes the list of processes and each fork's signal check under one lock, so one kill misses nobody. */
+static void kill_all(void)
+{
+	kill(-1, SIGKILL);
+	while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
+		;
+}
+
+static int serve(int signals)
+{
+	struct pollfd p[2] = { { .fd = INIT_SOCKET, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+	struct signalfd_siginfo info;
+
+	for (;;) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return 1;
+		if (p[1].revents && read(signals, &info, sizeof(info)) > 0)
+			while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
+				;
+		if (!p[0].revents)
+			continue;
+		uint32_t type = 0;
+		ssize_t n = msg_recv(INIT_SOCKET, &type, sizeof(type), NULL, 0, NULL);
+		if (n != sizeof(type) || type != INIT_KILL)
+			return n == 0 ? 0 : 1;
+		kill_all();
+		if (msg_send(INIT_SOCKET, &type, sizeof(type), NULL, 0) < 0)
+			return 1;
+	}
+}
+
+int main(void)
+{
+	struct plan plan = { 0 };
+	struct error e = { 0 };
+	int fds[2] = { -EBADF, -EBADF };
+	sigset_t all;
+
+	prctl(PR_SET_NAME, "nsbox-init");
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	umask(0);
+	int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signals < 0)
+		return 1;
+	int r = receive_plan(&plan, &e);
+	if (r == 0)
+		r = build(&plan, &fds[0], &fds[1], &e);
+	if (r == 0)
+		r = confine(&e);
+	if (r < 0) {
+		answer(&e, NULL, 0);
+		return 1;
+	}
+	r = answer(NULL, fds, fds[1] >= 0 ? 2 : 1);
+	fd_close(fds[0]);
+	fd_close(fds[1]);
+	return r < 0 ? 1 : serve(signals);
+}

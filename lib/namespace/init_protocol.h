@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages between launcher and nsbox-init: u32 type first, base/wire.h. */
+#ifndef NSBOX_NAMESPACE_INIT_PROTOCOL_H
+#define NSBOX_NAMESPACE_INIT_PROTOCOL_H
+
+#define INIT_SOCKET 3
+
+enum init_message {
+	/* l->i  bytes root plan (plan.h) */
+	INIT_ROOT = 1,
+	/* i->l  u8 failed, [error | -]; fds: Landlock ruleset of the session, with a gateway the bundle file */
+	INIT_READY = 2,
+	/* l->i  kill everything but yourself; i->l the same when all of it is dead and reaped */
+	INIT_KILL = 3,
+};
+
+#endif

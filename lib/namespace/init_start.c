@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making an init: new namespaces, their id map, and the program executed by descriptor. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "confine/caps.h"
+#include "namespace/aside.h"
+#include "namespace/init_protocol.h"
+#include "namespace/launcher_state.h"
+#include "namespace/user_map.h"
+
+#define SANDBOX_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+/* Over its own namespaces only: mounting, its host name, hidden sources for root's own files, and giving all that up. */
+static const int init_caps[] = { CAP_SYS_ADMIN, CAP_SETPCAP };
+
+/* In the clone: no return. Whatever fails shows as the end of the socket and the status. */
+static _Noreturn void become_init(int init_fd, int sock, uid_t uid, gid_t gid)
+{
+	char *const argv[] = { (char *)"init", NULL }, *const env[] = { NULL };
+
+	if (user_map_self(uid, gid) < 0)
+		_exit(101);
+	/* Two steps, since either may sit on the other's number. */
+	int high = fcntl(init_fd, F_DUPFD_CLOEXEC, 10);
+	int s = fcntl(sock, F_DUPFD_CLOEXEC, 10);
+	if (high < 0 || s < 0 || dup2(s, INIT_SOCKET) < 0)
+		_exit(102);
+	for (int fd = 0; fd < 3; fd++)
+		close(fd);
+	if (close_range(INIT_SOCKET + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		_exit(103);
+	if (caps_keep(init_caps, ARRAY_LEN(init_caps)) < 0)
+		_exit(104);
+	syscall(SYS_execveat, high, "", argv, env, AT_EMPTY_PATH);
+	_exit(105);
+}
+
+/* The soft limit at the moment of the clone becomes the ceiling of the new user namespace. */
+static int set_pids(uint32_t pids)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NPROC, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = pids < limit.rlim_max ? pids : limit.rlim_max;
+	return setrlimit(RLIMIT_NPROC, &limit) < 0 ? -errno : 0;
+}
+
+struct starting {
+	int init_fd, sock;
+	uint32_t pids;
+	struct init *init;
+	const char *failed; /* what to name */
+};
+
+/* In a child of the launcher, so that init lives in the new network namespace and the launcher does not; init is the
+ * launcher's child all the same. */
+static int start_work(void *arg)
+{
+	struct starting *s = arg;
+	struct clone_args args = {
+		.flags = SANDBOX_NAMESPACES | CLONE_PIDFD | CLONE_PARENT,
+		.pidfd = (uint64_t)(uintptr_t)&s->init->pidfd,
+	};
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+
+	s->failed = "network namespace";
+	s->init->net = net_new_here();
+	if (s->init->net < 0)
+		return s->init->net;
+	s->failed = "clone3";
+	int r = set_pids(s->pids);
+	if (r < 0)
+		return r;
+	long pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0)
+		become_init(s->init_fd, s->sock, uid, gid);
+	if (pid < 0)
+		return -errno;
+	s->init->pid = (pid_t)pid;
+	return 0;
+}
+
+int init_start(int init_fd, uint32_t pids, struct init *ret, struct error *e)
+{
+	struct init init = { .pidfd = -EBADF, .sock = -EBADF, .net = -EBADF };
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "init", "cannot make a socket for init");
+	init.sock = pair[0];
+	struct starting s = { .init_fd = init_fd, .sock = pair[1], .pids = pids, .init = &init };
+	int r = aside(start_work, &s);
+	fd_close(pair[1]);
+	if (r < 0) {
+		init_close(&init);
+		return fail_errno(e, -r, SANDBOX_STAGE_NAMESPACE, s.failed, "cannot make the namespaces of the sandbox");
+	}
+	*ret = init;
+	return 0;
+}
+
+void init_close(struct init *init)
+{
+	fd_close(init->pidfd);
+	fd_close(init->sock);
+	fd_close(init->net);
+	*init = (struct init){ .pidfd = -EBADF, .sock = -EBADF, .net = -EBADF };
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The root view under construction in nsbox-init, shared by the files that build it. Theory of operation: init.c. */
+#ifndef NSBOX_NAMESPACE_ROOT_H
+#define NSBOX_NAMESPACE_ROOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "namespace/plan.h"
+
+#define ROOT_MAX_TMPFS 64u
+/* An inode costs about a kilobyte of kernel memory that the size of a tmpfs does not count. */
+#define ROOT_INODES "500000"
+
+struct root {
+	int fd;    /* the new root, attached where the host's /proc was */
+	int store; /* a directory of it that ends up below /proc, out of sight: private directories come from here */
+	int empty_file, empty_dir;
+	unsigned stored;
+	dev_t own[ROOT_MAX_TMPFS]; /* file systems where directories may be made: all others are the host's */
+	size_t n_own;
+};
+
+/* root.c: the tmpfs, and moving into it. */
+int root_make(struct root *root, struct error *e);
+int root_enter(struct root *root, struct error *e);
+
+/* root_dest.c */
+/* O_PATH of the destination; made when missing, but only on a file system of our own. */
+int root_dest(struct root *root, const char *path, bool is_dir, struct error *e);
+/* Mount a detached tree there. Takes the tree over. */
+int root_mount(struct root *root, int tree, const char *path, bool is_dir, struct error *e);
+/* A new, private, writable directory there, within the bounds of the one tmpfs. */
+int root_private_dir(struct root *root, const char *path, mode_t mode, struct error *e);
+/* The empty file or directory over what fd refers to. */
+int root_mask(struct root *root, int fd, const char *path, struct error *e);
+
+/* root_system.c: /usr and its links, /dev, /proc, /sys. root_etc.c: /etc and the certificate bundle. */
+int root_add_system(struct root *root, struct error *e);
+int root_add_dev(struct root *root, struct error *e);
+int root_add_proc(struct root *root, struct error *e);
+int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *e);
+
+/* root_plan.c */
+int root_apply(struct root *root, const struct plan *plan, struct error *e);
+/* The session's Landlock ruleset over the finished root; the caller has entered it. */
+int root_ruleset(const struct plan *plan, int *ret, struct error *e);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /etc: an overlay of our own layer on the host's, read-only. The layer holds whiteouts for what only the host needs and a
+ * few files of its own. It is the directory that the overlay is then mounted on, so nothing of it is left in sight.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/addresses.h"
+#include "base/util.h"
+#include "namespace/mount.h"
+#include "namespace/root.h"
+#include "policy/policy.h"
+
+#define MAX_COPY 65536
+
+/* Credentials, keys, and the host's administration. "a/b": b is hidden in the host's directory a. */
+static const char *const hidden[] = {
+	"shadow", "shadow-", "gshadow", "gshadow-", "sudoers", "sudoers.d", "sudo.conf", "ssh", "ssl/private",
+	"security/opasswd", "pki/tls/private", "pki/nssdb", "krb5.keytab", "krb5.keytab.d", "letsencrypt", "wireguard",
+	"openvpn", "ipsec.conf", "ipsec.secrets", "ipsec.d", "swanctl", "strongswan.d", "ppp", "NetworkManager",
+	"wpa_supplicant", "wpa_supplicant.conf", "iwd", "netplan", "network", "crypttab", "cryptsetup-keys.d", "fstab",
+	"machine-id", "docker", "containerd", "containers", "kubernetes", "rancher", "cni", "libvirt", "samba", "cifs-utils",
+	"ceph", "iscsi", "exports", "apt/auth.conf", "apt/auth.conf.d", "mysql/debian.cnf", "postfix", "exim4", "bind",
+	"polkit-1", "audit", "cloud", "grub.d", "cron.d", "cron.daily", "cron.hourly", "cron.weekly", "cron.monthly",
+	"crontab", "credstore", "credstore.encrypted", "davfs2", "nsbox",
+};
+
+/* The certificate bundles of the common distributions; those that exist are replaced by the gateway's. */
+static const char *const bundles[] = {
+	"/etc/ssl/certs/ca-certificates.crt",
+	"/etc/ssl/cert.pem",
+	"/etc/ssl/ca-bundle.pem",
+	"/etc/ssl/certs/ca-bundle.crt",
+	"/etc/pki/tls/certs/ca-bundle.crt",
+	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+};
+
+static int whiteout(int etc, const char *name)
+{
+	char dir[64];
+	const char *slash = strchr(name, '/');
+
+	/* Directories above are made and merge with the host's. All names here have at most two of them. */
+	while (slash) {
+		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - name), name);
+		if (mkdirat(etc, dir, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		slash = strchr(slash + 1, '/');
+	}
+	return mknodat(etc, name, S_IFCHR, 0) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+/* For a caller that is the owner of the host's files, modes protect nothing: hide what not everybody may read. */
+static int hide_private(int etc)
+{
+	DIR *dir = opendir("/etc");
+	const struct dirent *d;
+	struct stat st;
+	int r = 0;
+
+	if (!dir)
+		return -errno;
+	while (r == 0 && (d = readdir(dir)))
+		if (d->d_name[0] != '.' && fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    !S_ISLNK(st.st_mode) && !(st.st_mode & S_IROTH))
+			r = whiteout(etc, d->d_name);
+	closedir(dir);
+	return r;
+}
+
+static int put_file(int etc, const char *name, const char *text, size_t len)
+{
+	_cleanup_close_ int fd = openat(etc, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return -errno;
+	while (len) {
+		ssize_t n = write(fd, text, len);
+		if (n < 0)
+			return -errno;
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int put_text(int etc, const char *name, const char *text)
+{
+	return put_file(etc, name, text, strlen(text));
+}
+
+/* On many hosts these are links to where the sandbox cannot look. */
+static int copy_host(int etc, const char *name)
+{
+	static char text[MAX_COPY];
+	char path[64];
+	size_t len = 0;
+
+	snprintf(path, sizeof(path), "/etc/%s", name);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	while (fd >= 0 && len < sizeof(text)) {
+		ssize_t n = read(fd, text + len, sizeof(text) - len);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	return put_file(etc, name, text, len);
+}
+
+static int fill_layer(int etc, uint8_t net)
+{
+	int r = getuid() == 0 ? hide_private(etc) : 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(hidden) && r == 0; i++)
+		r = whiteout(etc, hidden[i]);
+	if (r == 0)
+		r = put_text(etc, "hostname", "nsbox\n");
+	if (r == 0)
+		r = put_text(etc, "nsswitch.conf",
+			     "passwd: files\ngroup: files\nhosts: files dns\nnetworks: files\nprotocols: files\n"
+			     "services: files\nethers: files\nrpc: files\n");
+	if (r == 0 && net == NET_HOST) {
+		r = copy_host(etc, "resolv.conf");
+		return r < 0 ? r : copy_host(etc, "hosts");
+	}
+	if (r == 0)
+		r = put_text(etc, "hosts", "127.0.0.1 localhost nsbox\n::1 localhost ip6-localhost ip6-loopback\n");
+	if (r == 0)
+		r = put_text(etc, "resolv.conf", net == NET_GATEWAY ? "nameserver " GATEWAY_ADDR_TEXT "\n" : "");
+	return r;
+}
+
+/*
+ * The bundle is written by the gateway after all this, so it lies on the bundles' places as a mount: a file that changes
+ * below an overlay is undefined there. It is opened through a mount of its own, since a writer would keep the
+ * root from becoming read-only.
+ */
+static int add_bundle(struct root *root, struct error *e)
+{
+	fd_close(openat(root->store, "bundle", O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0644));
+	_cleanup_close_ int source = openat(root->store, "bundle", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int away = tree_clone(root->store, MOUNT_SAFE, false);
+	_cleanup_close_ int fd = away < 0 ? away : openat(away, "bundle", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (source < 0 || fd < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, "/etc/ssl/certs", "cannot make the certificate bundle");
+
+	for (size_t i = 0; i < ARRAY_LEN(bundles); i++) {
+		/* A link leads to another one of the list. */
+		_cleanup_close_ int dest = open_in(root->fd, bundles[i], false);
+		if (dest == -ENOENT || dest == -ELOOP || dest == -ENOTDIR)
+			continue;
+		_cleanup_close_ int tree = dest < 0 ? dest : tree_clone(source, MOUNT_SAFE | MOUNT_ATTR_RDONLY, false);
+		int r = tree < 0 ? tree : tree_attach(tree, dest);
+		if (r < 0)
+			return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, bundles[i], "cannot mount %s", bundles[i]);
+	}
+	return TAKE_FD(fd);
+}
+
+int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *e)
+{
+	static const char *const options[] = { "lowerdir", "etc:/etc", "userxattr", NULL, NULL };
+
+	_cleanup_close_ int etc = openat(root->fd, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = etc < 0 ? -errno : fill_layer(etc, net);
+	/* The overlay takes its lower directories as paths: ours is relative to the root. */
+	if (r == 0 && fchdir(root->fd) < 0)
+		r = -errno;
+	_cleanup_close_ int tree = r < 0 ? r : tree_new("overlay", options, MOUNT_SAFE | MOUNT_ATTR_RDONLY);
+	if (chdir("/") < 0)
+		r = -errno;
+	if (r == 0)
+		r = tree < 0 ? tree : tree_attach(tree, etc);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, "/etc",
+				  "cannot make the overlay of /etc (Linux 5.11 or newer is needed)");
+	if (net != NET_GATEWAY)
+		return 0;
+	r = add_bundle(root, e);
+	if (r >= 0)
+		*ret_bundle = r;
+	return r < 0 ? r : 0;
+}

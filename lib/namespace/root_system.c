@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every sandbox sees of the machine: programs, a few devices, its own processes, its processors. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "namespace/mount.h"
+#include "namespace/root.h"
+
+static int bind_ro(struct root *root, const char *path, struct error *e)
+{
+	_cleanup_close_ int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	int tree = fd < 0 ? -errno : tree_clone(fd, MOUNT_SAFE | MOUNT_ATTR_RDONLY, true);
+	if (tree < 0)
+		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, path, "cannot copy the mount of %s", path);
+	return root_mount(root, tree, path, true, e);
+}
+
+int root_add_system(struct root *root, struct error *e)
+{
+	static const char *const trees[] = { "/usr", "/opt", "/sys/devices/system/cpu" };
+	/* Links into /usr on merged systems, directories on others. */
+	static const char *const links[] = { "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32" };
+	char target[256];
+
+	for (size_t i = 0; i < ARRAY_LEN(trees); i++) {
+		int r = bind_ro(root, trees[i], e);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+		ssize_t n = readlink(links[i], target, sizeof(target) - 1);
+		if (n < 0) {
+			int r = errno == ENOENT ? 0 : bind_ro(root, links[i], e);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		target[n] = '\0';
+		if (symlinkat(target, root->fd, links[i] + 1) < 0)
+			return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, links[i], "cannot link %s", links[i]);
+	}
+	if (mkdirat(root->fd, "var", 0755) < 0 || symlinkat("/run", root->fd, "var/run") < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, "/var", "cannot make /var");
+	return 0;
+}
+
+static int add_device(struct root *root, const char *path, dev_t device, struct error *e)
+{
+	struct stat st;
+	_cleanup_close_ int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, path, "cannot open the device %s", path);
+	if (!S_ISCHR(st.st_mode) || st.st_rdev != device)
+		return fail(e, ENODEV, SANDBOX_STAGE_MOUNT, path, "%s on this host is not the device of that name", path);
+	/* Without NODEV, which would make it EACCES: the nodes are only these. */
+	int tree = tree_clone(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, false);
+	if (tree < 0)
+		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, path, "cannot copy the mount of %s", path);
+	return root_mount(root, tree, path, false, e);
+}
+
+int root_add_dev(struct root *root, struct error *e)
+{
+	static const struct {
+		const char *path;
+		unsigned major, minor;
+	} nodes[] = {
+		{ "/dev/null", 1, 3 },	 { "/dev/zero", 1, 5 },	   { "/dev/full", 1, 7 },
+		{ "/dev/random", 1, 8 }, { "/dev/urandom", 1, 9 }, { "/dev/tty", 5, 0 },
+	};
+	static const char *const links[][2] = {
+		{ "/proc/self/fd", "dev/fd" },	      { "/proc/self/fd/0", "dev/stdin" },
+		{ "/proc/self/fd/1", "dev/stdout" }, { "/proc/self/fd/2", "dev/stderr" },
+		{ "pts/ptmx", "dev/ptmx" },
+	};
+	/* An instance of its own, with a bound: 10,000 terminals would exhaust the host's number space. */
+	static const char *const pts[] = { "newinstance", NULL, "ptmxmode", "0666", "mode", "0620", "max", "1024", NULL };
+
+	for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
+		int r = add_device(root, nodes[i].path, makedev(nodes[i].major, nodes[i].minor), e);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(links); i++)
+		if (symlinkat(links[i][0], root->fd, links[i][1]) < 0)
+			return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, links[i][1], "cannot link /%s", links[i][1]);
+	int tree = tree_new("devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	if (tree < 0)
+		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, "/dev/pts", "cannot make /dev/pts");
+	return root_mount(root, tree, "/dev/pts", true, e);
+}
+
+/*
+ * The files of /proc that are not about a process. They belong to the host's uid 0, and a caller who is that has no
+ * capability here but is still their owner: core_pattern or sysrq-trigger would be writable by mode alone.
+ */
+static int lock_proc(struct root *root, struct error *e)
+{
+	static const char *const read_only[] = { "sys", "irq", "bus", "fs", "acpi", "scsi", "driver", "asound", "tty",
+						 "dynamic_debug", "pressure" };
+	static const char *const masked[] = { "kcore",	     "kallsyms",      "keys",	     "key-users",
+					      "timer_list",  "sysrq-trigger", "kmsg",	     "kpagecount",
+					      "kpageflags",  "kpagecgroup",   "cmdline",     "config.gz",
+					      "sched_debug", "latency_stats", "slabinfo",    "vmallocinfo",
+					      "iomem",	     "ioports",	      "pagetypeinfo", "mtrr" };
+	/* Others can open hardly any of these by mode: not worth a mount each. */
+	size_t n_read_only = getuid() == 0 ? ARRAY_LEN(read_only) : 1;
+	char path[64];
+
+	for (size_t i = 0; i < n_read_only; i++) {
+		snprintf(path, sizeof(path), "/proc/%s", read_only[i]);
+		_cleanup_close_ int fd = open_in(root->fd, path, false);
+		if (fd == -ENOENT)
+			continue;
+		_cleanup_close_ int tree = fd < 0 ? fd : tree_clone(fd, MOUNT_SAFE | MOUNT_ATTR_RDONLY, true);
+		int r = tree < 0 ? tree : tree_attach(tree, fd);
+		if (r < 0)
+			return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, path, "cannot make %s read-only", path);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(masked); i++) {
+		struct stat st;
+		snprintf(path, sizeof(path), "/proc/%s", masked[i]);
+		_cleanup_close_ int fd = open_in(root->fd, path, false);
+		if (fd == -ENOENT)
+			continue;
+		/* What the mode keeps from everybody but the owner needs no mask unless the caller is the owner. */
+		if (fd >= 0 && getuid() != 0 && fstat(fd, &st) == 0 && !(st.st_mode & 07))
+			continue;
+		int r = fd < 0 ? fail_errno(e, -fd, SANDBOX_STAGE_MOUNT, path, "cannot open %s", path) :
+				 root_mask(root, fd, path, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int root_add_proc(struct root *root, struct error *e)
+{
+	/* With Landlock this hides init and the processes of other calls. */
+	static const char *const options[] = { "hidepid", "ptraceable", NULL };
+	int tree = tree_new("proc", options, MOUNT_SAFE | MOUNT_ATTR_NOEXEC);
+
+	if (tree == -EPERM)
+		return fail(e, EPERM, SANDBOX_STAGE_MOUNT, "/proc",
+			    "/proc cannot be mounted: parts of this machine's own /proc are hidden, as in a container "
+			    "(run that container with its /proc unmasked)");
+	if (tree < 0)
+		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, "/proc", "cannot make /proc");
+	int r = root_mount(root, tree, "/proc", true, e);
+	return r < 0 ? r : lock_proc(root, e);
+}
