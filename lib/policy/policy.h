@@ -92,6 +92,8 @@ int policy_load_file(struct policy *p, const char *path, struct error *e);
 /* As a line `key = value` of [section]. Relative paths are against base (NULL: the current directory). */
 int policy_set(struct policy *p, const char *section, const char *key, const char *value, const char *base,
 	       const char *origin, struct error *e);
+/* --secret NAME[=SOURCE]@TARGET[,TARGET]. The same as policy_set("secret", "spec", spec): no message shows the source. */
+int policy_add_secret_spec(struct policy *p, const char *spec, const char *base, const char *origin, struct error *e);
 /* Resolve paths, take defaults, check that everything fits together (DESIGN 6, 8, 9). Idempotent; after it only
  * reading. */
 int policy_finish(struct policy *p, struct error *e);
@@ -105,6 +107,8 @@ int policy_decode(const void *data, size_t len, struct policy **ret, struct erro
 /* ---- reading a finished policy ---- */
 enum net_mode policy_net_mode(const struct policy *p);
 const char *policy_workdir(const struct policy *p);
+/* In the order in which they take effect: parents before what lies in them (the workdir is among them), then
+ * PATH_PROTECT, then PATH_HIDE. */
 const struct policy_path *policy_paths(const struct policy *p, size_t *ret_n);
 const struct policy_secret *policy_secrets(const struct policy *p, size_t *ret_n);
 const struct policy_connect_to *policy_connect_tos(const struct policy *p, size_t *ret_n);
@@ -140,6 +144,8 @@ struct net_verdict {
 };
 
 void policy_decide(const struct policy *p, const struct net_target *t, struct net_verdict *ret);
+/* Whether a deny rule names this address on this port with this protocol: for what a name resolved to. */
+bool policy_addr_denied(const struct policy *p, enum net_proto proto, const struct in6_addr *addr, uint16_t port);
 /* Whether any rule could allow some request to this host (or address) and port with this protocol: used before TLS
  * is answered. Never says no where policy_decide could say yes. */
 bool policy_host_possible(const struct policy *p, enum net_proto proto, const char *host, const struct in6_addr *addr,
@@ -149,11 +155,24 @@ bool policy_is_passthrough(const struct policy *p, const char *host, uint16_t po
 bool secret_allowed(const struct policy_secret *s, const struct net_target *t);
 const struct policy_connect_to *policy_connect_to(const struct policy *p, const char *host, uint16_t port);
 
+/* ---- questions of `nsbox check`, on a finished policy ---- */
+struct path_verdict {
+	bool allowed;
+	char rule[320];     /* "write /work", or "" */
+	char origin[256];   /* where it was written, or "default" */
+	const char *reason; /* "rule", "read-only", "protect", "hide", "system", "private", "absent", "not-granted" */
+};
+/* http://, https:// or tcp://. Reasons as in policy_decide, also "net-none" and "net-host". Pointers live as long as p. */
+int policy_check_url(const struct policy *p, const char *url, const char *method, struct net_verdict *ret,
+		     struct error *e);
+/* Absolute, relative to the current directory, or below ~/. */
+int policy_check_path(const struct policy *p, const char *path, bool write, struct path_verdict *ret, struct error *e);
+
 /* ---- names and paths shared by parser, DNS and HTTP so that the same bytes are compared ---- */
 /*
  * Canonical host: lower case, one trailing dot removed, IDNA to A-labels only when idna (client side), LDH labels of
  * 1-63 bytes, at most 253 in all; an IPv4 or IPv6 literal (brackets removed) in its canonical text. ret holds 256
- * bytes. 0, -EINVAL. Everything else (NUL, %, underscore first label... ) is refused; "127.1", "0x7f.1" and the like
+ * bytes. 0, -EINVAL, -ELIBACC (non-ASCII, idna, and no libidn2 on this machine). Everything else (NUL, %, underscore first label... ) is refused; "127.1", "0x7f.1" and the like
  * are refused too.
  */
 int host_canonical(const char *s, size_t len, bool idna, char ret[256]);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The questions of `nsbox check`: what would happen to this URL, to this path? */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "policy/internal.h"
+
+static int bad_url(struct error *e, const char *url, const char *what)
+{
+	return fail(e, EINVAL, SANDBOX_STAGE_USAGE, url,
+		    "'%.100s': %s; accepted: http://HOST[:PORT][/PATH], https://HOST[:PORT][/PATH], tcp://HOST:PORT", url, what);
+}
+
+static int decide_url(const struct policy *p, struct net_target *t, const char *host, struct net_verdict *ret)
+{
+	struct in6_addr addr;
+
+	if (addr_from_text(host, &addr))
+		t->addr = &addr;
+	else
+		t->host = host;
+	if (t->host && t->proto == PROTO_HTTPS && policy_is_passthrough(p, host, t->port))
+		t->proto = PROTO_PASSTHROUGH;
+	policy_decide(p, t, ret);
+	/* tcp:// and ranges relay whatever is sent, HTTP too. */
+	if (!ret->allowed && strcmp(ret->reason, "deny-rule") != 0 && t->proto != PROTO_PASSTHROUGH) {
+		struct net_target tcp = { .proto = PROTO_TCP, .host = t->host, .addr = t->addr, .port = t->port };
+		struct net_verdict relayed;
+		policy_decide(p, &tcp, &relayed);
+		if (relayed.allowed)
+			*ret = relayed;
+	}
+	return 0;
+}
+
+int policy_check_url(const struct policy *p, const char *url, const char *method, struct net_verdict *ret,
+		     struct error *e)
+{
+	struct net_target t = { .method = method ? method : "GET" };
+	char host[256];
+	unsigned port;
+
+	if (strncmp(url, "https://", 8) == 0)
+		t.proto = PROTO_HTTPS;
+	else if (strncmp(url, "tcp://", 6) == 0)
+		t.proto = PROTO_TCP;
+	else if (strncmp(url, "http://", 7) != 0)
+		return bad_url(e, url, "no known scheme");
+	const char *s = strstr(url, "://") + 3, *end = s + strcspn(s, "/?#");
+	if (memchr(s, '@', (size_t)(end - s)))
+		return bad_url(e, url, "a user name before the host is not accepted");
+	const char *colon = end;
+	while (colon > s && colon[-1] != ':' && colon[-1] != ']')
+		colon--;
+	port = t.proto == PROTO_HTTPS ? 443 : t.proto == PROTO_HTTP ? 80 : 0;
+	const char *host_end = end;
+	if (colon > s && colon[-1] == ':') {
+		char digits[8] = "";
+		uint32_t v;
+		if (end - colon > 5 || end == colon)
+			return bad_url(e, url, "the port is not a number from 1 to 65535");
+		memcpy(digits, colon, (size_t)(end - colon));
+		if (parse_count(digits, 65535, &v) < 0)
+			return bad_url(e, url, "the port is not a number from 1 to 65535");
+		port = v;
+		host_end = colon - 1;
+	}
+	if (!port)
+		return bad_url(e, url, "no port");
+	t.port = (uint16_t)port;
+	int r = host_canonical(s, (size_t)(host_end - s), true, host);
+	if (r < 0)
+		return bad_url(e, url, r == -ELIBACC ? "libidn2.so.0 is needed for a host that is not ASCII" : "not a host");
+
+	size_t len = strcspn(end, "?#");
+	_cleanup_free_ char *path = calloc(1, len + 2);
+	if (!path)
+		return out_of_memory(e);
+	if (path_canonical(len ? end : "/", len ? len : 1, path) < 0)
+		return bad_url(e, url, "the gateway refuses this path (encoded separators, control bytes, or bad encoding)");
+	t.path = path;
+	if (p->mode != NET_GATEWAY) {
+		*ret = (struct net_verdict){ .allowed = p->mode == NET_HOST, .rule = "",
+					     .origin = p->mode_origin ? p->mode_origin : "",
+					     .reason = p->mode == NET_HOST ? "net-host" : "net-none" };
+		return 0;
+	}
+	return decide_url(p, &t, host, ret);
+}
+
+/* The default root view (DESIGN 6 and 13): what is there without any entry of the policy. */
+static void default_view(const char *path, bool write, struct path_verdict *ret)
+{
+	static const char *const absent[] = { "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers",
+					      "/etc/sudoers.d", "/etc/sudo.conf", "/etc/ssh", "/etc/ssl/private" };
+	static const char *const system[] = { "/usr", "/opt", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
+					      "/etc", "/proc", "/sys" };
+	static const char *const own[] = { "/tmp", "/var/tmp", "/run", "/dev" };
+	_cleanup_free_ char *home = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(absent); i++) {
+		if (path_below(path, absent[i])) {
+			ret->reason = "absent";
+			return;
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(system); i++) {
+		if (path_below(path, system[i])) {
+			ret->allowed = !write;
+			ret->reason = "system";
+			return;
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+		if (path_below(path, own[i])) {
+			ret->allowed = true;
+			ret->reason = "private";
+			return;
+		}
+	}
+	/* There and writable, but empty, and nothing written there reaches the host. */
+	if (home_dir(&home) == 0 && home[1] && path_below(path, home)) {
+		ret->allowed = true;
+		ret->reason = "private";
+	}
+}
+
+/* Resolve the longest existing beginning, so that the answer is about the object, and keep the rest. */
+static int canonical_part(const char *given, char **ret, struct error *e)
+{
+	_cleanup_free_ char *head = strdup(given), *real = NULL;
+	struct stat st;
+
+	if (!head)
+		return out_of_memory(e);
+	for (char *slash; head[1] && stat(head, &st) < 0;) {
+		slash = strrchr(head, '/');
+		slash[slash == head ? 1 : 0] = '\0';
+	}
+	const char *rest = given + (head[1] ? strlen(head) : 0);
+	if (strstr(rest, "/../") || (strlen(rest) >= 3 && strcmp(rest + strlen(rest) - 3, "/..") == 0))
+		return fail(e, EINVAL, SANDBOX_STAGE_USAGE, given, "%s: '..' behind a directory that does not exist", given);
+	real = realpath(head, NULL);
+	if (!real)
+		return fail_errno(e, errno, SANDBOX_STAGE_USAGE, given, "cannot resolve %s", given);
+	if (asprintf(ret, "%s%s", real[1] ? real : "", *rest ? rest : real[1] ? "" : "/") < 0) {
+		*ret = NULL;
+		return out_of_memory(e);
+	}
+	return 0;
+}
+
+int policy_check_path(const struct policy *p, const char *path, bool write, struct path_verdict *ret, struct error *e)
+{
+	static const char *const keys[] = { "read", "write", "overlay", "hide", "protect", "tmpfs" };
+	_cleanup_free_ char *cwd = getcwd(NULL, 0), *given = NULL, *real = NULL;
+
+	if (check_path_bytes(path) < 0)
+		return fail(e, EINVAL, SANDBOX_STAGE_USAGE, "path", "the path is empty or has control bytes");
+	if (!cwd)
+		return fail_errno(e, errno, SANDBOX_STAGE_USAGE, ".", "cannot find the current directory");
+	int r = absolute_path(cwd, path, &given);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_USAGE, path, "%s", path);
+	r = canonical_part(given, &real, e);
+	if (r < 0)
+		return r;
+
+	*ret = (struct path_verdict){ .origin = "default", .reason = "not-granted" };
+	const struct policy_path *entry = effective_path(p, real);
+	if (!entry) {
+		default_view(real, write, ret);
+		return 0;
+	}
+	snprintf(ret->rule, sizeof(ret->rule), "%s %s", keys[entry->kind], entry->given);
+	snprintf(ret->origin, sizeof(ret->origin), "%s", entry->origin);
+	switch (entry->kind) {
+	case PATH_HIDE:
+		ret->reason = "hide";
+		break;
+	case PATH_PROTECT:
+		/* Readable only if what it protects is there at all. */
+		ret->allowed = !write;
+		ret->reason = "protect";
+		break;
+	case PATH_READ:
+		ret->allowed = !write;
+		ret->reason = write ? "read-only" : "rule";
+		break;
+	case PATH_WRITE:
+	case PATH_OVERLAY:
+	case PATH_TMPFS:
+		ret->allowed = true;
+		ret->reason = "rule";
+		break;
+	}
+	return 0;
+}

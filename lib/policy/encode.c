@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A finished policy as bytes for the supervisor and the gateway. decode.c reads the same order. */
+#include "base/wire.h"
+#include "policy/encode.h"
+
+/* The first failure of a sequence of puts. */
+#define PUT(r, call)               \
+	do {                       \
+		if ((r) == 0)      \
+			(r) = call; \
+	} while (0)
+
+static int put_rules(struct buf *out, const struct net_rules *rules)
+{
+	int r = wire_put_u32(out, (uint32_t)rules->n);
+
+	for (size_t i = 0; i < rules->n; i++) {
+		PUT(r, wire_put_u8(out, (uint8_t)rules->rule[i].rule->kind));
+		PUT(r, wire_put_u8(out, rules->rule[i].allow_private));
+		PUT(r, wire_put_str(out, rules->rule[i].text));
+		PUT(r, wire_put_str(out, rules->rule[i].origin));
+	}
+	return r;
+}
+
+static int put_paths(struct buf *out, const struct policy *p)
+{
+	int r = wire_put_u32(out, (uint32_t)p->n_paths);
+
+	for (size_t i = 0; i < p->n_paths; i++) {
+		const struct policy_path *path = &p->paths[i];
+		PUT(r, wire_put_u8(out, (uint8_t)path->kind));
+		PUT(r, wire_put_str(out, path->path));
+		PUT(r, wire_put_str(out, path->given));
+		PUT(r, wire_put_u64(out, path->dev));
+		PUT(r, wire_put_u64(out, path->ino));
+		PUT(r, wire_put_u8(out, path->is_dir));
+		PUT(r, wire_put_u64(out, path->size));
+		PUT(r, wire_put_str(out, path->origin));
+	}
+	return r;
+}
+
+static int put_secret(struct buf *out, const struct policy_secret *s)
+{
+	int r = wire_put_str(out, s->name);
+
+	PUT(r, wire_put_u8(out, (uint8_t)s->source));
+	PUT(r, wire_put_str(out, s->source_arg));
+	PUT(r, wire_put_str(out, s->placeholder ? s->placeholder : ""));
+	PUT(r, wire_put_u32(out, s->inject));
+	PUT(r, wire_put_u8(out, s->insecure));
+	PUT(r, wire_put_u8(out, s->scrub));
+	PUT(r, wire_put_str(out, s->origin));
+	PUT(r, wire_put_u32(out, (uint32_t)s->n_allow));
+	for (size_t i = 0; i < s->n_allow && r == 0; i++) {
+		_cleanup_buf_ struct buf text = { 0 };
+		r = rule_text(s->allow[i], &text);
+		PUT(r, wire_put_bytes(out, text.data, text.len));
+	}
+	return r;
+}
+
+static int put_dialling(struct buf *out, const struct policy *p)
+{
+	int r = wire_put_u32(out, (uint32_t)p->n_connect_tos);
+
+	for (size_t i = 0; i < p->n_connect_tos; i++) {
+		PUT(r, wire_put_str(out, p->connect_tos[i].host));
+		PUT(r, wire_put_u32(out, p->connect_tos[i].port));
+		PUT(r, wire_put_str(out, p->connect_tos[i].addr));
+		PUT(r, wire_put_u32(out, p->connect_tos[i].addr_port));
+		PUT(r, wire_put_str(out, p->connect_tos[i].origin));
+	}
+	PUT(r, wire_put_u32(out, (uint32_t)p->n_cas));
+	for (size_t i = 0; i < p->n_cas; i++) {
+		PUT(r, wire_put_str(out, p->cas[i].path));
+		PUT(r, wire_put_str(out, p->cas[i].host ? p->cas[i].host : ""));
+		PUT(r, wire_put_str(out, p->cas[i].origin));
+	}
+	return r;
+}
+
+static int put_limits(struct buf *out, const struct policy *p)
+{
+	const struct policy_limits *l = &p->limits;
+	int r = wire_put_u64(out, l->memory);
+
+	PUT(r, wire_put_u64(out, l->disk));
+	PUT(r, wire_put_u64(out, l->cpus_milli));
+	PUT(r, wire_put_u64(out, l->timeout_us));
+	PUT(r, wire_put_u32(out, l->pids));
+	PUT(r, wire_put_u32(out, l->open_files));
+	for (int i = 0; i < LIMIT_COUNT; i++)
+		PUT(r, wire_put_str(out, p->limit_origins[i] ? p->limit_origins[i] : ""));
+	return r;
+}
+
+int policy_encode(const struct policy *p, struct buf *out)
+{
+	if (!p->finished)
+		return -EINVAL;
+	int r = wire_put_u32(out, POLICY_MAGIC);
+	PUT(r, wire_put_u8(out, (uint8_t)p->mode));
+	PUT(r, wire_put_str(out, p->mode_origin ? p->mode_origin : ""));
+	PUT(r, wire_put_str(out, p->workdir));
+	PUT(r, put_paths(out, p));
+	PUT(r, put_rules(out, &p->allow));
+	PUT(r, put_rules(out, &p->deny));
+	PUT(r, wire_put_u32(out, (uint32_t)p->n_secrets));
+	for (size_t i = 0; i < p->n_secrets; i++)
+		PUT(r, put_secret(out, &p->secrets[i]));
+	PUT(r, put_dialling(out, p));
+	PUT(r, wire_put_u32(out, (uint32_t)p->n_envs));
+	for (size_t i = 0; i < p->n_envs; i++) {
+		PUT(r, wire_put_str(out, p->envs[i].name));
+		PUT(r, wire_put_u8(out, p->envs[i].value != NULL));
+		PUT(r, wire_put_str(out, p->envs[i].value ? p->envs[i].value : ""));
+		PUT(r, wire_put_str(out, p->envs[i].origin));
+	}
+	PUT(r, put_limits(out, p));
+	PUT(r, wire_put_strv(out, p->degraded));
+	PUT(r, out->len > POLICY_BYTES_MAX ? -E2BIG : 0);
+	return r;
+}

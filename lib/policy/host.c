@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one form of a host name or address literal that rules, DNS, SNI and Host are compared in. */
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "policy/policy.h"
+#include "policy/rule.h"
+
+#define HOST_MAX 253
+
+static bool is_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+/*
+ * libidn2.so.0's interface, called through dlopen: linking it would cost its loading at every start, for names that
+ * are rare in policies.
+ */
+static int to_a_label(const char *utf8, char ret[256])
+{
+	enum { IDN2_NFC_INPUT = 1, IDN2_NONTRANSITIONAL = 8, IDN2_USE_STD3_ASCII_RULES = 32 };
+	char *ascii = NULL;
+	int r = -ELIBACC;
+
+	void *lib = dlopen("libidn2.so.0", RTLD_NOW | RTLD_LOCAL);
+	if (!lib)
+		return r;
+	int (*lookup)(const uint8_t *, char **, int);
+	void (*release)(void *);
+	/* POSIX says that these conversions work; ISO C has no word for them but a copy. */
+	*(void **)&lookup = dlsym(lib, "idn2_lookup_u8");
+	*(void **)&release = dlsym(lib, "idn2_free");
+	if (lookup && release) {
+		r = -EINVAL;
+		if (lookup((const uint8_t *)utf8, &ascii,
+			   IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL | IDN2_USE_STD3_ASCII_RULES) == 0) {
+			if (strlen(ascii) <= HOST_MAX + 1) {
+				strcpy(ret, ascii);
+				r = 0;
+			}
+			release(ascii);
+		}
+	}
+	dlclose(lib);
+	return r;
+}
+
+static int literal6(const char *s, size_t len, char ret[256])
+{
+	char text[64];
+	struct in6_addr addr;
+
+	if (len >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, s, len);
+	text[len] = '\0';
+	if (memchr(text, '\0', len) || inet_pton(AF_INET6, text, &addr) != 1)
+		return -EINVAL;
+	return addr_text(&addr, ret);
+}
+
+/* Letters, digits, hyphens; labels of 1-63 bytes that neither begin nor end with a hyphen. */
+static int check_labels(const char *s)
+{
+	for (;;) {
+		size_t n = strcspn(s, ".");
+		if (n < 1 || n > 63 || !is_alnum(s[0]) || !is_alnum(s[n - 1]))
+			return -EINVAL;
+		for (size_t i = 0; i < n; i++) {
+			if (!is_alnum(s[i]) && s[i] != '-')
+				return -EINVAL;
+		}
+		if (!s[n])
+			return 0;
+		s += n + 1;
+	}
+}
+
+/* Last labels that some resolvers read as (part of) an address: only numbers, or 0x and hexadecimal digits. */
+static bool looks_numeric(const char *host)
+{
+	const char *dot = strrchr(host, '.');
+	const char *last = dot ? dot + 1 : host;
+
+	return last[strspn(last, "0123456789")] == '\0' ||
+	       (last[0] == '0' && last[1] == 'x' && last[2 + strspn(last + 2, "0123456789abcdef")] == '\0');
+}
+
+int host_canonical(const char *s, size_t len, bool idna, char ret[256])
+{
+	char name[1024];
+	bool ascii = true;
+
+	if (len >= 2 && s[0] == '[' && s[len - 1] == ']')
+		return literal6(s + 1, len - 2, ret);
+	if (len && memchr(s, ':', len))
+		return literal6(s, len, ret);
+	if (len == 0 || len >= sizeof(name) || memchr(s, '\0', len))
+		return -EINVAL;
+	for (size_t i = 0; i < len; i++)
+		ascii = ascii && (unsigned char)s[i] < 0x80;
+	if (!ascii && !idna)
+		return -EINVAL;
+	memcpy(name, s, len);
+	name[len] = '\0';
+	if (!ascii) {
+		char label[256];
+		int r = to_a_label(name, label);
+		if (r < 0)
+			return r;
+		len = strlen(label);
+		memcpy(name, label, len + 1);
+	}
+
+	if (name[len - 1] == '.')
+		name[--len] = '\0';
+	if (len == 0 || len > HOST_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < len; i++) {
+		/* Not tolower(): the locale of the host application must not change what a name is. */
+		if (name[i] >= 'A' && name[i] <= 'Z')
+			name[i] = (char)(name[i] + 32);
+	}
+	if (check_labels(name) < 0)
+		return -EINVAL;
+	struct in_addr v4;
+	if (looks_numeric(name) && inet_pton(AF_INET, name, &v4) != 1)
+		return -EINVAL;
+	memcpy(ret, name, len + 1);
+	return 0;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside lib/policy. Theory of operation: every source (profile, file, flag, API) becomes settings `section, key,
+ * value`; policy_apply() checks the form of one and appends it to the struct below, still unresolved. policy_finish()
+ * resolves paths against the file system, takes defaults and checks that the whole fits together; index.c sorts the
+ * rules for policy_decide(). Another process gets the finished policy by encode.c and checks all of it again.
+ */
+#ifndef NSBOX_POLICY_INTERNAL_H
+#define NSBOX_POLICY_INTERNAL_H
+
+#include "base/util.h"
+#include "policy/policy.h"
+#include "policy/rule.h"
+
+/* Bounds of one policy: past them is an error, never a cut. */
+#define ENTRIES_MAX 4096 /* rules, paths, variables: each */
+#define SECRETS_MAX 64
+#define TARGETS_MAX 64   /* of one secret */
+#define VALUE_MAX 65536
+#define ORIGIN_MAX 255
+#define PORTS_MAX 128
+
+struct raw_path {
+	enum path_kind kind;
+	char *text;     /* absolute, or relative to the workdir */
+	bool optional;  /* from a built-in profile: nothing there is no error */
+	uint64_t size;
+	char *origin;
+};
+
+struct net_rule {
+	struct rule *rule;
+	char *text;   /* canonical */
+	char *origin;
+	bool allow_private;
+};
+
+struct net_rules {
+	struct net_rule *rule;
+	size_t n;
+	struct rule_index *index; /* index.c */
+};
+
+struct policy_file {
+	char *path; /* canonical */
+	dev_t dev;
+	ino_t ino;
+};
+
+enum limit_key { LIMIT_MEMORY = 0, LIMIT_DISK, LIMIT_CPUS, LIMIT_TIMEOUT, LIMIT_PIDS, LIMIT_OPEN_FILES, LIMIT_COUNT };
+
+struct policy {
+	char *workdir; /* absolute; canonical when finished */
+	bool workdir_force;
+	bool finished;
+	enum net_mode mode;
+	char *mode_origin;
+	struct raw_path *raw_paths;
+	size_t n_raw_paths;
+	struct policy_path *paths;
+	size_t n_paths;
+	struct net_rules allow, deny; /* allow: with passthrough and allow_private */
+	struct policy_secret *secrets;
+	size_t n_secrets;
+	struct policy_connect_to *connect_tos;
+	size_t n_connect_tos;
+	struct policy_upstream_ca *cas;
+	size_t n_cas;
+	struct policy_env *envs;
+	size_t n_envs;
+	struct policy_limits limits;
+	char *limit_origins[LIMIT_COUNT];
+	char **degraded; /* sorted, NULL-terminated */
+	size_t n_degraded;
+	struct policy_file *files;
+	size_t n_files;
+	char **profiles; /* applied already */
+	size_t n_profiles;
+	struct buf warnings;
+};
+
+/* One setting and where it came from. */
+struct setting {
+	const char *section, *key, *value;
+	const char *name;   /* of [secret NAME], else "" */
+	const char *base;   /* directory of relative paths; NULL: the workdir */
+	const char *file_base; /* the same for upstream_ca, source = file: and extends = ./x */
+	const char *origin;
+	bool builtin;       /* from a built-in profile */
+	unsigned depth;     /* of extends */
+};
+
+/* "ORIGIN: key = value: what"; a secret's value is never in it. */
+int bad_setting(const struct setting *s, struct error *e, int err, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* The same around the reason that a parser left in why. */
+int bad_setting_why(const struct setting *s, struct error *e, int err, const struct error *why);
+int out_of_memory(struct error *e);
+
+int policy_apply(struct policy *p, const struct setting *s, struct error *e);
+/* By section; the key is known. */
+int set_filesystem(struct policy *p, const struct setting *s, struct error *e);
+int set_network(struct policy *p, const struct setting *s, struct error *e);
+int set_secret(struct policy *p, const struct setting *s, struct error *e);
+int set_env(struct policy *p, const struct setting *s, struct error *e);
+int set_limit(struct policy *p, const struct setting *s, struct error *e);
+int set_sandbox(struct policy *p, const struct setting *s, struct error *e);
+/* Known section? Then its keys as "a, b, c" in ret_keys (may be NULL). name: what follows "secret ". */
+bool section_known(const char *section, const char **ret_name);
+const char *section_list(void);
+bool variable_name_valid(const char *s, size_t len);
+bool placeholder_valid(const char *s);
+
+/* An element more, zeroed, or NULL with the error filled: out of memory, or over max. */
+void *grow(void *array, size_t *n, size_t element, size_t max, const char *what, const char *origin, struct error *e);
+int replace(char **slot, const char *value, struct error *e);
+/* Call f with each part of a comma-separated list, blanks around it removed. */
+int each_in_list(const struct setting *s, struct error *e,
+		 int (*f)(struct policy *p, const struct setting *s, const char *item, struct error *e), struct policy *p);
+
+/* values.c: forms of numbers */
+int parse_size(const char *s, uint64_t *ret);
+int parse_duration(const char *s, uint64_t *ret_us);
+int parse_milli(const char *s, uint64_t *ret);
+int parse_count(const char *s, uint64_t max, uint32_t *ret);
+void format_size(uint64_t v, char ret[32]);
+void format_duration(uint64_t us, char ret[32]);
+
+/* near.c: the name in a NULL-terminated list that s is probably a slip of, or NULL */
+const char *near_name(const char *s, const char *const *list);
+
+/* ini.c */
+struct ini_entry {
+	char *section, *key, *value;
+	unsigned line;
+};
+struct ini_file {
+	struct ini_entry *entry;
+	size_t n;
+};
+int ini_read(const char *text, size_t len, const char *name, struct ini_file *ret, struct error *e);
+void ini_done(struct ini_file *f);
+
+/* layer.c */
+int load_layer(struct policy *p, const char *name, const char *file_base, unsigned depth, const struct setting *by,
+	       struct error *e);
+/* profiles.c, generated: the texts of cli/profiles */
+struct builtin_profile {
+	const char *name, *text;
+};
+extern const struct builtin_profile builtin_profiles[];
+
+/* paths.c, protect.c, fit.c: parts of policy_finish() */
+int check_path_bytes(const char *path);
+int absolute_path(const char *base, const char *text, char **ret);
+int home_dir(char **ret);
+bool is_home_or_above(dev_t dev, ino_t ino);
+int finish_workdir(struct policy *p, struct error *e);
+int finish_paths(struct policy *p, struct error *e);
+int add_default_protection(struct policy *p, struct error *e);
+/* Where path is mounted from: last effective entry that covers it, or NULL. */
+const struct policy_path *effective_path(const struct policy *p, const char *path);
+bool path_below(const char *path, const char *dir);
+void paths_free(struct policy_path *paths, size_t n);
+/* Canonical path, identity and kind of what is at path now. */
+int resolve_path(const char *path, char **ret, dev_t *dev, ino_t *ino, bool *is_dir, struct error *e);
+int check_fit(struct policy *p, struct error *e);
+/* The part of check_fit() that looks at nothing outside of the policy. */
+int check_contradictions(struct policy *p, struct error *e);
+int warn(struct policy *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* index.c */
+int rules_index(struct net_rules *rules);
+void rules_index_free(struct rule_index *index);
+/* Call f for every rule whose host contains that of t, most specific first, until it returns true. */
+bool rules_each(const struct net_rules *rules, const struct net_target *t,
+		bool (*f)(const struct net_rule *rule, const struct net_target *t, void *arg), void *arg);
+
+int add_net_rule(struct net_rules *to, struct rule *rule, bool allow_private, const char *origin, struct error *e);
+void secret_done(struct policy_secret *s);
+
+#endif

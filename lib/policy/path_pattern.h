@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Path patterns of rules: literal bytes, `*` (any run of bytes without '/', also an empty one), and the segment `**`
+ * ("/" and anything, or nothing). Kept as a list of tokens that is an automaton without further work: position i is
+ * the state before token i.
+ */
+#ifndef NSBOX_POLICY_PATH_PATTERN_H
+#define NSBOX_POLICY_PATH_PATTERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#define PATTERN_MAX 383 /* tokens */
+#define PATTERN_WORDS 6 /* 64 * 6 > PATTERN_MAX */
+
+enum { /* below 256: that byte */
+	TOKEN_STAR = 256,
+	TOKEN_DEEP = 257, /* a whole segment of two stars: nothing, or '/' and then what TOKEN_ANY takes; always followed by it */
+	TOKEN_ANY = 258,
+};
+
+struct path_pattern {
+	size_t n;
+	uint16_t token[];
+};
+
+/* A set of positions. */
+struct pattern_set {
+	uint64_t w[PATTERN_WORDS];
+};
+
+int path_pattern_parse(const char *s, size_t len, struct path_pattern **ret, struct error *e);
+int path_pattern_text(const struct path_pattern *p, struct buf *out);
+/* loose: also as servers read it that merge slashes and drop ";parameters" of segments: for denials. */
+bool path_pattern_matches(const struct path_pattern *p, const char *path, bool loose);
+bool path_pattern_equal(const struct path_pattern *a, const struct path_pattern *b);
+struct path_pattern *path_pattern_copy(const struct path_pattern *p);
+
+void pattern_start(const struct path_pattern *p, struct pattern_set *set);
+/* False when nothing is left to match. */
+bool pattern_step(const struct path_pattern *p, struct pattern_set *set, uint8_t c);
+bool pattern_accepts(const struct path_pattern *p, const struct pattern_set *set);
+
+/* A conjunction of patterns. */
+struct pattern_list {
+	struct path_pattern *const *p;
+	size_t n;
+};
+/* Whether every path in all of a is in all patterns of at least one of b. 1, 0, -ENOMEM, -E2BIG. */
+int pattern_lists_included(struct pattern_list a, const struct pattern_list *b, size_t n_b);
+
+#endif

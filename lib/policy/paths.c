@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From paths as given to objects: canonical path, device and inode, in the order in which they take effect. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "policy/internal.h"
+
+int check_path_bytes(const char *path)
+{
+	if (!*path)
+		return -EINVAL;
+	for (const unsigned char *c = (const unsigned char *)path; *c; c++) {
+		if (*c < 0x20 || *c == 0x7f)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int passwd_home(char **ret)
+{
+	struct passwd pw, *found = NULL;
+	char data[4096];
+
+	if (getpwuid_r(getuid(), &pw, data, sizeof(data), &found) != 0 || !found || found->pw_dir[0] != '/')
+		return -ENOENT;
+	*ret = strdup(found->pw_dir);
+	return *ret ? 0 : -ENOMEM;
+}
+
+int home_dir(char **ret)
+{
+	const char *home = getenv("HOME");
+
+	if (!home || home[0] != '/')
+		return passwd_home(ret);
+	*ret = strdup(home);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* Append a path to an absolute one without "." and empty parts; ".." stays, only the kernel can resolve it. */
+static int append_clean(struct buf *b, const char *s)
+{
+	int r = 0;
+
+	while (*s && r == 0) {
+		size_t n = strcspn(s, "/");
+		if (n && !(n == 1 && s[0] == '.')) {
+			r = buf_putc(b, '/');
+			if (r == 0)
+				r = buf_append(b, s, n);
+		}
+		s += n + (s[n] == '/');
+	}
+	return r;
+}
+
+/* base NULL: a relative path stays relative (to the workdir, which may not be known yet). */
+int absolute_path(const char *base, const char *text, char **ret)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	_cleanup_free_ char *home = NULL;
+	int r = 0;
+
+	if (text[0] == '~' && (text[1] == '/' || !text[1])) {
+		r = home_dir(&home);
+		base = home;
+		text++;
+	} else if (text[0] == '/') {
+		base = "/";
+	} else if (!base) {
+		*ret = strdup(text);
+		return *ret ? 0 : -ENOMEM;
+	}
+	if (r == 0)
+		r = append_clean(&b, base);
+	if (r == 0)
+		r = append_clean(&b, text);
+	if (r == 0 && b.len == 0)
+		r = buf_putc(&b, '/');
+	if (r < 0)
+		return r;
+	if (b.len >= PATH_MAX)
+		return -ENAMETOOLONG;
+	const char *s = buf_str(&b);
+	*ret = s ? strdup(s) : NULL;
+	return *ret ? 0 : -ENOMEM;
+}
+
+int resolve_path(const char *path, char **ret, dev_t *dev, ino_t *ino, bool *is_dir, struct error *e)
+{
+	char link[64], target[PATH_MAX];
+	struct stat st, again;
+	struct statfs fs;
+
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_POLICY, path, "%s", path);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, target, sizeof(target) - 1);
+	if (n < 0 || fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_POLICY, path, "cannot resolve %s through /proc/self/fd", path);
+	target[n] = '\0';
+	/* Deleted, or outside of our root: then the text is not a path to it. */
+	if (target[0] != '/' || lstat(target, &again) < 0 || again.st_dev != st.st_dev || again.st_ino != st.st_ino)
+		return fail(e, ENOENT, SANDBOX_STAGE_POLICY, path, "%s was moved or removed while it was looked at", path);
+	if (check_path_bytes(target) < 0)
+		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, path, "%s leads to a path with control bytes", path);
+	/* /proc/PID/root and /proc/PID/fd of the host lead out of any sandbox. */
+	if (fs.f_type == PROC_SUPER_MAGIC)
+		return fail(e, EPERM, SANDBOX_STAGE_POLICY, path, "%s is in /proc, which a sandbox has of its own", path);
+	*dev = st.st_dev;
+	*ino = st.st_ino;
+	*is_dir = S_ISDIR(st.st_mode);
+	*ret = strdup(target);
+	return *ret ? 0 : out_of_memory(e);
+}
+
+/* Compare with every directory from home up to the root by identity: bind mounts and symlinks do not hide it. */
+static bool home_chain_has(const char *home, dev_t dev, ino_t ino)
+{
+	_cleanup_close_ int fd = open(home, O_PATH | O_CLOEXEC | O_DIRECTORY);
+	struct stat st, last = { 0 };
+
+	for (int depth = 0; fd >= 0 && depth < 256; depth++) {
+		if (fstat(fd, &st) < 0)
+			return true;
+		if (st.st_dev == dev && st.st_ino == ino)
+			return true;
+		if (depth && st.st_dev == last.st_dev && st.st_ino == last.st_ino)
+			return false;
+		last = st;
+		int up = openat(fd, "..", O_PATH | O_CLOEXEC | O_DIRECTORY);
+		close(fd);
+		fd = up;
+	}
+	return false;
+}
+
+bool is_home_or_above(dev_t dev, ino_t ino)
+{
+	_cleanup_free_ char *home = NULL, *pw_home = NULL;
+
+	if (home_dir(&home) == 0 && home_chain_has(home, dev, ino))
+		return true;
+	/* HOME may be changed by whoever starts us; the user's own is the other place to keep whole. */
+	return passwd_home(&pw_home) == 0 && home_chain_has(pw_home, dev, ino);
+}
+
+int finish_workdir(struct policy *p, struct error *e)
+{
+	_cleanup_free_ char *given = p->workdir ? strdup(p->workdir) : getcwd(NULL, 0), *path = NULL;
+	bool is_dir;
+	dev_t dev;
+	ino_t ino;
+
+	if (!given)
+		return fail_errno(e, errno, SANDBOX_STAGE_POLICY, ".", "cannot find the current directory; use --workdir DIR");
+	int r = resolve_path(given, &path, &dev, &ino, &is_dir, e);
+	if (r < 0) {
+		struct error why = e ? *e : (struct error){ 0 };
+		return fail(e, -r, SANDBOX_STAGE_POLICY, given, "the working directory: %s", why.message);
+	}
+	if (!is_dir)
+		return fail(e, ENOTDIR, SANDBOX_STAGE_POLICY, path, "the working directory %s is not a directory", path);
+	if (!p->workdir_force && (strcmp(path, "/") == 0 || is_home_or_above(dev, ino)))
+		return fail(e, EPERM, SANDBOX_STAGE_POLICY, path,
+			    "the working directory %s is the root, the home directory or above it: name a project with "
+			    "--workdir DIR, or insist with --workdir-force",
+			    path);
+	free(p->workdir);
+	p->workdir = TAKE_PTR(path);
+	return 0;
+}
+
+static struct policy_path *add_path(struct policy *p, const struct raw_path *raw, struct error *e)
+{
+	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", raw->origin, e);
+
+	if (!out)
+		return NULL;
+	out->kind = raw->kind;
+	out->size = raw->size;
+	out->origin = strdup(raw->origin);
+	if (!out->origin) {
+		out_of_memory(e);
+		return NULL;
+	}
+	return out;
+}
+
+static const char *const kind_names[] = { "read", "write", "overlay", "hide", "protect", "tmpfs" };
+
+static int finish_tmpfs(struct policy *p, const struct raw_path *raw, const char *given, struct error *e)
+{
+	static const char *const taken[] = { "/proc", "/sys", "/dev" };
+	const char *s = given;
+
+	for (size_t n; *s; s += n + (s[n] == '/')) {
+		n = strcspn(s, "/");
+		if (n == 2 && s[0] == '.' && s[1] == '.')
+			return fail(e, EINVAL, SANDBOX_STAGE_POLICY, given, "%s: tmpfs %s: '..' is not accepted here", raw->origin,
+				    given);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
+		if (path_below(given, taken[i]) || strcmp(given, "/") == 0)
+			return fail(e, EINVAL, SANDBOX_STAGE_POLICY, given, "%s: tmpfs %s: the sandbox has its own there",
+				    raw->origin, given);
+	}
+	struct policy_path *out = add_path(p, raw, e);
+	if (!out)
+		return -ENOMEM;
+	out->path = strdup(given);
+	out->given = strdup(given);
+	out->is_dir = true;
+	return out->path && out->given ? 0 : out_of_memory(e);
+}
+
+static int finish_path(struct policy *p, const struct raw_path *raw, struct error *e)
+{
+	_cleanup_free_ char *given = NULL, *path = NULL;
+	struct error why;
+	bool is_dir;
+	dev_t dev;
+	ino_t ino;
+
+	int r = absolute_path(p->workdir, raw->text, &given);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_POLICY, raw->text, "%s: %s", raw->origin, raw->text);
+	if (raw->kind == PATH_TMPFS)
+		return finish_tmpfs(p, raw, given, e);
+	r = resolve_path(given, &path, &dev, &ino, &is_dir, &why);
+	if (r < 0 && raw->optional)
+		return 0;
+	if (r < 0)
+		return fail(e, -r, SANDBOX_STAGE_POLICY, given, "%s: %s = %s: the path must exist: %s", raw->origin,
+			    kind_names[raw->kind], raw->text, why.message);
+	if (strcmp(path, "/") == 0)
+		return fail(e, EPERM, SANDBOX_STAGE_POLICY, path, "%s: %s = %s: the root as a whole cannot be named, only "
+			    "directories in it", raw->origin, kind_names[raw->kind], raw->text);
+	if ((raw->kind == PATH_READ || raw->kind == PATH_WRITE) && is_dir && is_home_or_above(dev, ino))
+		warn(p, "%s: %s = %s gives the whole home directory, with every key in it", raw->origin, kind_names[raw->kind],
+		     raw->text);
+	struct policy_path *out = add_path(p, raw, e);
+	if (!out)
+		return -ENOMEM;
+	out->dev = dev;
+	out->ino = ino;
+	out->is_dir = is_dir;
+	out->given = strdup(strstr(given, "/../") || strcmp(given + strlen(given) - 2, "..") == 0 ? path : given);
+	out->path = TAKE_PTR(path);
+	return out->given ? 0 : out_of_memory(e);
+}
+
+void paths_free(struct policy_path *paths, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(paths[i].path);
+		free(paths[i].given);
+		free(paths[i].origin);
+	}
+	free(paths);
+}
+
+static int rank(enum path_kind kind)
+{
+	return kind == PATH_HIDE ? 2 : kind == PATH_PROTECT ? 1 : 0;
+}
+
+static int by_effect(const void *x, const void *y)
+{
+	const struct policy_path *a = x, *b = y;
+
+	if (rank(a->kind) != rank(b->kind))
+		return rank(a->kind) - rank(b->kind);
+	return strcmp(a->path, b->path);
+}
+
+/* Of several for one path in one rank the last given counts. */
+static void drop_shadowed(struct policy *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_paths; i++) {
+		bool later = false;
+		for (size_t j = i + 1; j < p->n_paths && !later; j++)
+			later = rank(p->paths[i].kind) == rank(p->paths[j].kind) &&
+				strcmp(p->paths[i].path, p->paths[j].path) == 0;
+		if (later) {
+			free(p->paths[i].path);
+			free(p->paths[i].given);
+			free(p->paths[i].origin);
+			continue;
+		}
+		p->paths[n++] = p->paths[i];
+	}
+	p->n_paths = n;
+}
+
+int finish_paths(struct policy *p, struct error *e)
+{
+	char origin[] = "default";
+	struct raw_path workdir = { PATH_WRITE, p->workdir, false, 0, origin };
+
+	int r = finish_path(p, &workdir, e);
+	/* Forced onto the root: then only the system's own view is there. */
+	if (r == -EPERM && strcmp(p->workdir, "/") == 0)
+		r = 0;
+	for (size_t i = 0; i < p->n_raw_paths && r == 0; i++)
+		r = finish_path(p, &p->raw_paths[i], e);
+	if (r == 0) {
+		drop_shadowed(p);
+		r = add_default_protection(p, e);
+	}
+	/* Parents before what lies in them, hide and protect last: the order in which they can be mounted. */
+	if (r == 0)
+		qsort(p->paths, p->n_paths, sizeof(*p->paths), by_effect);
+	return r;
+}

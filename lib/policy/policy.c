@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Life of a policy, policy_finish(), and reading a finished one. */
+#include "policy/policy.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/wire.h"
+#include "policy/internal.h"
+
+int policy_new(struct policy **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static void net_rules_done(struct net_rules *rules)
+{
+	for (size_t i = 0; i < rules->n; i++) {
+		rule_free(rules->rule[i].rule);
+		free(rules->rule[i].text);
+		free(rules->rule[i].origin);
+	}
+	free(rules->rule);
+	rules_index_free(rules->index);
+}
+
+void policy_free(struct policy *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->n_raw_paths; i++) {
+		free(p->raw_paths[i].text);
+		free(p->raw_paths[i].origin);
+	}
+	for (size_t i = 0; i < p->n_secrets; i++)
+		secret_done(&p->secrets[i]);
+	for (size_t i = 0; i < p->n_connect_tos; i++) {
+		free(p->connect_tos[i].host);
+		free(p->connect_tos[i].addr);
+		free(p->connect_tos[i].origin);
+	}
+	for (size_t i = 0; i < p->n_cas; i++) {
+		free(p->cas[i].path);
+		free(p->cas[i].host);
+		free(p->cas[i].origin);
+	}
+	for (size_t i = 0; i < p->n_envs; i++) {
+		free(p->envs[i].name);
+		free(p->envs[i].value);
+		free(p->envs[i].origin);
+	}
+	for (size_t i = 0; i < p->n_files; i++)
+		free(p->files[i].path);
+	for (size_t i = 0; i < p->n_profiles; i++)
+		free(p->profiles[i]);
+	for (size_t i = 0; i < LIMIT_COUNT; i++)
+		free(p->limit_origins[i]);
+	net_rules_done(&p->allow);
+	net_rules_done(&p->deny);
+	paths_free(p->paths, p->n_paths);
+	strv_free(p->degraded);
+	free(p->raw_paths);
+	free(p->secrets);
+	free(p->connect_tos);
+	free(p->cas);
+	free(p->envs);
+	free(p->files);
+	free(p->profiles);
+	free(p->workdir);
+	free(p->mode_origin);
+	buf_free(&p->warnings);
+	free(p);
+}
+
+int policy_set_workdir(struct policy *p, const char *dir, bool force, struct error *e)
+{
+	_cleanup_free_ char *cwd = NULL, *path = NULL;
+
+	if (p->finished)
+		return fail(e, EBUSY, SANDBOX_STAGE_POLICY, dir, "the policy is finished and cannot be changed");
+	if (check_path_bytes(dir) < 0)
+		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, "--workdir", "the working directory's path is empty or has control "
+			    "bytes");
+	if (dir[0] != '/') {
+		cwd = getcwd(NULL, 0);
+		if (!cwd)
+			return fail_errno(e, errno, SANDBOX_STAGE_POLICY, ".", "cannot find the current directory");
+	}
+	int r = absolute_path(cwd, dir, &path);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_POLICY, dir, "the working directory %s", dir);
+	free(p->workdir);
+	p->workdir = TAKE_PTR(path);
+	p->workdir_force = force;
+	return 0;
+}
+
+/* Same rule, same effect, twice (a profile and a file): the first stays. */
+static void drop_repeated(struct net_rules *rules)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < rules->n; i++) {
+		struct net_rule *r = &rules->rule[i];
+		bool before = false;
+		for (size_t j = 0; j < n && !before; j++)
+			before = rules->rule[j].allow_private == r->allow_private &&
+				 rules->rule[j].rule->kind == r->rule->kind && strcmp(rules->rule[j].text, r->text) == 0;
+		if (!before) {
+			rules->rule[n++] = *r;
+			continue;
+		}
+		rule_free(r->rule);
+		free(r->text);
+		free(r->origin);
+	}
+	rules->n = n;
+}
+
+static int by_host_and_port(const void *x, const void *y)
+{
+	const struct policy_connect_to *a = x, *b = y;
+	int r = strcmp(a->host, b->host);
+
+	return r ? r : (int)a->port - (int)b->port;
+}
+
+int policy_finish(struct policy *p, struct error *e)
+{
+	if (p->finished)
+		return 0;
+	/* Left by an attempt that failed. */
+	paths_free(p->paths, p->n_paths);
+	p->paths = NULL;
+	p->n_paths = 0;
+
+	drop_repeated(&p->allow);
+	drop_repeated(&p->deny);
+	if (p->n_connect_tos)
+		qsort(p->connect_tos, p->n_connect_tos, sizeof(*p->connect_tos), by_host_and_port);
+	int r = check_fit(p, e);
+	if (r == 0)
+		r = finish_workdir(p, e);
+	if (r == 0)
+		r = finish_paths(p, e);
+	if (r < 0)
+		return r;
+	if (rules_index(&p->allow) < 0 || rules_index(&p->deny) < 0)
+		return out_of_memory(e);
+	p->finished = true;
+	return 0;
+}
+
+const char *policy_warnings(const struct policy *p)
+{
+	/* warn() keeps it terminated. */
+	return p->warnings.len ? (const char *)p->warnings.data : "";
+}
+
+enum net_mode policy_net_mode(const struct policy *p)
+{
+	return p->mode;
+}
+
+const char *policy_workdir(const struct policy *p)
+{
+	return p->workdir;
+}
+
+const struct policy_path *policy_paths(const struct policy *p, size_t *ret_n)
+{
+	*ret_n = p->n_paths;
+	return p->paths;
+}
+
+const struct policy_secret *policy_secrets(const struct policy *p, size_t *ret_n)
+{
+	*ret_n = p->n_secrets;
+	return p->secrets;
+}
+
+const struct policy_connect_to *policy_connect_tos(const struct policy *p, size_t *ret_n)
+{
+	*ret_n = p->n_connect_tos;
+	return p->connect_tos;
+}
+
+const struct policy_upstream_ca *policy_upstream_cas(const struct policy *p, size_t *ret_n)
+{
+	*ret_n = p->n_cas;
+	return p->cas;
+}
+
+const struct policy_env *policy_envs(const struct policy *p, size_t *ret_n)
+{
+	*ret_n = p->n_envs;
+	return p->envs;
+}
+
+const struct policy_limits *policy_limits(const struct policy *p)
+{
+	return &p->limits;
+}
+
+bool policy_degraded_allowed(const struct policy *p, const char *control)
+{
+	for (size_t i = 0; i < p->n_degraded; i++) {
+		if (strcmp(p->degraded[i], control) == 0)
+			return true;
+	}
+	return false;
+}
+
+char *const *policy_degraded(const struct policy *p)
+{
+	static char *const none[] = { NULL };
+
+	return p->degraded ? p->degraded : none;
+}

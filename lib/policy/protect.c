@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Default protection (DESIGN 13): what the host would execute later, and the policy itself, in writable places. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "policy/internal.h"
+
+/*
+ * Run by git, editors, agents, shells and task runners when someone enters or opens the directory on the host.
+ * .git/config is not here although some of its keys execute: `git config` and `git remote` must work, so it is
+ * watched instead of protected.
+ */
+static const char *const executed_by_host[] = {
+	".git/hooks",	 ".husky",	".githooks",	".envrc",	 ".direnv",    ".mise.toml",  "mise.toml",
+	".vscode",	 ".idea",	".zed",		".fleet",	 ".exrc",      ".nvim.lua",   ".nvimrc",
+	".vimrc",	 ".lvimrc",	".dir-locals.el", ".devcontainer", ".devcontainer.json", ".mcp.json", ".claude",
+	".claude.json",	 ".cursor",	".codex",	".gemini",	 ".continue",  ".windsurf",   ".aider.conf.yml",
+	".opencode",	 "opencode.json", ".kiro",	".roo",		 ".pre-commit-config.yaml",
+};
+
+bool path_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	if (n == 1)
+		return true;
+	return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+const struct policy_path *effective_path(const struct policy *p, const char *path)
+{
+	const struct policy_path *best = NULL;
+
+	for (size_t i = 0; i < p->n_paths; i++) {
+		const struct policy_path *c = &p->paths[i];
+		if (!path_below(path, c->path))
+			continue;
+		if (c->kind == PATH_HIDE)
+			return c;
+		if (!best || c->kind == PATH_PROTECT ||
+		    (best->kind != PATH_PROTECT && strlen(c->path) >= strlen(best->path)))
+			best = c;
+	}
+	return best;
+}
+
+static int protect_one(struct policy *p, const char *path, const struct stat *st, struct error *e)
+{
+	/* Named itself as writable: the user decided. Not writable anyway: nothing to do. */
+	const struct policy_path *now = effective_path(p, path);
+	if (!now || now->kind != PATH_WRITE || strcmp(now->path, path) == 0)
+		return 0;
+	/* A symlink on the way (.git of some tools): what it leads to is elsewhere. */
+	_cleanup_free_ char *real = NULL;
+	struct error ignored;
+	bool is_dir;
+	dev_t dev;
+	ino_t ino;
+	if (resolve_path(path, &real, &dev, &ino, &is_dir, &ignored) < 0 || strcmp(real, path) != 0)
+		return 0;
+	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", "default", e);
+	if (!out)
+		return -ENOMEM;
+	*out = (struct policy_path){
+		.kind = PATH_PROTECT,
+		.path = strdup(path),
+		.given = strdup(path),
+		.dev = st->st_dev,
+		.ino = st->st_ino,
+		.is_dir = S_ISDIR(st->st_mode),
+		.origin = strdup("default"),
+	};
+	return out->path && out->given && out->origin ? 0 : out_of_memory(e);
+}
+
+int add_default_protection(struct policy *p, struct error *e)
+{
+	size_t n = p->n_paths;
+	char path[4096];
+	struct stat st;
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (p->paths[i].kind != PATH_WRITE || !p->paths[i].is_dir)
+			continue;
+		for (size_t k = 0; k < ARRAY_LEN(executed_by_host) && r == 0; k++) {
+			int len = snprintf(path, sizeof(path), "%s/%s", p->paths[i].path, executed_by_host[k]);
+			/* A symlink is replaced, not written through: its place is watched, there is nothing to mount on. */
+			if (len < 0 || (size_t)len >= sizeof(path) || lstat(path, &st) < 0 ||
+			    !(S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)))
+				continue;
+			r = protect_one(p, path, &st, e);
+		}
+	}
+	for (size_t i = 0; i < p->n_files && r == 0; i++) {
+		if (lstat(p->files[i].path, &st) == 0 && st.st_dev == p->files[i].dev && st.st_ino == p->files[i].ino)
+			r = protect_one(p, p->files[i].path, &st, e);
+	}
+	return r;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Subset and intersection of unions of rules. A rule may be covered by several others together (two halves of a range,
+ * methods from one and the rest from another), so its set is cut at every border of the others into cells within which
+ * only the path varies, and each cell is decided as one inclusion of patterns.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "policy/rule.h"
+
+/* The rules still in play for the cell. */
+struct cover {
+	const struct rule **b;
+	size_t n;
+	const struct rule *a;
+};
+
+static int cell_paths(const struct cover *c)
+{
+	struct pattern_list *lists = calloc(c->n ? c->n : 1, sizeof(*lists));
+	if (!lists)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->n; i++)
+		lists[i] = (struct pattern_list){ c->b[i]->paths, c->b[i]->n_paths };
+	int r = pattern_lists_included((struct pattern_list){ c->a->paths, c->a->n_paths }, lists, c->n);
+	free(lists);
+	return r;
+}
+
+/* One host, one protocol, one port: by methods. */
+static int cell_methods(const struct cover *c, enum net_proto proto, unsigned port)
+{
+	const struct rule **b = calloc(c->n ? c->n : 1, sizeof(*b));
+	int r = 1;
+
+	if (!b)
+		return -ENOMEM;
+	for (unsigned bit = 0; bit < 32 && r == 1; bit++) {
+		struct cover cell = { b, 0, c->a };
+		if (!(c->a->methods >> bit & 1))
+			continue;
+		for (size_t i = 0; i < c->n; i++) {
+			const struct port_range *p = &c->b[i]->ports[proto];
+			if (p->lo && port >= p->lo && port <= p->hi && (c->b[i]->methods >> bit & 1))
+				b[cell.n++] = c->b[i];
+		}
+		r = cell_paths(&cell);
+	}
+	free(b);
+	return r;
+}
+
+/* One host: one port of each stretch between borders stands for the stretch. */
+static int cell_ports(const struct cover *c)
+{
+	for (int p = 0; p < PROTO_COUNT; p++) {
+		const struct port_range *range = &c->a->ports[p];
+		if (!range->lo)
+			continue;
+		int r = cell_methods(c, (enum net_proto)p, range->lo);
+		for (size_t i = 0; i < c->n && r == 1; i++) {
+			unsigned lo = c->b[i]->ports[p].lo, after = c->b[i]->ports[p].hi + 1u;
+			if (!lo)
+				continue;
+			if (lo > range->lo && lo <= range->hi)
+				r = cell_methods(c, (enum net_proto)p, lo);
+			if (r == 1 && after > range->lo && after <= range->hi)
+				r = cell_methods(c, (enum net_proto)p, after);
+		}
+		if (r != 1)
+			return r;
+	}
+	return 1;
+}
+
+/* Addresses of a prefix: halve it until every rule of b covers all of the part or none of it. */
+static int cover_addr(const struct cover *c, struct host_pattern part)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	bool split = false;
+
+	/* The mapped addresses inside a v6 prefix belong to v4: nothing is there to be covered. */
+	if (!part.v4 && part.prefix == 96 && memcmp(&part.addr, mapped, sizeof(mapped)) == 0)
+		return 1;
+	const struct rule **b = calloc(c->n ? c->n : 1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	struct cover cell = { b, 0, c->a };
+	for (size_t i = 0; i < c->n; i++) {
+		if (host_pattern_is_subset(&part, &c->b[i]->host))
+			b[cell.n++] = c->b[i];
+		else if (host_pattern_is_subset(&c->b[i]->host, &part))
+			split = true;
+	}
+	/* Covered by those that hold all of it already: then no need to look into the halves. */
+	int r = cell_ports(&cell);
+	free(b);
+	if (r != 0 || !split)
+		return r;
+	part.prefix++;
+	r = cover_addr(c, part);
+	if (r != 1)
+		return r;
+	part.addr.s6_addr[(part.prefix - 1) / 8] |= (uint8_t)(0x80u >> ((part.prefix - 1) % 8));
+	return cover_addr(c, part);
+}
+
+/*
+ * Names: nobody can use up the endless set below a suffix by naming some of it, so only rules that contain all of a's
+ * names count; any narrower one merely covers some names twice.
+ */
+static int cover_names(const struct cover *c)
+{
+	const struct rule **b = calloc(c->n ? c->n : 1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	struct cover cell = { b, 0, c->a };
+	for (size_t i = 0; i < c->n; i++) {
+		if (host_pattern_is_subset(&c->a->host, &c->b[i]->host))
+			b[cell.n++] = c->b[i];
+	}
+	int r = cell_ports(&cell);
+	free(b);
+	return r;
+}
+
+static int rule_is_covered(const struct rule *a, struct rule *const *rules, size_t n)
+{
+	const struct rule **b = calloc(n ? n : 1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	struct cover c = { b, 0, a };
+	for (size_t i = 0; i < n; i++) {
+		if (host_pattern_intersect(&a->host, &rules[i]->host))
+			b[c.n++] = rules[i];
+	}
+	int r = a->host.kind == HOST_ADDR ? cover_addr(&c, a->host) : cover_names(&c);
+	free(b);
+	return r;
+}
+
+int rules_are_subset(struct rule *const *a, size_t n_a, struct rule *const *b, size_t n_b)
+{
+	for (size_t i = 0; i < n_a; i++) {
+		int r = rule_is_covered(a[i], b, n_b);
+		if (r != 1)
+			return r;
+	}
+	return 1;
+}
+
+void rules_free(struct rule **rules, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		rule_free(rules[i]);
+	free(rules);
+}
+
+int rules_intersect(struct rule *const *a, size_t n_a, struct rule *const *b, size_t n_b, struct rule ***ret,
+		    size_t *ret_n)
+{
+	struct rule **out = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < n_a * n_b && r >= 0; i++) {
+		struct rule *both;
+		r = rule_intersect(a[i / n_b], b[i % n_b], &both);
+		if (r <= 0)
+			continue;
+		struct rule **more = realloc(out, (n + 1) * sizeof(*more));
+		if (!more) {
+			rule_free(both);
+			r = -ENOMEM;
+			break;
+		}
+		out = more;
+		out[n++] = both;
+	}
+	if (r < 0) {
+		rules_free(out, n);
+		return r;
+	}
+	*ret = out;
+	*ret_n = n;
+	return 0;
+}
