@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -31,7 +32,8 @@ static _Noreturn void become_init(int init_fd, int sock, uid_t uid, gid_t gid)
 {
 	char *const argv[] = { (char *)"init", NULL }, *const env[] = { NULL };
 
-	if (user_map_self(uid, gid) < 0)
+	/* This copy of the launcher is not dumpable either, and then its /proc/self belongs to root. */
+	if (prctl(PR_SET_DUMPABLE, 1) < 0 || user_map_self(uid, gid) < 0)
 		_exit(101);
 	/* Two steps, since either may sit on the other's number. */
 	int high = fcntl(init_fd, F_DUPFD_CLOEXEC, 10);

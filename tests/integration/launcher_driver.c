@@ -168,7 +168,7 @@ static int run(int sock, uint32_t id, const struct job *job, uint64_t t[T_MAX])
 			return 125;
 		helper = fork();
 		if (helper == 0)
-			answer_one(gateway[4]);
+			answer_one(gateway[5]);
 	}
 	b.len = 0;
 	wire_put_u32(&b, LAUNCHER_CALL);
