@@ -9,7 +9,19 @@
 #include "base/util.h"
 #include "nsbox.h"
 
-enum { SETTING = 0, PROFILE, POLICY_FILE, WORKDIR, WORKDIR_FORCE, SECRET, UPSTREAM_CA, ENV, ENV_FILE, LATER };
+enum {
+	SETTING = 0,
+	PROFILE,
+	POLICY_FILE,
+	WORKDIR,
+	WORKDIR_FORCE,
+	SECRET,
+	AUDIT_LOG,
+	UPSTREAM_CA,
+	ENV,
+	ENV_FILE,
+	LATER,
+};
 
 #define SET(section_, key_) .id = OPTION_POLICY, .section = section_, .key = key_
 #define LAYER(layer_) .id = OPTION_POLICY, .layer = layer_
@@ -53,7 +65,7 @@ const struct option policy_options[] = {
 	{ SET("limits", "disk"), .name = "disk", .value = "SIZE", .help = "limit each private tmpfs" },
 	{ SET("limits", "open_files"), .name = "open-files", .value = "N", .help = "limit open files of a process" },
 	{ LAYER(LATER), .name = "auditor", .value = "SPEC", .help = "not available in this version" },
-	{ SET("audit", "log"), .name = "audit-log", .value = "FILE", .help = "write the audit log to this new file" },
+	{ LAYER(AUDIT_LOG), .name = "audit-log", .value = "FILE", .help = "write the audit log to this new file" },
 	{ SET("sandbox", "allow_degraded"), .name = "allow-degraded", .value = "CONTROL",
 	  .help = "run although CONTROL cannot be applied here" },
 	{ 0 },
@@ -132,6 +144,12 @@ static int set_secret(sandbox_policy *p, const char *value)
 	return 0;
 }
 
+static int set_audit_log(sandbox_policy *p, const char *path)
+{
+	sandbox_error *error = NULL;
+	return sandbox_policy_set_audit_log(p, path, &error) < 0 ? refuse_error(error) : 0;
+}
+
 /* FILE[@HOST]; the file may hold an '@' itself, a host name cannot. */
 static int set_upstream_ca(sandbox_policy *p, const char *value)
 {
@@ -205,6 +223,8 @@ static int apply_setting(sandbox_policy *p, const struct policy_arg *a)
 		return 0;
 	case SECRET:
 		return set_secret(p, a->value);
+	case AUDIT_LOG:
+		return set_audit_log(p, a->value);
 	case UPSTREAM_CA:
 		return set_upstream_ca(p, a->value);
 	case ENV:

@@ -34,6 +34,11 @@ SANDBOX_API int sandbox_policy_set(sandbox_policy *policy, const char *section, 
 /** Give a secret its value directly (any bytes but CR, LF, NUL; copied, wiped on free); the section must exist. */
 SANDBOX_API int sandbox_policy_set_secret_value(sandbox_policy *policy, const char *name, const void *value,
 						unsigned long length, sandbox_error **error);
+/**
+ * Write the audit log to this file instead of the state directory. It is made by sandbox_create(), which refuses one
+ * that is there already or that the sandbox could see. Relative to the current directory of sandbox_create().
+ */
+SANDBOX_API int sandbox_policy_set_audit_log(sandbox_policy *policy, const char *path, sandbox_error **error);
 /** Check the whole: paths exist, rules and modes fit together, limits can be applied. sandbox_create() does it too. */
 SANDBOX_API int sandbox_policy_check(sandbox_policy *policy, sandbox_error **error);
 /** The effective policy as a policy file, each line with its source as a comment; stable byte for byte; free() it. */

@@ -33,6 +33,7 @@ struct secret_value {
 struct sandbox_policy {
 	struct policy *policy;
 	struct secret_value *values;
+	char *audit_log; /* NULL: in the state directory */
 };
 
 struct sandbox_runtime {
@@ -101,6 +102,9 @@ int secrets_open(const struct sandbox_policy *policy, int *fds, size_t max, size
 
 /* environment.c: the environment of a call, without the placeholders. */
 int environment_build(const struct policy *p, char *const *extra, char ***ret_env, struct error *e);
+
+/* audit_file.c: make the audit log at a path of the caller's choice; as state_audit_open(). */
+int audit_file_open(const struct policy *p, const char *given, char **ret_path, struct error *e);
 
 /* limits.c: refuse limits that cannot be applied here. */
 int limits_check(const struct policy *p, struct error *e);

@@ -41,6 +41,7 @@ void sandbox_policy_free(sandbox_policy *policy)
 		free(v);
 	}
 	policy_free(policy->policy);
+	free(policy->audit_log);
 	free(policy);
 }
 
@@ -95,6 +96,17 @@ int sandbox_policy_set_secret_value(sandbox_policy *policy, const char *name, co
 	}
 	v->next = policy->values; /* found first: the last value given for a name is the one used */
 	policy->values = v;
+	return 0;
+}
+
+int sandbox_policy_set_audit_log(sandbox_policy *policy, const char *path, sandbox_error **error)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return out_of_memory(error);
+	free(policy->audit_log);
+	policy->audit_log = copy;
 	return 0;
 }
 

@@ -46,7 +46,9 @@ static int send_create(struct sandbox *b, const struct sandbox_policy *policy, c
 	int r = secrets_open(policy, fds + 2, WIRE_MAX_FDS - 2, &n_secrets, e);
 	if (r < 0)
 		return r;
-	_cleanup_close_ int log_fd = state_audit_open(b->id, &b->log_path, e);
+	_cleanup_close_ int log_fd = policy->audit_log ?
+					     audit_file_open(b->policy, policy->audit_log, &b->log_path, e) :
+					     state_audit_open(b->id, &b->log_path, e);
 	r = log_fd < 0 ? log_fd : connection_open(b->runtime, e);
 	if (r == 0) {
 		fds[0] = policy_fd;

@@ -75,7 +75,7 @@ static void test_policy_flags(void **state)
 			    "[limits] timeout = 1m (--timeout)\n"
 			    "[limits] disk = 2G (--disk)\n"
 			    "[limits] open_files = 99 (--open-files)\n"
-			    "[audit] log = f.jsonl (--audit-log)\n"
+			    "audit log f.jsonl\n"
 			    "[sandbox] allow_degraded = memory (--allow-degraded)\n");
 }
 
