@@ -100,11 +100,19 @@ static void emit_tree(struct code *c, const struct range *r, size_t n)
 		emit_leaf(c, r);
 		return;
 	}
-	size_t half = n / 2;
-	emit(c, BPF_JMP | BPF_JGE | BPF_K, r[half].from, 0, 1);
-	size_t over = emit(c, BPF_JMP | BPF_JA, 0, 0, 0);
+	size_t half = n / 2, start = c->n;
+	size_t test = emit(c, BPF_JMP | BPF_JGE | BPF_K, r[half].from, 0, 0);
 	emit_tree(c, r, half);
-	c->op[over].k = (uint32_t)(c->n - over - 1);
+	if (c->n - test - 1 <= 255) {
+		c->op[test].jt = (uint8_t)(c->n - test - 1);
+	} else {
+		/* Too far for a conditional jump: again, with a long one in front. */
+		c->n = start;
+		emit(c, BPF_JMP | BPF_JGE | BPF_K, r[half].from, 0, 1);
+		size_t over = emit(c, BPF_JMP | BPF_JA, 0, 0, 0);
+		emit_tree(c, r, half);
+		c->op[over].k = (uint32_t)(c->n - over - 1);
+	}
 	emit_tree(c, r + half, n - half);
 }
 

@@ -110,23 +110,13 @@ static int place_stdio(const struct child *c)
 	return 0;
 }
 
-static void reset_signals(void)
-{
-	struct sigaction action = { .sa_handler = SIG_DFL };
-	sigset_t none;
-
-	for (int i = 1; i < NSIG; i++)
-		sigaction(i, &action, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 /*
  * Supplementary groups stay: an unprivileged process cannot drop them (setgroups is denied in its user namespace). One
  * domain per call, entered here by the call itself, so that two calls are never in the same one.
  */
 static int confine(const struct child *c)
 {
+	sigset_t none;
 	int r = rlimits_apply(c->request->open_files);
 	if (r < 0)
 		return fail_errno(c->e, -r, SANDBOX_STAGE_LIMITS, "open files", "cannot set the limit of open files");
@@ -144,7 +134,9 @@ static int confine(const struct child *c)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return fail_errno(c->e, errno, SANDBOX_STAGE_EXEC, "prctl", "cannot bind the call to its launcher");
 	umask(022);
-	reset_signals();
+	/* Dispositions are the launcher's: the default ones. */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	r = seccomp_load(SECCOMP_CALL);
 	return r < 0 ? fail_errno(c->e, -r, SANDBOX_STAGE_SECCOMP, "seccomp", "cannot load the system call filter") : 0;
 }

@@ -4,8 +4,8 @@
  *
  * Theory of operation. The launcher clones it into new namespaces and executes it by descriptor, so it holds nothing
  * of anybody's memory or environment; the capabilities it needs over its own namespaces come along as ambient ones. It
- * receives one root plan on descriptor 3 and builds the root view from it (root.c and its neighbours), all by
- * descriptor, while nothing untrusted runs. It answers with the Landlock ruleset of the session, gives up every
+ * mounts what every sandbox has, receives one root plan on descriptor 3 and mounts the rest (root.c and its neighbours),
+ * all by descriptor, while nothing untrusted runs. It answers with the Landlock ruleset of the session, gives up every
  * capability, limits itself to a handful of system calls, and from then on only reaps and, when asked, kills.
  * Calls are not its children: the launcher makes them and they enter these namespaces. When the launcher dies, so does
  * init (its pid namespace is below the launcher's); when the socket closes, it leaves, and the kernel ends the rest.
@@ -31,26 +31,30 @@
 
 static uint8_t packet[WIRE_MAX_PACKET];
 
-static int build(const struct plan *plan, int *ret_ruleset, int *ret_bundle, struct error *e)
+/* All that is the same for every plan: done while the plan is still on its way. */
+static int prepare(struct root *root, struct error *e)
 {
-	struct root root = { .fd = -EBADF, .store = -EBADF, .empty_file = -EBADF, .empty_dir = -EBADF };
-
 	if (sethostname("nsbox", 5) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "hostname", "cannot set the host name");
-	int r = root_make(&root, e);
+	int r = root_make(root, e);
 	if (r == 0)
-		r = root_add_system(&root, e);
+		r = root_add_system(root, e);
 	if (r == 0)
-		r = root_add_dev(&root, e);
+		r = root_add_dev(root, e);
 	if (r == 0)
-		r = root_add_etc(&root, plan->net, ret_bundle, e);
+		r = root_add_proc(root, e);
 	if (r == 0)
-		r = root_apply(&root, plan, e);
-	/* Last: it covers the place where the private directories come from, and no plan may cover it. */
+		r = root_add_private(root, e);
+	return r < 0 ? r : root_prepare_etc(root, e);
+}
+
+static int build(struct root *root, const struct plan *plan, int *ret_ruleset, int *ret_bundle, struct error *e)
+{
+	int r = root_add_etc(root, plan->net, ret_bundle, e);
 	if (r == 0)
-		r = root_add_proc(&root, e);
+		r = root_apply(root, plan, e);
 	if (r == 0)
-		r = root_enter(&root, e);
+		r = root_enter(root, e);
 	return r < 0 ? r : root_ruleset(plan, ret_ruleset, e);
 }
 
@@ -124,6 +128,7 @@ static int serve(int signals)
 
 int main(void)
 {
+	struct root root = { .fd = -EBADF, .store = -EBADF, .empty_file = -EBADF, .empty_dir = -EBADF };
 	struct plan plan = { 0 };
 	struct error e = { 0 };
 	int fds[2] = { -EBADF, -EBADF };
@@ -136,9 +141,12 @@ int main(void)
 	int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0)
 		return 1;
-	int r = receive_plan(&plan, &e);
+	int r = prepare(&root, &e);
+	int received = receive_plan(&plan, r < 0 ? NULL : &e);
 	if (r == 0)
-		r = build(&plan, &fds[0], &fds[1], &e);
+		r = received;
+	if (r == 0)
+		r = build(&root, &plan, &fds[0], &fds[1], &e);
 	if (r == 0)
 		r = confine(&e);
 	if (r < 0) {

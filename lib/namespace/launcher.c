@@ -315,7 +315,7 @@ static void sandbox_start(uint32_t number, uint8_t net_mode, uint32_t pids, cons
 	/* Init mounts on its own while the wire is made here. */
 	int r = send_plan(s, plan, plan_len, &e);
 	if (r == 0 && net_mode == NET_GATEWAY)
-		r = wire_open(ports, n_ports, &s->wire, &e);
+		r = wire_open(ports, n_ports, s->init.net, &s->wire, &e);
 	if (r == 0 && (watch_add(&s->init_watch, s, s->init.pidfd, on_init_dead) < 0 ||
 		       watch_add(&s->sock_watch, s, s->init.sock, on_init_message) < 0))
 		r = fail_errno(&e, errno, SANDBOX_STAGE_INTERNAL, "epoll", "cannot watch the sandbox");
@@ -348,11 +348,12 @@ static int call_net(struct sandbox *s, uint32_t address, int *ret, struct error 
 {
 	if (s->net_mode == NET_HOST)
 		return 0;
-	int net = s->init_net_taken ? net_new(e) : fcntl(s->init.net, F_DUPFD_CLOEXEC, 3);
+	bool first = !s->init_net_taken;
+	int net = !first ? net_new(e) : fcntl(s->init.net, F_DUPFD_CLOEXEC, 3);
 	if (net < 0)
-		return s->init_net_taken ? net : fail_errno(e, errno, SANDBOX_STAGE_NETWORK, "dup", "no descriptor left");
+		return !first ? net : fail_errno(e, errno, SANDBOX_STAGE_NETWORK, "dup", "no descriptor left");
 	s->init_net_taken = true;
-	int r = s->net_mode == NET_GATEWAY ? wire_connect(&s->wire, net, address, e) : 0;
+	int r = s->net_mode == NET_GATEWAY ? wire_connect(&s->wire, net, address, first, e) : 0;
 	if (r < 0)
 		fd_close(net);
 	else
@@ -506,6 +507,9 @@ static _Noreturn void launcher_main(int sock, int init_fd, uid_t uid, gid_t gid)
 		finish(1);
 	/* Whoever was our parent may be gone already: then the socket says so. */
 	prctl(PR_SET_NAME, "nsbox-launcher");
+	/* So that every call starts with the defaults too. */
+	for (int n = 1; n < NSIG; n++)
+		signal(n, SIG_DFL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		finish(1);
 	serve();

@@ -32,6 +32,7 @@ struct init {
 /* The gateway's side of the wire: its namespace and the listeners made in it. */
 struct wire {
 	int net;
+	unsigned connected; /* interfaces made after the first */
 	int fds[3 + MAX_PORTS]; /* UDP 53, TCP 53, packet socket, listeners: the order of LAUNCHER_SANDBOX_READY */
 	size_t n_fds;
 };
@@ -76,11 +77,11 @@ void init_close(struct init *init);
 /* A namespace with only lo, up; IPv6 only there. Its descriptor. */
 int net_new_here(void);
 int net_new(struct error *e);
-/* G and everything in it. */
-int wire_open(const uint16_t *ports, size_t n_ports, struct wire *ret, struct error *e);
+/* G and everything in it; first, the namespace of the first call, is connected already, without an address. */
+int wire_open(const uint16_t *ports, size_t n_ports, int first, struct wire *ret, struct error *e);
 void wire_close(struct wire *wire);
-/* Connect a namespace of net_new to it under this address. */
-int wire_connect(const struct wire *wire, int net, uint32_t address, struct error *e);
+/* Connect a namespace of net_new to it under this address; for the first one only the address is missing. */
+int wire_connect(struct wire *wire, int net, uint32_t address, bool first, struct error *e);
 
 /* netlink.c: the caller is in the namespace in question. */
 struct nl_sock;

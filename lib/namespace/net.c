@@ -164,9 +164,30 @@ static int open_sockets(struct wire *w, const uint16_t *ports, size_t n_ports)
 	return 0;
 }
 
+/* The two ends, up, without an address. */
+static int connect_here(const struct wire *w, int net, const char *name)
+{
+	_cleanup_(netlink_closep) struct nl_sock *nl = NULL, *inside = NULL;
+
+	if (setns(w->net, CLONE_NEWNET) < 0)
+		return -errno;
+	int r = netlink_open(&nl);
+	if (r == 0)
+		r = netlink_add_veth(nl, name, net);
+	if (r == 0 && setns(net, CLONE_NEWNET) < 0)
+		r = -errno;
+	if (r == 0)
+		r = netlink_open(&inside);
+	if (r == 0)
+		r = netlink_link_up(inside, "eth0", IFF_NOARP);
+	/* Up only now: an interface up before its peer exists is ENOTCONN. */
+	return r < 0 ? r : netlink_link_up(nl, name, IFF_NOARP);
+}
+
 struct opening {
 	const uint16_t *ports;
 	size_t n_ports;
+	int first;
 	struct wire *wire;
 };
 
@@ -180,13 +201,15 @@ static int wire_open_work(void *arg)
 		r = lo_up();
 	if (r == 0)
 		r = set_routing();
-	return r < 0 ? r : open_sockets(o->wire, o->ports, o->n_ports);
+	if (r == 0)
+		r = open_sockets(o->wire, o->ports, o->n_ports);
+	return r < 0 ? r : connect_here(o->wire, o->first, "gw0");
 }
 
-int wire_open(const uint16_t *ports, size_t n_ports, struct wire *ret, struct error *e)
+int wire_open(const uint16_t *ports, size_t n_ports, int first, struct wire *ret, struct error *e)
 {
 	struct wire w = { .net = -EBADF };
-	struct opening o = { .ports = ports, .n_ports = n_ports, .wire = &w };
+	struct opening o = { .ports = ports, .n_ports = n_ports, .first = first, .wire = &w };
 
 	int r = aside(wire_open_work, &o);
 	if (r < 0) {
@@ -205,56 +228,46 @@ void wire_close(struct wire *w)
 	*w = (struct wire){ .net = -EBADF };
 }
 
-static int call_side(uint32_t address)
+static int address_here(const struct wire *w, int net, const char *name, uint32_t address)
 {
-	_cleanup_(netlink_closep) struct nl_sock *nl = NULL;
+	_cleanup_(netlink_closep) struct nl_sock *nl = NULL, *inside = NULL;
 
-	int r = netlink_open(&nl);
+	if (setns(net, CLONE_NEWNET) < 0)
+		return -errno;
+	int r = netlink_open(&inside);
 	if (r == 0)
-		r = netlink_link_up(nl, "eth0", IFF_NOARP);
+		r = netlink_add_address(inside, "eth0", address);
 	if (r == 0)
-		r = netlink_add_address(nl, "eth0", address);
+		r = netlink_add_route(inside, "eth0", 0, 0, RT_TABLE_MAIN, false);
+	if (r == 0 && setns(w->net, CLONE_NEWNET) < 0)
+		r = -errno;
 	if (r == 0)
-		r = netlink_add_route(nl, "eth0", 0, 0, RT_TABLE_MAIN, false);
-	return r;
+		r = netlink_open(&nl);
+	return r < 0 ? r : netlink_add_route(nl, name, address, 32, TABLE_REPLIES, false);
 }
 
 struct connecting {
 	const struct wire *wire;
 	int net;
 	uint32_t address;
+	bool ready_made;
 	char name[IFNAMSIZ];
 };
 
 static int wire_connect_work(void *arg)
 {
 	const struct connecting *c = arg;
-	_cleanup_(netlink_closep) struct nl_sock *nl = NULL;
 
-	if (setns(c->wire->net, CLONE_NEWNET) < 0)
-		return -errno;
-	int r = netlink_open(&nl);
-	if (r == 0)
-		r = netlink_add_veth(nl, c->name, c->net);
-	if (r == 0 && setns(c->net, CLONE_NEWNET) < 0)
-		r = -errno;
-	if (r == 0)
-		r = call_side(c->address);
-	if (r == 0 && setns(c->wire->net, CLONE_NEWNET) < 0)
-		r = -errno;
-	/* Up only now: an interface up before its peer exists is ENOTCONN. */
-	if (r == 0)
-		r = netlink_link_up(nl, c->name, IFF_NOARP);
-	if (r == 0)
-		r = netlink_add_route(nl, c->name, c->address, 32, TABLE_REPLIES, false);
-	return r;
+	int r = c->ready_made ? 0 : connect_here(c->wire, c->net, c->name);
+	return r < 0 ? r : address_here(c->wire, c->net, c->name, c->address);
 }
 
-int wire_connect(const struct wire *w, int net, uint32_t address, struct error *e)
+int wire_connect(struct wire *w, int net, uint32_t address, bool first, struct error *e)
 {
-	struct connecting c = { .wire = w, .net = net, .address = address };
+	struct connecting c = { .wire = w, .net = net, .address = address, .ready_made = first };
 
-	snprintf(c.name, sizeof(c.name), "gw%u", address - GATEWAY_ADDR);
+	/* gw0 was made with the wire. */
+	snprintf(c.name, sizeof(c.name), "gw%u", first ? 0 : ++w->connected);
 	int r = aside(wire_connect_work, &c);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_NETWORK, c.name, "cannot connect the call to the gateway") : 0;
 }

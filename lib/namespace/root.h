@@ -37,13 +37,17 @@ int root_private_dir(struct root *root, const char *path, mode_t mode, struct er
 /* The empty file or directory over what fd refers to. */
 int root_mask(struct root *root, int fd, const char *path, struct error *e);
 
-/* root_system.c: /usr and its links, /dev, /proc, /sys. root_etc.c: /etc and the certificate bundle. */
+/* root_system.c: /usr and its links, /dev, /proc, /sys. */
 int root_add_system(struct root *root, struct error *e);
 int root_add_dev(struct root *root, struct error *e);
 int root_add_proc(struct root *root, struct error *e);
+
+/* root_etc.c: /etc and the certificate bundle. What depends on no plan comes first. */
+int root_prepare_etc(struct root *root, struct error *e);
 int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *e);
 
 /* root_plan.c */
+int root_add_private(struct root *root, struct error *e);
 int root_apply(struct root *root, const struct plan *plan, struct error *e);
 /* The session's Landlock ruleset over the finished root; the caller has entered it. */
 int root_ruleset(const struct plan *plan, int *ret, struct error *e);

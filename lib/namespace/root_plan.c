@@ -97,14 +97,19 @@ static int cover(struct root *root, const struct plan_step *s, struct error *e)
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, s->path, "cannot protect %s", s->path) : 0;
 }
 
-int root_apply(struct root *root, const struct plan *plan, struct error *e)
+int root_add_private(struct root *root, struct error *e)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(private_dirs) && r == 0; i++)
 		r = root_private_dir(root, private_dirs[i].path, private_dirs[i].mode, e);
-	if (r == 0)
-		r = root_private_dir(root, plan->home, 0700, e);
+	return r;
+}
+
+int root_apply(struct root *root, const struct plan *plan, struct error *e)
+{
+	int r = root_private_dir(root, plan->home, 0700, e);
+
 	for (size_t i = 0; i < plan->n_steps && r == 0; i++) {
 		const struct plan_step *s = &plan->steps[i];
 		switch (s->kind) {

@@ -53,7 +53,7 @@ int root_add_system(struct root *root, struct error *e)
 	return 0;
 }
 
-static int add_device(struct root *root, const char *path, dev_t device, struct error *e)
+static int add_device(int dev, const char *path, dev_t device, struct error *e)
 {
 	struct stat st;
 	_cleanup_close_ int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -63,10 +63,12 @@ static int add_device(struct root *root, const char *path, dev_t device, struct 
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != device)
 		return fail(e, ENODEV, SANDBOX_STAGE_MOUNT, path, "%s on this host is not the device of that name", path);
 	/* Without NODEV, which would make it EACCES: the nodes are only these. */
-	int tree = tree_clone(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, false);
-	if (tree < 0)
-		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, path, "cannot copy the mount of %s", path);
-	return root_mount(root, tree, path, false, e);
+	_cleanup_close_ int tree = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	_cleanup_close_ int place = openat(dev, path + sizeof("/dev/") - 1, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0644);
+	if (tree < 0 || place < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, path, "cannot copy the mount of %s", path);
+	int r = tree_attach(tree, place);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, path, "cannot mount %s", path) : 0;
 }
 
 int root_add_dev(struct root *root, struct error *e)
@@ -79,21 +81,24 @@ int root_add_dev(struct root *root, struct error *e)
 		{ "/dev/random", 1, 8 }, { "/dev/urandom", 1, 9 }, { "/dev/tty", 5, 0 },
 	};
 	static const char *const links[][2] = {
-		{ "/proc/self/fd", "dev/fd" },	      { "/proc/self/fd/0", "dev/stdin" },
-		{ "/proc/self/fd/1", "dev/stdout" }, { "/proc/self/fd/2", "dev/stderr" },
-		{ "pts/ptmx", "dev/ptmx" },
+		{ "/proc/self/fd", "fd" },	      { "/proc/self/fd/0", "stdin" },
+		{ "/proc/self/fd/1", "stdout" }, { "/proc/self/fd/2", "stderr" },
+		{ "pts/ptmx", "ptmx" },
 	};
 	/* An instance of its own, with a bound: 10,000 terminals would exhaust the host's number space. */
 	static const char *const pts[] = { "newinstance", NULL, "ptmxmode", "0666", "mode", "0620", "max", "1024", NULL };
 
+	_cleanup_close_ int dev = root_dest(root, "/dev", true, e);
+	if (dev < 0)
+		return dev;
 	for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
-		int r = add_device(root, nodes[i].path, makedev(nodes[i].major, nodes[i].minor), e);
+		int r = add_device(dev, nodes[i].path, makedev(nodes[i].major, nodes[i].minor), e);
 		if (r < 0)
 			return r;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(links); i++)
-		if (symlinkat(links[i][0], root->fd, links[i][1]) < 0)
-			return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, links[i][1], "cannot link /%s", links[i][1]);
+		if (symlinkat(links[i][0], dev, links[i][1]) < 0)
+			return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, links[i][1], "cannot link /dev/%s", links[i][1]);
 	int tree = tree_new("devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 	if (tree < 0)
 		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, "/dev/pts", "cannot make /dev/pts");
@@ -108,11 +113,10 @@ static int lock_proc(struct root *root, struct error *e)
 {
 	static const char *const read_only[] = { "sys", "irq", "bus", "fs", "acpi", "scsi", "driver", "asound", "tty",
 						 "dynamic_debug", "pressure" };
-	static const char *const masked[] = { "kcore",	     "kallsyms",      "keys",	     "key-users",
-					      "timer_list",  "sysrq-trigger", "kmsg",	     "kpagecount",
-					      "kpageflags",  "kpagecgroup",   "cmdline",     "config.gz",
-					      "sched_debug", "latency_stats", "slabinfo",    "vmallocinfo",
-					      "iomem",	     "ioports",	      "pagetypeinfo", "mtrr" };
+	/* Not listed: what asks for a capability itself (kcore, kmsg, mtrr) or hides its addresses without (kallsyms). */
+	static const char *const masked[] = { "keys",	     "timer_list",  "sysrq-trigger", "kpagecount",
+					      "kpageflags",  "kpagecgroup", "cmdline",	     "config.gz",
+					      "sched_debug", "latency_stats", "slabinfo",    "vmallocinfo" };
 	/* Others can open hardly any of these by mode: not worth a mount each. */
 	size_t n_read_only = getuid() == 0 ? ARRAY_LEN(read_only) : 1;
 	char path[64];
