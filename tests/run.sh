@@ -110,7 +110,7 @@ for layer in $layers; do
 				--dir "$stage/tests/interop" --slowness "$slowness" -j "$jobs"
 			;;
 		example)
-			layer example "$who" sh "$stage/examples/quickstart/check.sh" "$stage/prefix"
+			layer example "$who" "$python" "$stage/examples/quickstart/host.py" --prefix "$stage/prefix" --lines
 			;;
 		esac
 	done

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway verifies the origin before it sends anything: a secret never reaches the wrong server."""
+import ssl
+
+from harness.box import Box
+from harness.origin import Origin
+from harness.registry import cases, check, equal, test
+
+HOST = 'api.example.com'
+VALUE = 'sk-real-7f3a9c21e8b44d06a5'
+
+
+def ask(t, origin, host=HOST, flags=('--upstream-ca', None)):
+    box = Box(t).connect(origin, host, ca=False).add('--allow', host, '--secret', 'KEY@' + host, KEY=VALUE)
+    box.add(*[f or t.pki.ca for f in flags])
+    result = box.sh('curl -sS -i -H "Authorization: Bearer $KEY" https://%s/' % host)
+    return box, result
+
+
+@test
+def good_certificate(t):
+    """The control of all others."""
+    origin = Origin(t.pki.context([HOST]))
+    box, result = ask(t, origin)
+    check(result.out.startswith('HTTP/1.1 200'), '%r' % result)
+    equal(origin.requests[0].header('authorization'), ['Bearer ' + VALUE], 'Authorization')
+
+
+@cases([('wildcard', ['*.example.com'], HOST, {}), ('rsa_2048', [HOST], HOST, {'kind': 'rsa2048'}),
+        ('second_name', ['x.example.org', HOST], HOST, {})])
+def accepted(t, names, host, how):
+    origin = Origin(t.pki.context(names, **how))
+    box, result = ask(t, origin, host)
+    check(result.out.startswith('HTTP/1.1 200'), '%r' % result)
+
+
+BAD = [
+    ('wrong_host', ['other.example.com'], {}),
+    ('expired', [HOST], {'expired': True}),
+    ('self_signed', [HOST], {'self_signed': True}),
+    ('unknown_authority', [HOST], {'authority': 'other'}),
+    ('common_name_only', [HOST], {'san': False}),
+    ('rsa_1024', [HOST], {'kind': 'rsa1024', 'weak': True}),
+    ('sha1', [HOST], {'digest': 'sha1', 'weak': True}),
+    ('wildcard_of_the_suffix', ['*.com'], {}),
+    ('wildcard_too_deep', ['*.api.example.com'], {}),
+    ('partial_wildcard', ['a*.example.com'], {}),
+    ('tls_1_1', [HOST], {'weak': True, 'version': ssl.TLSVersion.TLSv1_1}),
+]
+
+
+@cases(BAD)
+def refused(t, names, how):
+    origin = Origin(t.pki.context(names, **how))
+    box, result = ask(t, origin)
+    check(result.out.startswith('HTTP/1.1 502'), 'status: %r' % result)
+    check('application/problem+json' in result.out.lower(), 'a readable answer: %r' % result)
+    equal(origin.raw, b'', 'bytes at the origin')
+    check(VALUE not in result.out + result.err, 'the value in the answer')
+    check(box.audit('http.deny') or box.audit('http.request', status=502), 'a record: %r' % box.audit())
+
+
+@test
+def only_for_the_named_host(t):
+    """--upstream-ca FILE@HOST trusts the file for that host only."""
+    first, second = Origin(t.pki.context([HOST])), Origin(t.pki.context(['b.example.com']))
+    box = Box(t).connect(first, HOST, ca=False).connect(second, 'b.example.com', ca=False)
+    box.add('--allow', '*.example.com', '--upstream-ca', t.pki.ca + '@' + HOST)
+    got = box.python('out([fetch("https://%s/" % h).status for h in ("api.example.com", "b.example.com")])').ok().json()
+    equal(got, [200, 502], 'statuses')
+
+
+@test
+def without_any_extra_authority(t):
+    origin = Origin(t.pki.context([HOST]))
+    box, result = ask(t, origin, flags=())
+    check(result.out.startswith('HTTP/1.1 502'), '%r' % result)
+    equal(origin.raw, b'', 'bytes at the origin')
+
+
+@test
+def plain_server_on_the_tls_port(t):
+    origin = Origin()
+    box, result = ask(t, origin)
+    check(result.out.startswith('HTTP/1.1 502'), '%r' % result)
+    check(VALUE.encode() not in origin.raw and b'HTTP/' not in origin.raw, 'a request in the clear')
+
+
+@test
+def client_checks_the_name_too(t):
+    """The leaf that the client sees carries the name that was asked for, no other."""
+    origin = Origin(t.pki.context([HOST, 'b.example.com']))
+    box = Box(t).connect(origin, HOST, 'b.example.com').add('--allow', '*.example.com')
+    got = box.python('''
+out(sorted(x[1] for x in tls("api.example.com").getpeercert()["subjectAltName"]))''').ok().json()
+    equal(got, [HOST], 'names')
