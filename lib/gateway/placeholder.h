@@ -24,8 +24,9 @@
 struct placeholder {
 	void *call;	/* whose it is; the table only keeps it */
 	size_t secret;	/* index into the policy's secrets */
-	uint32_t index; /* private */
 	size_t len;
+	size_t index;			      /* private */
+	struct placeholder_pattern *patterns; /* private */
 	char text[];	/* NUL-terminated */
 };
 
@@ -43,10 +44,11 @@ struct placeholder_table { /* private */
 	struct placeholder **all;
 	size_t n, cap;
 	struct placeholder_pattern **patterns; /* sorted by their bytes */
-	size_t n_patterns, patterns_cap;
+	size_t n_patterns, patterns_cap, longest;
 	struct placeholder_block **buckets;
-	size_t n_buckets, n_blocks; /* a power of two; entries in them */
-	uint32_t first[256];	    /* how many patterns begin with this byte */
+	size_t n_blocks;
+	unsigned bits;	     /* there are 2^bits buckets */
+	uint32_t first[256]; /* how many patterns begin with this byte */
 };
 
 /*

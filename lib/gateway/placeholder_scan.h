@@ -24,6 +24,7 @@ struct placeholder_lane { /* private */
 	struct buf pending, widths; /* decoded bytes that may begin a placeholder, and how many of the stream each took */
 	uint8_t partial[8];	    /* an escape whose end has not come */
 	uint8_t n_partial;
+	bool own; /* pending is this lane's own; else it is the same as that of the raw bytes */
 };
 
 /* One stream. Zero-initialised is at its start. The table may gain and lose placeholders between feeds. */
@@ -42,7 +43,7 @@ int placeholder_scan_feed(struct placeholder_scan *s, const struct placeholder_t
 uint64_t placeholder_scan_held(const struct placeholder_scan *s);
 void placeholder_scan_reset(struct placeholder_scan *s);
 
-/* A text that is there as a whole. The first hit that ends first goes to *ret (may be NULL); 1 found, 0 not, -ENOMEM. */
+/* A text that is there as a whole. One of the hits goes to *ret (may be NULL); 1 found, 0 not, -ENOMEM. */
 int placeholder_find(const struct placeholder_table *t, const void *data, size_t len, struct placeholder_hit *ret);
 /* All hits of a whole text; returns as placeholder_scan_feed(). */
 int placeholder_each(const struct placeholder_table *t, const void *data, size_t len, placeholder_hit_fn fn,

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looking for placeholders in a stream.
+ *
+ * Three lanes read the same bytes: as they are, with percent escapes decoded, with JSON escapes decoded. Each keeps
+ * the longest suffix of what it has read that a pattern begins with: that is all it needs to find what ends later. A
+ * lane whose escape character does not occur has nothing to say that the raw one does not, and costs one memchr.
+ */
+#include "gateway/placeholder_scan.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "gateway/placeholder_private.h"
+
+#define SLICE 4096u
+#define ESCAPE_MAX 6u /* \u0070 */
+
+enum lane { RAW, PERCENT, JSON, N_LANES };
+
+static const uint8_t ESCAPE[N_LANES] = { [PERCENT] = '%', [JSON] = '\\' };
+
+static int hex(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Value of n hexadecimal digits, -1 when one is none, -2 when they have not all come. */
+static int hex_digits(const uint8_t *p, size_t len, size_t n)
+{
+	int v = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (i == len)
+			return -2;
+		int d = hex(p[i]);
+		if (d < 0)
+			return -1;
+		v = v << 4 | d;
+	}
+	return v;
+}
+
+/* The byte that p begins with, its escape undone; how many bytes it took, 0: that depends on what comes next. */
+static size_t decode(enum lane lane, const uint8_t *p, size_t len, uint8_t *ret)
+{
+	static const char simple[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
+
+	*ret = p[0];
+	if (p[0] != ESCAPE[lane])
+		return 1;
+	if (len == 1)
+		return 0;
+	if (lane == JSON && p[1] != 'u') {
+		const char *c = p[1] ? strchr(simple, p[1]) : NULL;
+		if (!c)
+			return 1;
+		*ret = (uint8_t)meaning[c - simple];
+		return 2;
+	}
+	size_t head = lane == JSON ? 2 : 1, digits = lane == JSON ? 4 : 2;
+	int v = hex_digits(p + head, len - head, digits);
+	if (v == -2)
+		return 0;
+	if (v == -1)
+		return 1;
+	/* No pattern holds a character above ASCII: any byte that no pattern holds does for it. */
+	*ret = v < 0x80 ? (uint8_t)v : 0xff;
+	return head + digits;
+}
+
+struct search {
+	placeholder_hit_fn fn;
+	void *fn_data;
+	enum lane lane;
+	const uint8_t *widths; /* NULL: all 1 */
+	uint64_t base;	       /* place in the stream of the first byte searched */
+	size_t before, after;  /* only hits that begin before this and end behind that */
+};
+
+static uint64_t stream_length(const uint8_t *widths, size_t n)
+{
+	uint64_t sum = 0;
+
+	if (!widths)
+		return n;
+	for (size_t i = 0; i < n; i++)
+		sum += widths[i];
+	return sum;
+}
+
+static int found(void *data, const struct placeholder_pattern *p, size_t start)
+{
+	const struct search *s = data;
+
+	if (start >= s->before || start + p->len <= s->after)
+		return 0;
+	uint64_t from = s->base + stream_length(s->widths, start);
+	uint64_t len = stream_length(s->widths ? s->widths + start : NULL, p->len);
+	/* Without an escape in it, it is the raw lane's. */
+	if (s->lane != RAW && len == p->len)
+		return 0;
+	struct placeholder_hit hit = {
+		.placeholder = p->owner,
+		.form = p->base64 ? PLACEHOLDER_BASE64
+			: s->lane == PERCENT ? PLACEHOLDER_PERCENT
+			: s->lane == JSON ? PLACEHOLDER_JSON
+					  : PLACEHOLDER_RAW,
+		.start = from,
+		.end = from + len,
+	};
+	return s->fn(s->fn_data, &hit);
+}
+
+/* pending = the last n bytes of these */
+static int keep(struct placeholder_lane *l, const uint8_t *data, const uint8_t *widths, size_t len, size_t n)
+{
+	l->pending.len = l->widths.len = 0;
+	int r = buf_append(&l->pending, data + len - n, n);
+	if (r == 0 && widths)
+		r = buf_append(&l->widths, widths + len - n, n);
+	return r;
+}
+
+/*
+ * The next decoded bytes of a lane: what ends in them is found. base: their place in the stream. First over the seam
+ * with what is pending, then within.
+ */
+static int lane_take(struct placeholder_lane *l, const struct placeholder_table *t, struct search *s, const uint8_t *data,
+		     const uint8_t *widths, size_t len, uint64_t base)
+{
+	size_t pending = l->pending.len, max = t->longest ? t->longest - 1 : 0;
+
+	if (pending) {
+		size_t seam = len < max ? len : max;
+		int r = buf_append(&l->pending, data, seam);
+		if (r == 0 && widths)
+			r = buf_append(&l->widths, widths, seam);
+		if (r < 0)
+			return r;
+		s->widths = widths ? l->widths.data : NULL;
+		s->base = base - stream_length(s->widths, pending);
+		s->before = s->after = pending;
+		r = table_search(t, l->pending.data, l->pending.len, found, s);
+		if (r)
+			return r;
+	}
+	s->widths = widths;
+	s->base = base;
+	s->before = len;
+	s->after = 0;
+	int r = table_search(t, data, len, found, s);
+	if (r)
+		return r;
+	if (!pending || len >= max)
+		return keep(l, data, widths, len, table_suffix(t, data, len));
+	size_t gone = l->pending.len - table_suffix(t, l->pending.data, l->pending.len);
+	buf_consume(&l->pending, gone);
+	if (widths)
+		buf_consume(&l->widths, gone);
+	return 0;
+}
+
+/* A lane with escapes over one slice of the stream that begins at base. */
+static int lane_decode(struct placeholder_lane *l, const struct placeholder_table *t, struct search *s,
+		       const uint8_t *data, size_t len, uint64_t base)
+{
+	uint8_t decoded[SLICE + ESCAPE_MAX], widths[SLICE + ESCAPE_MAX];
+	size_t n = 0, at = 0, w;
+
+	base -= l->n_partial;
+	while (l->n_partial && at < len) {
+		l->partial[l->n_partial++] = data[at++];
+		/* A refuted escape gives back its later bytes, which may begin another one. */
+		while (l->n_partial && (w = decode(s->lane, l->partial, l->n_partial, &decoded[n]))) {
+			widths[n++] = (uint8_t)w;
+			l->n_partial = (uint8_t)(l->n_partial - w);
+			memmove(l->partial, l->partial + w, l->n_partial);
+		}
+	}
+	while (at < len && (w = decode(s->lane, data + at, len - at, &decoded[n]))) {
+		widths[n++] = (uint8_t)w;
+		at += w;
+	}
+	memcpy(l->partial + l->n_partial, data + at, len - at);
+	l->n_partial = (uint8_t)(l->n_partial + len - at);
+	return lane_take(l, t, s, decoded, widths, n, base);
+}
+
+/* From now on the lane keeps what is pending itself; up to here it was what the raw lane has. */
+static int lane_part(struct placeholder_lane *l, const struct placeholder_lane *raw)
+{
+	int r = keep(l, raw->pending.data, NULL, raw->pending.len, raw->pending.len);
+
+	l->widths.len = 0;
+	if (r == 0)
+		r = buf_reserve(&l->widths, l->pending.len);
+	if (r < 0)
+		return r;
+	if (l->pending.len)
+		memset(l->widths.data, 1, l->pending.len);
+	l->widths.len = l->pending.len;
+	l->own = true;
+	return 0;
+}
+
+static int feed_slice(struct placeholder_scan *s, const struct placeholder_table *t, struct search *search,
+		      const uint8_t *data, size_t len)
+{
+	for (enum lane lane = PERCENT; lane < N_LANES; lane++) {
+		struct placeholder_lane *l = &s->lanes[lane];
+		int r = 0;
+		if (!l->own && !memchr(data, ESCAPE[lane], len))
+			continue;
+		search->lane = lane;
+		if (!l->own)
+			r = lane_part(l, &s->lanes[RAW]);
+		if (r == 0)
+			r = lane_decode(l, t, search, data, len, s->total);
+		if (r)
+			return r;
+		if (!l->n_partial && stream_length(l->widths.data, l->widths.len) == l->widths.len)
+			l->own = false;
+	}
+	search->lane = RAW;
+	int r = lane_take(&s->lanes[RAW], t, search, data, NULL, len, s->total);
+	if (r == 0)
+		s->total += len;
+	return r;
+}
+
+int placeholder_scan_feed(struct placeholder_scan *s, const struct placeholder_table *t, const void *data, size_t len,
+			  placeholder_hit_fn fn, void *fn_data)
+{
+	struct search search = { .fn = fn, .fn_data = fn_data };
+	const uint8_t *p = data;
+
+	for (size_t at = 0; at < len;) {
+		size_t n = len - at < SLICE ? len - at : SLICE;
+		int r = feed_slice(s, t, &search, p + at, n);
+		if (r)
+			return r;
+		at += n;
+	}
+	return 0;
+}
+
+uint64_t placeholder_scan_held(const struct placeholder_scan *s)
+{
+	uint64_t held = s->lanes[RAW].pending.len;
+
+	for (enum lane lane = PERCENT; lane < N_LANES; lane++) {
+		const struct placeholder_lane *l = &s->lanes[lane];
+		uint64_t n = l->own ? stream_length(l->widths.data, l->widths.len) + l->n_partial : 0;
+		held = n > held ? n : held;
+	}
+	return held;
+}
+
+void placeholder_scan_reset(struct placeholder_scan *s)
+{
+	for (enum lane lane = RAW; lane < N_LANES; lane++) {
+		buf_free(&s->lanes[lane].pending);
+		buf_free(&s->lanes[lane].widths);
+	}
+	*s = (struct placeholder_scan){ 0 };
+}
+
+int placeholder_each(const struct placeholder_table *t, const void *data, size_t len, placeholder_hit_fn fn,
+		     void *fn_data)
+{
+	struct placeholder_scan s = { 0 };
+
+	int r = placeholder_scan_feed(&s, t, data, len, fn, fn_data);
+	placeholder_scan_reset(&s);
+	return r;
+}
+
+static int take_hit(void *data, const struct placeholder_hit *hit)
+{
+	struct placeholder_hit *ret = data;
+
+	if (ret)
+		*ret = *hit;
+	return 1;
+}
+
+int placeholder_find(const struct placeholder_table *t, const void *data, size_t len, struct placeholder_hit *ret)
+{
+	return placeholder_each(t, data, len, take_hit, ret);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of live placeholders: all their patterns found in one pass over a text. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/placeholder_base64.h"
+#include "gateway/placeholder_private.h"
+
+#define MIN_BITS 9u
+#define MAX_BITS 22u
+#define LOAD 4u /* buckets for each block: most positions of a text find an empty one */
+
+static uint64_t load(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static struct placeholder_block **bucket(const struct placeholder_table *t, uint64_t bytes)
+{
+	return &t->buckets[bytes * 0x9e3779b97f4a7c15u >> (64 - t->bits)];
+}
+
+static void link_blocks(struct placeholder_table *t, struct placeholder_pattern *p)
+{
+	for (size_t i = 0; i < STRIDE; i++) {
+		struct placeholder_block **b = bucket(t, p->blocks[i].bytes);
+		p->blocks[i].chain = *b;
+		*b = &p->blocks[i];
+	}
+	t->n_blocks += STRIDE;
+}
+
+static void unlink_blocks(struct placeholder_table *t, struct placeholder_pattern *p)
+{
+	for (size_t i = 0; i < STRIDE; i++) {
+		struct placeholder_block **b = bucket(t, p->blocks[i].bytes);
+		while (*b != &p->blocks[i])
+			b = &(*b)->chain;
+		*b = p->blocks[i].chain;
+	}
+	t->n_blocks -= STRIDE;
+}
+
+/* Room for n more blocks. Patterns are linked anew when the number of buckets changes. */
+static int grow_buckets(struct placeholder_table *t, size_t n)
+{
+	unsigned bits = t->bits ? t->bits : MIN_BITS;
+
+	while (bits < MAX_BITS && ((size_t)1 << bits) < (t->n_blocks + n) * LOAD)
+		bits++;
+	if (t->buckets && bits == t->bits)
+		return 0;
+	struct placeholder_block **buckets = calloc((size_t)1 << bits, sizeof(struct placeholder_block *));
+	if (!buckets)
+		return -ENOMEM;
+	free(t->buckets);
+	t->buckets = buckets;
+	t->bits = bits;
+	t->n_blocks = 0;
+	for (size_t i = 0; i < t->n_patterns; i++)
+		link_blocks(t, t->patterns[i]);
+	return 0;
+}
+
+static int grow_arrays(struct placeholder_table *t, size_t n)
+{
+	if (t->n == t->cap) {
+		size_t cap = t->cap ? t->cap * 2 : 8;
+		struct placeholder **p = realloc(t->all, cap * sizeof(struct placeholder *));
+		if (!p)
+			return -ENOMEM;
+		t->all = p;
+		t->cap = cap;
+	}
+	if (t->n_patterns + n > t->patterns_cap) {
+		size_t cap = t->patterns_cap ? t->patterns_cap * 2 : 32;
+		struct placeholder_pattern **p = realloc(t->patterns, cap * sizeof(struct placeholder_pattern *));
+		if (!p)
+			return -ENOMEM;
+		t->patterns = p;
+		t->patterns_cap = cap;
+	}
+	return 0;
+}
+
+/* Index of the first pattern that is not less than these bytes. */
+static size_t lower_bound(const struct placeholder_table *t, const uint8_t *bytes, size_t len)
+{
+	size_t from = 0, to = t->n_patterns;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+		const struct placeholder_pattern *p = t->patterns[mid];
+		int c = memcmp(p->bytes, bytes, p->len < len ? p->len : len);
+		if (c < 0 || (c == 0 && p->len < len))
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
+static void add_pattern(struct placeholder_table *t, struct placeholder_pattern *p)
+{
+	size_t at = lower_bound(t, p->bytes, p->len);
+
+	memmove(&t->patterns[at + 1], &t->patterns[at], (t->n_patterns - at) * sizeof(t->patterns[0]));
+	t->patterns[at] = p;
+	t->n_patterns++;
+	t->first[p->bytes[0]]++;
+	if (p->len > t->longest)
+		t->longest = p->len;
+	link_blocks(t, p);
+}
+
+static void remove_pattern(struct placeholder_table *t, struct placeholder_pattern *p)
+{
+	size_t at = lower_bound(t, p->bytes, p->len);
+
+	while (t->patterns[at] != p)
+		at++;
+	t->n_patterns--;
+	memmove(&t->patterns[at], &t->patterns[at + 1], (t->n_patterns - at) * sizeof(t->patterns[0]));
+	t->first[p->bytes[0]]--;
+	unlink_blocks(t, p);
+	if (p->len < t->longest)
+		return;
+	t->longest = 0;
+	for (size_t i = 0; i < t->n_patterns; i++)
+		t->longest = t->patterns[i]->len > t->longest ? t->patterns[i]->len : t->longest;
+}
+
+/* window_end: where the window should end. */
+static struct placeholder_pattern *make_pattern(struct placeholder *owner, const uint8_t *bytes, size_t len,
+						size_t window_end, bool base64)
+{
+	struct placeholder_pattern *p = calloc(1, sizeof(*p) + len);
+	if (!p)
+		return NULL;
+	p->owner = owner;
+	p->base64 = base64;
+	p->len = (uint32_t)len;
+	memcpy(p->bytes, bytes, len);
+	window_end = window_end > len ? len : window_end < WINDOW ? WINDOW : window_end;
+	for (size_t i = 0; i < STRIDE; i++) {
+		size_t off = window_end - WINDOW + i;
+		p->blocks[i] = (struct placeholder_block){ .pattern = p, .bytes = load(bytes + off), .off = (uint32_t)off };
+	}
+	return p;
+}
+
+/*
+ * The base64 of p when `before` bytes (0-2) of somebody else's stand before it in its group of three: the characters
+ * that hold bits of p alone. Both alphabets give the same for most placeholders; then there is one pattern.
+ */
+static struct placeholder_pattern *base64_pattern(struct placeholder *p, size_t before, bool url, size_t random_end)
+{
+	struct buf raw = { 0 }, text = { 0 };
+	struct placeholder_pattern *pattern = NULL;
+
+	if (buf_append(&raw, "\0\0", before) == 0 && buf_append(&raw, p->text, p->len) == 0 &&
+	    base64_encode(&text, raw.data, raw.len, url, false) == 0) {
+		size_t from = (before * 8 + 5) / 6, to = raw.len * 8 / 6;
+		size_t end = (before + random_end) * 8 / 6 - from;
+		bool same = url && !memchr(text.data + from, '-', to - from) && !memchr(text.data + from, '_', to - from);
+		pattern = same ? p->patterns : make_pattern(p, text.data + from, to - from, end, true);
+	}
+	buf_free(&raw);
+	buf_free(&text);
+	return pattern;
+}
+
+static void free_patterns(struct placeholder *p)
+{
+	while (p->patterns) {
+		struct placeholder_pattern *pattern = p->patterns;
+		p->patterns = pattern->next;
+		free(pattern);
+	}
+}
+
+/* All patterns of p as its list; the number of them, or -ENOMEM. */
+static int make_patterns(struct placeholder *p, size_t random_end)
+{
+	int n = 1;
+
+	p->patterns = make_pattern(p, (const uint8_t *)p->text, p->len, random_end, false);
+	for (size_t i = 0; p->patterns && i < 6; i++) {
+		struct placeholder_pattern *pattern = base64_pattern(p, i / 2, i % 2, random_end);
+		if (!pattern) {
+			free_patterns(p);
+			break;
+		}
+		if (pattern == p->patterns)
+			continue;
+		pattern->next = p->patterns;
+		p->patterns = pattern;
+		n++;
+	}
+	return p->patterns ? n : -ENOMEM;
+}
+
+int table_insert(struct placeholder_table *t, struct placeholder *p, size_t random_end)
+{
+	int n = make_patterns(p, random_end);
+	if (n < 0)
+		return n;
+	if (grow_arrays(t, (size_t)n) < 0 || grow_buckets(t, (size_t)n * STRIDE) < 0) {
+		free_patterns(p);
+		return -ENOMEM;
+	}
+	p->index = t->n;
+	t->all[t->n++] = p;
+	for (struct placeholder_pattern *pattern = p->patterns; pattern; pattern = pattern->next)
+		add_pattern(t, pattern);
+	return 0;
+}
+
+static int any(void *data, const struct placeholder_pattern *pattern, size_t start)
+{
+	(void)data;
+	(void)pattern;
+	(void)start;
+	return 1;
+}
+
+int table_conflict(const struct placeholder_table *t, const struct placeholder *p)
+{
+	if (table_search(t, (const uint8_t *)p->text, p->len, any, NULL))
+		return 1;
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->all[i]->len > p->len && memmem(t->all[i]->text, t->all[i]->len, p->text, p->len))
+			return 1;
+	}
+	return 0;
+}
+
+void placeholder_remove(struct placeholder_table *t, const struct placeholder *gone)
+{
+	if (!gone)
+		return;
+	struct placeholder *p = t->all[gone->index];
+	for (struct placeholder_pattern *pattern = p->patterns; pattern; pattern = pattern->next)
+		remove_pattern(t, pattern);
+	free_patterns(p);
+	t->all[p->index] = t->all[--t->n];
+	t->all[p->index]->index = p->index;
+	free(p);
+}
+
+void placeholder_table_free(struct placeholder_table *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		free_patterns(t->all[i]);
+		free(t->all[i]);
+	}
+	free(t->all);
+	free(t->patterns);
+	free(t->buckets);
+	*t = (struct placeholder_table){ 0 };
+}
+
+int table_search(const struct placeholder_table *t, const uint8_t *text, size_t len, pattern_fn fn, void *data)
+{
+	if (!t->n_blocks)
+		return 0;
+	for (size_t i = 0; i + BLOCK <= len; i += STRIDE) {
+		uint64_t bytes = load(text + i);
+		for (const struct placeholder_block *b = *bucket(t, bytes); b; b = b->chain) {
+			const struct placeholder_pattern *p = b->pattern;
+			if (b->bytes != bytes || i < b->off || len - (i - b->off) < p->len ||
+			    memcmp(text + i - b->off, p->bytes, p->len) != 0)
+				continue;
+			int r = fn(data, p, i - b->off);
+			if (r)
+				return r;
+		}
+	}
+	return 0;
+}
+
+size_t table_suffix(const struct placeholder_table *t, const uint8_t *text, size_t len)
+{
+	size_t max = t->longest ? t->longest - 1 : 0;
+
+	for (size_t k = len < max ? len : max; k; k--) {
+		const uint8_t *s = text + len - k;
+		if (!t->first[s[0]])
+			continue;
+		size_t at = lower_bound(t, s, k);
+		while (at < t->n_patterns && t->patterns[at]->len == k && memcmp(t->patterns[at]->bytes, s, k) == 0)
+			at++;
+		if (at < t->n_patterns && t->patterns[at]->len > k && memcmp(t->patterns[at]->bytes, s, k) == 0)
+			return k;
+	}
+	return 0;
+}
