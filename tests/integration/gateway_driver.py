@@ -216,7 +216,7 @@ class Gateway:
         return data[:data.index('-----END CERTIFICATE-----')] + '-----END CERTIFICATE-----\n'
 
     def stop(self):
-        self.sock.close()
+        self.sock.shutdown(socket.SHUT_RDWR)
         code = self.process.wait(10)
         self.bundle.close()
         return code

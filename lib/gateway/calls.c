@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Table of calls. */
+#include "gateway/calls.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/addresses.h"
+#include "base/util.h"
+#include "base/wire.h"
+#include "gateway/gateway.h"
+#include "gateway/session.h"
+
+static struct call **bucket_of(struct calls *c, uint32_t addr)
+{
+	return &c->buckets[addr % CALL_BUCKETS];
+}
+
+struct call *calls_by_addr(struct calls *c, uint32_t addr)
+{
+	struct call *call = *bucket_of(c, addr);
+	while (call && call->addr != addr)
+		call = call->chain;
+	return call;
+}
+
+struct call *calls_by_id(struct calls *c, const char *id)
+{
+	for (size_t i = 0; i < CALL_BUCKETS; i++) {
+		for (struct call *call = c->buckets[i]; call; call = call->chain) {
+			if (strcmp(call->id, id) == 0)
+				return call;
+		}
+	}
+	return NULL;
+}
+
+static void call_free(struct call *call)
+{
+	if (!call)
+		return;
+	free(call->id);
+	free(call->names_seen);
+	free(call);
+}
+
+int calls_add(struct gateway *gw, const char *id, uint32_t addr, char ***ret_env)
+{
+	if (addr < CALL_ADDR_FIRST || addr > CALL_ADDR_LAST || calls_by_addr(&gw->calls, addr) ||
+	    calls_by_id(&gw->calls, id))
+		return -EINVAL;
+	struct call *call = calloc(1, sizeof(*call));
+	if (!call)
+		return -ENOMEM;
+	call->id = strdup(id);
+	call->addr = addr;
+	int r = call->id ? secrets_open_call(&gw->secrets, call, ret_env) : -ENOMEM;
+	if (r < 0) {
+		call_free(call);
+		return r;
+	}
+	struct call **bucket = bucket_of(&gw->calls, addr);
+	call->chain = *bucket;
+	*bucket = call;
+	gw->calls.n++;
+	return 0;
+}
+
+void calls_end(struct gateway *gw, struct call *call)
+{
+	while (call->sessions)
+		session_abort(call->sessions);
+	dns_drop_call(gw, call);
+	upstream_drop_idle(call);
+	secrets_close_call(&gw->secrets, call);
+	struct call **p = bucket_of(&gw->calls, call->addr);
+	while (*p != call)
+		p = &(*p)->chain;
+	*p = call->chain;
+	gw->calls.n--;
+	call_free(call);
+}
+
+bool call_has_seen(const struct call *call, const struct name *name)
+{
+	size_t byte = name->index / 8;
+	return byte < call->names_seen_len && (call->names_seen[byte] >> (name->index % 8) & 1);
+}
+
+int call_sees_name(struct call *call, const struct name *name)
+{
+	size_t byte = name->index / 8;
+
+	if (byte >= call->names_seen_len) {
+		size_t len = byte < 32 ? 64 : byte * 2;
+		uint8_t *p = realloc(call->names_seen, len);
+		if (!p)
+			return -ENOMEM;
+		memset(p + call->names_seen_len, 0, len - call->names_seen_len);
+		call->names_seen = p;
+		call->names_seen_len = len;
+	}
+	call->names_seen[byte] |= (uint8_t)(1u << (name->index % 8));
+	call->n_names++;
+	return 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The calls of the sandbox, known by the address of their veth: what each holds and how much of it. */
+#ifndef NSBOX_GATEWAY_CALLS_H
+#define NSBOX_GATEWAY_CALLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+#define CALL_BUCKETS 1024u
+#define CALL_MAX_CONNECTIONS 512u
+#define CALL_MAX_NAMES 4096u
+#define CALL_MAX_IDLE_UPSTREAMS 32u
+
+struct gateway;
+struct session;
+struct upstream;
+struct name;
+struct holder;
+
+struct call {
+	struct call *chain; /* bucket by address */
+	char *id;
+	uint32_t addr; /* host byte order */
+	struct holder *holders; /* its placeholders */
+	struct session *sessions;
+	size_t n_sessions;
+	struct upstream *idle; /* kept-alive upstream connections, most recent first */
+	size_t n_idle;
+	uint8_t *names_seen; /* bit i: has asked for the name with index i */
+	size_t names_seen_len, n_names;
+	bool limit_recorded;
+};
+
+struct calls {
+	struct call *buckets[CALL_BUCKETS];
+	size_t n;
+};
+
+struct call *calls_by_addr(struct calls *c, uint32_t addr);
+struct call *calls_by_id(struct calls *c, const char *id);
+/* Add a call and make its placeholders; env gets NAME=placeholder entries (strv_free). */
+int calls_add(struct gateway *gw, const char *id, uint32_t addr, char ***ret_env);
+/* Cut everything the call has, kill its placeholders, forget it. */
+void calls_end(struct gateway *gw, struct call *call);
+bool call_has_seen(const struct call *call, const struct name *name);
+/* Only for one it has not seen. 0 or -ENOMEM. */
+int call_sees_name(struct call *call, const struct name *name);
+
+#endif

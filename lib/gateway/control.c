@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages from the supervisor. */
+#include "gateway/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include "base/addresses.h"
+#include "base/util.h"
+#include "base/wire.h"
+#include "gateway/gateway.h"
+#include "supervisor/protocol.h"
+
+#define POLICY_MAX (16u * 1024u * 1024u)
+#define FIXED_FDS 4u /* bundle, UDP 53, TCP 53, packet socket */
+
+static uint8_t packet[WIRE_MAX_PACKET];
+
+static int protocol_error(struct error *e, const char *what)
+{
+	return fail(e, EPROTO, SANDBOX_STAGE_PROTOCOL, what, "The gateway got a malformed %s message.", what);
+}
+
+static void close_fds(int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		fd_close(TAKE_FD(fds[i]));
+}
+
+/* The next message while still blocking. A supervisor that is gone takes the gateway with it. */
+static int receive(uint32_t type, struct wire_reader *ret, int *fds, size_t *ret_n_fds, struct error *e)
+{
+	ssize_t n = msg_recv(CONTROL_FD, packet, sizeof(packet), fds, WIRE_MAX_FDS, ret_n_fds);
+	if (n == 0)
+		_exit(0);
+	if (n < 0)
+		return fail_errno(e, (int)-n, SANDBOX_STAGE_PROTOCOL, "gateway", "The gateway cannot read its configuration");
+	*ret = wire_reader(packet, (size_t)n);
+	if (wire_get_u32(ret) != type) {
+		close_fds(fds, *ret_n_fds);
+		return protocol_error(e, "configuration");
+	}
+	return 0;
+}
+
+static int load_policy(struct gateway *gw, int fd, struct error *e)
+{
+	_cleanup_buf_ struct buf bytes = { 0 };
+
+	int r = memfd_read_sealed(fd, POLICY_MAX, &bytes);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_PROTOCOL, "policy", "The gateway cannot read the policy");
+	return policy_decode(bytes.data, bytes.len, &gw->policy, e);
+}
+
+static int configure(struct gateway *gw, struct error *e)
+{
+	struct wire_reader in;
+	int fds[WIRE_MAX_FDS];
+	size_t n_fds = 0;
+
+	int r = receive(GATEWAY_CONFIG, &in, fds, &n_fds, e);
+	if (r < 0)
+		return r;
+	uint32_t version = wire_get_u32(&in);
+	gw->sandbox = wire_get_str(&in);
+	uint32_t n_secrets = wire_get_u32(&in);
+	if (!wire_done(&in) || version != WIRE_VERSION || n_fds < 1 || n_secrets != n_fds - 1) {
+		close_fds(fds, n_fds);
+		return protocol_error(e, "configuration");
+	}
+	r = load_policy(gw, fds[0], e);
+	if (r == 0)
+		r = secrets_read(&gw->secrets, gw->policy, fds + 1, n_secrets, CONTROL_FD, e);
+	close_fds(fds, n_fds);
+	if (r == 0)
+		r = trust_init(&gw->trust, gw->policy, e);
+	if (r == 0)
+		r = resolver_init(&gw->resolver, &gw->loop, e);
+	return r < 0 ? r : ca_init(&gw->ca, e);
+}
+
+/* What programs inside will believe: our authority first, then the host's bundle, so that names which are passed
+ * through unopened still verify. */
+static int write_bundle(struct gateway *gw, int fd, struct error *e)
+{
+	_cleanup_buf_ struct buf pem = { 0 };
+
+	int r = ca_pem(&gw->ca, &pem);
+	const struct buf *parts[] = { &pem, &gw->trust.bundle };
+	for (size_t i = 0; i < ARRAY_LEN(parts) && r == 0; i++) {
+		for (size_t done = 0; done < parts[i]->len && r == 0;) {
+			ssize_t n = write(fd, parts[i]->data + done, parts[i]->len - done);
+			if (n < 0 && errno != EINTR)
+				r = -errno;
+			done += n > 0 ? (size_t)n : 0;
+		}
+	}
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "bundle", "Cannot write the trust bundle of the sandbox")
+		     : 0;
+}
+
+static int take_sockets(struct gateway *gw, int *fds, const uint16_t *ports, size_t n_ports, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 1; i < FIXED_FDS + n_ports && r == 0; i++)
+		r = fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK) < 0 ? -errno : 0;
+	if (r == 0)
+		r = dns_init(gw, TAKE_FD(fds[1]));
+	if (r == 0)
+		r = listeners_add(gw, TAKE_FD(fds[2]), DNS_PORT, true);
+	if (r == 0)
+		r = attempts_init(gw, TAKE_FD(fds[3]));
+	for (size_t i = 0; i < n_ports && r == 0; i++)
+		r = listeners_add(gw, TAKE_FD(fds[FIXED_FDS + i]), ports[i], false);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "listeners", "Cannot use the listeners of the sandbox") : 0;
+}
+
+static int attach(struct gateway *gw, struct error *e)
+{
+	struct wire_reader in;
+	int fds[WIRE_MAX_FDS];
+	size_t n_fds = 0;
+	uint16_t ports[MAX_PORTS];
+
+	int r = receive(GATEWAY_ATTACH, &in, fds, &n_fds, e);
+	if (r < 0)
+		return r;
+	uint32_t n = wire_get_u32(&in);
+	bool ok = n <= MAX_PORTS;
+	for (uint32_t i = 0; ok && i < n; i++) {
+		uint32_t port = wire_get_u32(&in);
+		ok = port > 0 && port <= UINT16_MAX;
+		ports[i] = (uint16_t)port;
+	}
+	r = ok && wire_done(&in) && n_fds == FIXED_FDS + n ? 0 : protocol_error(e, "listener");
+	if (r == 0)
+		r = write_bundle(gw, fds[0], e);
+	if (r == 0)
+		r = take_sockets(gw, fds, ports, n, e);
+	close_fds(fds, n_fds);
+	return r;
+}
+
+int control_configure(struct gateway *gw, struct error *e)
+{
+	int r = configure(gw, e);
+	return r < 0 ? r : attach(gw, e);
+}
+
+int control_ready(struct gateway *gw, const struct error *failed)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GATEWAY_READY);
+	if (r == 0)
+		r = wire_put_u8(&m, failed != NULL);
+	if (r == 0 && failed)
+		r = wire_put_error(&m, failed);
+	return r < 0 ? r : records_send(&gw->records, &m);
+}
+
+static int on_call(struct gateway *gw, struct wire_reader *in)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	_cleanup_free_ char *id = wire_get_str(in);
+	uint32_t addr = wire_get_u32(in);
+	char **env = NULL;
+
+	if (!wire_done(in))
+		return -EPROTO;
+	int r = calls_add(gw, id, addr, &env);
+	if (r == 0)
+		r = wire_put_u32(&m, GATEWAY_CALL_READY);
+	if (r == 0)
+		r = wire_put_str(&m, id);
+	if (r == 0)
+		r = wire_put_strv(&m, env);
+	strv_free(env);
+	return r < 0 ? r : records_send(&gw->records, &m);
+}
+
+static int on_call_end(struct gateway *gw, struct wire_reader *in)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	_cleanup_free_ char *id = wire_get_str(in);
+
+	if (!wire_done(in))
+		return -EPROTO;
+	struct call *call = calls_by_id(&gw->calls, id);
+	if (call)
+		calls_end(gw, call);
+	int r = wire_put_u32(&m, GATEWAY_CALL_ENDED);
+	if (r == 0)
+		r = wire_put_str(&m, id);
+	return r < 0 ? r : records_send(&gw->records, &m);
+}
+
+static int on_written(struct gateway *gw, struct wire_reader *in)
+{
+	uint64_t ticket = wire_get_u64(in);
+	bool failed = wire_get_u8(in);
+
+	if (!wire_done(in))
+		return -EPROTO;
+	records_written(&gw->records, ticket, failed);
+	return 0;
+}
+
+static int handle(struct gateway *gw, struct wire_reader *in)
+{
+	switch (wire_get_u32(in)) {
+	case GATEWAY_CALL:
+		return on_call(gw, in);
+	case GATEWAY_CALL_END:
+		return on_call_end(gw, in);
+	case GATEWAY_WRITTEN:
+		return on_written(gw, in);
+	default:
+		return -EPROTO;
+	}
+}
+
+static void control_event(struct source *source, uint32_t events)
+{
+	struct gateway *gw = (struct gateway *)((char *)source - offsetof(struct gateway, control));
+
+	(void)events;
+	if (records_writable(&gw->records) < 0)
+		_exit(0);
+	for (;;) {
+		ssize_t n = msg_recv(source->fd, packet, sizeof(packet), NULL, 0, NULL);
+		if (n == -EAGAIN)
+			return;
+		/* Without a supervisor there is nobody to write the log: nothing may happen any more. */
+		if (n == 0 || n == -ECONNRESET)
+			_exit(0);
+		struct wire_reader in = wire_reader(packet, n > 0 ? (size_t)n : 0);
+		if (n < 0 || handle(gw, &in) < 0)
+			_exit(1);
+	}
+}
+
+int control_start(struct gateway *gw)
+{
+	gw->control = (struct source){ .fd = CONTROL_FD, .ready = control_event };
+	if (fcntl(CONTROL_FD, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	return loop_add(&gw->loop, &gw->control, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The conversation with the supervisor over fd 3: configuration first, then calls and acknowledgements. */
+#ifndef NSBOX_GATEWAY_CONTROL_H
+#define NSBOX_GATEWAY_CONTROL_H
+
+#include "base/error.h"
+
+struct gateway;
+
+#define CONTROL_FD 3
+
+/* Everything up to READY, blocking. 0, or -errno with e filled; ends the process when the supervisor is gone. */
+int control_configure(struct gateway *gw, struct error *e);
+/* Answer READY; failed may be NULL. */
+int control_ready(struct gateway *gw, const struct error *failed);
+/* From here on messages are handled in the loop. */
+int control_start(struct gateway *gw);
+
+#endif

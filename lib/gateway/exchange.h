@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One HTTP request and its answer. http.c moves it along, request.c decides, credentials.c puts secrets in and finds
+ * misuse, upload.c and download.c carry the bodies.
+ */
+#ifndef NSBOX_GATEWAY_EXCHANGE_H
+#define NSBOX_GATEWAY_EXCHANGE_H
+
+#include "gateway/http1_body.h"
+#include "gateway/http1_message.h"
+#include "gateway/http1_write.h"
+#include "gateway/placeholder_inject.h"
+#include "gateway/problem.h"
+#include "gateway/session.h"
+#include "policy/policy.h"
+
+enum exchange_state {
+	EXCHANGE_HEAD,    /* reading the request's head */
+	EXCHANGE_BODY,    /* a small body is read and looked at as a whole before anything is decided */
+	EXCHANGE_RECORD,  /* allowed; the record is on its way to the log */
+	EXCHANGE_REFUSED, /* denied; the record too */
+	EXCHANGE_CONNECT, /* upstream is on its way */
+	EXCHANGE_FORWARD,
+};
+
+#define MAX_USES 16
+
+struct secret_use {
+	size_t secret;
+	enum inject_place place;
+};
+
+struct exchange {
+	enum exchange_state state;
+	struct http1_head request, answer;
+	struct http1_body upload, download;
+	struct net_target target;
+	struct net_verdict verdict;
+	char *path, *method; /* canonical path */
+	struct in6_addr raw;  /* dialled address, for target */
+	struct buf head; /* request as it goes upstream; may hold secrets */
+	struct secret_use uses[MAX_USES];
+	size_t n_uses;
+	const char *misuse; /* why, when a placeholder was found where it may not be */
+	struct problem problem;
+	struct buf what, flag, detail; /* texts of the problem */
+	struct placeholder_scan scan;
+	struct iobuf held; /* payload that may be the beginning of a placeholder */
+	bool body_seen;    /* looked at as a whole: no scan needed while it is sent */
+	bool body_sent;    /* some of it went into the upstream's buffer */
+	bool upload_done, answer_begun, answer_final, download_done;
+	enum http1_framing answer_framing; /* as written to the client */
+	bool keep_client;
+	uint64_t started;
+};
+
+/* Bodies up to this size are read before the request is decided, so that misuse in them reaches nobody. */
+#define SMALL_BODY (16u * 1024u)
+
+/* request.c: the head is complete (and a small body in client.in): leads to RECORD or REFUSED. */
+void request_decide(struct session *s);
+/* An answer of our own instead of the server's, with a record of this event. */
+void request_refuse(struct session *s, const char *event, int status, const char *reason, const char *detail);
+/* Upstream could not be reached: the right status and text for it. */
+void request_unreachable(struct session *s);
+void request_record(struct session *s, const char *event, const char *reason, bool finished);
+
+/* credentials.c: fill x->head with the request to send. 0, -EACCES (misuse; recorded), -ENOMEM, -EINVAL. */
+int credentials_write(struct session *s, const struct http1_request_out *how);
+/* A request that is denied anyway: is there a placeholder in it? Records it then. */
+bool credentials_leak(struct session *s);
+/* The whole small body at the head of client.in. 0, -EACCES (recorded) or -ENOMEM. */
+int credentials_check_body(struct session *s, const uint8_t *data, size_t len);
+/* The next piece of a streamed one: appended to x->held, of which *ret_clean bytes may go on. */
+int credentials_stream_body(struct session *s, const uint8_t *data, size_t len, bool last, size_t *ret_clean);
+
+/* upload.c, download.c: true when something moved; they may end the session. */
+bool upload_run(struct session *s);
+bool download_run(struct session *s);
+
+void exchange_free(struct exchange *x);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of one gateway process. main.c tells how the parts work together. */
+#ifndef NSBOX_GATEWAY_GATEWAY_H
+#define NSBOX_GATEWAY_GATEWAY_H
+
+#include "gateway/attempts.h"
+#include "gateway/ca.h"
+#include "gateway/calls.h"
+#include "gateway/dns_server.h"
+#include "gateway/listener.h"
+#include "gateway/loop.h"
+#include "gateway/names.h"
+#include "gateway/records.h"
+#include "gateway/resolver.h"
+#include "gateway/secrets.h"
+#include "gateway/trust.h"
+#include "policy/policy.h"
+
+struct session;
+
+struct gateway {
+	struct loop loop;
+	struct policy *policy;
+	char *sandbox;
+	struct source control; /* fd 3 */
+	struct records records;
+	struct secrets secrets;
+	struct ca ca;
+	struct trust trust;
+	struct resolver resolver;
+	struct names names;
+	struct calls calls;
+	struct listeners listeners;
+	struct dns_server dns;
+	struct attempts attempts;
+	size_t n_sessions;
+	struct session *dead; /* freed at the end of the round */
+	struct upstream *dead_upstreams;
+};
+
+#endif

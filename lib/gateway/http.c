@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HTTP/1.1 on a connection from inside: one exchange after the other. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "gateway/exchange.h"
+#include "gateway/gateway.h"
+
+#define HEAD_US (10u * 1000000u)
+#define IDLE_US (120u * 1000000u)
+#define STALL_US (500u * 1000u)
+#define SMALL_BODY_US (60u * 1000000u)
+/* Nothing at all moved either way: longer than any model thinks. */
+#define SILENCE_US (3600ull * 1000000u)
+
+void exchange_free(struct exchange *x)
+{
+	http1_head_reset(&x->request);
+	http1_head_reset(&x->answer);
+	http1_body_reset(&x->upload);
+	http1_body_reset(&x->download);
+	placeholder_scan_reset(&x->scan);
+	buf_wipe(&x->head);
+	buf_free(&x->what);
+	buf_free(&x->flag);
+	buf_free(&x->detail);
+	iobuf_free(&x->held);
+	free(x->path);
+	free(x->method);
+	free(x);
+}
+
+/* Record what became of a request that was allowed, also when it ended before its time. */
+static void finish_record(struct session *s, const char *reason)
+{
+	if (s->x->state == EXCHANGE_CONNECT || s->x->state == EXCHANGE_FORWARD)
+		request_record(s, "http.request", reason, true);
+}
+
+void http_drop(struct session *s)
+{
+	if (!s->x)
+		return;
+	finish_record(s, stream_gone(&s->client) || s->client.eof ? "client-closed" : "cut");
+	exchange_free(TAKE_PTR(s->x));
+}
+
+static bool begin(struct session *s)
+{
+	struct stream *c = &s->client;
+
+	if (records_congested(&s->gw->records)) {
+		s->stalled = true;
+		session_timeout(s, STALL_US);
+		return false;
+	}
+	stream_fill(c, STREAM_CHUNK);
+	if (!iobuf_len(&c->in)) {
+		if (c->eof) {
+			session_close(s);
+			return true;
+		}
+		/* An idle connection keeps no buffers. */
+		if (!iobuf_len(&c->out))
+			iobuf_free(&c->out);
+		iobuf_free(&c->in);
+		if (!s->timer.prev)
+			session_timeout(s, IDLE_US);
+		return false;
+	}
+	s->x = calloc(1, sizeof(*s->x));
+	if (!s->x) {
+		session_abort(s);
+		return true;
+	}
+	s->x->started = s->gw->loop.now;
+	s->x->request.kind = HTTP1_REQUEST;
+	s->x->answer.kind = HTTP1_RESPONSE;
+	session_timeout(s, HEAD_US);
+	return true;
+}
+
+static const char *parse_detail(int status)
+{
+	switch (status) {
+	case 405:
+		return "This method is not supported.";
+	case 501:
+		return "The request asks for something that is not supported.";
+	case 505:
+		return "Only HTTP/1.0 and HTTP/1.1 are supported.";
+	case 431:
+		return "The header is too large.";
+	case 414:
+		return "The request line is too long.";
+	default:
+		return "The request is not well-formed, or could be read in two ways.";
+	}
+}
+
+static bool read_head(struct session *s)
+{
+	struct stream *c = &s->client;
+	struct exchange *x = s->x;
+
+	for (;;) {
+		size_t len = iobuf_len(&c->in);
+		if (!len) {
+			stream_fill(c, STREAM_CHUNK);
+			len = iobuf_len(&c->in);
+		}
+		if (!len) {
+			if (!c->eof)
+				return false;
+			if (!http1_head_idle(&x->request))
+				request_record(s, "http.deny", "incomplete", false);
+			session_close(s);
+			return true;
+		}
+		ssize_t n = http1_head_feed(&x->request, iobuf_head(&c->in), len);
+		if (n == -ENOMEM) {
+			session_abort(s);
+			return true;
+		}
+		if (n < 0) {
+			x->keep_client = false;
+			request_refuse(s, "http.deny", x->request.error_status, x->request.error,
+				       parse_detail(x->request.error_status));
+			return true;
+		}
+		iobuf_consume(&c->in, (size_t)n);
+		if (!x->request.complete)
+			continue;
+		x->keep_client = x->request.keep_alive;
+		x->answer.to_head = http1_slice_is(&x->request, x->request.method, "HEAD");
+		http1_body_init(&x->upload, &x->request);
+		x->upload_done = x->upload.done;
+		if (x->request.framing == HTTP1_BODY_LENGTH && x->request.content_length <= SMALL_BODY &&
+		    !x->request.expect_continue && s->gw->secrets.table.n) {
+			x->state = EXCHANGE_BODY;
+			session_timeout(s, SMALL_BODY_US);
+		} else {
+			request_decide(s);
+		}
+		return true;
+	}
+}
+
+static bool read_small_body(struct session *s)
+{
+	struct stream *c = &s->client;
+	struct exchange *x = s->x;
+
+	if (iobuf_len(&c->in) < x->request.content_length)
+		stream_fill(c, STREAM_CHUNK);
+	if (iobuf_len(&c->in) < x->request.content_length) {
+		if (!c->eof)
+			return false;
+		request_record(s, "http.deny", "incomplete", false);
+		session_close(s);
+		return true;
+	}
+	x->body_seen = true;
+	request_decide(s);
+	return true;
+}
+
+/* The connection can take another request: this one's body lies wholly in the buffer, or there is none. */
+static bool body_is_skippable(struct session *s)
+{
+	struct exchange *x = s->x;
+
+	if (!x->request.complete || !x->keep_client)
+		return false;
+	if (x->upload_done)
+		return true;
+	return x->request.framing == HTTP1_BODY_LENGTH && !x->body_sent && x->upload.payload == 0 &&
+	       iobuf_len(&s->client.in) >= x->request.content_length;
+}
+
+/* Our own answer. */
+static bool refuse(struct session *s)
+{
+	struct exchange *x = s->x;
+	bool keep = body_is_skippable(s);
+
+	if (!s->acked)
+		return false;
+	x->problem.close = !keep;
+	if (problem_write(&x->problem, &s->client.out) < 0) {
+		session_abort(s);
+		return true;
+	}
+	if (s->up)
+		upstream_close(TAKE_PTR(s->up), true);
+	if (keep && !x->upload_done)
+		iobuf_consume(&s->client.in, (size_t)x->request.content_length);
+	exchange_free(TAKE_PTR(s->x));
+	stream_flush(&s->client);
+	session_timeout(s, 0);
+	if (!keep)
+		session_finish(s);
+	return true;
+}
+
+static bool connect_upstream(struct session *s, bool fresh)
+{
+	struct exchange *x = s->x;
+	struct destination to = { .host = s->name ? s->name->text : NULL, .addr = session_raw_addr(s), .port = s->port, .tls = s->tls,
+				  .allow_private = x->verdict.allow_private || !s->name };
+
+	x->state = EXCHANGE_CONNECT;
+	s->up = upstream_get(s->gw, s->call, s, &to, fresh);
+	if (!s->up)
+		session_abort(s);
+	return true;
+}
+
+static bool recorded(struct session *s)
+{
+	if (!s->acked)
+		return false;
+	if (s->refused) {
+		request_refuse(s, NULL, 503, "audit-log", "The audit log cannot be written, so nothing is allowed.");
+		s->acked = true;
+		return true;
+	}
+	return connect_upstream(s, false);
+}
+
+static bool connecting(struct session *s)
+{
+	struct exchange *x = s->x;
+
+	if (s->up->state == UPSTREAM_FAILED) {
+		request_unreachable(s);
+		return true;
+	}
+	if (s->up->state != UPSTREAM_READY) {
+		/* A client that went away meanwhile needs no answer. */
+		if (stream_gone(&s->client)) {
+			session_abort(s);
+			return true;
+		}
+		return false;
+	}
+	if (iobuf_append(&s->up->stream.out, x->head.data, x->head.len) < 0) {
+		session_abort(s);
+		return true;
+	}
+	x->state = EXCHANGE_FORWARD;
+	session_timeout(s, SILENCE_US);
+	return true;
+}
+
+/* A kept-alive connection may have died just when it was used. Once more, if nobody can have acted on the request. */
+static bool retry(struct session *s)
+{
+	static const char *const idempotent[] = { "GET", "HEAD", "OPTIONS", "PUT", "DELETE" };
+	struct exchange *x = s->x;
+	bool safe = false;
+
+	if (!s->up->reused || x->answer_begun || !http1_head_idle(&x->answer) || x->body_sent)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(idempotent); i++)
+		safe |= http1_slice_is(&x->request, x->request.method, idempotent[i]);
+	if (!safe)
+		return false;
+	upstream_close(TAKE_PTR(s->up), true);
+	return connect_upstream(s, true);
+}
+
+/* The answer is with the client, or in its buffer. */
+static void complete(struct session *s)
+{
+	struct exchange *x = s->x;
+	bool keep = x->keep_client && x->upload_done && x->answer_framing != HTTP1_BODY_EOF;
+
+	request_record(s, "http.request", "", true);
+	s->up->retained = x->upload_done && x->answer.keep_alive && x->answer.framing != HTTP1_BODY_EOF &&
+			  !iobuf_len(&s->up->stream.out);
+	upstream_release(TAKE_PTR(s->up), true);
+	exchange_free(TAKE_PTR(s->x));
+	session_timeout(s, 0);
+	if (!keep)
+		session_finish(s);
+}
+
+static bool forward(struct session *s)
+{
+	struct exchange *x = s->x;
+	bool moved = upload_run(s);
+
+	if (s->state != SESSION_HTTP || s->x != x || x->state != EXCHANGE_FORWARD)
+		return true;
+	moved |= download_run(s);
+	if (s->state != SESSION_HTTP || s->x != x || x->state != EXCHANGE_FORWARD)
+		return true;
+	if (x->download_done) {
+		complete(s);
+		return true;
+	}
+	if (s->up->stream.eof && !iobuf_len(&s->up->stream.in) && !x->answer_final) {
+		if (retry(s))
+			return true;
+		s->up->failure = "closed";
+		request_refuse(s, NULL, 502, "upstream-closed", "The server closed the connection without an answer.");
+		request_record(s, "http.request", "upstream-closed", true);
+		return true;
+	}
+	if (stream_gone(&s->client)) {
+		session_abort(s);
+		return true;
+	}
+	/* Over TLS nobody closes one direction only: this client has gone, and an endless answer would never notice. */
+	if (s->client.eof && !iobuf_len(&s->client.in) && (s->tls || !x->upload_done)) {
+		session_abort(s);
+		return true;
+	}
+	if (moved)
+		session_timeout(s, SILENCE_US);
+	return false;
+}
+
+bool http_run(struct session *s)
+{
+	stream_flush(&s->client);
+	if (stream_gone(&s->client) && !s->x) {
+		session_close(s);
+		return true;
+	}
+	/* The answers before this one have to go out first: a client that does not read gets no more work done. */
+	if (!s->x && iobuf_len(&s->client.out) >= STREAM_CHUNK)
+		return false;
+	if (!s->x)
+		return begin(s);
+	switch (s->x->state) {
+	case EXCHANGE_HEAD:
+		return read_head(s);
+	case EXCHANGE_BODY:
+		return read_small_body(s);
+	case EXCHANGE_RECORD:
+		return recorded(s);
+	case EXCHANGE_REFUSED:
+		return refuse(s);
+	case EXCHANGE_CONNECT:
+		return connecting(s);
+	case EXCHANGE_FORWARD:
+		return forward(s);
+	}
+	return false;
+}
+
+void http_timeout(struct session *s)
+{
+	struct exchange *x = s->x;
+
+	if (!x) {
+		if (!s->stalled)
+			session_close(s);
+		s->stalled = false;
+		return;
+	}
+	switch (x->state) {
+	case EXCHANGE_HEAD:
+	case EXCHANGE_BODY:
+		x->keep_client = false;
+		request_refuse(s, "http.deny", 408, "timeout", "The request did not come in time.");
+		return;
+	default:
+		session_abort(s);
+	}
+}

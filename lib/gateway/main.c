@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nsbox-gateway: the only way out of one sandbox.
+ *
+ * Theory of operation. The process lives in the host's network namespace, but accepts on sockets that the launcher
+ * made inside the sandbox's gateway namespace: getpeername() of a connection is the address of a call's veth, which
+ * the call cannot change, getsockname() is where it wanted to go. The resolver (dns_server.c) answers every name with
+ * an address of its own (names.c), so that the dialled address means a name again when the connection arrives.
+ *
+ * Order of the start: the supervisor's configuration (control.c), with policy, secrets (secrets.c), trust (trust.c,
+ * ca.c) and resolver; then the process gives up files, programs and every other system call that it does not need;
+ * only then it reads the first byte from inside. Nothing of it is dumpable.
+ *
+ * One thread, one epoll (loop.c). A connection (session.c) is looked at by its first bytes: TLS is answered with a
+ * leaf of the sandbox's own authority, HTTP is parsed and written anew request by request (http.c, request.c,
+ * response.c), what a tcp:// rule or passthrough allows is relayed unread (relay.c). Each of these is a state machine
+ * over two streams (stream.c) that is simply run again whenever anything happened. Buffers are bounded; what does not
+ * fit stays in the kernel, so a slow reader slows its writer and nothing else.
+ *
+ * Decisions: policy_decide() on the name that SNI, Host and the dialled address agree on. A record of the decision goes
+ * to the supervisor (records.c), and only when it is known to be written anything is sent upstream. Upstream
+ * (upstream.c) the name is resolved once, the address checked, dialled and verified before the first byte of the
+ * request. Secrets (secrets.c) are put in place of placeholders in the head that is written there, and nowhere else.
+ *
+ * When the supervisor is gone, so is this process: fd 3 ends, and the kernel's parent-death signal does the same.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "base/util.h"
+#include "confine/landlock.h"
+#include "confine/seccomp.h"
+#include "gateway/control.h"
+#include "gateway/gateway.h"
+#include "gateway/session.h"
+#include "gateway/upstream.h"
+
+/* Nothing of this process is readable by others of the same user, neither live nor as a core. */
+static int hide_memory(struct error *e)
+{
+	struct rlimit none = { 0, 0 };
+
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_GATEWAY, "gateway", "Cannot close the gateway's memory to others");
+	return 0;
+}
+
+static int confine(struct error *e)
+{
+	int abi = landlock_abi();
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_SECCOMP, "gateway", "Cannot give up new privileges");
+	if (abi < 1)
+		return fail(e, ENOSYS, SANDBOX_STAGE_LANDLOCK, "gateway",
+			    "This kernel has no Landlock, which the gateway needs; see nsbox doctor.");
+	/* An empty ruleset: no file at all. */
+	_cleanup_close_ int ruleset = landlock_new(abi);
+	int r = ruleset < 0 ? ruleset : landlock_enter(ruleset);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_LANDLOCK, "gateway", "Cannot confine the gateway");
+	r = seccomp_load(SECCOMP_GATEWAY);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_SECCOMP, "gateway", "Cannot confine the gateway") : 0;
+}
+
+static int start(struct gateway *gw, struct error *e)
+{
+	int r = hide_memory(e);
+	if (r == 0) {
+		r = loop_init(&gw->loop);
+		if (r < 0)
+			fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "gateway", "Cannot make the event loop");
+	}
+	if (r == 0)
+		r = control_configure(gw, e);
+	return r < 0 ? r : confine(e);
+}
+
+/* More descriptors than connections can need: two a session, the pools, listeners and the resolver's. */
+static void raise_descriptors(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max < 16384 ? files.rlim_max : 16384;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static int run(struct gateway *gw)
+{
+	for (;;) {
+		/* A deny that follows from a failed write may itself add records. */
+		bool pending = gw->records.n || gw->records.wanted;
+		int wait = resolver_timeout(&gw->resolver, pending ? 0 : -1);
+		int r = loop_round(&gw->loop, wait);
+		if (r < 0)
+			return r;
+		resolver_tick(&gw->resolver);
+		r = records_flush(&gw->records);
+		if (r < 0)
+			return r;
+		session_free_dead(gw);
+		upstream_free_dead(gw);
+		dns_free_dead(gw);
+	}
+}
+
+int main(void)
+{
+	static struct gateway gw;
+	struct error e = { 0 };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_IGN);
+	raise_descriptors();
+	records_init(&gw.records, CONTROL_FD);
+	int r = start(&gw, &e);
+	if (control_ready(&gw, r < 0 ? &e : NULL) < 0 || r < 0)
+		return 1;
+	if (control_start(&gw) < 0)
+		return 1;
+	/* Nothing is torn down at the end: the kernel does that, and faster. */
+	return run(&gw) < 0;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records on their way to the supervisor, the one writer of the audit log. What happens in one round of the loop goes
+ * out as one packet; whoever has to wait until a decision is on disk gets called when the packet's ticket comes back.
+ */
+#ifndef NSBOX_GATEWAY_RECORDS_H
+#define NSBOX_GATEWAY_RECORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct call;
+struct queued_packet;
+
+struct waiter {
+	struct waiter *next, **prev;
+	uint64_t ticket;
+	void (*done)(struct waiter *w, bool written);
+};
+
+struct records {
+	int fd;
+	struct buf batch; /* starts with room for the packet's head */
+	uint32_t n;
+	uint64_t next_ticket; /* of the open batch */
+	bool wanted;          /* somebody waits for the open batch */
+	bool failed;          /* the log cannot be written: every later decision is a denial */
+	bool broken;          /* memory ran out, or the supervisor is gone */
+	struct queued_packet *queue, **queue_tail;
+	size_t queued_bytes;
+	struct waiter *waiters, **waiters_tail;
+};
+
+void records_init(struct records *r, int fd);
+/* call may be NULL; members is JSON without braces (base/json.h). */
+void records_add(struct records *r, const char *event, const struct call *call, const char *reason,
+		 const struct buf *members);
+/* Call done once everything added so far is written, or not (also from within when that is known already: never).
+ * A waiter is used for one wait at a time. */
+void records_wait(struct records *r, struct waiter *w);
+void records_forget(struct records *r, struct waiter *w);
+/* End of a round: send the batch. -errno when the supervisor is gone. */
+int records_flush(struct records *r);
+/* The socket takes packets again. */
+int records_writable(struct records *r);
+/* GATEWAY_WRITTEN. */
+void records_written(struct records *r, uint64_t ticket, bool failed);
+/* So much is waiting for the supervisor that nothing new should be begun. */
+bool records_congested(const struct records *r);
+/* Any other message to the supervisor, in order with the records before it. */
+int records_send(struct records *r, const struct buf *message);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opaque relays: tcp:// and CIDR rules and passthrough TLS. Bytes both ways, unread, in bounded memory. */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "gateway/gateway.h"
+#include "gateway/session.h"
+
+/* Both directions silent for this long: the peer is most likely gone without a word. */
+#define RELAY_IDLE_US (2ull * 3600u * 1000000u)
+
+static void add_record(struct session *s, const char *event, const char *reason, const char *rule)
+{
+	_cleanup_buf_ struct buf members = { 0 };
+	char text[INET6_ADDRSTRLEN];
+
+	session_members(s, &members);
+	json_member_string(&members, "proto", "tcp");
+	if (rule)
+		json_member_string(&members, "rule", rule);
+	if (s->up && s->name && !IN6_IS_ADDR_UNSPECIFIED(&s->up->addr)) {
+		bool v4 = IN6_IS_ADDR_V4MAPPED(&s->up->addr);
+		json_member_string(&members, "addr",
+				   inet_ntop(v4 ? AF_INET : AF_INET6,
+					     v4 ? (const void *)&s->up->addr.s6_addr[12] : &s->up->addr, text,
+					     sizeof(text)));
+	}
+	if (s->state == SESSION_RELAY) {
+		json_member_int(&members, "bytes_up", (int64_t)s->relay_up);
+		json_member_int(&members, "bytes_down", (int64_t)s->relay_down);
+		json_member_int(&members, "ms", (int64_t)((s->gw->loop.now - s->started) / 1000));
+	}
+	records_add(&s->gw->records, event, s->call, reason, &members);
+}
+
+void relay_decide(struct session *s, bool passthrough, const struct net_verdict *verdict)
+{
+	if (!verdict->allowed) {
+		add_record(s, "net.deny", verdict->reason, verdict->rule);
+		return session_abort(s);
+	}
+	s->state = SESSION_RELAY_RECORD;
+	s->relay_private = verdict->allow_private;
+	session_timeout(s, 0);
+	add_record(s, "net.allow", passthrough ? "passthrough" : verdict->reason, verdict->rule);
+	session_wait_record(s);
+}
+
+static void dial(struct session *s)
+{
+	/* A raw address was named by its rule, so it is meant even when it is a private one. */
+	struct destination to = { .host = s->name ? s->name->text : NULL, .addr = session_raw_addr(s), .port = s->port,
+				  .allow_private = s->relay_private || !s->name };
+
+	s->state = SESSION_RELAY_DIAL;
+	s->up = upstream_get(s->gw, s->call, s, &to, true);
+	if (!s->up)
+		session_abort(s);
+}
+
+/* Move what the buffers allow; true when something moved. */
+static bool pump(struct stream *from, struct stream *to, uint64_t *count)
+{
+	bool moved = false;
+
+	for (;;) {
+		if (iobuf_len(&to->out) < STREAM_CHUNK)
+			stream_fill(from, STREAM_CHUNK);
+		size_t n = iobuf_len(&from->in);
+		if (!n || iobuf_len(&to->out) >= STREAM_CHUNK)
+			break;
+		/* Whole buffers change hands; bytes are copied only when some still wait. */
+		if (!iobuf_len(&to->out)) {
+			iobuf_free(&to->out);
+			to->out = from->in;
+			from->in = (struct iobuf){ 0 };
+		} else {
+			if (iobuf_append(&to->out, iobuf_head(&from->in), n) < 0) {
+				to->broken = true;
+				break;
+			}
+			iobuf_consume(&from->in, n);
+		}
+		*count += n;
+		moved = true;
+		stream_flush(to);
+	}
+	moved |= stream_flush(to);
+	return moved;
+}
+
+static bool relay_bytes(struct session *s)
+{
+	struct stream *c = &s->client, *u = &s->up->stream;
+	bool moved = pump(c, u, &s->relay_up);
+
+	moved |= pump(u, c, &s->relay_down);
+	if (stream_gone(c) || stream_gone(u)) {
+		session_abort(s);
+		return true;
+	}
+	if (c->eof && !iobuf_len(&c->in) && !iobuf_len(&u->out) && !s->relay_up_ended) {
+		s->relay_up_ended = true;
+		stream_shutdown(u);
+	}
+	if (u->eof && !iobuf_len(&u->in) && !iobuf_len(&c->out) && !s->relay_down_ended) {
+		s->relay_down_ended = true;
+		stream_shutdown(c);
+	}
+	if (s->relay_up_ended && s->relay_down_ended) {
+		session_close(s);
+		return true;
+	}
+	if (moved)
+		session_timeout(s, RELAY_IDLE_US);
+	return false;
+}
+
+bool relay_run(struct session *s)
+{
+	if (s->state == SESSION_RELAY_RECORD) {
+		if (!s->acked)
+			return false;
+		if (s->refused)
+			session_abort(s);
+		else
+			dial(s);
+		return true;
+	}
+	if (s->state == SESSION_RELAY_DIAL) {
+		if (s->up->state == UPSTREAM_FAILED) {
+			add_record(s, "net.deny", s->up->failure, NULL);
+			session_abort(s);
+			return true;
+		}
+		if (s->up->state != UPSTREAM_READY)
+			return false;
+		s->state = SESSION_RELAY;
+		session_timeout(s, RELAY_IDLE_US);
+		return true;
+	}
+	return relay_bytes(s);
+}
+
+void relay_drop(struct session *s)
+{
+	if (s->state == SESSION_RELAY)
+		add_record(s, "net.allow", "ended", NULL);
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happens to a request: the name, path and method that count, the policy's word, and the records of both. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "gateway/exchange.h"
+#include "gateway/gateway.h"
+
+/* Paths in records are cut here; the log stays readable and a record small. */
+#define RECORD_PATH_MAX 1024u
+
+static void add_target(struct session *s, struct buf *members)
+{
+	struct exchange *x = s->x;
+
+	session_members(s, members);
+	json_member_string(members, "proto", s->tls ? "https" : "http");
+	if (x->request.complete)
+		json_member_bytes(members, "method", http1_text(&x->request, x->request.method), x->request.method.len);
+	if (x->path) {
+		size_t len = strlen(x->path);
+		json_member_bytes(members, "path", x->path, len < RECORD_PATH_MAX ? len : RECORD_PATH_MAX);
+	}
+	if (x->verdict.rule && *x->verdict.rule)
+		json_member_string(members, "rule", x->verdict.rule);
+}
+
+static void add_upstream_addr(struct session *s, struct buf *members)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (!s->up || !s->name || IN6_IS_ADDR_UNSPECIFIED(&s->up->addr))
+		return;
+	bool v4 = IN6_IS_ADDR_V4MAPPED(&s->up->addr);
+	json_member_string(members, "addr", inet_ntop(v4 ? AF_INET : AF_INET6,
+						      v4 ? (const void *)&s->up->addr.s6_addr[12] : &s->up->addr, text,
+						      sizeof(text)));
+}
+
+void request_record(struct session *s, const char *event, const char *reason, bool finished)
+{
+	static struct buf members; /* one at a time: no allocation for each request */
+	struct exchange *x = s->x;
+
+	members.len = 0;
+	add_target(s, &members);
+	if (finished) {
+		add_upstream_addr(s, &members);
+		json_member_int(&members, "status", x->answer_final ? x->answer.status : x->problem.status);
+		json_member_int(&members, "bytes_up", (int64_t)x->upload.payload);
+		json_member_int(&members, "bytes_down", (int64_t)x->download.payload);
+		json_member_int(&members, "ms", (int64_t)((s->gw->loop.now - x->started) / 1000));
+	}
+	records_add(&s->gw->records, event, s->call, reason, &members);
+}
+
+/* Texts that go into a suggested command line must not need quoting by whoever pastes it. */
+static bool plain(const char *text)
+{
+	return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/:@%+,=") == strlen(text);
+}
+
+static void describe(struct session *s)
+{
+	struct exchange *x = s->x;
+	char text[INET_ADDRSTRLEN], port[8] = "";
+	const char *host = session_host(s, text);
+	const struct http1_head *h = &x->request;
+
+	if (s->port != (s->tls ? 443 : 80))
+		snprintf(port, sizeof(port), ":%u", s->port);
+	if (h->complete)
+		buf_printf(&x->what, "%.*s ", (int)h->method.len, http1_text(h, h->method));
+	buf_printf(&x->what, "%s://%s%s%s", s->tls ? "https" : "http", host, port, x->path ? x->path : "/");
+	x->problem.what = buf_str(&x->what);
+}
+
+/* The option that would allow this very request, when one would. */
+static void suggest(struct session *s)
+{
+	struct exchange *x = s->x;
+	char text[INET_ADDRSTRLEN], port[8] = "";
+	const char *reason = x->problem.reason, *host = session_host(s, text);
+
+	if (s->port != (s->tls ? 443 : 80))
+		snprintf(port, sizeof(port), ":%u", s->port);
+	const char *scheme = s->tls ? "https" : "http";
+	if (strcmp(reason, "private-address") == 0)
+		buf_printf(&x->flag, "--allow-private %s://%s%s", scheme, host, port);
+	else if (strcmp(reason, "method") == 0 && x->target.method && plain(x->target.method))
+		buf_printf(&x->flag, "--allow '%s %s://%s%s'", x->target.method, scheme, host, port);
+	else if (strcmp(reason, "path") == 0 && x->path && plain(x->path))
+		buf_printf(&x->flag, "--allow %s://%s%s%s", scheme, host, port, x->path);
+	else if (strcmp(reason, "no-rule") == 0)
+		buf_printf(&x->flag, "--allow %s%s", host, port);
+	if (x->flag.len)
+		x->problem.flag = buf_str(&x->flag);
+}
+
+void request_refuse(struct session *s, const char *event, int status, const char *reason, const char *detail)
+{
+	struct exchange *x = s->x;
+
+	x->problem = (struct problem){ .status = status, .reason = reason, .detail = detail,
+				       .head = x->request.complete && http1_slice_is(&x->request, x->request.method, "HEAD") };
+	describe(s);
+	suggest(s);
+	if (event)
+		request_record(s, event, reason, false);
+	x->state = EXCHANGE_REFUSED;
+	session_timeout(s, 0);
+	session_wait_record(s);
+}
+
+void request_unreachable(struct session *s)
+{
+	static const struct {
+		const char *token;
+		int status;
+		const char *detail;
+	} table[] = {
+		{ "private-address", 403, "The name leads to a private or local address, which needs a rule of its own." },
+		{ "no-such-host", 502, "The name does not exist in the DNS of the host." },
+		{ "resolver-timeout", 504, "The DNS of the host did not answer in time." },
+		{ "resolver-error", 502, "The name could not be resolved on the host." },
+		{ "connect-failed", 502, "The server could not be reached." },
+		{ "connect-timeout", 504, "The server did not accept a connection in time." },
+		{ "certificate", 502, "The certificate of the server was not accepted." },
+		{ "tls-handshake", 502, "The TLS handshake with the server failed." },
+		{ "tls-timeout", 504, "The server did not finish the TLS handshake in time." },
+	};
+	struct upstream *u = s->up;
+	struct exchange *x = s->x;
+	const char *reason = u->failure, *detail = "The server could not be reached.";
+	int status = 502;
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		if (strcmp(table[i].token, reason) == 0) {
+			status = table[i].status;
+			detail = table[i].detail;
+		}
+	}
+	request_refuse(s, status == 403 ? "http.deny" : NULL, status, reason, detail);
+	if (u->detail) {
+		/* "The server could not be reached: Connection refused." */
+		buf_printf(&x->detail, "%.*s: %s.", (int)strlen(detail) - 1, detail, u->detail);
+		x->problem.detail = buf_str(&x->detail);
+	}
+	if (status != 403)
+		request_record(s, "http.request", reason, true);
+}
+
+/* The request has to be for the very name whose address was dialled, and whose rule is asked. */
+static bool host_agrees(struct session *s)
+{
+	const struct http1_head *h = &s->x->request;
+	char name[256], text[INET_ADDRSTRLEN];
+
+	if (s->misdirected || host_canonical(http1_text(h, h->host), h->host.len, false, name) < 0)
+		return false;
+	return strcmp(name, session_host(s, text)) == 0 && (h->port == 0 || h->port == s->port);
+}
+
+/* Percent-decoded, but dot segments and all where they were: what path_canonical() compares equal to when it had
+ * nothing to remove. */
+static bool is_plain_decoding(const char *raw, size_t len, const char *canonical)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < len; i++, at++) {
+		unsigned c = (unsigned char)raw[i];
+		if (c == '%' && i + 2 < len) {
+			char hex[3] = { raw[i + 1], raw[i + 2], '\0' };
+			c = (unsigned)strtoul(hex, NULL, 16);
+			i += 2;
+		}
+		if ((unsigned char)canonical[at] != c)
+			return false;
+	}
+	return canonical[at] == '\0';
+}
+
+/* The canonical path, encoded again: sent when the raw one held dot segments, so that the server sees what was decided
+ * about whether or not it removes them itself. */
+static int encode_path(const char *path, struct buf *out)
+{
+	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/";
+	int r = 0;
+
+	for (const char *p = path; *p && r == 0; p++)
+		r = strchr(safe, *p) ? buf_putc(out, *p) : buf_printf(out, "%%%02X", (unsigned char)*p);
+	return r;
+}
+
+static int write_request(struct session *s)
+{
+	struct exchange *x = s->x;
+	const struct http1_head *h = &x->request;
+	char text[INET_ADDRSTRLEN];
+	_cleanup_buf_ struct buf path = { 0 };
+	struct http1_request_out out = { .host = session_host(s, text),
+					 .port = s->port == (s->tls ? 443 : 80) ? 0 : s->port };
+	int r = 0;
+
+	if (!is_plain_decoding(http1_text(h, h->path), h->path.len, x->path)) {
+		r = encode_path(x->path, &path);
+		out.path = (const char *)path.data;
+		out.path_len = path.len;
+	}
+	return r < 0 ? r : credentials_write(s, &out);
+}
+
+static void allow(struct session *s)
+{
+	struct exchange *x = s->x;
+	struct iobuf *in = &s->client.in;
+	int r = write_request(s);
+
+	if (r == 0 && x->body_seen)
+		r = credentials_check_body(s, iobuf_head(in), (size_t)x->request.content_length);
+	if (r == -EACCES)
+		return request_refuse(s, NULL, 403, "secret-misuse",
+				      "The request carries the placeholder of a secret to where that secret may not go.");
+	if (r == -EINVAL)
+		return request_refuse(s, "http.deny", 403, "secret-value", "The value of the secret cannot stand in this place.");
+	if (r < 0)
+		return request_refuse(s, "http.deny", 503, "no-memory", "The gateway is out of memory.");
+	request_record(s, "net.allow", x->verdict.reason, false);
+	x->state = EXCHANGE_RECORD;
+	session_timeout(s, 0);
+	session_wait_record(s);
+}
+
+static void deny(struct session *s)
+{
+	struct exchange *x = s->x;
+	const char *reason = x->verdict.reason;
+
+	if (credentials_leak(s))
+		return request_refuse(s, "http.deny", 403, reason,
+				      "No rule allows this request, and it carries the placeholder of a secret.");
+	if (!s->name)
+		return request_refuse(s, "http.deny", 403, "raw-address",
+				      "This address was dialled without a name, and no rule names the address.");
+	if (strcmp(reason, "deny-rule") == 0)
+		return request_refuse(s, "http.deny", 403, reason, "A deny rule of the policy forbids this request.");
+	if (strcmp(reason, "method") == 0)
+		return request_refuse(s, "http.deny", 403, reason, "No rule allows this method here.");
+	if (strcmp(reason, "path") == 0)
+		return request_refuse(s, "http.deny", 403, reason, "No rule allows this path.");
+	request_refuse(s, "http.deny", 403, reason, "No rule allows this host.");
+}
+
+void request_decide(struct session *s)
+{
+	struct exchange *x = s->x;
+	const struct http1_head *h = &x->request;
+
+	if (!host_agrees(s)) {
+		credentials_leak(s);
+		return request_refuse(s, "http.deny", 421, "misdirected",
+				      "Host and server name have to be the name whose address was dialled.");
+	}
+	if (h->upgrade)
+		return request_refuse(s, "http.deny", 501, "upgrade", "Changing to another protocol is not supported.");
+	if (h->form == HTTP1_ASTERISK)
+		return request_refuse(s, "http.deny", 400, "asterisk-form", "A request needs a path.");
+	x->path = malloc(h->path.len + 1);
+	if (!x->path || path_canonical(http1_text(h, h->path), h->path.len, x->path) < 0) {
+		free(TAKE_PTR(x->path));
+		credentials_leak(s);
+		return request_refuse(s, "http.deny", 403, "path-form",
+				      "The path has an encoded slash, a backslash or a control byte, which servers read in "
+				      "different ways.");
+	}
+	x->method = strndup(http1_text(h, h->method), h->method.len);
+	if (!x->method)
+		return session_abort(s);
+	x->raw = session_raw_addr(s);
+	x->target = (struct net_target){ .proto = s->tls ? PROTO_HTTPS : PROTO_HTTP,
+					 .host = s->name ? s->name->text : NULL, .addr = s->name ? NULL : &x->raw,
+					 .port = s->port, .method = x->method, .path = x->path };
+	policy_decide(s->gw->policy, &x->target, &x->verdict);
+	if (x->verdict.allowed)
+		allow(s);
+	else
+		deny(s);
+}

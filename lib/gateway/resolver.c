@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Upstream name resolution. */
+#include "gateway/resolver.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/util.h"
+#include "policy/policy.h"
+
+#define HOSTS_MAX (1024u * 1024u)
+#define HOSTS_ENTRIES_MAX 65536u
+#define ATTEMPT_MS 2500
+#define ATTEMPTS 3
+#define PROBE_PORT 9
+
+/* Outlives its asker: c-ares cannot forget a single question. */
+struct resolution_query {
+	struct resolution *asker; /* NULL: forgotten */
+	struct resolver *resolver;
+};
+
+static void v4_mapped(struct in6_addr *to, const void *v4)
+{
+	memset(to, 0, sizeof(*to));
+	to->s6_addr[10] = to->s6_addr[11] = 0xff;
+	memcpy(&to->s6_addr[12], v4, 4);
+}
+
+static int parse_address(const char *text, struct in6_addr *ret)
+{
+	struct in_addr v4;
+
+	if (inet_pton(AF_INET, text, &v4) == 1) {
+		v4_mapped(ret, &v4);
+		return 0;
+	}
+	return inet_pton(AF_INET6, text, ret) == 1 ? 0 : -EINVAL;
+}
+
+static int add_host(struct resolver *r, const char *name, const struct in6_addr *addr)
+{
+	char canonical[256];
+
+	if (host_canonical(name, strlen(name), false, canonical) < 0 || r->n_hosts >= HOSTS_ENTRIES_MAX)
+		return 0;
+	if (r->n_hosts % 16 == 0) {
+		struct host_entry *p = realloc(r->hosts, (r->n_hosts + 16) * sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		r->hosts = p;
+	}
+	char *copy = strdup(canonical);
+	if (!copy)
+		return -ENOMEM;
+	r->hosts[r->n_hosts++] = (struct host_entry){ .name = copy, .addr = *addr };
+	return 0;
+}
+
+static int parse_hosts(struct resolver *r, char *text)
+{
+	char *line_state = NULL;
+
+	for (char *line = strtok_r(text, "\n", &line_state); line; line = strtok_r(NULL, "\n", &line_state)) {
+		char *state = NULL;
+		struct in6_addr addr;
+		line[strcspn(line, "#")] = '\0';
+		char *word = strtok_r(line, " \t\r", &state);
+		if (!word || parse_address(word, &addr) < 0)
+			continue;
+		while ((word = strtok_r(NULL, " \t\r", &state))) {
+			int e = add_host(r, word, &addr);
+			if (e < 0)
+				return e;
+		}
+	}
+	return 0;
+}
+
+static int read_hosts(struct resolver *r)
+{
+	_cleanup_close_ int fd = open("/etc/hosts", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	_cleanup_free_ char *text = malloc(HOSTS_MAX + 1);
+	if (!text)
+		return -ENOMEM;
+	size_t len = 0;
+	while (len < HOSTS_MAX) {
+		ssize_t n = read(fd, text + len, HOSTS_MAX - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	text[len] = '\0';
+	return parse_hosts(r, text);
+}
+
+static void socket_ready(struct source *source, uint32_t events)
+{
+	struct resolver_socket *s = (struct resolver_socket *)source;
+	int fd = source->fd;
+	bool error = events & (EPOLLERR | EPOLLHUP);
+
+	ares_process_fd(s->resolver->channel, (events & EPOLLIN) || error ? fd : ARES_SOCKET_BAD,
+			events & EPOLLOUT ? fd : ARES_SOCKET_BAD);
+}
+
+/* c-ares opens and closes its sockets itself; it tells here what it waits for. */
+static void socket_state(void *data, ares_socket_t fd, int readable, int writable)
+{
+	struct resolver *r = data;
+	struct resolver_socket *slot = NULL, *empty = NULL;
+	uint32_t events = (readable ? EPOLLIN : 0u) | (writable ? EPOLLOUT : 0u);
+
+	for (size_t i = 0; i < RESOLVER_SOCKETS; i++) {
+		if (r->sockets[i].in_use && r->sockets[i].source.fd == fd)
+			slot = &r->sockets[i];
+		else if (!r->sockets[i].in_use && !empty)
+			empty = &r->sockets[i];
+	}
+	if (!events) {
+		if (slot) {
+			epoll_ctl(r->loop->epoll, EPOLL_CTL_DEL, fd, NULL);
+			slot->in_use = false;
+			slot->source.fd = -EBADF;
+		}
+		return;
+	}
+	if (slot) {
+		loop_change(r->loop, &slot->source, events);
+		return;
+	}
+	/* No free slot: the question runs into its timeout. */
+	if (!empty)
+		return;
+	*empty = (struct resolver_socket){ .source = { .fd = fd, .ready = socket_ready }, .resolver = r, .in_use = true };
+	if (loop_add(r->loop, &empty->source, events) < 0)
+		empty->in_use = false;
+}
+
+int resolver_init(struct resolver *r, struct loop *l, struct error *e)
+{
+	*r = (struct resolver){ .loop = l };
+	struct ares_options options = {
+		.timeout = ATTEMPT_MS,
+		.tries = ATTEMPTS,
+		.lookups = (char *)"b",
+		.sock_state_cb = socket_state,
+		.sock_state_cb_data = r,
+	};
+	int status = ares_library_init(ARES_LIB_INIT_ALL);
+	if (status == ARES_SUCCESS)
+		status = ares_init_options(&r->channel, &options,
+					   ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
+						   ARES_OPT_SOCK_STATE_CB);
+	if (status != ARES_SUCCESS)
+		return fail(e, EIO, SANDBOX_STAGE_GATEWAY, "/etc/resolv.conf", "The resolver could not be set up: %s.",
+			    ares_strerror(status));
+	int err = read_hosts(r);
+	return err < 0 ? fail_errno(e, -err, SANDBOX_STAGE_GATEWAY, "/etc/hosts", "Cannot read /etc/hosts") : 0;
+}
+
+static void take_addresses(struct resolution *q, const struct ares_addrinfo *info)
+{
+	for (const struct ares_addrinfo_node *n = info->nodes; n && q->n_addrs < RESOLVE_MAX_ADDRS; n = n->ai_next) {
+		struct in6_addr *to = &q->addrs[q->n_addrs];
+		if (n->ai_family == AF_INET)
+			v4_mapped(to, &((const struct sockaddr_in *)(const void *)n->ai_addr)->sin_addr);
+		else if (n->ai_family == AF_INET6)
+			*to = ((const struct sockaddr_in6 *)(const void *)n->ai_addr)->sin6_addr;
+		else
+			continue;
+		q->n_addrs++;
+	}
+}
+
+static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+	struct resolution_query *query = arg;
+	struct resolution *q = query->asker;
+
+	(void)timeouts;
+	query->resolver->active--;
+	if (q) {
+		q->query = NULL;
+		if (status == ARES_SUCCESS)
+			take_addresses(q, info);
+		if (!q->n_addrs)
+			q->failure = status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_SUCCESS
+					     ? "no-such-host"
+				     : status == ARES_ETIMEOUT ? "resolver-timeout"
+							       : "resolver-error";
+	}
+	if (info)
+		ares_freeaddrinfo(info);
+	free(query);
+	if (q && q->done)
+		q->done(q);
+}
+
+int resolver_ask(struct resolver *r, struct resolution *q, const char *host)
+{
+	q->n_addrs = 0;
+	q->failure = NULL;
+	if (parse_address(host, &q->addrs[0]) == 0) {
+		q->n_addrs = 1;
+		return 1;
+	}
+	for (size_t i = 0; i < r->n_hosts && q->n_addrs < RESOLVE_MAX_ADDRS; i++) {
+		if (strcmp(r->hosts[i].name, host) == 0)
+			q->addrs[q->n_addrs++] = r->hosts[i].addr;
+	}
+	if (q->n_addrs)
+		return 1;
+
+	struct resolution_query *query = calloc(1, sizeof(*query));
+	if (!query)
+		return -ENOMEM;
+	/* NOSORT: sorting would open a socket for each address to ask the kernel for its route. The trailing dot keeps
+	 * the search list of resolv.conf out: only this very name was decided about. */
+	struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_flags = ARES_AI_NOSORT };
+	char absolute[256 + 1];
+	size_t len = strlen(host);
+	if (len + 2 > sizeof(absolute)) {
+		free(query);
+		return -EINVAL;
+	}
+	memcpy(absolute, host, len);
+	memcpy(absolute + len, ".", 2);
+	query->resolver = r;
+	r->active++;
+	/* c-ares may answer from within (no server, out of sockets): the asker hears of it by the return value. */
+	void (*done)(struct resolution *) = q->done;
+	q->done = NULL;
+	q->query = query;
+	query->asker = q;
+	ares_getaddrinfo(r->channel, absolute, NULL, &hints, answered, query);
+	q->done = done;
+	return q->query ? 0 : 1;
+}
+
+void resolver_forget(struct resolution *q)
+{
+	if (q->query)
+		q->query->asker = NULL;
+	q->query = NULL;
+}
+
+int resolver_timeout(struct resolver *r, int max)
+{
+	struct timeval longest = { .tv_sec = 10 }, tv;
+
+	if (!r->active)
+		return max;
+	struct timeval *next = ares_timeout(r->channel, &longest, &tv);
+	int ms = (int)(next->tv_sec * 1000 + (next->tv_usec + 999) / 1000);
+	return max < 0 || ms < max ? ms : max;
+}
+
+void resolver_tick(struct resolver *r)
+{
+	if (r->active)
+		ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+}
+
+bool addr_is_own(const struct in6_addr *addr)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_addr = *addr, .sin6_port = htons(PROBE_PORT) };
+	struct sockaddr_in to4 = { .sin_family = AF_INET, .sin_port = htons(PROBE_PORT) };
+	struct sockaddr_storage from;
+	socklen_t len = sizeof(from);
+	bool v4 = IN6_IS_ADDR_V4MAPPED(addr);
+
+	/* A connected UDP socket sends nothing; the kernel picks as source for a local destination that same address. */
+	memcpy(&to4.sin_addr, &addr->s6_addr[12], 4);
+	_cleanup_close_ int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	if (connect(fd, v4 ? (struct sockaddr *)&to4 : (struct sockaddr *)&to, v4 ? sizeof(to4) : sizeof(to)) < 0)
+		return false; /* no route: the dialling will say so */
+	if (getsockname(fd, (struct sockaddr *)&from, &len) < 0)
+		return true;
+	if (v4)
+		return ((struct sockaddr_in *)&from)->sin_addr.s_addr == to4.sin_addr.s_addr;
+	return memcmp(&((struct sockaddr_in6 *)&from)->sin6_addr, addr, sizeof(*addr)) == 0;
+}

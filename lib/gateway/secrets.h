@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The secret values, read once from their pipes into locked memory that no dump contains, and the placeholders that
+ * stand for them in each call.
+ */
+#ifndef NSBOX_GATEWAY_SECRETS_H
+#define NSBOX_GATEWAY_SECRETS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "gateway/placeholder.h"
+#include "policy/policy.h"
+
+struct call;
+
+#define SECRET_MAX (64u * 1024u)
+
+struct secret {
+	const struct policy_secret *rule;
+	const uint8_t *value;
+	size_t len;
+};
+
+/* Who holds a placeholder; outlives the call, so that the string is still known for what it was. */
+struct holder {
+	struct call *call; /* NULL: the call has ended */
+	const struct placeholder *placeholder;
+	struct holder *next;
+};
+
+/* Placeholders of ended calls that are remembered, the oldest forgotten first: with 24 random characters they mean
+ * nothing to anybody; what is kept serves the audit log. */
+#define DEAD_MAX 4096u
+#define DEAD_BYTES_MAX (1024u * 1024u)
+
+struct secrets {
+	struct secret *v;
+	size_t n;
+	struct placeholder_table table;
+	struct holder *dead, **dead_tail;
+	size_t n_dead, dead_bytes;
+};
+
+/*
+ * Read every pipe to its end (one for each secret, in the order of the policy; the descriptors are closed). Waits for
+ * the writers, but no longer than the supervisor at parent_fd lives.
+ */
+int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_t n_fds, int parent_fd, struct error *e);
+
+/* Placeholders for a new call: call->holders, and NAME=placeholder entries for its environment (strv_free). */
+int secrets_open_call(struct secrets *s, struct call *call, char ***ret_env);
+/* They are worth nothing from here on. */
+void secrets_close_call(struct secrets *s, struct call *call);
+
+#endif

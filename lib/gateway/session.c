@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections from inside: first bytes, TLS, and the way to HTTP or a relay. */
+#include "gateway/session.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/bytestring.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "gateway/client_hello.h"
+#include "gateway/gateway.h"
+
+#define LINGER_US (2u * 1000000u)
+/* A ClientHello with every extension in use is 2 KB; post-quantum key shares and padding make it larger. */
+#define HELLO_MAX 20000u
+
+const char *session_host(const struct session *s, char *to)
+{
+	struct in_addr in = { .s_addr = htonl(s->dst) };
+
+	if (s->name)
+		return s->name->text;
+	return inet_ntop(AF_INET, &in, to, INET_ADDRSTRLEN);
+}
+
+struct in6_addr session_raw_addr(const struct session *s)
+{
+	struct in6_addr addr = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
+	uint32_t be = htonl(s->dst);
+
+	memcpy(&addr.s6_addr[12], &be, sizeof(be));
+	return addr;
+}
+
+void session_members(const struct session *s, struct buf *members)
+{
+	char text[INET_ADDRSTRLEN];
+
+	json_member_string(members, s->name ? "host" : "addr", session_host(s, text));
+	json_member_int(members, "port", s->port);
+}
+
+static void client_wake(struct stream *stream)
+{
+	session_run((struct session *)stream);
+}
+
+void session_timeout(struct session *s, uint64_t us)
+{
+	if (us)
+		timer_start(&s->gw->loop, &s->timer, us);
+	else
+		timer_stop(&s->gw->loop, &s->timer);
+}
+
+static void record_done(struct waiter *w, bool written)
+{
+	struct session *s = (struct session *)((char *)w - offsetof(struct session, waiter));
+
+	s->acked = true;
+	s->refused = !written;
+	session_run(s);
+}
+
+void session_wait_record(struct session *s)
+{
+	records_forget(&s->gw->records, &s->waiter);
+	s->acked = false;
+	s->refused = false;
+	s->waiter.done = record_done;
+	records_wait(&s->gw->records, &s->waiter);
+}
+
+static void bury(struct session *s, bool reset)
+{
+	struct gateway *gw = s->gw;
+
+	if (s->state == SESSION_DEAD)
+		return;
+	relay_drop(s);
+	http_drop(s);
+	s->state = SESSION_DEAD;
+	session_timeout(s, 0);
+	records_forget(&gw->records, &s->waiter);
+	if (s->up)
+		upstream_close(TAKE_PTR(s->up), true);
+	stream_close(&s->client, reset);
+	*s->prev = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	s->call->n_sessions--;
+	gw->n_sessions--;
+	s->call = NULL;
+	s->next = gw->dead;
+	gw->dead = s;
+}
+
+void session_abort(struct session *s)
+{
+	bury(s, true);
+}
+
+void session_close(struct session *s)
+{
+	bury(s, false);
+}
+
+void session_free_dead(struct gateway *gw)
+{
+	while (gw->dead) {
+		struct session *s = gw->dead;
+		gw->dead = s->next;
+		free(s->sni);
+		free(s);
+	}
+}
+
+void session_finish(struct session *s)
+{
+	s->state = SESSION_LINGER;
+	session_timeout(s, LINGER_US);
+	s->again = true;
+}
+
+/* An answer must not be lost to the RST that unread input causes, so the rest of the request is read and dropped. */
+static bool linger_run(struct session *s)
+{
+	struct stream *c = &s->client;
+	bool moved = stream_flush(c);
+
+	if (!iobuf_len(&c->out) && !s->shut) {
+		stream_shutdown(c);
+		s->shut = true;
+	}
+	moved |= stream_fill(c, STREAM_CHUNK);
+	iobuf_consume(&c->in, iobuf_len(&c->in));
+	if (stream_gone(c) || (c->eof && !iobuf_len(&c->out))) {
+		bury(s, false);
+		return true;
+	}
+	return moved && c->can_read;
+}
+
+static void deny_silently(struct session *s, const char *reason)
+{
+	_cleanup_buf_ struct buf members = { 0 };
+
+	session_members(s, &members);
+	json_member_string(&members, "proto", "tcp");
+	records_add(&s->gw->records, "net.deny", s->call, reason, &members);
+	session_abort(s);
+}
+
+/* The name in the ClientHello that BoringSSL is about to answer: 0, -ENOENT without one, -EINVAL when it is no name. */
+static int hello_name(const SSL_CLIENT_HELLO *hello, char ret[256])
+{
+	const uint8_t *data;
+	size_t len;
+	CBS ext, list, name;
+	uint8_t type;
+
+	if (!SSL_early_callback_ctx_extension_get(hello, TLSEXT_TYPE_server_name, &data, &len))
+		return -ENOENT;
+	CBS_init(&ext, data, len);
+	/* One name of type host_name and nothing else, as BoringSSL itself demands right after. */
+	if (!CBS_get_u16_length_prefixed(&ext, &list) || CBS_len(&ext) || !CBS_get_u8(&list, &type) || type != 0 ||
+	    !CBS_get_u16_length_prefixed(&list, &name) || CBS_len(&list))
+		return -EINVAL;
+	return host_canonical((const char *)CBS_data(&name), CBS_len(&name), false, ret);
+}
+
+static enum ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO *hello)
+{
+	struct session *s = SSL_get_app_data(hello->ssl);
+	char name[256], text[INET_ADDRSTRLEN];
+
+	int r = hello_name(hello, name);
+	if (r == -ENOENT && !s->name) {
+		/* Clients send no name for an address literal (RFC 6066). */
+		strcpy(name, session_host(s, text));
+	} else if (r < 0) {
+		s->sni = NULL;
+		return ssl_select_cert_error;
+	} else if (strcmp(name, session_host(s, text)) != 0) {
+		s->misdirected = true;
+	}
+	free(s->sni);
+	s->sni = strdup(name);
+	/* The certificate is for the name that the client asked for, so that it can read the refusal. */
+	return s->sni && ca_present(&s->gw->ca, hello->ssl, name) == 0 ? ssl_select_cert_success : ssl_select_cert_error;
+}
+
+static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in, unsigned in_len, void *arg)
+{
+	static const char http1[] = "http/1.1";
+	(void)ssl;
+	(void)arg;
+
+	for (unsigned i = 0; i < in_len && i + 1 + in[i] <= in_len; i += 1u + in[i]) {
+		if (in[i] == sizeof(http1) - 1 && memcmp(in + i + 1, http1, sizeof(http1) - 1) == 0) {
+			*out = in + i + 1;
+			*out_len = in[i];
+			return SSL_TLSEXT_ERR_OK;
+		}
+	}
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static void start_tls(struct session *s)
+{
+	SSL_CTX *ctx = s->gw->ca.server;
+
+	SSL_CTX_set_select_certificate_cb(ctx, select_certificate);
+	SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+	SSL *ssl = SSL_new(ctx);
+	if (!ssl)
+		return session_abort(s);
+	SSL_set_app_data(ssl, s);
+	SSL_set_accept_state(ssl);
+	if (stream_start_tls(&s->client, ssl) < 0)
+		return session_abort(s);
+	s->tls = true;
+	s->state = SESSION_HANDSHAKE;
+}
+
+static bool handshake_run(struct session *s)
+{
+	int r = stream_handshake(&s->client);
+
+	if (r > 0) {
+		s->state = SESSION_HTTP;
+		session_timeout(s, 0);
+		return true;
+	}
+	if (r == 0)
+		return false;
+	/* BoringSSL has sent its alert. A client that went away by itself (a pinned certificate, a port scan) shows up
+	 * too: without a record nobody would know why a program fails. */
+	_cleanup_buf_ struct buf members = { 0 };
+	session_members(s, &members);
+	json_member_string(&members, "proto", "https");
+	bool no_name = !s->sni && !s->client.broken && s->client.read_bytes;
+	records_add(&s->gw->records, "net.deny", s->call, no_name && !s->client.eof ? "no-sni" : "tls-handshake", &members);
+	session_finish(s);
+	return true;
+}
+
+static bool client_hello_run(struct session *s)
+{
+	struct iobuf *in = &s->client.in;
+	char name[256];
+	static struct client_hello hello; /* 64 KiB: not on the stack */
+
+	stream_fill(&s->client, HELLO_MAX);
+	int r = client_hello_parse(iobuf_head(in), iobuf_len(in), &hello);
+	if (r == 0 && iobuf_len(in) < HELLO_MAX && !s->client.eof)
+		return false;
+	/* What the client wants to reach is what the rule is about: another name behind this address is refused. */
+	if (r <= 0 || !hello.sni || host_canonical((const char *)hello.sni, hello.sni_len, false, name) < 0 ||
+	    strcmp(name, s->name->text) != 0) {
+		deny_silently(s, r <= 0 ? "bad-client-hello" : !hello.sni ? "no-sni" : "sni-mismatch");
+		return true;
+	}
+	struct net_target target = { .proto = PROTO_PASSTHROUGH, .host = s->name->text, .port = s->port };
+	struct net_verdict verdict;
+	policy_decide(s->gw->policy, &target, &verdict);
+	relay_decide(s, true, &verdict);
+	return true;
+}
+
+static bool first_bytes_run(struct session *s)
+{
+	struct stream *c = &s->client;
+
+	stream_fill(c, 4096);
+	if (!iobuf_len(&c->in)) {
+		if (c->eof)
+			bury(s, false);
+		return c->eof;
+	}
+	uint8_t first = *iobuf_head(&c->in);
+	if (first == 0x16) {
+		struct in6_addr raw = session_raw_addr(s);
+		if (s->name && policy_is_passthrough(s->gw->policy, s->name->text, s->port))
+			s->state = SESSION_CLIENT_HELLO;
+		else if (!s->name && !policy_host_possible(s->gw->policy, PROTO_HTTPS, NULL, &raw, s->port))
+			deny_silently(s, "raw-address");
+		else
+			start_tls(s);
+		return true;
+	}
+	/* A method is made of token characters (RFC 9110); anything else is no HTTP. */
+	if ((first >= 'A' && first <= 'Z') || (first >= 'a' && first <= 'z')) {
+		s->state = SESSION_HTTP;
+		return true;
+	}
+	deny_silently(s, "unknown-protocol");
+	return true;
+}
+
+static bool step(struct session *s)
+{
+	switch (s->state) {
+	case SESSION_FIRST_BYTES:
+		return first_bytes_run(s);
+	case SESSION_CLIENT_HELLO:
+		return client_hello_run(s);
+	case SESSION_HANDSHAKE:
+		return handshake_run(s);
+	case SESSION_HTTP:
+		return http_run(s);
+	case SESSION_RELAY_RECORD:
+	case SESSION_RELAY_DIAL:
+	case SESSION_RELAY:
+		return relay_run(s);
+	case SESSION_LINGER:
+		return linger_run(s);
+	case SESSION_DEAD:
+		break;
+	}
+	return false;
+}
+
+void session_run(struct session *s)
+{
+	/* A step may close the upstream or get an answer at once, which wakes us from within. */
+	if (s->running) {
+		s->again = true;
+		return;
+	}
+	s->running = true;
+	do {
+		s->again = false;
+		while (step(s))
+			;
+	} while (s->again);
+	s->running = false;
+}
+
+static void timer_fired(struct timer *t)
+{
+	struct session *s = (struct session *)((char *)t - offsetof(struct session, timer));
+
+	switch (s->state) {
+	case SESSION_FIRST_BYTES:
+	case SESSION_CLIENT_HELLO:
+	case SESSION_HANDSHAKE:
+		return deny_silently(s, "timeout");
+	case SESSION_HTTP:
+		http_timeout(s);
+		return session_run(s);
+	default:
+		bury(s, false);
+	}
+}
+
+/* Opaque TCP is decided by the address alone: the server may be the one that speaks first. */
+static bool is_opaque(struct session *s, struct net_verdict *verdict)
+{
+	struct net_target target = { .proto = PROTO_TCP, .port = s->port };
+	struct in6_addr raw = session_raw_addr(s);
+
+	if (s->name)
+		target.host = s->name->text;
+	else
+		target.addr = &raw;
+	if (!policy_host_possible(s->gw->policy, PROTO_TCP, target.host, target.addr, s->port))
+		return false;
+	policy_decide(s->gw->policy, &target, verdict);
+	return verdict->allowed;
+}
+
+void session_start(struct gateway *gw, struct call *call, int fd, uint32_t dst, uint16_t port)
+{
+	_cleanup_close_ int owned = fd;
+	struct session *s = calloc(1, sizeof(*s));
+	struct net_verdict verdict;
+
+	if (!s)
+		return;
+	if (stream_open(&s->client, &gw->loop, TAKE_FD(owned), client_wake) < 0) {
+		fd_close(fd);
+		free(s);
+		return;
+	}
+	s->gw = gw;
+	s->call = call;
+	s->dst = dst;
+	s->port = port;
+	s->name = names_by_addr(&gw->names, dst);
+	s->started = gw->loop.now;
+	s->timer.fired = timer_fired;
+	s->next = call->sessions;
+	if (s->next)
+		s->next->prev = &s->next;
+	s->prev = &call->sessions;
+	call->sessions = s;
+	call->n_sessions++;
+	gw->n_sessions++;
+	session_timeout(s, FIRST_BYTES_US);
+	/* The first bytes mostly came with the last packet of the TCP handshake. */
+	s->client.can_read = true;
+	if (is_opaque(s, &verdict))
+		relay_decide(s, false, &verdict);
+	session_run(s);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One side of a connection: a socket, TLS on top of it or not, and a bounded buffer each way. Edge-triggered: the
+ * owner is woken, then reads and writes until nothing moves; what is left unread stays in the kernel (back-pressure).
+ */
+#ifndef NSBOX_GATEWAY_STREAM_H
+#define NSBOX_GATEWAY_STREAM_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+#include "gateway/iobuf.h"
+#include "gateway/loop.h"
+
+struct stream {
+	struct source source; /* first: the loop hands this pointer back */
+	void (*wake)(struct stream *s);
+	SSL *ssl;
+	struct iobuf in, out;
+	struct iobuf raw; /* TLS bytes taken from the socket that did not fit as plaintext yet */
+	bool can_read, can_write;
+	bool hup;         /* the peer has shut down: read on until 0 even after a short read */
+	bool eof;         /* nothing more to read after `in` */
+	bool clean;       /* eof was a proper end: FIN in plain text, close_notify in TLS */
+	bool unwritable;  /* the peer takes nothing any more; what it said before may still be there to read */
+	bool broken;      /* reset or TLS failure: nothing can be read or written any more */
+	uint64_t read_bytes, written_bytes;
+};
+
+static inline bool stream_gone(const struct stream *s)
+{
+	return s->broken || s->unwritable;
+}
+
+#define STREAM_CHUNK 32768u
+
+/* Takes the connected (or connecting) non-blocking socket over. */
+int stream_open(struct stream *s, struct loop *l, int fd, void (*wake)(struct stream *s));
+/* From here on the socket carries TLS; ssl is taken over. Bytes already in `in` are fed to it. */
+int stream_start_tls(struct stream *s, SSL *ssl);
+/* 1 done, 0 in progress, -1 failed. */
+int stream_handshake(struct stream *s);
+/* Read until `in` holds limit bytes or nothing is there. True when something new came (bytes, eof, failure). */
+bool stream_fill(struct stream *s, size_t limit);
+/* Write what is in `out`. True when something went out. */
+bool stream_flush(struct stream *s);
+/* End our side: close_notify in TLS, then FIN. */
+void stream_shutdown(struct stream *s);
+/* reset: RST instead of FIN, so that the peer cannot take the end for a clean one. */
+void stream_close(struct stream *s, bool reset);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which servers the gateway believes: the host's trust bundle and the extra authorities of the policy. */
+#ifndef NSBOX_GATEWAY_TRUST_H
+#define NSBOX_GATEWAY_TRUST_H
+
+#include <openssl/ssl.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "policy/policy.h"
+
+struct extra_ca {
+	const char *host; /* NULL: the hosts of connect_to */
+	struct buf pem;
+};
+
+#define EXTRA_CA_MAX 64u /* bits of special_store.set */
+
+struct special_store {
+	uint64_t set; /* bit i: with extra[i] */
+	X509_STORE *store;
+};
+
+struct trust {
+	struct buf bundle; /* PEM of the host, parsed when the first server has to be verified */
+	X509_STORE *store;
+	struct extra_ca *extra;
+	size_t n_extra;
+	struct special_store *special; /* made when first used */
+	size_t n_special;
+	SSL_CTX *client; /* base of every upstream connection */
+	const struct policy *policy;
+};
+
+/* Reads the files; afterwards no file is needed any more. */
+int trust_init(struct trust *t, const struct policy *policy, struct error *e);
+/* A connection that will verify host (canonical name or address literal) before it finishes its handshake. */
+SSL *trust_connect(struct trust *t, const char *host);
+/* Why the handshake failed, for people. */
+const char *trust_failure(const SSL *ssl);
+
+#endif

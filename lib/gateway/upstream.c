@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Upstream connections and their pool. */
+#include "gateway/upstream.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/util.h"
+#include "gateway/gateway.h"
+#include "gateway/session.h"
+
+#define CONNECT_US (10u * 1000000u)
+#define HANDSHAKE_US (15u * 1000000u)
+#define IDLE_US (30u * 1000000u)
+
+static void progress(struct upstream *u);
+static void dial(struct upstream *u);
+
+static void unlink_idle(struct upstream *u)
+{
+	if (!u->prev)
+		return;
+	*u->prev = u->next;
+	if (u->next)
+		u->next->prev = u->prev;
+	u->prev = NULL;
+	u->next = NULL;
+	u->call->n_idle--;
+}
+
+void upstream_close(struct upstream *u, bool reset)
+{
+	unlink_idle(u);
+	timer_stop(&u->gw->loop, &u->timer);
+	resolver_forget(&u->resolution);
+	stream_close(&u->stream, reset);
+	u->owner = NULL;
+	u->next = u->gw->dead_upstreams;
+	u->gw->dead_upstreams = u;
+}
+
+void upstream_free_dead(struct gateway *gw)
+{
+	while (gw->dead_upstreams) {
+		struct upstream *u = gw->dead_upstreams;
+		gw->dead_upstreams = u->next;
+		free(u->detail);
+		free(u);
+	}
+}
+
+void upstream_drop_idle(struct call *call)
+{
+	while (call->idle)
+		upstream_close(call->idle, true);
+}
+
+static void fail_with(struct upstream *u, const char *token, const char *detail)
+{
+	if (u->state == UPSTREAM_FAILED)
+		return;
+	u->state = UPSTREAM_FAILED;
+	u->failure = token;
+	free(u->detail);
+	u->detail = detail ? strdup(detail) : NULL;
+	timer_stop(&u->gw->loop, &u->timer);
+	stream_close(&u->stream, true);
+}
+
+/* Nothing came that belongs to no request, nor an end; a late session ticket does no harm. */
+static bool quiet(struct upstream *u)
+{
+	struct stream *s = &u->stream;
+
+	stream_fill(s, 1);
+	return !s->eof && !s->broken && !iobuf_len(&s->in) && !iobuf_len(&s->out);
+}
+
+static void wake(struct stream *stream)
+{
+	struct upstream *u = (struct upstream *)stream;
+
+	if (!u->owner) {
+		if (!quiet(u))
+			upstream_close(u, false);
+		return;
+	}
+	progress(u);
+	session_run(u->owner);
+}
+
+static void timed_out(struct timer *t)
+{
+	struct upstream *u = (struct upstream *)((char *)t - offsetof(struct upstream, timer));
+
+	if (!u->owner)
+		return upstream_close(u, false);
+	if (u->state == UPSTREAM_CONNECTING) {
+		stream_close(&u->stream, true);
+		if (u->next_addr < u->resolution.n_addrs)
+			dial(u);
+		else
+			fail_with(u, "connect-timeout", NULL);
+	} else {
+		fail_with(u, "tls-timeout", NULL);
+	}
+	session_run(u->owner);
+}
+
+static void start_handshake(struct upstream *u)
+{
+	char text[INET6_ADDRSTRLEN];
+	const char *name = u->to.host;
+
+	if (!name) {
+		const bool v4 = IN6_IS_ADDR_V4MAPPED(&u->to.addr);
+		name = inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (const void *)&u->to.addr.s6_addr[12] : &u->to.addr, text,
+				 sizeof(text));
+	}
+	SSL *ssl = trust_connect(&u->gw->trust, name);
+	if (!ssl || stream_start_tls(&u->stream, ssl) < 0)
+		return fail_with(u, "no-memory", NULL);
+	u->state = UPSTREAM_HANDSHAKE;
+	timer_start(&u->gw->loop, &u->timer, HANDSHAKE_US);
+}
+
+static void ready(struct upstream *u)
+{
+	u->state = UPSTREAM_READY;
+	timer_stop(&u->gw->loop, &u->timer);
+}
+
+/* The connection attempt ended one way or the other. */
+static void connected(struct upstream *u)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(u->stream.source.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		error = errno;
+	if (error) {
+		stream_close(&u->stream, false);
+		if (u->next_addr < u->resolution.n_addrs)
+			return dial(u);
+		return fail_with(u, error == ETIMEDOUT ? "connect-timeout" : "connect-failed", strerror(error));
+	}
+	if (u->to.tls)
+		start_handshake(u);
+	else
+		ready(u);
+}
+
+static void progress(struct upstream *u)
+{
+	if (u->state == UPSTREAM_CONNECTING && u->stream.source.fd >= 0 && u->stream.can_write)
+		connected(u);
+	if (u->state != UPSTREAM_HANDSHAKE)
+		return;
+	int r = stream_handshake(&u->stream);
+	if (r > 0) {
+		ready(u);
+	} else if (r < 0) {
+		bool verify = SSL_get_verify_result(u->stream.ssl) != X509_V_OK;
+		fail_with(u, verify ? "certificate" : "tls-handshake", trust_failure(u->stream.ssl));
+	}
+}
+
+/* One address; 0 on its way, else -errno. */
+static int dial_one(struct upstream *u, const struct in6_addr *addr)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_addr = *addr, .sin6_port = htons(u->dial_port) };
+	struct sockaddr_in to4 = { .sin_family = AF_INET, .sin_port = htons(u->dial_port) };
+	bool v4 = IN6_IS_ADDR_V4MAPPED(addr);
+	int one = 1;
+
+	memcpy(&to4.sin_addr, &addr->s6_addr[12], 4);
+	_cleanup_close_ int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	if (connect(fd, v4 ? (struct sockaddr *)&to4 : (struct sockaddr *)&to, v4 ? sizeof(to4) : sizeof(to)) < 0 &&
+	    errno != EINPROGRESS)
+		return -errno;
+	u->addr = *addr;
+	return stream_open(&u->stream, &u->gw->loop, TAKE_FD(fd), wake);
+}
+
+/* Try addresses until one is on its way. A private one is passed over unless the rule allows it: what is dialled is
+ * the very address that was checked, so a name that changes its answer gains nothing. */
+static void dial(struct upstream *u)
+{
+	bool refused = false;
+	int error = 0;
+
+	while (u->next_addr < u->resolution.n_addrs) {
+		const struct in6_addr *addr = &u->resolution.addrs[u->next_addr++];
+		bool private_addr = addr_is_private(addr) || addr_is_own(addr);
+		if (private_addr && !u->to.allow_private) {
+			refused = true;
+			continue;
+		}
+		u->private_addr = private_addr;
+		error = dial_one(u, addr);
+		if (error < 0)
+			continue;
+		u->state = UPSTREAM_CONNECTING;
+		timer_start(&u->gw->loop, &u->timer, CONNECT_US);
+		return;
+	}
+	if (error)
+		fail_with(u, "connect-failed", strerror(-error));
+	else
+		fail_with(u, refused ? "private-address" : "connect-failed", NULL);
+}
+
+static void resolved(struct resolution *q)
+{
+	struct upstream *u = (struct upstream *)((char *)q - offsetof(struct upstream, resolution));
+
+	if (q->n_addrs)
+		dial(u);
+	else
+		fail_with(u, q->failure, NULL);
+	if (u->owner)
+		session_run(u->owner);
+}
+
+static void start(struct upstream *u)
+{
+	const struct policy_connect_to *pin = NULL;
+	const char *host = u->to.host;
+
+	u->dial_port = u->to.port;
+	u->resolution.done = resolved;
+	if (host)
+		pin = policy_connect_to(u->gw->policy, host, u->to.port);
+	if (pin) {
+		host = pin->addr;
+		u->dial_port = pin->addr_port;
+		u->to.allow_private = true;
+	}
+	if (!host) {
+		u->resolution.addrs[0] = u->to.addr;
+		u->resolution.n_addrs = 1;
+		return dial(u);
+	}
+	int r = resolver_ask(&u->gw->resolver, &u->resolution, host);
+	if (r < 0)
+		fail_with(u, "resolver-error", strerror(-r));
+	else if (r > 0 && u->resolution.n_addrs)
+		dial(u);
+	else if (r > 0)
+		fail_with(u, u->resolution.failure, NULL);
+}
+
+static bool serves(const struct upstream *u, const struct destination *to)
+{
+	if (u->to.port != to->port || u->to.tls != to->tls || (u->private_addr && !u->to.allow_private))
+		return false;
+	/* A path rule may be the one that made a private address acceptable. connect_to does so for the whole host. */
+	if (u->private_addr && !to->allow_private && !policy_connect_to(u->gw->policy, to->host ? to->host : "", to->port))
+		return false;
+	if (!u->to.host || !to->host)
+		return !u->to.host && !to->host && memcmp(&u->to.addr, &to->addr, sizeof(to->addr)) == 0;
+	return strcmp(u->to.host, to->host) == 0;
+}
+
+struct upstream *upstream_get(struct gateway *gw, struct call *call, struct session *owner,
+			      const struct destination *to, bool fresh)
+{
+	for (struct upstream *u = fresh ? NULL : call->idle; u; u = u->next) {
+		if (!serves(u, to))
+			continue;
+		unlink_idle(u);
+		timer_stop(&gw->loop, &u->timer);
+		u->owner = owner;
+		u->reused = true;
+		u->retained = false;
+		return u;
+	}
+	struct upstream *u = calloc(1, sizeof(*u));
+	if (!u)
+		return NULL;
+	u->gw = gw;
+	u->call = call;
+	u->owner = owner;
+	u->to = *to;
+	u->timer.fired = timed_out;
+	u->stream.source.fd = -EBADF;
+	u->state = UPSTREAM_RESOLVING;
+	start(u);
+	return u;
+}
+
+void upstream_release(struct upstream *u, bool keep)
+{
+	struct stream *s = &u->stream;
+	struct call *call = u->call;
+
+	if (!keep || !u->retained || u->state != UPSTREAM_READY || !quiet(u))
+		return upstream_close(u, false);
+	while (call->n_idle >= CALL_MAX_IDLE_UPSTREAMS) {
+		struct upstream *oldest = call->idle;
+		while (oldest->next)
+			oldest = oldest->next;
+		upstream_close(oldest, false);
+	}
+	iobuf_free(&s->in);
+	iobuf_free(&s->out);
+	u->owner = NULL;
+	u->next = call->idle;
+	if (u->next)
+		u->next->prev = &u->next;
+	u->prev = &call->idle;
+	call->idle = u;
+	call->n_idle++;
+	timer_start(&u->gw->loop, &u->timer, IDLE_US);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections to the outside: resolve once, refuse private addresses, dial, verify. Nothing is written before all of
+ * that is done. Kept-alive ones wait in a pool of the call that opened them and serve no other call.
+ */
+#ifndef NSBOX_GATEWAY_UPSTREAM_H
+#define NSBOX_GATEWAY_UPSTREAM_H
+
+#include "gateway/resolver.h"
+#include "gateway/stream.h"
+#include "policy/policy.h"
+
+struct gateway;
+struct call;
+struct session;
+
+enum upstream_state { UPSTREAM_RESOLVING, UPSTREAM_CONNECTING, UPSTREAM_HANDSHAKE, UPSTREAM_READY, UPSTREAM_FAILED };
+
+/* Where to, as decided. */
+struct destination {
+	const char *host;     /* name as decided and verified; NULL for a raw address; lives as long as the sandbox */
+	struct in6_addr addr; /* raw address */
+	uint16_t port;
+	bool tls;
+	bool allow_private;
+};
+
+struct upstream {
+	struct stream stream; /* first */
+	struct gateway *gw;
+	struct call *call;
+	struct session *owner;          /* NULL: in the pool */
+	struct upstream *next, **prev;  /* pool; next also links the dead */
+	struct destination to;
+	enum upstream_state state;
+	bool private_addr;  /* the address dialled is one that needs allow_private */
+	bool reused;        /* came from the pool */
+	bool retained;      /* answers so far leave it fit for the pool */
+	uint16_t dial_port;
+	size_t next_addr;
+	struct resolution resolution;
+	struct in6_addr addr; /* dialled */
+	struct timer timer;
+	const char *failure; /* stable token */
+	char *detail;        /* for people; may be NULL */
+};
+
+/* From the pool (fresh false) or newly on its way; owner is run whenever something happens. NULL: no memory. */
+struct upstream *upstream_get(struct gateway *gw, struct call *call, struct session *owner,
+			      const struct destination *to, bool fresh);
+/* The owner has done with it: into the pool when fit and wanted, else closed. */
+void upstream_release(struct upstream *u, bool keep);
+void upstream_close(struct upstream *u, bool reset);
+/* Close everything of the pool. */
+void upstream_drop_idle(struct call *call);
+/* End of a round. */
+void upstream_free_dead(struct gateway *gw);
+
+#endif

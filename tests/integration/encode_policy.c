@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Policy file to the bytes that cross processes, for tests that run one helper alone: encode_policy FILE >BYTES */
+#include <stdio.h>
+
+#include "base/error.h"
+#include "policy/policy.h"
+
+int main(int argc, char **argv)
+{
+	struct error e = { 0 };
+	struct policy *p;
+	struct buf out = { 0 };
+
+	if (argc != 2 || policy_new(&p) < 0)
+		return 2;
+	if (policy_set_workdir(p, "/tmp", true, &e) < 0 || policy_load_file(p, argv[1], &e) < 0 || policy_finish(p, &e) < 0) {
+		fprintf(stderr, "%s\n", e.message);
+		return 1;
+	}
+	if (policy_encode(p, &out) < 0)
+		return 1;
+	return fwrite(out.data, 1, out.len, stdout) == out.len && fflush(stdout) == 0 ? 0 : 1;
+}
