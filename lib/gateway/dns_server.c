@@ -172,18 +172,24 @@ static void tcp_wake(struct stream *stream)
 		if (iobuf_len(in) < 2)
 			break;
 		size_t len = (size_t)iobuf_head(in)[0] << 8 | iobuf_head(in)[1];
-		if (len > DNS_MAX_QUERY)
-			return tcp_close(c);
+		if (len > DNS_MAX_QUERY) {
+			tcp_close(c);
+			return;
+		}
 		if (iobuf_len(in) < 2 + len)
 			break;
 		size_t n = answer(c->gw, c->call, iobuf_head(in) + 2, len, reply + 2);
 		iobuf_consume(in, 2 + len);
-		if (!n)
-			return tcp_close(c);
+		if (!n) {
+			tcp_close(c);
+			return;
+		}
 		reply[0] = (uint8_t)(n >> 8);
 		reply[1] = (uint8_t)n;
-		if (iobuf_append(&stream->out, reply, 2 + n) < 0)
-			return tcp_close(c);
+		if (iobuf_append(&stream->out, reply, 2 + n) < 0) {
+			tcp_close(c);
+			return;
+		}
 		timer_start(&c->gw->loop, &c->timer, TCP_IDLE_US);
 	}
 	if (stream->broken || (stream->eof && !iobuf_len(&stream->out)))

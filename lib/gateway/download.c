@@ -123,7 +123,8 @@ static void bad_answer(struct session *s, const char *reason)
 	if (x->answer_begun) {
 		request_record(s, "http.request", reason, true);
 		x->state = EXCHANGE_HEAD; /* recorded */
-		return session_abort(s);
+		session_abort(s);
+		return;
 	}
 	request_refuse(s, NULL, 502, reason, "The answer of the server is not well-formed, or could be read in two ways.");
 	request_record(s, "http.request", reason, true);

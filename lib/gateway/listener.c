@@ -58,10 +58,14 @@ static void take(struct listener *l, int accepted)
 	if (!ends(fd, &src, &dst, &port))
 		return;
 	struct call *call = calls_by_addr(&gw->calls, src);
-	if (!call)
-		return refuse(gw, TAKE_FD(fd), NULL, dst, port, "unknown-call");
-	if (call->n_sessions >= CALL_MAX_CONNECTIONS || gw->n_sessions >= MAX_SESSIONS)
-		return refuse(gw, TAKE_FD(fd), call, dst, port, "too-many-connections");
+	if (!call) {
+		refuse(gw, TAKE_FD(fd), NULL, dst, port, "unknown-call");
+		return;
+	}
+	if (call->n_sessions >= CALL_MAX_CONNECTIONS || gw->n_sessions >= MAX_SESSIONS) {
+		refuse(gw, TAKE_FD(fd), call, dst, port, "too-many-connections");
+		return;
+	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (l->dns)
 		dns_tcp_start(gw, call, TAKE_FD(fd));
@@ -110,16 +114,20 @@ static void listener_ready(struct source *source, uint32_t events)
 
 	(void)events;
 	/* What is not accepted waits in the kernel's queue, which is bounded: back-pressure, nothing lost. */
-	if (records_congested(&l->gw->records))
-		return pause_all(l->gw);
+	if (records_congested(&l->gw->records)) {
+		pause_all(l->gw);
+		return;
+	}
 	for (int i = 0; i < BURST; i++) {
 		int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
 			take(l, fd);
 			continue;
 		}
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-			return pause_all(l->gw);
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+			pause_all(l->gw);
+			return;
+		}
 		if (errno != ECONNABORTED && errno != EINTR)
 			return;
 	}

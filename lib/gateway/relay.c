@@ -39,7 +39,8 @@ void relay_decide(struct session *s, bool passthrough, const struct net_verdict 
 {
 	if (!verdict->allowed) {
 		add_record(s, "net.deny", verdict->reason, verdict->rule);
-		return session_abort(s);
+		session_abort(s);
+		return;
 	}
 	s->state = SESSION_RELAY_RECORD;
 	s->relay_private = verdict->allow_private;

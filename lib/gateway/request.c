@@ -222,13 +222,19 @@ static void allow(struct session *s)
 
 	if (r == 0 && x->body_seen)
 		r = credentials_check_body(s, iobuf_head(in), (size_t)x->request.content_length);
-	if (r == -EACCES)
-		return request_refuse(s, NULL, 403, "secret-misuse",
+	if (r == -EACCES) {
+		request_refuse(s, NULL, 403, "secret-misuse",
 				      "The request carries the placeholder of a secret to where that secret may not go.");
-	if (r == -EINVAL)
-		return request_refuse(s, "http.deny", 403, "secret-value", "The value of the secret cannot stand in this place.");
-	if (r < 0)
-		return request_refuse(s, "http.deny", 503, "no-memory", "The gateway is out of memory.");
+		return;
+	}
+	if (r == -EINVAL) {
+		request_refuse(s, "http.deny", 403, "secret-value", "The value of the secret cannot stand in this place.");
+		return;
+	}
+	if (r < 0) {
+		request_refuse(s, "http.deny", 503, "no-memory", "The gateway is out of memory.");
+		return;
+	}
 	request_record(s, "net.allow", x->verdict.reason, false);
 	x->state = EXCHANGE_RECORD;
 	session_timeout(s, 0);
@@ -240,18 +246,28 @@ static void deny(struct session *s)
 	struct exchange *x = s->x;
 	const char *reason = x->verdict.reason;
 
-	if (credentials_leak(s))
-		return request_refuse(s, "http.deny", 403, reason,
+	if (credentials_leak(s)) {
+		request_refuse(s, "http.deny", 403, reason,
 				      "No rule allows this request, and it carries the placeholder of a secret.");
-	if (!s->name)
-		return request_refuse(s, "http.deny", 403, "raw-address",
+		return;
+	}
+	if (!s->name) {
+		request_refuse(s, "http.deny", 403, "raw-address",
 				      "This address was dialled without a name, and no rule names the address.");
-	if (strcmp(reason, "deny-rule") == 0)
-		return request_refuse(s, "http.deny", 403, reason, "A deny rule of the policy forbids this request.");
-	if (strcmp(reason, "method") == 0)
-		return request_refuse(s, "http.deny", 403, reason, "No rule allows this method here.");
-	if (strcmp(reason, "path") == 0)
-		return request_refuse(s, "http.deny", 403, reason, "No rule allows this path.");
+		return;
+	}
+	if (strcmp(reason, "deny-rule") == 0) {
+		request_refuse(s, "http.deny", 403, reason, "A deny rule of the policy forbids this request.");
+		return;
+	}
+	if (strcmp(reason, "method") == 0) {
+		request_refuse(s, "http.deny", 403, reason, "No rule allows this method here.");
+		return;
+	}
+	if (strcmp(reason, "path") == 0) {
+		request_refuse(s, "http.deny", 403, reason, "No rule allows this path.");
+		return;
+	}
 	request_refuse(s, "http.deny", 403, reason, "No rule allows this host.");
 }
 
@@ -262,24 +278,32 @@ void request_decide(struct session *s)
 
 	if (!host_agrees(s)) {
 		credentials_leak(s);
-		return request_refuse(s, "http.deny", 421, "misdirected",
+		request_refuse(s, "http.deny", 421, "misdirected",
 				      "Host and server name have to be the name whose address was dialled.");
+		return;
 	}
-	if (h->upgrade)
-		return request_refuse(s, "http.deny", 501, "upgrade", "Changing to another protocol is not supported.");
-	if (h->form == HTTP1_ASTERISK)
-		return request_refuse(s, "http.deny", 400, "asterisk-form", "A request needs a path.");
+	if (h->upgrade) {
+		request_refuse(s, "http.deny", 501, "upgrade", "Changing to another protocol is not supported.");
+		return;
+	}
+	if (h->form == HTTP1_ASTERISK) {
+		request_refuse(s, "http.deny", 400, "asterisk-form", "A request needs a path.");
+		return;
+	}
 	x->path = malloc(h->path.len + 1);
 	if (!x->path || path_canonical(http1_text(h, h->path), h->path.len, x->path) < 0) {
 		free(TAKE_PTR(x->path));
 		credentials_leak(s);
-		return request_refuse(s, "http.deny", 403, "path-form",
+		request_refuse(s, "http.deny", 403, "path-form",
 				      "The path has an encoded slash, a backslash or a control byte, which servers read in "
 				      "different ways.");
+		return;
 	}
 	x->method = strndup(http1_text(h, h->method), h->method.len);
-	if (!x->method)
-		return session_abort(s);
+	if (!x->method) {
+		session_abort(s);
+		return;
+	}
 	x->raw = session_raw_addr(s);
 	x->target = (struct net_target){ .proto = s->tls ? PROTO_HTTPS : PROTO_HTTP,
 					 .host = s->name ? s->name->text : NULL, .addr = s->name ? NULL : &x->raw,

@@ -217,12 +217,16 @@ static void start_tls(struct session *s)
 	SSL_CTX_set_select_certificate_cb(ctx, select_certificate);
 	SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
 	SSL *ssl = SSL_new(ctx);
-	if (!ssl)
-		return session_abort(s);
+	if (!ssl) {
+		session_abort(s);
+		return;
+	}
 	SSL_set_app_data(ssl, s);
 	SSL_set_accept_state(ssl);
-	if (stream_start_tls(&s->client, ssl) < 0)
-		return session_abort(s);
+	if (stream_start_tls(&s->client, ssl) < 0) {
+		session_abort(s);
+		return;
+	}
 	s->tls = true;
 	s->state = SESSION_HANDSHAKE;
 }
@@ -349,10 +353,12 @@ static void timer_fired(struct timer *t)
 	case SESSION_FIRST_BYTES:
 	case SESSION_CLIENT_HELLO:
 	case SESSION_HANDSHAKE:
-		return deny_silently(s, "timeout");
+		deny_silently(s, "timeout");
+		return;
 	case SESSION_HTTP:
 		http_timeout(s);
-		return session_run(s);
+		session_run(s);
+		return;
 	default:
 		bury(s, false);
 	}

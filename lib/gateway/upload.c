@@ -75,8 +75,10 @@ static void cut(struct session *s, int error)
 	struct exchange *x = s->x;
 
 	x->keep_client = false;
-	if (x->answer_begun)
-		return session_abort(s);
+	if (x->answer_begun) {
+		session_abort(s);
+		return;
+	}
 	if (error == -EACCES)
 		request_refuse(s, NULL, 403, "secret-misuse",
 			       "The request carries the placeholder of a secret to where that secret may not go.");

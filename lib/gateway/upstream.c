@@ -99,8 +99,10 @@ static void timed_out(struct timer *t)
 {
 	struct upstream *u = (struct upstream *)((char *)t - offsetof(struct upstream, timer));
 
-	if (!u->owner)
-		return upstream_close(u, false);
+	if (!u->owner) {
+		upstream_close(u, false);
+		return;
+	}
 	if (u->state == UPSTREAM_CONNECTING) {
 		stream_close(&u->stream, true);
 		if (u->next_addr < u->resolution.n_addrs)
@@ -124,8 +126,10 @@ static void start_handshake(struct upstream *u)
 				 sizeof(text));
 	}
 	SSL *ssl = trust_connect(&u->gw->trust, name);
-	if (!ssl || stream_start_tls(&u->stream, ssl) < 0)
-		return fail_with(u, "no-memory", NULL);
+	if (!ssl || stream_start_tls(&u->stream, ssl) < 0) {
+		fail_with(u, "no-memory", NULL);
+		return;
+	}
 	u->state = UPSTREAM_HANDSHAKE;
 	timer_start(&u->gw->loop, &u->timer, HANDSHAKE_US);
 }
@@ -146,9 +150,12 @@ static void connected(struct upstream *u)
 		error = errno;
 	if (error) {
 		stream_close(&u->stream, false);
-		if (u->next_addr < u->resolution.n_addrs)
-			return dial(u);
-		return fail_with(u, error == ETIMEDOUT ? "connect-timeout" : "connect-failed", strerror(error));
+		if (u->next_addr < u->resolution.n_addrs) {
+			dial(u);
+			return;
+		}
+		fail_with(u, error == ETIMEDOUT ? "connect-timeout" : "connect-failed", strerror(error));
+		return;
 	}
 	if (u->to.tls)
 		start_handshake(u);
@@ -249,7 +256,8 @@ static void start(struct upstream *u)
 	if (!host) {
 		u->resolution.addrs[0] = u->to.addr;
 		u->resolution.n_addrs = 1;
-		return dial(u);
+		dial(u);
+		return;
 	}
 	int r = resolver_ask(&u->gw->resolver, &u->resolution, host);
 	if (r < 0)
@@ -304,8 +312,10 @@ void upstream_release(struct upstream *u, bool keep)
 	struct stream *s = &u->stream;
 	struct call *call = u->call;
 
-	if (!keep || !u->retained || u->state != UPSTREAM_READY || !quiet(u))
-		return upstream_close(u, false);
+	if (!keep || !u->retained || u->state != UPSTREAM_READY || !quiet(u)) {
+		upstream_close(u, false);
+		return;
+	}
 	while (call->n_idle >= CALL_MAX_IDLE_UPSTREAMS) {
 		struct upstream *oldest = call->idle;
 		while (oldest->next)

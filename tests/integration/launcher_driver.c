@@ -249,6 +249,8 @@ int main(int argc, char **argv)
 		close(sock);
 		waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){ 0 }, WEXITED);
 		close(pidfd);
+		/* The kernel is still taking apart the namespaces of this run. */
+		usleep(20000);
 	}
 	for (int k = 0; k <= T_MAX && runs > 1; k++) {
 		uint64_t *v = calloc(runs, sizeof(*v));
