@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* First byte even: an encoded policy; odd: a policy file. What is accepted encodes to itself. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/internal.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void encoded(const uint8_t *data, size_t size)
+{
+	struct policy *p;
+	struct error e = { 0 };
+	struct buf again = { 0 };
+	struct net_verdict v;
+	struct net_target t = { PROTO_HTTPS, "a.example.org", NULL, 443, "GET", "/v1/x" };
+
+	if (policy_decode(data, size, &p, &e) < 0)
+		return;
+	if (policy_encode(p, &again) < 0 || again.len != size || memcmp(again.data, data, size) != 0)
+		abort();
+	policy_decide(p, &t, &v);
+	if (v.allowed && !policy_host_possible(p, t.proto, t.host, t.addr, t.port))
+		abort();
+	again.len = 0;
+	if (policy_dump(p, &again) < 0)
+		abort();
+	buf_free(&again);
+	policy_free(p);
+}
+
+static void file(const uint8_t *data, size_t size)
+{
+	struct ini_file f = { 0 };
+	struct error e = { 0 };
+	struct policy *p;
+
+	if (ini_read((const char *)data, size, "fuzz.ini", &f, &e) < 0) {
+		if (strncmp(e.message, "fuzz.ini:", 9) != 0)
+			abort();
+		return;
+	}
+	if (policy_new(&p) < 0)
+		abort();
+	for (size_t i = 0; i < f.n; i++) {
+		/* Not extends: it opens files. */
+		if (strcmp(f.entry[i].key, "extends") != 0)
+			policy_set(p, f.entry[i].section, f.entry[i].key, f.entry[i].value, "/", "fuzz", &e);
+	}
+	policy_free(p);
+	ini_done(&f);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size == 0)
+		return 0;
+	if (data[0] & 1)
+		file(data + 1, size - 1);
+	else
+		encoded(data + 1, size - 1);
+	return 0;
+}
