@@ -319,7 +319,7 @@ int finish_paths(struct policy *p, struct error *e)
 		r = add_default_protection(p, e);
 	}
 	/* Parents before what lies in them, hide and protect last: the order in which they can be mounted. */
-	if (r == 0)
+	if (r == 0 && p->n_paths)
 		qsort(p->paths, p->n_paths, sizeof(*p->paths), by_effect);
 	return r;
 }

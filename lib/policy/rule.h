@@ -40,7 +40,7 @@ struct port_range {
 
 #define PROTO_COUNT 4
 #define RULE_METHODS_ANY UINT32_MAX
-#define RULE_TEXT_MAX 1024
+#define RULE_TEXT_MAX 2048 /* above the longest canonical text: all methods, a name, and a path of %XX */
 
 struct rule {
 	enum rule_kind kind;

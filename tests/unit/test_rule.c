@@ -173,6 +173,31 @@ static void test_refused(void **state)
 	assert_non_null(strstr(e.message, "over 383 bytes"));
 }
 
+/* Canonical text is longer than what was written when bytes need encoding; it must still be accepted (found by fuzzing). */
+static void test_longest_text(void **state)
+{
+	char text[700] = "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS https://";
+	struct rule *r, *again;
+	struct buf b = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		strcat(text, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.");
+	strcat(text, "org/");
+	size_t n = strlen(text);
+	memset(text + n, 0xae, PATTERN_MAX - 1);
+	text[n + PATTERN_MAX - 1] = '\0';
+	r = parse(text, RULE_ALLOW);
+	assert_int_equal(rule_text(r, &b), 0);
+	assert_non_null(buf_str(&b));
+	assert_true(b.len > 1024);
+	again = parse(buf_str(&b), RULE_ALLOW);
+	assert_int_equal(rule_is_subset(r, again), 1);
+	rule_free(r);
+	rule_free(again);
+	buf_free(&b);
+}
+
 static void test_paths(void **state)
 {
 	static const struct {
@@ -541,6 +566,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_canonical),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_longest_text),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_denied_widely),
 		cmocka_unit_test(test_patterns_match_as_defined),
