@@ -208,6 +208,17 @@ static int lane_part(struct placeholder_lane *l, const struct placeholder_lane *
 	return 0;
 }
 
+/*
+ * Back to sharing, when what is pending is the same again: no escape in it and of the same length. (Of "%a3Bla" the raw
+ * lane may keep "a3Bla", which the percent lane never read.)
+ */
+static void lane_join(struct placeholder_lane *l, const struct placeholder_lane *raw)
+{
+	if (!l->n_partial && l->pending.len == raw->pending.len &&
+	    stream_length(l->widths.data, l->widths.len) == l->widths.len)
+		l->own = false;
+}
+
 static int feed_slice(struct placeholder_scan *s, const struct placeholder_table *t, struct search *search,
 		      const uint8_t *data, size_t len)
 {
@@ -223,14 +234,15 @@ static int feed_slice(struct placeholder_scan *s, const struct placeholder_table
 			r = lane_decode(l, t, search, data, len, s->total);
 		if (r)
 			return r;
-		if (!l->n_partial && stream_length(l->widths.data, l->widths.len) == l->widths.len)
-			l->own = false;
 	}
 	search->lane = RAW;
 	int r = lane_take(&s->lanes[RAW], t, search, data, NULL, len, s->total);
-	if (r == 0)
-		s->total += len;
-	return r;
+	if (r)
+		return r;
+	s->total += len;
+	for (enum lane lane = PERCENT; lane < N_LANES; lane++)
+		lane_join(&s->lanes[lane], &s->lanes[RAW]);
+	return 0;
 }
 
 int placeholder_scan_feed(struct placeholder_scan *s, const struct placeholder_table *t, const void *data, size_t len,
