@@ -165,6 +165,16 @@ int control_ready(struct gateway *gw, const struct error *failed)
 	return r < 0 ? r : records_send(&gw->records, &m);
 }
 
+void control_drain(void)
+{
+	ssize_t n;
+
+	/* Descriptors are not taken here, which msg_recv tells as -EPROTO. */
+	do
+		n = msg_recv(CONTROL_FD, packet, sizeof(packet), NULL, 0, NULL);
+	while (n > 0 || n == -EPROTO || n == -EMSGSIZE);
+}
+
 static int on_call(struct gateway *gw, struct wire_reader *in)
 {
 	_cleanup_buf_ struct buf m = { 0 };

@@ -13,6 +13,9 @@ struct gateway;
 int control_configure(struct gateway *gw, struct error *e);
 /* Answer READY; failed may be NULL. */
 int control_ready(struct gateway *gw, const struct error *failed);
+/* After a failed start: stay until the supervisor hangs up, so that what it still sends does not fail before it has
+ * read why. */
+void control_drain(void);
 /* From here on messages are handled in the loop. */
 int control_start(struct gateway *gw);
 

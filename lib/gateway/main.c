@@ -120,8 +120,12 @@ int main(void)
 	raise_descriptors();
 	records_init(&gw.records, CONTROL_FD);
 	int r = start(&gw, &e);
-	if (control_ready(&gw, r < 0 ? &e : NULL) < 0 || r < 0)
+	if (control_ready(&gw, r < 0 ? &e : NULL) < 0)
 		return 1;
+	if (r < 0) {
+		control_drain();
+		return 1;
+	}
 	if (control_start(&gw) < 0)
 		return 1;
 	/* Nothing is torn down at the end: the kernel does that, and faster. */

@@ -1,10 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The gateway alone: HTTP and HTTPS through it. usage: gateway_http.py BUILD_DIR [PATTERN]"""
+import base64
 import fnmatch
+import http.client
 import os
+import socket
+import ssl
+import struct
 import sys
 import tempfile
+import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -226,6 +232,310 @@ def streaming(w):
         raise
     except Exception:
         pass
+
+
+SECRET = """[secret API_KEY]
+source = env:API_KEY
+allow = https://api.test/**
+inject = header, basic, query
+"""
+VALUE = 'sk-real-value-0123456789abcdef'
+
+
+def basic(user, password):
+    return base64.b64encode(('%s:%s' % (user, password)).encode()).decode()
+
+
+@test
+def secret_is_put_in(w):
+    g = w.gateway('allow = api.test', secrets=SECRET, values=[VALUE + '\n'])
+    c = g.call()
+    p = c.env['API_KEY']
+    equal(len(p), len(VALUE), 'length of the placeholder')
+    s = c.tls('api.test')
+    equal(exchange(s, get('api.test', '/a', extra='Authorization: Bearer %s\r\n' % p))[0], 200)
+    equal(w.origin.requests[-1].header('authorization'), ['Bearer ' + VALUE])
+    equal(exchange(s, get('api.test', '/b', extra='Authorization: Basic %s\r\n' % basic('user', p)))[0], 200)
+    equal(w.origin.requests[-1].header('authorization'), ['Basic ' + basic('user', VALUE)])
+    equal(exchange(s, get('api.test', '/c?key=' + p))[0], 200)
+    equal(w.origin.requests[-1].target, '/c?key=' + VALUE)
+    for where in ('header', 'basic', 'query'):
+        equal(g.wait_record('secret.use', where=where)['name'], 'API_KEY')
+    assert VALUE not in str(g.records)
+
+
+@test
+def secret_misuse(w):
+    g = w.gateway('allow = *.test', *w.connect_to('other.test')[:2], secrets=SECRET, values=[VALUE])
+    c, d = g.call(), g.call('c2', '100.64.0.3')
+    p, q = c.env['API_KEY'], d.env['API_KEY']
+    assert p != q
+    auth = 'Authorization: Bearer %s\r\n'
+    long = ' ' * 40000
+    b64 = base64.b64encode(p.encode()).decode()
+    percent = ''.join('%%%02x' % b for b in p.encode())
+    json_form = ''.join('\\u%04x' % b for b in p.encode())
+    for host, tls, request, where, reason in (
+            ('other.test', True, get('other.test', extra=auth % p), 'header', 'target'),
+            ('api.test', True, get('api.test', extra=auth % q), 'header', 'other-call'),
+            ('api.test', False, get('api.test', extra=auth % p), 'header', 'target'),
+            ('api.test', True, get('api.test', '/' + p), 'path', 'place'),
+            ('api.test', True, get('api.test', '/' + percent), 'path', 'place'),
+            ('other.test', True, get('other.test', '/?x=' + percent), 'query', 'target'),
+            ('other.test', True, get('other.test', extra='Authorization: Basic %s\r\n' % basic('u', p)), 'basic', 'target'),
+            ('other.test', True, get('other.test', '/', 'POST', 'Content-Length: %d\r\n' % len(p)) + p, 'body', 'target'),
+            ('api.test', True, get('api.test', '/', 'POST', 'Content-Length: %d\r\n' % len(p)) + p, 'body', 'place'),
+            ('other.test', True, get('other.test', '/', 'POST', 'Content-Length: %d\r\n' % len(b64)) + b64, 'body', 'target'),
+            ('other.test', True, get('other.test', '/', 'POST', 'Content-Length: %d\r\n' % len(json_form)) + json_form,
+             'body', 'target')):
+        before = len(w.origin.raw) + len(w.plain.raw)
+        with g.events:
+            g.records.clear()
+        s = c.tls(host) if tls else c.connect(host, 80)
+        status, headers, _ = exchange(s, request)
+        equal((status, headers['x-nsbox-denied']), (403, 'secret-misuse'), request)
+        g.wait_record('secret.misuse', where=where, reason=reason, name='API_KEY', host=host)
+        equal(len(w.origin.raw) + len(w.plain.raw), before, 'bytes at the origins')
+    # Streamed bodies: what came before may have left, the placeholder not one byte.
+    for framing in ('Content-Length: %d\r\n' % (len(long) + len(p)), 'Transfer-Encoding: chunked\r\n'):
+        with g.events:
+            g.records.clear()
+        s = c.tls('other.test')
+        s.sendall(get('other.test', '/', 'POST', framing).encode())
+        for piece in (long, p[:7], p[7:]):
+            s.sendall(('%x\r\n%s\r\n' % (len(piece), piece) if 'chunked' in framing else piece).encode())
+            time.sleep(0.05)
+        equal(driver.read_answer(s)[0], 403)
+        g.wait_record('secret.misuse', where='body')
+        assert p[:7].encode() not in w.origin.raw
+    d.end()
+    with g.events:
+        g.records.clear()
+    equal(exchange(c.tls('api.test'), get('api.test', extra=auth % q))[0], 403)
+    g.wait_record('secret.misuse', reason='ended-call')
+    assert VALUE.encode() not in w.origin.raw + w.plain.raw
+
+
+@test
+def body_with_the_beginning_of_a_placeholder(w):
+    g = w.gateway('allow = api.test', secrets=SECRET, values=[VALUE])
+    c = g.call()
+    s = c.tls('api.test')
+    for body in (c.env['API_KEY'][:-1], 'x' * 50000 + c.env['API_KEY'][:-1]):
+        equal(exchange(s, get('api.test', '/count', 'POST', 'Content-Length: %d\r\n' % len(body)) + body)[2],
+              b'%d\n' % len(body))
+        equal(exchange(s, get('api.test', '/count', 'POST', 'Transfer-Encoding: chunked\r\n') +
+                       '%x\r\n%s\r\n0\r\n\r\n' % (len(body), body))[2], b'%d\n' % len(body))
+
+
+@test
+def bad_secrets(w):
+    for value, words in (('', 'empty'), ('\n', 'empty'), ('a\nb' * 9, 'line break'), (b'a\0b' * 9, 'NUL'),
+                         ('x' * 65537, '64 KiB')):
+        g = driver.Gateway(w.build, w.policy('allow = api.test', secrets=SECRET), [value], ready=False)
+        assert g.error and words in g.error[1] and 'API_KEY' in g.error[1], g.error
+    equal(len(VALUE), 30)
+
+
+@test
+def relay(w):
+    echo = TcpListener(greeting=b'hello from the database\n')
+    g = w.gateway('allow = tcp://db.test:5432', 'connect_to = db.test:5432:127.0.0.1:%d' % echo.port)
+    c = g.call()
+    s = c.connect('db.test', 5432)
+    equal(s.recv(100), b'hello from the database\n')
+    s.sendall(b'select 1')
+    equal(s.recv(100), b'select 1')
+    g.wait_record('net.allow', host='db.test', port=5432)
+    s.shutdown(socket.SHUT_WR)
+    equal(s.recv(100), b'')
+    g.wait_record('net.allow', reason='ended', bytes_up=8, bytes_down=32)
+
+
+@test
+def passthrough(w):
+    g = w.gateway('passthrough = api.test')
+    c = g.call()
+    context = ssl.create_default_context(cafile=w.pki.ca)
+    s = context.wrap_socket(c.connect('api.test'), server_hostname='api.test')
+    equal(exchange(s, get('api.test'))[0], 200)
+    g.wait_record('net.allow', reason='passthrough')
+    before = w.origin.accepted
+    for name in ('other.test', None):
+        context.check_hostname = False
+        try:
+            context.wrap_socket(c.connect('api.test'), server_hostname=name)
+            raise AssertionError('passed through for %r' % name)
+        except OSError:
+            pass
+    g.wait_record('net.deny', reason='sni-mismatch')
+    equal(w.origin.accepted, before)
+
+
+@test
+def call_end_cuts(w):
+    g = w.gateway('allow = api.test')
+    c, d = g.call(), g.call('c2', '100.64.0.3')
+    s, other = c.connect('api.test', 80), d.tls('api.test')
+    s.sendall(get('api.test', '/slow?seconds=5').encode())
+    g.wait_record('net.allow', call='c1')
+    c.end()
+    try:
+        equal(s.recv(10), b'')
+        raise AssertionError('a clean end')
+    except ConnectionResetError:
+        pass
+    equal(exchange(other, get('api.test'))[0], 200)
+    try:
+        c.tls('198.18.0.1', sni='api.test')
+        raise AssertionError('an ended call connected')
+    except OSError:
+        pass
+    g.wait_record('net.deny', reason='unknown-call')
+
+
+@test
+def names(w):
+    g = w.gateway('allow = api.test')
+    c, d = g.call(), g.call('c2', '100.64.0.3')
+    first = c.resolve('one.test')
+    equal(first[0], 0)
+    assert first[1].startswith('198.1'), first
+    equal(d.resolve('ONE.test'), first)
+    assert c.resolve('two.test')[1] != first[1]
+    equal(c.resolve('single')[0], 3)
+    equal(c.resolve('localhost')[0], 3)
+    equal(c.resolve('one.test', 28), (0, None))
+    equal(c.resolve('1.0.18.198.in-addr.arpa', 12)[0], 3)
+    query = c.query('three.test')
+    s = socket.socket()
+    s.bind((c.address, 0))
+    s.connect((driver.GATEWAY, 53))
+    s.sendall(struct.pack('>H', len(query)) + query[:5])
+    s.sendall(query[5:])
+    answer = s.recv(600)
+    equal(answer[2:4], query[:2])
+    equal(answer[9], 1, 'answers')
+    for _ in range(3):
+        c.resolve('one.test')
+    time.sleep(0.1)
+    equal(len([r for r in g.records if r['event'] == 'dns.query' and r['call'] == 'c1']), 3)
+
+
+@test
+def attempts(w):
+    g = w.gateway('allow = api.test')
+    c = g.call()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((c.address, 0))
+        for _ in range(5):
+            s.sendto(b'x', ('192.0.2.9', 443))
+    equal(g.wait_record('net.deny', proto='udp')['addr'], '192.0.2.9')
+    try:
+        c.connect('192.0.2.9', 22)
+    except OSError:
+        pass
+    g.wait_record('net.deny', proto='tcp', port=22, reason='no-listener')
+    exchange(c.connect('api.test', 80), get('api.test'))
+    time.sleep(0.2)
+    equal(len([r for r in g.records if r['event'] == 'net.deny']), 2)
+
+
+@test
+def many_connections(w):
+    g = w.gateway('allow = api.test')
+    c = g.call()
+    before = g.memory()
+    held = []
+    for _ in range(1000):
+        s = socket.socket()
+        s.bind((c.address, 0))
+        s.connect(('198.18.0.1', 443))
+        held.append(s)
+    g.wait_record('net.deny', reason='too-many-connections')
+    d = g.call('c2', '100.64.0.3')
+    equal(exchange(d.tls('api.test'), get('api.test'))[0], 200)
+    assert g.memory() - before < 16000, g.memory() - before
+    for s in held:
+        s.close()
+    time.sleep(0.2)
+    equal(exchange(c.tls('api.test'), get('api.test'))[0], 200)
+
+
+@test
+def big_bodies(w):
+    g = w.gateway('allow = api.test', secrets=SECRET, values=[VALUE])
+    c = g.call()
+    size = 64 << 20
+    s = c.tls('api.test', seconds=60)
+    exchange(s, get('api.test'))
+    before = g.memory()
+    s.sendall(get('api.test', '/big?bytes=%d' % size).encode())
+    time.sleep(0.5)                      # a reader that does not read
+    got = 0
+    block = bytearray(1 << 18)
+    while got < size:
+        got += s.recv_into(block)
+    s.sendall(get('api.test', '/count', 'POST', 'Content-Length: %d\r\n' % size).encode())
+    for _ in range(64):
+        s.sendall(bytes(1 << 20))
+    equal(driver.read_answer(s)[2], b'%d\n' % size)
+    assert g.memory() - before < 4000, g.memory() - before
+
+
+@test
+def events_arrive_as_sent(w):
+    g = w.gateway('allow = api.test')
+    s = g.call().tls('api.test')
+    s.sendall(get('api.test', '/events?n=3&every=0.3').encode())
+    answer = http.client.HTTPResponse(s)
+    answer.begin()
+    for _ in range(3):
+        line = answer.readline()
+        answer.readline()
+        assert time.time() - float(line.split()[2]) < 0.1, line
+
+
+@test
+def expect_continue(w):
+    g = w.gateway('allow = api.test')
+    s = g.call().tls('api.test')
+    s.sendall(get('api.test', '/count', 'POST', 'Content-Length: 5\r\nExpect: 100-continue\r\n').encode())
+    equal(s.recv(1000)[:25], b'HTTP/1.1 100 Continue\r\n\r\n')
+    s.sendall(b'hello')
+    equal(driver.read_answer(s)[2], b'5\n')
+    assert w.origin.requests[0].body_waited
+
+
+@test
+def pipelined(w):
+    g = w.gateway('allow = https://api.test/ok/**')
+    s = g.call().tls('api.test')
+    s.sendall((get('api.test', '/ok/1') + get('api.test', '/no') + get('api.test', '/ok/2')).encode())
+    data = b''
+    while data.count(b'HTTP/1.1 ') < 3 or data.count(b'hello') < 2:
+        data += s.recv(65536)
+    equal([part[:3] for part in data.split(b'HTTP/1.1 ')[1:]], [b'200', b'403', b'200'])
+
+
+@test
+def upgrade_is_refused(w):
+    g = w.gateway('allow = api.test')
+    c = g.call()
+    for extra, method, status in (('Connection: Upgrade\r\nUpgrade: websocket\r\n', 'GET', 501),
+                                  ('', 'TRACE', 501), ('', 'CONNECT', 501)):
+        equal(exchange(c.tls('api.test'), get('api.test', '/', method, extra))[0], status)
+    equal(w.origin.accepted, 0)
+
+
+@test
+def hidden(w):
+    g = w.gateway('allow = api.test', secrets=SECRET, values=[VALUE])
+    pid = g.process.pid
+    with open('/proc/%d/status' % pid) as f:
+        status = dict(line.split(':\t', 1) for line in f.read().splitlines() if ':\t' in line)
+    equal((status['Seccomp'], status['NoNewPrivs']), ('2', '1'))
+    equal(os.stat('/proc/%d' % pid).st_uid in (0, 65534), True)
 
 
 def main():
