@@ -27,6 +27,7 @@
 #include "confine/caps.h"
 #include "confine/seccomp.h"
 #include "namespace/init_protocol.h"
+#include "namespace/pid_ceiling.h"
 #include "namespace/root.h"
 
 static uint8_t packet[WIRE_MAX_PACKET];
@@ -58,7 +59,7 @@ static int build(struct root *root, const struct plan *plan, int *ret_ruleset, i
 	return r < 0 ? r : root_ruleset(plan, ret_ruleset, e);
 }
 
-static int receive_plan(struct plan *ret, struct error *e)
+static int receive_plan(struct plan *ret, uint32_t *ret_pids, struct error *e)
 {
 	ssize_t n = msg_recv(INIT_SOCKET, packet, sizeof(packet), NULL, 0, NULL);
 	if (n <= 0) /* the launcher had no use for this one */
@@ -66,6 +67,7 @@ static int receive_plan(struct plan *ret, struct error *e)
 	struct wire_reader r = wire_reader(packet, (size_t)n);
 	size_t len = 0;
 	uint32_t type = wire_get_u32(&r);
+	*ret_pids = wire_get_u32(&r);
 	const void *data = wire_get_bytes(&r, &len);
 	if (type != INIT_ROOT || !data || !wire_done(&r) || plan_decode(data, len, ret) < 0)
 		return fail(e, EPROTO, SANDBOX_STAGE_PROTOCOL, "root plan", "the root plan is broken");
@@ -84,15 +86,12 @@ static int answer(const struct error *failure, const int *fds, size_t n_fds)
 	return r < 0 ? r : msg_send(INIT_SOCKET, b.data, b.len, fds, n_fds);
 }
 
-static int confine(struct error *e)
+static int confine(void)
 {
 	int r = caps_drop_all();
-	if (r < 0)
-		return fail_errno(e, -r, SANDBOX_STAGE_CAPABILITIES, "init", "init cannot drop its capabilities");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_CAPABILITIES, "init", "init cannot confine itself");
-	r = seccomp_load(SECCOMP_INIT);
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_SECCOMP, "init", "init cannot load its system call filter") : 0;
+	if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0))
+		r = -errno;
+	return r < 0 ? r : seccomp_load(SECCOMP_INIT);
 }
 
 /* The kernel takes the list of processes and each fork's signal check under one lock, so one kill misses nobody. */
@@ -128,10 +127,12 @@ static int serve(int signals)
 
 int main(void)
 {
-	struct root root = { .fd = -EBADF, .store = -EBADF, .empty_file = -EBADF, .empty_dir = -EBADF };
+	struct root root = { .fd = -EBADF, .store = -EBADF, .empty_file = -EBADF, .empty_dir = -EBADF,
+			     .pid_max = -EBADF };
 	struct plan plan = { 0 };
 	struct error e = { 0 };
 	int fds[2] = { -EBADF, -EBADF };
+	uint32_t pids = 0;
 	sigset_t all;
 
 	prctl(PR_SET_NAME, "nsbox-init");
@@ -142,19 +143,23 @@ int main(void)
 	if (signals < 0)
 		return 1;
 	int r = prepare(&root, &e);
-	int received = receive_plan(&plan, r < 0 ? NULL : &e);
+	int received = receive_plan(&plan, &pids, r < 0 ? NULL : &e);
 	if (r == 0)
 		r = received;
 	if (r == 0)
-		r = build(&root, &plan, &fds[0], &fds[1], &e);
+		r = pid_ceiling_set(root.pid_max, pids, &e);
+	fd_close(root.pid_max);
 	if (r == 0)
-		r = confine(&e);
+		r = build(&root, &plan, &fds[0], &fds[1], &e);
 	if (r < 0) {
 		answer(&e, NULL, 0);
 		return 1;
 	}
-	r = answer(NULL, fds, fds[1] >= 0 ? 2 : 1);
+	/* Answered before the last step, so that a call can start meanwhile. It cannot reach us: it is in a Landlock
+	 * domain and init is not. If the step fails, we end and the sandbox with us. */
+	if (answer(NULL, fds, fds[1] >= 0 ? 2 : 1) < 0 || confine() < 0)
+		return 1;
 	fd_close(fds[0]);
 	fd_close(fds[1]);
-	return r < 0 ? 1 : serve(signals);
+	return serve(signals);
 }

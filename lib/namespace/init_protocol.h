@@ -6,7 +6,7 @@
 #define INIT_SOCKET 3
 
 enum init_message {
-	/* l->i  bytes root plan (plan.h) */
+	/* l->i  u32 ceiling of processes (0: the default), bytes root plan (plan.h) */
 	INIT_ROOT = 1,
 	/* i->l  u8 failed, [error | -]; fds: Landlock ruleset of the session, with a gateway the bundle file */
 	INIT_READY = 2,

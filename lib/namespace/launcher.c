@@ -266,11 +266,13 @@ static void on_init_message(struct sandbox *s)
 		kill_init(s);
 }
 
-static int send_plan(struct sandbox *s, const void *plan, size_t len, struct error *e)
+static int send_plan(struct sandbox *s, uint32_t pids, const void *plan, size_t len, struct error *e)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
 	int r = wire_put_u32(&b, INIT_ROOT);
+	if (r == 0)
+		r = wire_put_u32(&b, pids);
 	if (r == 0)
 		r = wire_put_bytes(&b, plan, len);
 	if (r == 0)
@@ -313,7 +315,7 @@ static void sandbox_start(uint32_t number, uint8_t net_mode, uint32_t pids, cons
 	launcher.sandboxes = s;
 	launcher.n_sandboxes++;
 	/* Init mounts on its own while the wire is made here. */
-	int r = send_plan(s, plan, plan_len, &e);
+	int r = send_plan(s, pids, plan, plan_len, &e);
 	if (r == 0 && net_mode == NET_GATEWAY)
 		r = wire_open(ports, n_ports, s->init.net, &s->wire, &e);
 	if (r == 0 && (watch_add(&s->init_watch, s, s->init.pidfd, on_init_dead) < 0 ||

@@ -8,8 +8,8 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "namespace/pid_ceiling.h"
 
-#define DEFAULT_PIDS 4096u
 #define MAX_PORTS 128u
 #define MAX_SANDBOXES 4096u
 

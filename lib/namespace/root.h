@@ -18,6 +18,7 @@ struct root {
 	int fd;    /* the new root, attached where the host's /proc was */
 	int store; /* a directory of it that ends up below /proc, out of sight: private directories come from here */
 	int empty_file, empty_dir;
+	int pid_max; /* pid_ceiling.h */
 	unsigned stored;
 	dev_t own[ROOT_MAX_TMPFS]; /* file systems where directories may be made: all others are the host's */
 	size_t n_own;

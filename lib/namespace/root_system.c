@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "namespace/mount.h"
+#include "namespace/pid_ceiling.h"
 #include "namespace/root.h"
 
 static int bind_ro(struct root *root, const char *path, struct error *e)
@@ -161,5 +162,8 @@ int root_add_proc(struct root *root, struct error *e)
 	if (tree < 0)
 		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, "/proc", "cannot make /proc");
 	int r = root_mount(root, tree, "/proc", true, e);
-	return r < 0 ? r : lock_proc(root, e);
+	if (r < 0)
+		return r;
+	root->pid_max = pid_ceiling_open(root->fd);
+	return lock_proc(root, e);
 }
