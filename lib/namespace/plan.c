@@ -3,7 +3,6 @@
 #include "namespace/plan.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -225,34 +224,27 @@ static int put_draft(struct buf *b, const struct draft *t)
 	return r;
 }
 
-/* The home directory: what the policy sets, else that of the password file (no NSS: it would load libraries here). */
-static int home_of(const struct policy *p, char ret[4096])
+/* A home directory that cannot be a path inside (none, "/", with "..") is replaced, so that there is always one. */
+static void home_of(const struct policy *p, char ret[PLAN_MAX_PATH + 1])
 {
-	size_t n;
-	const struct policy_env *env = policy_envs(p, &n);
+	const char *home = policy_home(p);
+	size_t len = home ? strlen(home) : 0;
 
-	for (size_t i = n; i-- > 0;)
-		if (strcmp(env[i].name, "HOME") == 0 && env[i].value && plan_path_ok(env[i].value))
-			return snprintf(ret, 4096, "%s", env[i].value) < 4096 ? 0 : -ENAMETOOLONG;
-	FILE *f = fopen("/etc/passwd", "re");
-	if (f) {
-		const struct passwd *pw;
-		while ((pw = fgetpwent(f)))
-			if (pw->pw_uid == getuid() && plan_path_ok(pw->pw_dir)) {
-				snprintf(ret, 4096, "%s", pw->pw_dir);
-				fclose(f);
-				return 0;
-			}
-		fclose(f);
+	while (len > 1 && home[len - 1] == '/')
+		len--;
+	if (len <= PLAN_MAX_PATH) {
+		snprintf(ret, PLAN_MAX_PATH + 1, "%.*s", (int)len, home ? home : "");
+		/* Not below what init mounts over or what belongs to the machine. */
+		if (plan_path_ok(ret) && !path_is_at_or_below(ret, "/proc") && !path_is_at_or_below(ret, "/dev"))
+			return;
 	}
-	snprintf(ret, 4096, "/home/%u", getuid());
-	return 0;
+	snprintf(ret, PLAN_MAX_PATH + 1, "/home/%u", getuid());
 }
 
 int root_plan_build(const struct policy *p, struct buf *out, struct error *e)
 {
 	_cleanup_(drafts_clear) struct drafts d = { 0 };
-	char home[4096];
+	char home[PLAN_MAX_PATH + 1];
 	size_t start = out->len;
 
 	int r = collect(p, &d, e);
@@ -265,9 +257,8 @@ int root_plan_build(const struct policy *p, struct buf *out, struct error *e)
 	if (d.n > PLAN_MAX_STEPS)
 		return fail(e, E2BIG, SANDBOX_STAGE_POLICY, NULL, "more than %u paths in the policy", PLAN_MAX_STEPS);
 
-	r = home_of(p, home);
-	if (r == 0)
-		r = wire_put_u32(out, PLAN_VERSION);
+	home_of(p, home);
+	r = wire_put_u32(out, PLAN_VERSION);
 	if (r == 0)
 		r = wire_put_u8(out, (uint8_t)policy_net_mode(p));
 	if (r == 0)

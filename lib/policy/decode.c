@@ -255,6 +255,7 @@ static void get_policy(struct wire_reader *r, struct policy *p)
 	p->mode = (enum net_mode)mode;
 	p->mode_origin = get_optional(r, ORIGIN_MAX);
 	p->workdir = get_path(r);
+	p->home = get_optional(r, 4095);
 	get_paths(r, p);
 	get_rules(r, &p->allow, false);
 	get_rules(r, &p->deny, true);

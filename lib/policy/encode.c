@@ -104,6 +104,7 @@ int policy_encode(const struct policy *p, struct buf *out)
 	PUT(r, wire_put_u8(out, (uint8_t)p->mode));
 	PUT(r, wire_put_str(out, p->mode_origin ? p->mode_origin : ""));
 	PUT(r, wire_put_str(out, p->workdir));
+	PUT(r, wire_put_str(out, p->home ? p->home : ""));
 	PUT(r, put_paths(out, p));
 	PUT(r, put_rules(out, &p->allow));
 	PUT(r, put_rules(out, &p->deny));

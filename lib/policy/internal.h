@@ -51,6 +51,7 @@ enum limit_key { LIMIT_MEMORY = 0, LIMIT_DISK, LIMIT_CPUS, LIMIT_TIMEOUT, LIMIT_
 
 struct policy {
 	char *workdir; /* absolute; canonical when finished */
+	char *home;    /* the caller's home directory as it names it, or NULL */
 	bool workdir_force;
 	bool finished;
 	enum net_mode mode;

@@ -68,6 +68,7 @@ void policy_free(struct policy *p)
 	free(p->files);
 	free(p->profiles);
 	free(p->workdir);
+	free(p->home);
 	free(p->mode_origin);
 	buf_free(&p->warnings);
 	free(p);
@@ -139,6 +140,10 @@ int policy_finish(struct policy *p, struct error *e)
 	drop_repeated(&p->deny);
 	if (p->n_connect_tos)
 		qsort(p->connect_tos, p->n_connect_tos, sizeof(*p->connect_tos), by_host_and_port);
+	free(p->home);
+	p->home = NULL;
+	if (home_dir(&p->home) == -ENOMEM)
+		return out_of_memory(e);
 	int r = check_fit(p, e);
 	if (r == 0)
 		r = finish_workdir(p, e);
@@ -166,6 +171,11 @@ enum net_mode policy_net_mode(const struct policy *p)
 const char *policy_workdir(const struct policy *p)
 {
 	return p->workdir;
+}
+
+const char *policy_home(const struct policy *p)
+{
+	return p->home;
 }
 
 const struct policy_path *policy_paths(const struct policy *p, size_t *ret_n)

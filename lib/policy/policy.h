@@ -107,6 +107,8 @@ int policy_decode(const void *data, size_t len, struct policy **ret, struct erro
 /* ---- reading a finished policy ---- */
 enum net_mode policy_net_mode(const struct policy *p);
 const char *policy_workdir(const struct policy *p);
+/* The caller's home directory as it was named (may hold links and trailing slashes), or NULL when unknown. */
+const char *policy_home(const struct policy *p);
 /* In the order in which they take effect: parents before what lies in them (the workdir is among them), then
  * PATH_PROTECT, then PATH_HIDE. */
 const struct policy_path *policy_paths(const struct policy *p, size_t *ret_n);
