@@ -51,10 +51,15 @@ static void make_plan(struct buf *b, int net, const char *workdir, const char *p
 	wire_put_u32(b, PLAN_VERSION);
 	wire_put_u8(b, (uint8_t)net);
 	wire_put_str(b, home);
-	wire_put_u32(b, 1u + (protected != NULL) + (hidden != NULL));
+	wire_put_u32(b, 1u + (protected != NULL ? 2u : 0) + (hidden != NULL));
 	put_step(b, PLAN_BIND_RW, workdir);
-	if (protected)
+	if (protected) { /* one level below the workdir's entries: dir/protected */
+		char parent[4096];
+		snprintf(parent, sizeof(parent), "%s", protected);
+		*strrchr(parent, '/') = '\0';
+		put_step(b, PLAN_PIN, parent);
 		put_step(b, PLAN_PROTECT, protected);
+	}
 	if (hidden)
 		put_step(b, PLAN_HIDE, hidden);
 }
@@ -236,7 +241,7 @@ int main(int argc, char **argv)
 	uint64_t(*cost)[T_MAX + 1] = calloc(runs, sizeof(*cost));
 	for (size_t i = 0; i < runs; i++) {
 		/* Each run with a launcher of its own, as `nsbox run` has it. */
-		uint64_t start = now_us(), t[T_MAX];
+		uint64_t start = now_us(), t[T_MAX] = { 0 };
 		if (launcher_start(init_fd, &sock, &pidfd, &e) < 0) {
 			fprintf(stderr, "%s\n", e.message);
 			return 125;
