@@ -41,7 +41,7 @@ static size_t read_name(const uint8_t *data, size_t len, size_t at, char ret[256
 		size_t label = data[at++];
 		if (label == 0)
 			break;
-		if (label > 63 || at + label > len || n + label + 1 > 254)
+		if (label > 63 || at + label > len || n + (n > 0) + label > 253)
 			return 0;
 		if (n)
 			ret[n++] = '.';
