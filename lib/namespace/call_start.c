@@ -229,7 +229,7 @@ static pid_t clone_child(struct child *c, int *ret_pidfd)
 	return pid;
 }
 
-int call_start(struct sandbox *sandbox, int net, const struct call_request *request, struct call *ret,
+int call_launch(struct sandbox *sandbox, int net, const struct call_request *request, struct call *ret,
 	       int *ret_terminal, struct error *e)
 {
 	struct error outcome;

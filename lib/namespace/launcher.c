@@ -374,7 +374,7 @@ static int call_try(struct sandbox *s, const struct call_request *q, int *ret_te
 			    "a call is running in this sandbox, and this version runs one at a time: wait for its end");
 	int r = call_net(s, q->address, &net, e);
 	if (r == 0)
-		r = call_start(s, net, q, &s->call, ret_terminal, e);
+		r = call_launch(s, net, q, &s->call, ret_terminal, e);
 	if (r == 0 && watch_add(&s->call_watch, s, s->call.pidfd, on_call_dead) < 0) {
 		kill_init(s);
 		r = fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, "epoll", "cannot watch the call");

@@ -101,7 +101,7 @@ int netlink_add_veth(struct nl_sock *sock, const char *name, int peer_net);
 int watch_socket(const uint16_t *ports, size_t n_ports);
 
 /* call_start.c: ret_terminal is the private terminal's other side, or -EBADF. */
-int call_start(struct sandbox *sandbox, int net, const struct call_request *request, struct call *ret,
+int call_launch(struct sandbox *sandbox, int net, const struct call_request *request, struct call *ret,
 	       int *ret_terminal, struct error *e);
 
 #endif
