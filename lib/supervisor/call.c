@@ -91,7 +91,8 @@ static void launch(struct call *call)
 	if (record_start(call) < 0) {
 		fail(&e, EIO, SANDBOX_STAGE_AUDIT, call->sandbox->id,
 		     "cannot write the audit log; without it nothing runs");
-		return start_failed(call, &e);
+		start_failed(call, &e);
+		return;
 	}
 	call->state = CALL_WAITS_LAUNCHER;
 	if (launcher_send_call(call, &e) < 0)
@@ -108,13 +109,16 @@ void call_start(struct call *call)
 	call->next = b->calls;
 	b->calls = call;
 	b->n_calls++;
-	if (b->gateway == GATEWAY_NONE)
-		return launch(call);
+	if (b->gateway == GATEWAY_NONE) {
+		launch(call);
+		return;
+	}
 
 	/* Addresses are not used twice in the life of a supervisor, so a late packet can not meet a wrong call. */
 	if (s->next_address > CALL_ADDR_LAST) {
 		fail(&e, ENOSPC, SANDBOX_STAGE_NETWORK, b->id, "all 4 million call addresses are used; use a new runtime");
-		return start_failed(call, &e);
+		start_failed(call, &e);
+		return;
 	}
 	call->address = s->next_address++;
 	call->state = CALL_WAITS_GATEWAY;
@@ -134,7 +138,8 @@ void call_gateway_ready(struct call *call, char **env)
 	if (!all) {
 		strv_free(env);
 		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, call->id, "out of memory");
-		return start_failed(call, &e);
+		start_failed(call, &e);
+		return;
 	}
 	memcpy(all + have, env, (more + 1) * sizeof(*all));
 	free(env);
@@ -147,7 +152,8 @@ void call_started(struct call *call, const struct error *failure, int terminal_f
 	if (failure) {
 		if (call->state == CALL_WAITS_LAUNCHER)
 			record_write(call->sandbox, "call.exit", call->id, failure->message, "");
-		return start_failed(call, failure);
+		start_failed(call, failure);
+		return;
 	}
 	/* The call has its own copies now; ours would keep a pipe's other end from seeing its end. */
 	for (size_t i = 0; i < 3; i++)

@@ -235,16 +235,20 @@ static void client_ready(struct supervisor *s, struct source *source, uint32_t e
 	static uint8_t packet[WIRE_MAX_PACKET];
 	struct request q = { 0 };
 
-	if ((events & EPOLLOUT) && link_flush(&s->client) < 0)
-		return broken(s);
+	if ((events & EPOLLOUT) && link_flush(&s->client) < 0) {
+		broken(s);
+		return;
+	}
 	loop_want_write(s, source, &s->client);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
 	ssize_t n = msg_recv(s->client.fd, packet, sizeof(packet), q.fds, WIRE_MAX_FDS, &q.n_fds);
 	if (n == -EAGAIN)
 		return;
-	if (n <= 0)
-		return broken(s);
+	if (n <= 0) {
+		broken(s);
+		return;
+	}
 	q.in = wire_reader(packet, (size_t)n);
 	int r = handle(s, &q);
 	for (size_t i = 0; i < q.n_fds; i++)

@@ -289,8 +289,10 @@ static void gateway_ready(struct supervisor *s, struct source *source, uint32_t 
 	static uint8_t packet[WIRE_MAX_PACKET];
 	struct sandbox *b = (struct sandbox *)((char *)source - offsetof(struct sandbox, gateway_source));
 
-	if ((events & EPOLLOUT) && link_flush(&b->gateway_link) < 0)
-		return sandbox_gateway_died(b);
+	if ((events & EPOLLOUT) && link_flush(&b->gateway_link) < 0) {
+		sandbox_gateway_died(b);
+		return;
+	}
 	loop_want_write(s, source, &b->gateway_link);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;

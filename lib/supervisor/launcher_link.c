@@ -198,16 +198,20 @@ static void launcher_ready(struct supervisor *s, struct source *source, uint32_t
 	int fds[WIRE_MAX_FDS];
 	size_t n_fds = 0;
 
-	if ((events & EPOLLOUT) && link_flush(&s->launcher) < 0)
-		return launcher_lost(s);
+	if ((events & EPOLLOUT) && link_flush(&s->launcher) < 0) {
+		launcher_lost(s);
+		return;
+	}
 	loop_want_write(s, source, &s->launcher);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
 	ssize_t n = msg_recv(s->launcher.fd, packet, sizeof(packet), fds, WIRE_MAX_FDS, &n_fds);
 	if (n == -EAGAIN)
 		return;
-	if (n <= 0)
-		return launcher_lost(s);
+	if (n <= 0) {
+		launcher_lost(s);
+		return;
+	}
 	struct wire_reader in = wire_reader(packet, (size_t)n);
 	int r = handle(s, &in, fds, n_fds);
 	for (size_t i = 0; i < n_fds; i++)

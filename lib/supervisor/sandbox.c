@@ -72,7 +72,8 @@ void sandbox_start(struct supervisor *s, uint32_t request, const char *id, int p
 	if (!b || !(b->id = strdup(id))) {
 		free(b);
 		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, id, "out of memory");
-		return client_reply(s, request, &e, NULL, 0);
+		client_reply(s, request, &e, NULL, 0);
+		return;
 	}
 	b->supervisor = s;
 	b->number = ++s->last_number;
@@ -115,7 +116,8 @@ void sandbox_progress(struct sandbox *b)
 	const char *members = r == 0 ? buf_str(&m) : NULL;
 	if (!members || record_write(b, "sandbox.start", NULL, NULL, members) < 0) {
 		fail(&e, EIO, SANDBOX_STAGE_AUDIT, b->id, "cannot write the audit log; without it nothing runs");
-		return sandbox_start_failed(b, &e);
+		sandbox_start_failed(b, &e);
+		return;
 	}
 	b->state = SANDBOX_READY;
 	client_reply(b->supervisor, b->request, NULL, NULL, 0);
@@ -147,7 +149,8 @@ void sandbox_gateway_died(struct sandbox *b)
 		return;
 	if (starting) {
 		fail(&e, ECONNRESET, SANDBOX_STAGE_GATEWAY, "nsbox-gateway", "the gateway ended before it was ready");
-		return sandbox_start_failed(b, &e);
+		sandbox_start_failed(b, &e);
+		return;
 	}
 	/* Not restarted: what it knew (who may use which secret) is gone, and a crash may have been an attack. */
 	record_write(b, "gateway.exit", NULL, "the gateway ended; this sandbox has no network any more", "");
