@@ -17,7 +17,6 @@
 
 #include "base/util.h"
 #include "confine/caps.h"
-#include "namespace/aside.h"
 #include "namespace/init_protocol.h"
 #include "namespace/launcher_state.h"
 #include "namespace/user_map.h"
@@ -51,69 +50,76 @@ static _Noreturn void become_init(int init_fd, int sock, uid_t uid, gid_t gid)
 }
 
 /* The soft limit at the moment of the clone becomes the ceiling of the new user namespace. */
-static int set_pids(uint32_t pids)
+static int set_pids(uint32_t pids, struct rlimit *ret_old)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NPROC, &limit) < 0)
+	if (getrlimit(RLIMIT_NPROC, ret_old) < 0)
 		return -errno;
+	limit = *ret_old;
 	limit.rlim_cur = pids < limit.rlim_max ? pids : limit.rlim_max;
 	return setrlimit(RLIMIT_NPROC, &limit) < 0 ? -errno : 0;
 }
 
-struct starting {
-	int init_fd, sock;
-	uint32_t pids;
-	struct init *init;
-	const char *failed; /* what to name */
-};
-
-/* In a child of the launcher, so that init lives in the new network namespace and the launcher does not; init is the
- * launcher's child all the same. */
-static int start_work(void *arg)
+static int clone_init(int init_fd, int sock, struct init *init)
 {
-	struct starting *s = arg;
 	struct clone_args args = {
-		.flags = SANDBOX_NAMESPACES | CLONE_PIDFD | CLONE_PARENT,
-		.pidfd = (uint64_t)(uintptr_t)&s->init->pidfd,
+		.flags = SANDBOX_NAMESPACES | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&init->pidfd,
+		.exit_signal = SIGCHLD,
 	};
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
 
-	s->failed = "network namespace";
-	s->init->net = net_new_here();
-	if (s->init->net < 0)
-		return s->init->net;
-	s->failed = "clone3";
-	int r = set_pids(s->pids);
-	if (r < 0)
-		return r;
 	long pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
-		become_init(s->init_fd, s->sock, uid, gid);
+		become_init(init_fd, sock, uid, gid);
 	if (pid < 0)
 		return -errno;
-	s->init->pid = (pid_t)pid;
+	init->pid = (pid_t)pid;
 	return 0;
 }
 
+/*
+ * Init stays in the host's network namespace: making one for it first would put half a millisecond in front of all its
+ * mounting, which now runs beside the making of the call's namespace. It has no capability there, opens no socket, and
+ * from the first call on its filter ends it for anything like it; calls do not see its /proc entry.
+ */
 int init_start(int init_fd, uint32_t pids, struct init *ret, struct error *e)
 {
 	struct init init = { .pidfd = -EBADF, .sock = -EBADF, .net = -EBADF };
+	struct rlimit old;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "init", "cannot make a socket for init");
 	init.sock = pair[0];
-	struct starting s = { .init_fd = init_fd, .sock = pair[1], .pids = pids, .init = &init };
-	int r = aside(start_work, &s);
+	int r = set_pids(pids, &old);
+	if (r == 0) {
+		r = clone_init(init_fd, pair[1], &init);
+		setrlimit(RLIMIT_NPROC, &old);
+	}
 	fd_close(pair[1]);
 	if (r < 0) {
 		init_close(&init);
-		return fail_errno(e, -r, SANDBOX_STAGE_NAMESPACE, s.failed, "cannot make the namespaces of the sandbox");
+		return fail_errno(e, -r, SANDBOX_STAGE_NAMESPACE, "clone3", "cannot make the namespaces of the sandbox");
+	}
+	init.net = net_new(e);
+	if (init.net < 0) {
+		r = init.net;
+		init_kill(&init);
+		init_close(&init);
+		return r;
 	}
 	*ret = init;
 	return 0;
+}
+
+void init_kill(const struct init *init)
+{
+	syscall(SYS_pidfd_send_signal, init->pidfd, SIGKILL, NULL, 0);
+	while (waitpid(init->pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
 }
 
 void init_close(struct init *init)

@@ -200,9 +200,7 @@ static void start_failed(struct sandbox *s, const struct error *e)
 {
 	const uint32_t number = s->number;
 
-	kill_init(s);
-	while (waitpid(s->init.pid, NULL, __WALL) < 0 && errno == EINTR)
-		;
+	init_kill(&s->init);
 	sandbox_free(s);
 	send_outcome(LAUNCHER_SANDBOX_READY, number, e, NULL, 0);
 }
@@ -345,7 +343,7 @@ static int on_sandbox(struct wire_reader *in)
 	return 0;
 }
 
-/* The namespace for a new call: that of init for the first, one of its own for each later one. */
+/* The namespace for a new call: the one made ahead for the first, a new one for each later one. */
 static int call_net(struct sandbox *s, uint32_t address, int *ret, struct error *e)
 {
 	if (s->net_mode == NET_HOST)

@@ -22,11 +22,11 @@ struct watch {
 	void (*ready)(struct sandbox *sandbox);
 };
 
-/* pid 1 of a sandbox, in a network namespace without anything but lo. */
+/* pid 1 of a sandbox, and the network namespace for its first call. */
 struct init {
 	pid_t pid;
 	int pidfd, sock;
-	int net; /* its network namespace */
+	int net;
 };
 
 /* The gateway's side of the wire: its namespace and the listeners made in it. */
@@ -52,7 +52,7 @@ struct sandbox {
 	uint32_t number;
 	enum sandbox_state state;
 	uint8_t net_mode;
-	bool init_net_taken; /* the first call lives in the namespace where init was made */
+	bool init_net_taken; /* by the first call */
 	struct init init;
 	struct wire wire;
 	int ruleset;
@@ -69,13 +69,14 @@ struct call_request {
 	int stdio[3];
 };
 
-/* init_start.c: the new init is the launcher's child. */
+/* init_start.c */
 int init_start(int init_fd, uint32_t pids, struct init *ret, struct error *e);
+/* Kill it and wait for its end, and so for that of everything in its pid namespace. */
+void init_kill(const struct init *init);
 void init_close(struct init *init);
 
-/* net.c. Those with _here change the network namespace of the caller: for use in aside(). */
+/* net.c */
 /* A namespace with only lo, up; IPv6 only there. Its descriptor. */
-int net_new_here(void);
 int net_new(struct error *e);
 /* G and everything in it; first, the namespace of the first call, is connected already, without an address. */
 int wire_open(const uint16_t *ports, size_t n_ports, int first, struct wire *ret, struct error *e);

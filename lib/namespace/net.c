@@ -72,20 +72,15 @@ static int new_namespace(void)
 	return fd < 0 ? -errno : fd;
 }
 
-int net_new_here(void)
+static int net_new_work(void *unused)
 {
+	(void)unused;
 	_cleanup_close_ int net = new_namespace();
 	int r = net < 0 ? net : apply(call_sysctls, ARRAY_LEN(call_sysctls));
 
 	if (r == 0)
 		r = lo_up();
 	return r < 0 ? r : TAKE_FD(net);
-}
-
-static int net_new_work(void *unused)
-{
-	(void)unused;
-	return net_new_here();
 }
 
 int net_new(struct error *e)

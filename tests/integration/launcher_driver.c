@@ -25,8 +25,8 @@
 #include "policy/policy.h"
 #include "supervisor/protocol.h"
 
-enum { T_LAUNCHER, T_READY, T_STARTED, T_EXIT, T_ENDED, T_MAX };
-static const char *const stage_names[] = { "launcher", "ready", "started", "exit", "ended" };
+enum { T_LAUNCHER, T_READY, T_STARTED, T_EXIT, T_ENDED, T_GONE, T_MAX };
+static const char *const stage_names[] = { "launcher", "ready", "started", "exit", "ended", "gone" };
 
 static uint8_t packet[WIRE_MAX_PACKET];
 static int fds[WIRE_MAX_FDS];
@@ -248,14 +248,16 @@ int main(int argc, char **argv)
 		}
 		t[T_LAUNCHER] = now_us();
 		status = run(sock, 10, &job, t);
-		for (int k = 0; k < T_MAX; k++)
-			cost[i][k] = t[k] - (k ? t[k - 1] : start);
-		cost[i][T_MAX] = t[T_EXIT] - start;
 		close(sock);
 		waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){ 0 }, WEXITED);
 		close(pidfd);
+		t[T_GONE] = now_us();
+		for (int k = 0; k < T_MAX; k++)
+			cost[i][k] = t[k] - (k ? t[k - 1] : start);
+		cost[i][T_MAX] = t[T_EXIT] - start;
 		/* The kernel is still taking apart the namespaces of this run. */
-		usleep(20000);
+		if (i + 1 < runs)
+			usleep(20000);
 	}
 	for (int k = 0; k <= T_MAX && runs > 1; k++) {
 		uint64_t *v = calloc(runs, sizeof(*v));
