@@ -3,7 +3,7 @@
 # Install what is needed, build, and run the tests. As root every layer runs twice: as root, and as the unprivileged
 # user nsbox-test (made when missing). Otherwise once, as the user who calls.
 #
-# usage: sh tests/run.sh [--build DIR] [LAYER...]      LAYER: headers unit integration escape interop example
+# usage: sh tests/run.sh [--build DIR] [LAYER...]   LAYER: headers unit integration kill escape interop example
 # --build DIR: use this finished stage directory (of tests/build.sh) instead of building.
 # Environment: NSBOX_TEST_SLOWNESS (factor for the time limits), NSBOX_TEST_JOBS.
 # The last line is `N passed, N failed, N skipped`, the sum over all layers and users; exit 0 only when none failed.
@@ -17,7 +17,7 @@ stage=
 layers=
 
 usage() {
-	echo "run.sh: no layer '$1': headers, unit, integration, escape, interop, example" >&2
+	echo "run.sh: no layer '$1': headers, unit, integration, kill, escape, interop, example" >&2
 	exit 2
 }
 
@@ -28,12 +28,12 @@ while [ $# -gt 0 ]; do
 		stage=$2
 		shift
 		;;
-	headers | unit | integration | escape | interop | example) layers="$layers $1" ;;
+	headers | unit | integration | kill | escape | interop | example) layers="$layers $1" ;;
 	*) usage "$1" ;;
 	esac
 	shift
 done
-layers=${layers:-headers unit integration escape interop example}
+layers=${layers:-headers unit integration kill escape interop example}
 
 sh "$here/setup.sh" || exit 1
 if [ -z "$stage" ]; then
@@ -104,6 +104,7 @@ for layer in $layers; do
 			layer integration "$who" "$python" "$stage/tests/integration/run.py" --prefix "$stage/prefix" \
 				--slowness "$slowness" -j "$jobs"
 			;;
+		kill) layer kill "$who" "$python" "$stage/tests/integration/kill9.py" --prefix "$stage/prefix" ;;
 		escape) layer escape "$who" "$python" "$stage/tests/escape/run.py" --prefix "$stage/prefix" ;;
 		interop)
 			layer interop "$who" "$python" "$stage/tests/integration/run.py" --prefix "$stage/prefix" \
