@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/time.h>
 #include <sys/types.h>
 
 struct attempt {
@@ -23,6 +24,9 @@ extern const struct attempt fs_attempts[], fs_more_attempts[], proc_attempts[], 
 	ipc_attempts[], tty_attempts[], ns_attempts[], seccomp_attempts[], syscall_attempts[], cred_attempts[],
 	rs_attempts[];
 extern const struct tool tools[];
+
+/* As it was before the time limit of the attempts was set. */
+extern struct itimerval inherited_timer;
 
 /* Value of KEY=VALUE on the command line, or NULL. */
 const char *fact(const char *key);

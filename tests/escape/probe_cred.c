@@ -111,7 +111,8 @@ static void environment(void)
 					       "PIP_CERT", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "NIX_SSL_CERT_FILE",
 					       "NODE_USE_SYSTEM_CA", "DENO_TLS_CA_STORE", "UV_NATIVE_TLS",
 					       "UV_SYSTEM_CERTS", "HEX_CACERTS_PATH", "SSL_CA_BUNDLE",
-					       "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "JAVA_TOOL_OPTIONS" };
+					       "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "JAVA_TOOL_OPTIONS",
+					       "npm_config_cafile", "PERL_LWP_SSL_CA_FILE" };
 	extern char **environ;
 	char name[128];
 	int extra = 0;
@@ -183,7 +184,6 @@ static void inherited_state(void)
 {
 	char text[8192];
 	struct rlimit rl;
-	struct itimerval timer;
 	sigset_t pending;
 	int signal_at_death = -1;
 	mode_t mask = umask(0);
@@ -205,8 +205,7 @@ static void inherited_state(void)
 		getrlimit(limits[i].resource, &rl);
 		number_row(limits[i].row, rl.rlim_cur == RLIM_INFINITY ? -1 : (long long)rl.rlim_cur);
 	}
-	getitimer(ITIMER_REAL, &timer);
-	number_row("timer", timer.it_value.tv_sec);
+	number_row("timer", inherited_timer.it_value.tv_sec);
 	sigpending(&pending);
 	number_row("pending", sigismember(&pending, SIGUSR1));
 	prctl(PR_GET_PDEATHSIG, &signal_at_death);

@@ -135,6 +135,10 @@ static void kernel_symbols(void)
 	char buf[4096];
 	ssize_t len;
 
+	if (!slurp("/proc/iomem", buf, sizeof(buf), &len))
+		report("iomem", -1);
+	else
+		result("iomem", strspn(buf, "0-") >= 17 ? "zero" : "ok", "%.17s", buf);
 	if (!slurp("/proc/kallsyms", buf, sizeof(buf), &len))
 		report("kallsyms", -1);
 	else
@@ -145,7 +149,7 @@ static void kernel_files(void)
 {
 	static const char *const files[] = {
 		"kcore", "kpagecount", "kpageflags", "kpagecgroup", "timer_list", "sched_debug", "latency_stats",
-		"vmallocinfo", "slabinfo", "pagetypeinfo", "iomem", "acpi", "scsi", "bus/pci/devices", "keys", "key-users",
+		"vmallocinfo", "slabinfo", "pagetypeinfo", "acpi", "scsi", "bus/pci/devices", "keys", "key-users",
 		"vmcore", "config.gz", "swaps", "modules", "interrupts",
 	};
 

@@ -108,7 +108,6 @@ static int allow_everything(void)
 
 static void prctls(void)
 {
-	TRY("map-size", prctl(PR_SET_MM, 15 /* PR_SET_MM_MAP_SIZE */, &(unsigned){ 0 }, 0, 0));
 	TRY("ambient", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, 21, 0, 0));
 	TRY("keep-caps", prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
 	TRY("securebits", prctl(PR_SET_SECUREBITS, 0, 0, 0, 0));
