@@ -11,6 +11,8 @@
 #include "base/wire.h"
 #include "gateway/calls.h"
 
+#define TOO_LONG "is longer than 64 KiB; give a source that holds the value alone"
+
 static int refuse(struct error *e, const char *name, int err, const char *why)
 {
 	return fail(e, err, SANDBOX_STAGE_SECRET, name, "Secret %s %s.", name, why);
@@ -39,7 +41,7 @@ static ssize_t read_pipe(int fd, uint8_t *to, size_t cap, int parent_fd, const c
 			return (ssize_t)len;
 		len += (size_t)n;
 		if (len == cap)
-			return refuse(e, name, EFBIG, "is longer than 64 KiB; give a source that holds the value alone");
+			return refuse(e, name, EFBIG, TOO_LONG);
 	}
 }
 
@@ -47,6 +49,8 @@ static int check(const uint8_t *value, size_t len, const struct policy_secret *r
 {
 	const char *name = rule->name;
 
+	if (len > SECRET_MAX)
+		return refuse(e, name, EFBIG, TOO_LONG);
 	if (!len)
 		return refuse(e, name, EINVAL, "is empty; set its source, or remove it from the policy");
 	for (size_t i = 0; i < len; i++) {

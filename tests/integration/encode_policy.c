@@ -17,7 +17,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", e.message);
 		return 1;
 	}
-	if (policy_encode(p, &out) < 0)
-		return 1;
-	return fwrite(out.data, 1, out.len, stdout) == out.len && fflush(stdout) == 0 ? 0 : 1;
+	bool ok = policy_encode(p, &out) == 0 && fwrite(out.data, 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+	buf_free(&out);
+	policy_free(p);
+	return ok ? 0 : 1;
 }

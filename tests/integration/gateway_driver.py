@@ -97,7 +97,8 @@ class Gateway:
             self.error = (message.text(), message.text())
             if ready:
                 raise AssertionError(self.error)
-            self.process.wait()
+            self.sock.shutdown(socket.SHUT_RDWR)
+            self.process.wait(10)
             return
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
@@ -114,12 +115,21 @@ class Gateway:
         fds = [memfd]
         for value in secrets:
             r, w = os.pipe()
-            os.write(w, value if isinstance(value, bytes) else value.encode())
-            os.close(w)
+            threading.Thread(target=self._fill, args=(w, value), daemon=True).start()
             fds.append(r)
         self._send(u32(CONFIG) + u32(WIRE_VERSION) + text('box') + u32(len(secrets)), fds)
         for fd in fds:
             os.close(fd)
+
+    @staticmethod
+    def _fill(pipe, value):
+        """In a thread: the value may be longer than a pipe holds."""
+        with open(pipe, 'wb') as f:
+            try:
+                f.write(value if isinstance(value, bytes) else value.encode())
+                f.flush()
+            except BrokenPipeError:
+                pass
 
     def _attach(self, ports):
         self.bundle = tempfile.TemporaryFile()
