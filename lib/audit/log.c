@@ -102,7 +102,7 @@ static int put_time(struct buf *b)
 }
 
 /* Members come ready-made, some from the gateway, which reads hostile bytes: a line break in them would be a forged
- * record. json_string() never lets one through, so one here means that the sender is broken or taken over. */
+ * record. json_text() never lets one through, so one here means that the sender is broken or taken over. */
 static bool one_line(const char *members)
 {
 	for (; *members; members++) {

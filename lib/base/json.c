@@ -23,7 +23,7 @@ static size_t utf8_len(const uint8_t *s, size_t left)
 	return n;
 }
 
-int json_string(struct buf *b, const char *text, size_t len)
+int json_text(struct buf *b, const char *text, size_t len)
 {
 	const uint8_t *s = (const uint8_t *)text;
 	int r = buf_putc(b, '"');
@@ -55,14 +55,14 @@ static int key_of(struct buf *b, const char *key)
 	if (b->len && b->data[b->len - 1] != '{')
 		r = buf_putc(b, ',');
 	if (r == 0)
-		r = json_string(b, key, strlen(key));
+		r = json_text(b, key, strlen(key));
 	return r < 0 ? r : buf_putc(b, ':');
 }
 
 int json_member_bytes(struct buf *b, const char *key, const char *value, size_t len)
 {
 	int r = key_of(b, key);
-	return r < 0 ? r : json_string(b, value, len);
+	return r < 0 ? r : json_text(b, value, len);
 }
 
 int json_member_string(struct buf *b, const char *key, const char *value)
@@ -91,7 +91,7 @@ int json_member_strv(struct buf *b, const char *key, char *const *v)
 		if (i)
 			r = buf_putc(b, ',');
 		if (r == 0)
-			r = json_string(b, v[i], strlen(v[i]));
+			r = json_text(b, v[i], strlen(v[i]));
 	}
 	return r < 0 ? r : buf_putc(b, ']');
 }

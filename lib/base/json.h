@@ -11,7 +11,7 @@
 #include "base/buf.h"
 
 /* "text" with quotes and escapes. */
-int json_string(struct buf *b, const char *s, size_t len);
+int json_text(struct buf *b, const char *s, size_t len);
 /* Members for an object being written: `"key":value`, with a comma before it unless b ends in '{' or is empty. */
 int json_member_string(struct buf *b, const char *key, const char *value);
 int json_member_bytes(struct buf *b, const char *key, const char *value, size_t len);

@@ -53,7 +53,7 @@ static void expect_json(const char *in, size_t len, const char *expect)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
-	assert_int_equal(json_string(&b, in, len), 0);
+	assert_int_equal(json_text(&b, in, len), 0);
 	assert_string_equal(buf_str(&b), expect);
 }
 
