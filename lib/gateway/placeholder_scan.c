@@ -120,6 +120,8 @@ static int found(void *data, const struct placeholder_pattern *p, size_t start)
 static int keep(struct placeholder_lane *l, const uint8_t *data, const uint8_t *widths, size_t len, size_t n)
 {
 	l->pending.len = l->widths.len = 0;
+	if (!n)
+		return 0;
 	int r = buf_append(&l->pending, data + len - n, n);
 	if (r == 0 && widths)
 		r = buf_append(&l->widths, widths + len - n, n);
