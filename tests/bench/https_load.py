@@ -2,6 +2,7 @@
 """HTTPS requests: direct, through the gateway of a sandbox, and through haproxy doing the same (TLS ended, verified TLS
 to the origin). One origin; the load client is the call in the sandbox; all paths take turns. CPU is the run time of the
 proxy's threads (schedstat, nanoseconds), for the gateway together with its supervisor, which writes the records."""
+import ctypes
 import os
 import socket
 import subprocess
@@ -35,9 +36,14 @@ def make_certificates(work):
                     f.write(part.read())
 
 
+def become_subreaper():
+    """The supervisor is nobody's child on purpose; this way it is ours, and nsbox of others is not taken for it."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
 def processes(word):
-    """{pid: parent} of the processes with this name."""
-    found = {}
+    """The processes below this one with this name."""
+    parents, names = {}, {}
     for name in os.listdir('/proc'):
         if name.isdigit():
             try:
@@ -45,9 +51,14 @@ def processes(word):
                     text = f.read()
             except OSError:
                 continue
-            if word in text[text.index('('):text.rindex(')')]:
-                found[int(name)] = int(text.rsplit(')', 1)[1].split()[1])
-    return found
+            parents[int(name)] = int(text.rsplit(')', 1)[1].split()[1])
+            names[int(name)] = text[text.index('('):text.rindex(')')]
+    found = {os.getpid()}
+    while True:
+        more = {p for p, parent in parents.items() if parent in found and p not in found}
+        if not more:
+            return [p for p in found if word in names[p]]
+        found |= more
 
 
 def cpu_us(pids):
@@ -157,7 +168,7 @@ class Bench:
         wait_port(self.origin_port)
         load = self.work + '/load'
         self.paths = {'direct': Path('direct', [load, HOST, str(self.origin_port), self.work + '/ca.pem', '127.0.0.1'])}
-        before = set(processes('nsbox-'))
+        become_subreaper()
         job = self.work + '/job'
         with open(load, 'rb') as f, open(job + '/load', 'wb') as copy:
             copy.write(f.read())
@@ -166,10 +177,9 @@ class Bench:
             options.nsbox, 'run', '-T', '-C', job, '--allow', 'https://%s/**' % HOST,
             '--connect-to', '%s:443:127.0.0.1:%d' % (HOST, self.origin_port), '--upstream-ca', self.work + '/ca.pem',
             '--', './load', HOST, '443', '/etc/ssl/certs/ca-certificates.crt'])
-        new = {p for p in processes('nsbox-') if p not in before}
-        self.gateway = [p for p in new if p in processes('nsbox-gateway')][:1]
-        self.supervisor = [p for p in new if p in processes('nsbox-super')]
-        # the launcher is a copy of the supervisor; both are idle here, but only one of them writes the log
+        self.gateway = processes('nsbox-gateway')[:1]
+        # the launcher is a copy of the supervisor and idle here
+        self.supervisor = processes('nsbox-super')
         gateway.pids = self.gateway + self.supervisor
         self.paths['gateway'] = gateway
         if os.access(HAPROXY, os.X_OK):
