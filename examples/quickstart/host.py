@@ -27,8 +27,10 @@ class Quickstart:
         self.failures = 0
         self.dir = tempfile.mkdtemp(prefix='nsbox-quickstart-')
         self.home = self.dir + '/home'
-        self.work = self.home + '/project'
-        os.makedirs(self.work)
+        # Beside the home directory: what is below it and granted would really go with `rm -rf ~`.
+        self.work = self.dir + '/project'
+        os.mkdir(self.work)
+        os.mkdir(self.home)
         os.mkdir(self.home + '/.ssh', 0o700)
         self.write('.ssh/id_ed25519', '-----BEGIN OPENSSH PRIVATE KEY-----\n')
         self.write('thesis.tex', 'three years of work\n')
@@ -74,8 +76,8 @@ class Quickstart:
                                                                      'evil.example.org'))
         tcp, udp = TcpListener(), UdpListener()
         self.title('1. An agent with an API key, let loose in a sandbox')
-        print('Its home is %s, its workspace ~/project.\n'
-              'API_KEY is in the environment of nsbox; the agent gets a placeholder.' % self.home)
+        print('Its home is %s, its workspace %s.\n'
+              'API_KEY is in the environment of nsbox; the agent gets a placeholder.' % (self.home, self.work))
         status = self.run(
             'run', '--allow', 'https://api.example.com/v1/**', '--allow', 'logs.example.net',
             '--secret', 'API_KEY@https://api.example.com/**',
@@ -88,10 +90,10 @@ class Quickstart:
         time.sleep(0.2)
 
         self.title('2. What the host finds afterwards')
-        seen = json.loads(self.read('project/seen.json') or '{"key": ""}')['key']
+        seen = json.loads(self.read('../project/seen.json') or '{"key": ""}')['key']
         received = [r.header('authorization') for r in api.requests]
         self.verify('the agent ran to its end', status == 0, 'exit status %d' % status)
-        self.verify('its work is in the workspace', bool(self.read('project/fib.py')), 'project/fib.py')
+        self.verify('its work is in the workspace', bool(self.read('../project/fib.py')), 'project/fib.py')
         self.verify('the home directory is intact', self.read('thesis.tex') == 'three years of work\n', 'thesis.tex')
         self.verify('the SSH key is intact', bool(self.read('.ssh/id_ed25519')))
         self.verify('no config was planted', not os.path.exists(self.home + '/.config'), '~/.config does not exist')
@@ -117,9 +119,9 @@ class Quickstart:
             'run', '--allow', 'https://git.example.com/acme/**', '--secret', 'GIT_TOKEN@https://git.example.com/acme/**',
             '--connect-to', 'git.example.com:443:127.0.0.1:%d' % server.port, '--upstream-ca', self.pki.ca, '--',
             'sh', '-c', 'git clone https://token:$GIT_TOKEN@git.example.com/acme/app.git', GIT_TOKEN=GIT_TOKEN)
-        self.verify('git clone worked', status == 0 and self.read('project/app/README') == 'the application\n',
+        self.verify('git clone worked', status == 0 and self.read('../project/app/README') == 'the application\n',
                     'project/app/README is there')
-        config = self.read('project/app/.git/config') or ''
+        config = self.read('../project/app/.git/config') or ''
         self.verify('the token is not in the clone', bool(config) and GIT_TOKEN not in config,
                     '.git/config holds the placeholder, which is dead by now')
         self.verify('the git server received the token',

