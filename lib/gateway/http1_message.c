@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "gateway/http1_private.h"
 
@@ -56,16 +55,6 @@ bool http1_is_token(const char *s, size_t len)
 	return len > 0;
 }
 
-bool http1_slice_is(const struct http1_head *h, struct http1_slice s, const char *text)
-{
-	return s.len == strlen(text) && memcmp(http1_text(h, s), text, s.len) == 0;
-}
-
-bool http1_slice_is_nocase(const struct http1_head *h, struct http1_slice s, const char *text)
-{
-	return s.len == strlen(text) && strncasecmp(http1_text(h, s), text, s.len) == 0;
-}
-
 size_t http1_find(const struct http1_head *h, const char *name, size_t from)
 {
 	while (from < h->n_fields && !http1_slice_is_nocase(h, h->fields[from].name, name))
@@ -108,6 +97,9 @@ static int check_bytes(struct http1_head *h, size_t from)
 		/* A request line that cannot become one (TLS, another protocol) is refused before its end. */
 		if (request_line && (first ? !(CLASS[p[i]] & TOKEN) : !(CLASS[p[i]] & TARGET) && p[i] != ' '))
 			return http1_refuse(h, "bad-request-line", 400);
+		/* Only the first of a run of plain bytes can be wrong for what stands before it. */
+		while (!request_line && i + 1 < h->bytes.len && (CLASS[p[i + 1]] & TEXT))
+			i++;
 	}
 	return 0;
 }

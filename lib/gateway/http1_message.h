@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#include <strings.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
@@ -108,9 +110,17 @@ static inline const char *http1_text(const struct http1_head *h, struct http1_sl
 	return (const char *)h->bytes.data + s.off;
 }
 
-/* Slice against text: exact, and without regard to ASCII case. */
-bool http1_slice_is(const struct http1_head *h, struct http1_slice s, const char *text);
-bool http1_slice_is_nocase(const struct http1_head *h, struct http1_slice s, const char *text);
+/* Slice against text: exact, and without regard to ASCII case. Inline: mostly the length decides, known when compiled. */
+static inline bool http1_slice_is(const struct http1_head *h, struct http1_slice s, const char *text)
+{
+	return s.len == strlen(text) && memcmp(http1_text(h, s), text, s.len) == 0;
+}
+
+static inline bool http1_slice_is_nocase(const struct http1_head *h, struct http1_slice s, const char *text)
+{
+	return s.len == strlen(text) && strncasecmp(http1_text(h, s), text, s.len) == 0;
+}
+
 /* The first field of this name at or behind index from, or n_fields. Name in any case. */
 size_t http1_find(const struct http1_head *h, const char *name, size_t from);
 

@@ -288,6 +288,7 @@ int http1_field_meaning(struct http1_head *h, const struct http1_field *f)
 	if (http1_slice_is_nocase(h, f->name, "Content_Length") || http1_slice_is_nocase(h, f->name, "Transfer_Encoding"))
 		return http1_refuse(h, "bad-field-name", 400);
 	h->upgrade |= http1_slice_is_nocase(h, f->name, "Upgrade");
+	h->has_connection |= http1_slice_is_nocase(h, f->name, "Connection");
 	return h->kind == HTTP1_REQUEST ? request_field(h, f) : 0;
 }
 
@@ -337,7 +338,8 @@ int http1_finish(struct http1_head *h)
 	/* RFC 9112 6.3 lets a receiver choose; the one behind us might choose otherwise. */
 	if (h->has_transfer_encoding && h->has_content_length)
 		return http1_refuse(h, "two-lengths", 400);
-	for (size_t i = http1_find(h, "Connection", 0); i < h->n_fields; i = http1_find(h, "Connection", i + 1)) {
+	size_t first = h->has_connection ? 0 : h->n_fields;
+	for (size_t i = http1_find(h, "Connection", first); i < h->n_fields; i = http1_find(h, "Connection", i + 1)) {
 		r = connection(h, h->fields[i].value, &close, &keep);
 		if (r < 0)
 			return r;

@@ -10,22 +10,30 @@
 #include "base/util.h"
 #include "gateway/http1_private.h"
 
+struct known_name {
+	const char *text;
+	size_t len;
+};
+#define NAME(text) { text, sizeof(text) - 1 }
+
 /* Meant for the next hop alone, or written anew by the writers below. */
-static const char *const HOP_BY_HOP[] = {
-	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "TE",
-	"Transfer-Encoding", "Content-Length", "Upgrade", "HTTP2-Settings",
+static const struct known_name HOP_BY_HOP[] = {
+	NAME("Connection"), NAME("Keep-Alive"), NAME("Proxy-Connection"), NAME("Proxy-Authenticate"),
+	NAME("Proxy-Authorization"), NAME("TE"), NAME("Transfer-Encoding"), NAME("Content-Length"), NAME("Upgrade"),
+	NAME("HTTP2-Settings"),
 };
 
 /* A sender that names one of these in Connection would have it read here and not behind us, or the other way round. */
-static const char *const END_TO_END[] = {
-	"Authorization", "Cookie", "Set-Cookie", "Host", "Content-Length", "Content-Type", "Content-Encoding",
-	"Content-Range", "Cache-Control", "Range", "Expect", "Date", "Location",
+static const struct known_name END_TO_END[] = {
+	NAME("Authorization"), NAME("Cookie"), NAME("Set-Cookie"), NAME("Host"), NAME("Content-Length"),
+	NAME("Content-Type"), NAME("Content-Encoding"), NAME("Content-Range"), NAME("Cache-Control"), NAME("Range"),
+	NAME("Expect"), NAME("Date"), NAME("Location"),
 };
 
-static bool in_list(const struct http1_head *h, struct http1_slice name, const char *const *list, size_t n)
+static bool in_list(const struct http1_head *h, struct http1_slice name, const struct known_name *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (http1_slice_is_nocase(h, name, list[i]))
+		if (name.len == list[i].len && strncasecmp(http1_text(h, name), list[i].text, name.len) == 0)
 			return true;
 	}
 	return false;
@@ -33,6 +41,8 @@ static bool in_list(const struct http1_head *h, struct http1_slice name, const c
 
 static bool named_by_connection(const struct http1_head *h, struct http1_slice name)
 {
+	if (!h->has_connection)
+		return false;
 	for (size_t i = http1_find(h, "Connection", 0); i < h->n_fields; i = http1_find(h, "Connection", i + 1)) {
 		struct http1_slice option;
 		uint32_t at = h->fields[i].value.off;
