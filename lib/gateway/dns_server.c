@@ -18,9 +18,6 @@
 
 #define BURST 64
 #define TCP_IDLE_US (10u * 1000000u)
-/* A program that makes up names is slowed down, so that it cannot flood the log: past this, its question waits for its
- * own retry. */
-#define NEW_NAMES_PER_SECOND 200u
 
 struct dns_connection {
 	struct stream stream; /* first */
@@ -29,17 +26,6 @@ struct dns_connection {
 	struct dns_connection *next, **prev; /* next also links the dead */
 	struct timer timer;
 };
-
-static bool too_fast(struct dns_server *d)
-{
-	uint64_t window = d->gw->loop.now / 1000000;
-
-	if (window != d->window) {
-		d->window = window;
-		d->in_window = 0;
-	}
-	return d->in_window++ >= NEW_NAMES_PER_SECOND;
-}
 
 static void record_limit(struct gateway *gw, struct call *call)
 {
@@ -67,8 +53,6 @@ static uint32_t assign(struct gateway *gw, struct call *call, const char *text)
 			record_limit(gw, call);
 			return 0;
 		}
-		if (too_fast(&gw->dns))
-			return 0;
 		name = names_assign(&gw->names, canonical);
 		if (!name || call_sees_name(call, name) < 0)
 			return 0;

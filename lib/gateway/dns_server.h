@@ -16,8 +16,6 @@ struct dns_server {
 	struct gateway *gw;
 	struct dns_connection *connections, *dead;
 	size_t n_connections;
-	uint64_t window; /* second of the limit on records */
-	unsigned in_window;
 };
 
 /* Takes the UDP socket over. */

@@ -239,15 +239,26 @@ static void resolved(struct resolution *q)
 		session_run(u->owner);
 }
 
+/* connect_to names a host or, like a rule, an address; text: room for the address. */
+static const struct policy_connect_to *pin_of(const struct policy *p, const struct destination *to,
+					      char text[INET6_ADDRSTRLEN])
+{
+	bool v4 = IN6_IS_ADDR_V4MAPPED(&to->addr);
+
+	if (!to->host && !inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (const void *)&to->addr.s6_addr[12] : &to->addr, text,
+				    INET6_ADDRSTRLEN))
+		return NULL;
+	return policy_connect_to(p, to->host ? to->host : text, to->port);
+}
+
 static void start(struct upstream *u)
 {
-	const struct policy_connect_to *pin = NULL;
+	char text[INET6_ADDRSTRLEN];
+	const struct policy_connect_to *pin = pin_of(u->gw->policy, &u->to, text);
 	const char *host = u->to.host;
 
 	u->dial_port = u->to.port;
 	u->resolution.done = resolved;
-	if (host)
-		pin = policy_connect_to(u->gw->policy, host, u->to.port);
 	if (pin) {
 		host = pin->addr;
 		u->dial_port = pin->addr_port;
@@ -273,7 +284,8 @@ static bool serves(const struct upstream *u, const struct destination *to)
 	if (u->to.port != to->port || u->to.tls != to->tls || (u->private_addr && !u->to.allow_private))
 		return false;
 	/* A path rule may be the one that made a private address acceptable. connect_to does so for the whole host. */
-	if (u->private_addr && !to->allow_private && !policy_connect_to(u->gw->policy, to->host ? to->host : "", to->port))
+	char text[INET6_ADDRSTRLEN];
+	if (u->private_addr && !to->allow_private && !pin_of(u->gw->policy, to, text))
 		return false;
 	if (!u->to.host || !to->host)
 		return !u->to.host && !to->host && memcmp(&u->to.addr, &to->addr, sizeof(to->addr)) == 0;
