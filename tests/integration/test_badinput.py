@@ -52,7 +52,7 @@ FILES = [
     ('bad_limit', HEAD + '[limits]\npids = many\n', 4, ['many']),
     ('bad_inject', HEAD + '[secret K]\nsource = env:HOME\nallow = a.example.com\ninject = everywhere\n', 6, ['everywhere']),
     ('secret_without_name', HEAD + '[secret]\nsource = env:HOME\n', 3, []),
-    ('secret_bad_name', HEAD + '[secret a-b]\nsource = env:HOME\n', 3, []),
+    ('secret_bad_name', HEAD + '[secret a-b]\nsource = env:HOME\n', 0, ['bad.ini:[34]']),
     ('unclosed_section', HEAD + '[network\nmode = none\n', 3, []),
 ]
 

@@ -14,7 +14,7 @@ from harness.registry import cases, check, equal, test
      '--method', 'POST'], 1), ('denied', ['--url', 'https://api.example.com/v1/admin'], 1),
     ('unlisted', ['--url', 'https://other.example.com/'], 1), ('read', ['--path', '.'], 0),
     ('write', ['--path', '.', '--write'], 0), ('system_write', ['--path', '/etc/passwd', '--write'], 1),
-    ('system_read', ['--path', '/etc/passwd'], 0), ('home', ['--path', '~/canary'], 1),
+    ('system_read', ['--path', '/etc/passwd'], 0), ('elsewhere', ['--path', '/srv/x'], 1),
     ('no_question', [], 125), ('bad_url', ['--url', 'nonsense'], 125)])
 def check_answers(t, question, want):
     box = Box(t)

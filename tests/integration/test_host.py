@@ -78,8 +78,9 @@ def start_does_not_depend_on_the_heap(t):
     small, _ = host(t, box, 0, 15)
     large, _ = host(t, box, 500, 15)
     equal((large['failed'], large['heap_kept']), (0, 1), 'runs that failed, heap as it was')
-    check(large['median_ms'] < small['median_ms'] + 8,
-          'median %.1f ms with 500 MB, %.1f ms without' % (large['median_ms'], small['median_ms']))
+    # The fastest of each: other tests run beside this one, and a fork would make even the fastest slow.
+    check(large['least_ms'] < small['least_ms'] + 8,
+          'at least %.1f ms with 500 MB, %.1f ms without' % (large['least_ms'], small['least_ms']))
 
 
 @test

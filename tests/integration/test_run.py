@@ -379,18 +379,20 @@ out(r)''', outside.pid).ok().json()
 
 @test
 def pids_limit(t):
-    box = Box(t).add('--pids', '40')
+    # For root the kernel counts all of root's processes, so nsbox asks for more there.
+    limit = 40 if os.getuid() else 300
+    box = Box(t).add('--pids', str(limit))
     result = box.python('''
 n = 0
 try:
-    while n < 200:
+    while n < 500:
         if os.fork() == 0:
             time.sleep(20); os._exit(0)
         n += 1
 except OSError as e:
     out({"n": n, "errno": e.errno})
 os._exit(0)''').ok().json()
-    check(10 < result['n'] <= 40, 'processes made: %r' % result)
+    check(10 < result['n'] <= limit, 'processes made: %r' % result)
     equal(result['errno'], 11, 'EAGAIN')
 
 
