@@ -94,8 +94,7 @@ static int run_in(struct run *run, sandbox_policy *policy)
 	int r = prepare_command(run, terminal);
 	if (r)
 		return r;
-	if (sandbox_runtime_new(&run->runtime, &error) < 0 ||
-	    sandbox_create(run->runtime, policy, &run->box, &error) < 0)
+	if (sandbox_create(run->runtime, policy, &run->box, &error) < 0)
 		return refuse_error(error);
 	run->report.sandbox = strdup(sandbox_id(run->box));
 
@@ -132,6 +131,12 @@ static int run_all(struct run *run)
 {
 	sandbox_policy *policy = NULL;
 
+	sandbox_error *error = NULL;
+
+	/* First, so that the supervisor starts on another core while the policy is read. */
+	if (!run->dry_run && (sandbox_runtime_new(&run->runtime, &error) < 0 ||
+			      sandbox_runtime_start(run->runtime, &error) < 0))
+		return refuse_error(error);
 	int r = policy_args_apply(&run->policy, &policy);
 	if (r == 0 && run->dry_run) {
 		r = dry_run(policy);
@@ -146,10 +151,10 @@ static int run_all(struct run *run)
 		report_hints(&run->report);
 	if (run->json)
 		report_json(&run->report);
+	sandbox_runtime_free(run->runtime);
 	sandbox_call_free(run->call);
 	sandbox_command_free(run->command);
 	sandbox_free(run->box);
-	sandbox_runtime_free(run->runtime);
 	sandbox_policy_free(policy);
 	return r;
 }

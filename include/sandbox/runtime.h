@@ -20,7 +20,10 @@ typedef struct sandbox_event sandbox_event;
 
 /** Make a runtime. The supervisor starts with the first sandbox. Free with sandbox_runtime_free(). */
 SANDBOX_API int sandbox_runtime_new(sandbox_runtime **ret_runtime, sandbox_error **error);
-/** End the supervisor and everything it runs; waits until it is gone. Accepts NULL. */
+/** Start the supervisor now, not with the first sandbox: its start then overlaps with building a policy. Optional. */
+SANDBOX_API int sandbox_runtime_start(sandbox_runtime *runtime, sandbox_error **error);
+/** End the supervisor and everything it runs; waits until it is gone. Handles of sandboxes and
+ *  calls may be freed afterwards (which is faster than before: nothing is asked any more). Accepts NULL. */
 SANDBOX_API void sandbox_runtime_free(sandbox_runtime *runtime);
 /** Directory of the helper programs, before the first sandbox. Default: compiled in. Never read from the environment. */
 SANDBOX_API int sandbox_runtime_set_helper_dir(sandbox_runtime *runtime, const char *dir, sandbox_error **error);

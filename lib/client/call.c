@@ -85,6 +85,11 @@ static int start(struct sandbox *b, const struct sandbox_command *command, struc
 int sandbox_start(sandbox *box, const sandbox_command *command, sandbox_call **ret_call, sandbox_error **error)
 {
 	struct error e = { 0 };
+
+	if (!box->runtime) {
+		fail(&e, ECONNRESET, SANDBOX_STAGE_PROTOCOL, box->id, "the runtime of the sandbox has been freed");
+		return error_publish(&e, error);
+	}
 	struct sandbox_call *call = calloc(1, sizeof(*call));
 
 	if (!call) {

@@ -44,10 +44,12 @@ struct sandbox_runtime {
 	struct sandbox_event *events, **events_tail;
 	uint32_t n_events, n_lost;
 	struct sandbox_call *calls;
+	struct sandbox *sandboxes;
 };
 
 struct sandbox {
-	struct sandbox_runtime *runtime;
+	struct sandbox *next;
+	struct sandbox_runtime *runtime; /* NULL once the runtime is gone */
 	struct policy *policy; /* decoded copy: the caller may free or change its own */
 	char id[16];
 	char *log_path;

@@ -113,7 +113,7 @@ static int try_sandbox(sandbox_runtime *runtime, const char *mode, struct error 
 
 	int r = sandbox_policy_new(&policy, &error);
 	if (r == 0)
-		r = sandbox_policy_set_workdir(policy, "/tmp", 0, &error);
+		r = sandbox_policy_set_workdir(policy, "/tmp", 1, &error);
 	if (r == 0)
 		r = sandbox_policy_set(policy, "network", "mode", mode, "doctor", &error);
 	if (r == 0)

@@ -4,11 +4,11 @@
  * caller. Later entries replace earlier ones of the same name; placeholders come last, added by the supervisor.
  */
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/user.h"
 #include "base/util.h"
 #include "client/client.h"
 
@@ -59,30 +59,27 @@ static int env_set(struct env *env, const char *name, const char *value)
 	return 0;
 }
 
-static int set_identity(struct env *env)
+static int set_identity(struct env *env, const struct policy *p)
 {
-	struct passwd entry, *found = NULL;
-	char text[4096];
-	const char *home = getenv("HOME"), *user = getenv("USER");
+	_cleanup_user_ struct user user = { 0 };
 
-	getpwuid_r(getuid(), &entry, text, sizeof(text), &found);
-	if (!home || home[0] != '/')
-		home = found ? found->pw_dir : "/tmp";
-	if (found)
-		user = found->pw_name;
-	int r = env_set(env, "HOME", home);
-	if (r == 0 && user)
-		r = env_set(env, "USER", user);
-	if (r == 0 && user)
-		r = env_set(env, "LOGNAME", user);
+	int r = user_lookup(&user);
+	const char *name = r == 0 ? user.name : getenv("USER");
+	if (r == -ENOMEM)
+		return r;
+	r = env_set(env, "HOME", policy_home(p));
+	if (r == 0 && name)
+		r = env_set(env, "USER", name);
+	if (r == 0 && name)
+		r = env_set(env, "LOGNAME", name);
 	return r;
 }
 
-static int set_defaults(struct env *env)
+static int set_defaults(struct env *env, const struct policy *p)
 {
 	int r = env_set(env, "PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin");
 	if (r == 0)
-		r = set_identity(env);
+		r = set_identity(env, p);
 	if (r == 0)
 		r = env_set(env, "SHELL", "/bin/sh");
 	if (r == 0)
@@ -160,7 +157,7 @@ int environment_build(const struct policy *p, char *const *extra, char ***ret_en
 {
 	struct env env = { 0 };
 
-	int r = set_defaults(&env);
+	int r = set_defaults(&env, p);
 	if (r == 0 && policy_net_mode(p) == NET_GATEWAY)
 		r = set_ca(&env);
 	if (r == 0)

@@ -30,6 +30,13 @@ int sandbox_runtime_new(sandbox_runtime **ret_runtime, sandbox_error **error)
 	return 0;
 }
 
+int sandbox_runtime_start(sandbox_runtime *runtime, sandbox_error **error)
+{
+	struct error e = { 0 };
+	int r = connection_open(runtime, &e);
+	return r < 0 ? error_publish(&e, error) : 0;
+}
+
 void sandbox_runtime_free(sandbox_runtime *runtime)
 {
 	if (!runtime)
@@ -37,6 +44,8 @@ void sandbox_runtime_free(sandbox_runtime *runtime)
 	connection_close(runtime);
 	for (struct sandbox_call *c = runtime->calls; c; c = c->next)
 		c->runtime = NULL;
+	for (struct sandbox *b = runtime->sandboxes; b; b = b->next)
+		b->runtime = NULL;
 	events_drop(runtime);
 	free(runtime->helper_dir);
 	free(runtime);

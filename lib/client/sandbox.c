@@ -68,6 +68,14 @@ static int send_create(struct sandbox *b, const struct sandbox_policy *policy, c
 
 static void sandbox_drop(struct sandbox *b)
 {
+	if (b->runtime) {
+		for (struct sandbox **at = &b->runtime->sandboxes; *at; at = &(*at)->next) {
+			if (*at == b) {
+				*at = b->next;
+				break;
+			}
+		}
+	}
 	policy_free(b->policy);
 	free(b->log_path);
 	free(b);
@@ -87,6 +95,8 @@ int sandbox_create(sandbox_runtime *runtime, sandbox_policy *policy, sandbox **r
 		return error_publish(&e, error);
 	}
 	b->runtime = runtime;
+	b->next = runtime->sandboxes;
+	runtime->sandboxes = b;
 	r = random_id(b->id);
 	if (r < 0)
 		fail(&e, -r, SANDBOX_STAGE_INTERNAL, "sandbox", "no random numbers");
@@ -120,7 +130,7 @@ void sandbox_free(sandbox *box)
 	if (!box)
 		return;
 	/* When this fails the supervisor is gone, and with it the sandbox. */
-	if (box->runtime->fd >= 0 && request_begin(box->runtime, &m, MSG_DESTROY, &request) == 0 &&
+	if (box->runtime && box->runtime->fd >= 0 && request_begin(box->runtime, &m, MSG_DESTROY, &request) == 0 &&
 	    wire_put_str(&m, box->id) == 0)
 		request_run(box->runtime, &m, request, NULL, 0, NULL, NULL);
 	sandbox_drop(box);

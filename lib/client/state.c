@@ -2,12 +2,12 @@
 /* The state directory: $XDG_STATE_HOME/nsbox (or ~/.local/state/nsbox), 0700, with a format version. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/user.h"
 #include "base/util.h"
 #include "client/client.h"
 
@@ -22,10 +22,9 @@ static int state_root(char **ret, struct error *e)
 	if (base && base[0] == '/') {
 		n = asprintf(ret, "%s/nsbox", base);
 	} else {
-		struct passwd entry, *found = NULL;
-		char text[4096];
-		if ((!home || home[0] != '/') && getpwuid_r(getuid(), &entry, text, sizeof(text), &found) == 0 && found)
-			home = found->pw_dir;
+		_cleanup_user_ struct user user = { 0 };
+		if ((!home || home[0] != '/') && user_lookup(&user) == 0)
+			home = user.home;
 		if (!home || home[0] != '/')
 			return fail(e, ENOENT, SANDBOX_STAGE_AUDIT, "XDG_STATE_HOME",
 				    "no place for the audit log: set XDG_STATE_HOME or HOME to an absolute path");

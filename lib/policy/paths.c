@@ -4,12 +4,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "base/user.h"
 #include "policy/internal.h"
 
 int check_path_bytes(const char *path)
@@ -25,13 +25,13 @@ int check_path_bytes(const char *path)
 
 static int passwd_home(char **ret)
 {
-	struct passwd pw, *found = NULL;
-	char data[4096];
+	_cleanup_user_ struct user user = { 0 };
 
-	if (getpwuid_r(getuid(), &pw, data, sizeof(data), &found) != 0 || !found || found->pw_dir[0] != '/')
-		return -ENOENT;
-	*ret = strdup(found->pw_dir);
-	return *ret ? 0 : -ENOMEM;
+	int r = user_lookup(&user);
+	if (r < 0 || !user.home)
+		return r < 0 ? r : -ENOENT;
+	*ret = TAKE_PTR(user.home);
+	return 0;
 }
 
 int home_dir(char **ret)

@@ -150,19 +150,37 @@ int gateway_send_call_end(struct call *call)
 	return r < 0 ? r : send_to_gateway(call->sandbox, &m, NULL, 0);
 }
 
+/* The gateway is gone, with every socket of it. */
+static void gateway_exited(struct supervisor *s, struct source *source, uint32_t events)
+{
+	struct sandbox *b = (struct sandbox *)((char *)source - offsetof(struct sandbox, gateway_exit));
+	siginfo_t info;
+
+	(void)events;
+	loop_remove(s, source);
+	waitid(P_PIDFD, (id_t)b->gateway_pidfd, &info, WEXITED);
+	fd_close(TAKE_FD(b->gateway_pidfd));
+	sandbox_part_gone(b);
+}
+
 void gateway_stop(struct sandbox *b)
 {
 	b->gateway_deadline = 0;
 	if (b->gateway_source.fd >= 0)
 		loop_remove(b->supervisor, &b->gateway_source);
 	link_close(&b->gateway_link);
-	if (b->gateway_pidfd >= 0) {
-		siginfo_t info;
+	/* Not waited for here: closing its packet socket takes the kernel 10 ms, and other sandboxes are served. */
+	if (b->gateway_pidfd >= 0 && b->gateway_exit.fd < 0) {
 		pidfd_send_signal(b->gateway_pidfd, SIGKILL, NULL, 0);
-		/* Killed, so this waits for its teardown only; afterwards no socket of it is left. */
-		waitid(P_PIDFD, (id_t)b->gateway_pidfd, &info, WEXITED);
-		fd_close(TAKE_FD(b->gateway_pidfd));
+		loop_add(b->supervisor, &b->gateway_exit, b->gateway_pidfd, gateway_exited);
 	}
+}
+
+void gateway_forget(struct sandbox *b)
+{
+	gateway_stop(b);
+	loop_remove(b->supervisor, &b->gateway_exit);
+	fd_close(TAKE_FD(b->gateway_pidfd));
 }
 
 static int on_ready(struct sandbox *b, struct wire_reader *in)

@@ -37,7 +37,7 @@ static void sandbox_free_one(struct sandbox *b)
 	}
 	while (b->calls)
 		call_free(b->calls);
-	gateway_stop(b);
+	gateway_forget(b);
 	audit_log_free(b->log);
 	policy_free(b->policy);
 	free(b->id);
@@ -78,7 +78,7 @@ void sandbox_start(struct supervisor *s, uint32_t request, const char *id, int p
 	b->supervisor = s;
 	b->number = ++s->last_number;
 	b->request = request;
-	b->gateway_pidfd = b->gateway_link.fd = b->gateway_source.fd = -EBADF;
+	b->gateway_pidfd = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
 	b->next = s->sandboxes;
 	s->sandboxes = b;
 	s->n_sandboxes++;
@@ -185,8 +185,20 @@ void sandbox_ended(struct sandbox *b)
 	const char *reason = b->state == SANDBOX_ENDING ? NULL : "the init of the sandbox ended";
 	if (!b->exit_recorded)
 		record_write(b, "sandbox.exit", NULL, reason, "");
-	uint32_t request = b->request;
+	b->exit_recorded = b->ended = true;
+	b->state = SANDBOX_ENDING;
+	gateway_stop(b);
+	sandbox_part_gone(b);
+}
+
+/* Answered when both are gone, launcher's part and gateway. */
+void sandbox_part_gone(struct sandbox *b)
+{
 	struct supervisor *s = b->supervisor;
+	uint32_t request = b->request;
+
+	if (!b->ended || b->gateway_pidfd >= 0)
+		return;
 	sandbox_free_one(b);
 	if (request)
 		client_reply(s, request, NULL, NULL, 0);

@@ -70,10 +70,11 @@ struct sandbox {
 	struct call *calls;
 	size_t n_calls;
 	bool launched; /* the launcher has made it, so it has to be told to end it */
+	bool ended; /* the launcher has nothing of it any more */
 	bool exit_recorded;
 
 	enum gateway_state gateway;
-	struct source gateway_source;
+	struct source gateway_source, gateway_exit;
 	struct link gateway_link;
 	int gateway_pidfd;
 	uint64_t gateway_deadline;
@@ -121,7 +122,10 @@ int gateway_spawn(struct sandbox *sandbox, int policy_fd, const int *secret_fds,
 int gateway_attach(struct sandbox *sandbox, const int *fds, size_t n_fds, struct error *e);
 int gateway_send_call(struct call *call, struct error *e);
 int gateway_send_call_end(struct call *call);
+/* Kill it; sandbox_part_gone() tells when it is gone. */
 void gateway_stop(struct sandbox *sandbox);
+/* Kill it and do not wait: the end of the supervisor, or of a sandbox that nobody asks for any more. */
+void gateway_forget(struct sandbox *sandbox);
 
 /* sandbox.c: takes policy_fd, log_fd and secret_fds as borrowed. */
 void sandbox_start(struct supervisor *s, uint32_t request, const char *id, int policy_fd, int log_fd,
@@ -133,8 +137,10 @@ void sandbox_progress(struct sandbox *sandbox);
 void sandbox_start_failed(struct sandbox *sandbox, const struct error *failure);
 void sandbox_gateway_died(struct sandbox *sandbox);
 void sandbox_end(struct sandbox *sandbox, uint32_t request);
-/* The launcher says that nothing of it is left. */
+/* The launcher says that nothing of it is left there. */
 void sandbox_ended(struct sandbox *sandbox);
+/* Its gateway is gone. */
+void sandbox_part_gone(struct sandbox *sandbox);
 /* Client or launcher gone: write the last records; no answers. */
 void sandbox_abandon_all(struct supervisor *s, const char *reason);
 
