@@ -34,7 +34,7 @@ static int dispatch(const struct command *parent, const struct command *const *t
 	}
 	names[n] = NULL;
 	return refuse("unknown command %s%s%s%s (see nsbox help%s%s)", prefix, space, argv[0],
-		      near_name(argv[0], "", names, hint, sizeof(hint)), space, prefix);
+		      nearest_hint(argv[0], "", names, hint, sizeof(hint)), space, prefix);
 }
 
 int commands_run(int argc, char **argv)

@@ -159,7 +159,7 @@ static size_t distance(const char *a, const char *b)
 	return row[n];
 }
 
-const char *near_name(const char *word, const char *prefix, const char *const *names, char *buf, size_t size)
+const char *nearest_hint(const char *word, const char *prefix, const char *const *names, char *buf, size_t size)
 {
 	const char *best = NULL;
 	size_t best_distance = strlen(word) > 5 ? 4 : 3; /* at most one edit less than this */

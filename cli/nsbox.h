@@ -53,6 +53,6 @@ void quote_word(struct buf *b, const char *text);
 /* The whole buffer to a descriptor, 0 or -errno. */
 int write_all(int fd, const void *data, size_t len);
 /* "; did you mean PREFIXNAME?" for the name nearest to word, or "" in buf. names: NULL-terminated. */
-const char *near_name(const char *word, const char *prefix, const char *const *names, char *buf, size_t size);
+const char *nearest_hint(const char *word, const char *prefix, const char *const *names, char *buf, size_t size);
 
 #endif

@@ -53,7 +53,7 @@ static int unknown(const struct command *c, const char *word, size_t len)
 			names[n++] = o->name;
 	}
 	names[n] = NULL;
-	near_name(name, "--", names, hint, sizeof(hint));
+	nearest_hint(name, "--", names, hint, sizeof(hint));
 	/* Only the name: the value behind '=' may be a secret. */
 	say("unknown option %.*s%s (see nsbox help %s)", (int)len, word, hint, c->name);
 	return OPTION_BAD;
