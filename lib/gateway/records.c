@@ -15,6 +15,7 @@
 /* u32 type, u64 ticket, u32 count: known only when the batch is sent. */
 #define HEAD_LEN 16u
 #define BATCH_MAX (96u * 1024u)
+#define BATCH_RECORDS 1000u /* the supervisor refuses packets with more than 1024 */
 #define QUEUE_MAX (1024u * 1024u)
 
 struct queued_packet {
@@ -75,6 +76,9 @@ int records_flush(struct records *r)
 {
 	if (r->broken)
 		return -EPIPE;
+	/* Nobody needs to ask any more. */
+	if (r->failed && r->waiters)
+		records_written(r, 0, true);
 	if (!r->n && !r->wanted)
 		return 0;
 	if (r->batch.len < HEAD_LEN) {
@@ -125,7 +129,7 @@ void records_add(struct records *r, const char *event, const struct call *call, 
 		return;
 	}
 	r->n++;
-	if (b->len > BATCH_MAX)
+	if (b->len > BATCH_MAX || r->n >= BATCH_RECORDS)
 		records_flush(r);
 }
 
