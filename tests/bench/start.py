@@ -6,24 +6,32 @@ import subprocess
 BWRAP = '/usr/bin/bwrap'
 
 
-def bwrap_command(work):
-    """The same root as nsbox makes by default: system directories read-only, the rest private."""
+def bwrap_command(work, like=()):
+    """The same root as nsbox makes by default: system directories read-only, the rest private. like: the mounts seen
+    inside nsbox, from which the ones that bubblewrap does not make by itself (masks, more private directories) are
+    added, so that both do the same."""
     command = [BWRAP, '--unshare-all', '--die-with-parent', '--new-session', '--cap-drop', 'ALL']
     for name in ('/usr', '/etc', '/opt', '/srv', '/var/lib', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'):
         if os.path.islink(name):
             command += ['--symlink', os.readlink(name), name]
         elif name in ('/usr', '/etc', '/opt') and os.path.isdir(name):
             command += ['--ro-bind', name, name]
-    command += ['--dev', '/dev', '--proc', '/proc', '--tmpfs', '/tmp', '--tmpfs', '/run', '--tmpfs', '/home',
-                '--bind', work, work, '--chdir', work, '--']
-    return command
+    command += ['--dev', '/dev', '--proc', '/proc', '--tmpfs', '/tmp', '--tmpfs', '/run', '--tmpfs', '/home']
+    for root, point in like:
+        if point.startswith('/proc/'):
+            command += ['--ro-bind', '/dev/null' if root.startswith('/proc/') else point, point]
+        elif point.startswith('/sys/'):
+            command += ['--ro-bind', point, point]
+        elif root.startswith('/proc/') and point not in ('/tmp', '/run', '/home', '/dev/shm'):
+            command += ['--tmpfs', point]
+    return command + ['--bind', work, work, '--chdir', work, '--']
 
 
 def mounts(command):
-    """How many mounts a command run that way sees."""
-    done = subprocess.run(command + ['/bin/cat', '/proc/self/mountinfo'], stdout=subprocess.PIPE,
+    """(root, mount point) of every mount that a command run that way sees."""
+    done = subprocess.run(command + ['/bin/cat', '/proc/self/mountinfo'], stdout=subprocess.PIPE, text=True,
                           stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-    return done.stdout.count(b'\n')
+    return [tuple(line.split()[3:5]) for line in done.stdout.splitlines()]
 
 
 def measure(options, targets):
@@ -37,7 +45,9 @@ def measure(options, targets):
         'nsbox version': [options.nsbox, 'version'],
     }
     if os.access(BWRAP, os.X_OK):
-        kinds['bwrap --unshare-all'] = bwrap_command(job) + ['/usr/bin/true']
+        inside = mounts(nsbox + ['--net', 'none', '--'])
+        kinds['bwrap --unshare-all'] = bwrap_command(job, inside) + ['/usr/bin/true']
+        kinds['bwrap, fewer mounts'] = bwrap_command(job) + ['/usr/bin/true']
     command = [options.work + '/timer', str(rounds)]
     for name, argv in kinds.items():
         command += ['---', name.replace(' ', '_')] + argv
@@ -55,7 +65,7 @@ def measure(options, targets):
             name, *row[:4], '%.2f' % (row[0] / bwrap[0]) if bwrap else '-', row[4]))
     if bwrap:
         print('mounts seen inside: nsbox %d, bwrap %d\n' % (
-            mounts(nsbox + ['--net', 'none', '--']), mounts(bwrap_command(job))))
+            len(inside), len(mounts(bwrap_command(job, inside)))))
         for name, limit in (('nsbox --net none', 0.8), ('nsbox (gateway)', 1.2)):
             broken = rows[name][4] or bwrap[4]
             targets.add('cold start %s / bwrap, p50' % name, rows[name][0] / bwrap[0], limit, 'x',
