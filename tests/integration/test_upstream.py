@@ -3,7 +3,7 @@
 import ssl
 
 from harness.box import Box
-from harness.origin import Origin
+from harness.origin import Origin, TcpListener
 from harness.registry import cases, check, equal, test
 
 HOST = 'api.example.com'
@@ -80,10 +80,19 @@ def without_any_extra_authority(t):
 
 @test
 def plain_server_on_the_tls_port(t):
-    origin = Origin()
+    origin = TcpListener(greeting=b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
     box, result = ask(t, origin)
     check(result.out.startswith('HTTP/1.1 502'), '%r' % result)
-    check(VALUE.encode() not in origin.raw and b'HTTP/' not in origin.raw, 'a request in the clear')
+    check(VALUE.encode() not in origin.received and b'HTTP/' not in origin.received, 'a request in the clear')
+
+
+@test(timeout=120)
+def silent_server(t):
+    """A server that accepts and says nothing: 504 in bounded time."""
+    origin = TcpListener()
+    box, result = ask(t, origin)
+    check(result.out.startswith('HTTP/1.1 504'), '%r' % result)
+    check(VALUE.encode() not in origin.received and b'HTTP/' not in origin.received, 'a request in the clear')
 
 
 @test
