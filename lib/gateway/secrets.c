@@ -96,6 +96,10 @@ int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_
 		fd_close(TAKE_FD(fds[i]));
 		if (len < 0)
 			return (int)len;
+		/* Locked pages count from the first on: give back those that the value does not need. */
+		size_t page = (size_t)sysconf(_SC_PAGESIZE), used = ((size_t)len + page) / page * page;
+		if (used < cap)
+			munmap(value + used, (cap + page - 1) / page * page - used);
 		if (len > 0 && value[len - 1] == '\n')
 			len--;
 		int r = check(value, (size_t)len, &rules[i], e);

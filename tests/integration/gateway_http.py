@@ -8,8 +8,10 @@ import os
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -527,6 +529,98 @@ def upgrade_is_refused(w):
                                   ('', 'TRACE', 501), ('', 'CONNECT', 501)):
         equal(exchange(c.tls('api.test'), get('api.test', '/', method, extra))[0], status)
     equal(w.origin.accepted, 0)
+
+
+class Nameserver:
+    """Answers A questions at the address that /etc/resolv.conf names, which is local in this namespace."""
+
+    def __init__(self, answers):
+        with open('/etc/resolv.conf') as f:
+            address = next(line.split()[1] for line in f if line.startswith('nameserver'))
+        subprocess.run(['ip', 'address', 'replace', address + '/32', 'dev', 'lo'], check=True)
+        self.answers, self.asked = answers, []
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sock.bind((address, 53))
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            query, peer = self.sock.recvfrom(4096)
+            at, labels = 12, []
+            while query[at]:
+                labels.append(query[at + 1:at + 1 + query[at]].decode())
+                at += 1 + query[at]
+            name, kind = '.'.join(labels), struct.unpack('>H', query[at + 1:at + 3])[0]
+            self.asked.append(name)
+            found = self.answers.get(name, []) if kind == 1 else []
+            code = 0 if name in self.answers else 3
+            answer = query[:2] + struct.pack('>HHHHH', 0x8180 | code, 1, len(found), 0, 0) + query[12:at + 5]
+            for address in found:
+                answer += struct.pack('>HHHIH', 0xc00c, 1, 1, 0, 4) + socket.inet_aton(address)
+            self.sock.sendto(answer, peer)
+
+
+@test
+def resolved_addresses(w):
+    names = Nameserver({'metadata.test': ['169.254.169.254'], 'rebound.test': ['127.0.0.1', '10.0.0.1'],
+                        'inside.test': ['127.0.0.9']})
+    server = socket.create_server(('127.0.0.9', 80), reuse_port=True)
+    g = w.gateway('allow = *.test', 'allow_private = http://inside.test/**')
+    c = g.call()
+    for host in ('metadata.test', 'rebound.test'):
+        status, headers, body = exchange(c.connect(host, 80), get(host))
+        equal((status, headers['x-nsbox-denied']), (403, 'private-address'), host)
+        assert b'--allow-private http://' + host.encode() in body, body
+        g.wait_record('http.deny', host=host, reason='private-address')
+    status, _, body = exchange(c.connect('missing.test', 80), get('missing.test'))
+    equal(status, 502)
+    assert b'no-such-host' in body, body
+    s = c.connect('inside.test', 80)
+    s.sendall(get('inside.test').encode())
+    peer, _ = server.accept()
+    peer.recv(4096)
+    peer.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi')
+    equal(driver.read_answer(s)[2], b'hi')
+    exchange(c.connect('unlisted.example', 80), get('unlisted.example'))
+    assert 'unlisted.example' not in names.asked, names.asked
+    server.close()
+
+
+@test
+def weak_certificates(w):
+    hosts = ['wrong.test', 'expired.test', 'self.test', 'sha1.test', 'rsa.test', 'cn.test', 'stranger.test', 'fine.test']
+    contexts = {'wrong.test': w.pki.context(['another.test']),
+                'expired.test': w.pki.context(['expired.test'], expired=True),
+                'self.test': w.pki.context(['self.test'], self_signed=True),
+                'sha1.test': w.pki.context(['sha1.test'], kind='rsa2048', digest='sha1', weak=True),
+                'rsa.test': w.pki.context(['rsa.test'], kind='rsa1024', weak=True),
+                'cn.test': w.pki.context(['cn.test'], san=False),
+                'stranger.test': w.pki.context(['stranger.test'], authority='other'),
+                'fine.test': w.pki.context(['fine.test'], kind='rsa2048')}
+    servers = {host: Origin(context) for host, context in contexts.items()}
+    g = w.gateway('allow = *.test', *['connect_to = %s:443:127.0.0.1:%d' % (h, servers[h].port) for h in hosts])
+    c = g.call()
+    for host in hosts:
+        status, _, body = exchange(c.tls(host), get(host))
+        equal(status, 200 if host == 'fine.test' else 502, host)
+        if host != 'fine.test':
+            assert b'"reason":"certificate"' in body, (host, body)
+            equal(servers[host].raw, b'', host)
+    for server in servers.values():
+        server.close()
+
+
+@test
+def stale_upstream(w):
+    """A kept-alive connection that the server closed is replaced without the client noticing."""
+    g = w.gateway('allow = api.test')
+    s = g.call().tls('api.test')
+    w.origin.idle = 0.2
+    equal(exchange(s, get('api.test'))[0], 200)
+    time.sleep(1.5)
+    equal(exchange(s, get('api.test'))[0], 200)
+    equal(w.origin.accepted, 2)
 
 
 @test
