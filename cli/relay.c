@@ -38,13 +38,22 @@ struct relay {
 };
 
 static struct termios saved_settings;
-static bool settings_saved;
+static int settings_of = -1; /* the descriptor of the caller's terminal that they belong to */
 
 static void restore_terminal(void)
 {
-	if (settings_saved)
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &saved_settings);
-	settings_saved = false;
+	if (settings_of >= 0)
+		tcsetattr(settings_of, TCSADRAIN, &saved_settings);
+	settings_of = -1;
+}
+
+/* Without -t the call holds the caller's own terminal and may change its settings: they are put back afterwards. */
+static void remember_terminal(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && settings_of < 0; fd++) {
+		if (tcgetattr(fd, &saved_settings) == 0)
+			settings_of = fd;
+	}
 }
 
 /* Every byte goes to the private terminal as it is, Ctrl-C as byte 3: its line discipline knows who is in the
@@ -57,7 +66,8 @@ static void raw_terminal(void)
 		return; /* -t with input from a pipe */
 	raw = saved_settings;
 	cfmakeraw(&raw);
-	settings_saved = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
+	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0)
+		settings_of = STDIN_FILENO;
 }
 
 void relay_window_size(unsigned *ret_rows, unsigned *ret_columns)
@@ -244,6 +254,8 @@ int relay_run(sandbox_runtime *runtime, sandbox_call *call, int signals, struct 
 	if (r.terminal >= 0) {
 		fcntl(r.terminal, F_SETFL, fcntl(r.terminal, F_GETFL) | O_NONBLOCK);
 		raw_terminal();
+	} else {
+		remember_terminal();
 	}
 	for (;;) {
 		/* Before the first poll: a short command may have ended while it was started. */

@@ -21,6 +21,9 @@ struct report {
 	const char *reason;
 };
 
+/* The events to ask the runtime for. */
+#define REPORT_EVENTS "net.deny,http.deny,secret.misuse,call.denied"
+
 /* Pull the waiting events and keep the denials. */
 void report_take_events(struct report *report, sandbox_runtime *runtime);
 /* One denial, as the audit log has it. */

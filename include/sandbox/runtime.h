@@ -20,6 +20,12 @@ typedef struct sandbox_event sandbox_event;
 
 /** Make a runtime. The supervisor starts with the first sandbox. Free with sandbox_runtime_free(). */
 SANDBOX_API int sandbox_runtime_new(sandbox_runtime **ret_runtime, sandbox_error **error);
+/**
+ * Which events are to be sent, before the supervisor starts: comma-separated names without blanks, for example
+ * "net.deny,http.deny,call.exit". Default: all. A busy sandbox makes several for each request, and what nobody pulls
+ * is work for nothing. The audit log has all of them in any case.
+ */
+SANDBOX_API int sandbox_runtime_set_events(sandbox_runtime *runtime, const char *names, sandbox_error **error);
 /** Start the supervisor now, not with the first sandbox: its start then overlaps with building a policy. Optional. */
 SANDBOX_API int sandbox_runtime_start(sandbox_runtime *runtime, sandbox_error **error);
 /** End the supervisor and everything it runs; waits until it is gone. Handles of sandboxes and

@@ -38,6 +38,7 @@ struct sandbox_policy {
 
 struct sandbox_runtime {
 	char *helper_dir; /* NULL: the compiled-in one */
+	char *wanted;	  /* ",name,name,", NULL: all events */
 	int fd, pidfd;	  /* -EBADF before the supervisor starts and after it is gone */
 	bool lost;
 	uint32_t last_request;

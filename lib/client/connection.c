@@ -75,6 +75,8 @@ int connection_open(struct sandbox_runtime *r, struct error *e)
 	if (k == 0)
 		k = wire_put_u32(&m, WIRE_VERSION);
 	if (k == 0)
+		k = wire_put_str(&m, r->wanted ? r->wanted : "");
+	if (k == 0)
 		k = msg_send(r->fd, m.data, m.len, NULL, 0);
 	return k < 0 ? fail_errno(e, -k, SANDBOX_STAGE_PROTOCOL, "nsbox-supervisor", "cannot talk to the supervisor") : 0;
 }

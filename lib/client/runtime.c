@@ -9,6 +9,7 @@
  * ends pass to the gateway.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ void sandbox_runtime_free(sandbox_runtime *runtime)
 		b->runtime = NULL;
 	events_drop(runtime);
 	free(runtime->helper_dir);
+	free(runtime->wanted);
 	free(runtime);
 }
 
@@ -68,6 +70,29 @@ int sandbox_runtime_set_helper_dir(sandbox_runtime *runtime, const char *dir, sa
 	}
 	free(runtime->helper_dir);
 	runtime->helper_dir = copy;
+	return 0;
+}
+
+int sandbox_runtime_set_events(sandbox_runtime *runtime, const char *names, sandbox_error **error)
+{
+	struct error e;
+	char *text;
+
+	if (runtime->fd >= 0) {
+		fail(&e, EBUSY, SANDBOX_STAGE_USAGE, names, "choose the events before the first sandbox");
+		return error_publish(&e, error);
+	}
+	if (!*names || strspn(names, "abcdefghijklmnopqrstuvwxyz.,") != strlen(names)) {
+		fail(&e, EINVAL, SANDBOX_STAGE_USAGE, names,
+		     "events are named as in the audit log and separated by commas, for example net.deny,http.deny");
+		return error_publish(&e, error);
+	}
+	if (asprintf(&text, ",%s,", names) < 0) {
+		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, names, "out of memory");
+		return error_publish(&e, error);
+	}
+	free(runtime->wanted);
+	runtime->wanted = text;
 	return 0;
 }
 

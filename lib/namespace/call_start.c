@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,6 +92,20 @@ static int own_terminal(const struct child *c, int stdio[3])
 	return 0;
 }
 
+/*
+ * /dev/null of the host as a standard descriptor becomes the one inside: through the host's, its owner (real root) could
+ * change the mode of the host's node.
+ */
+static int own_null(int fd)
+{
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+		return fd;
+	int own = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	return own < 0 ? -errno : own;
+}
+
 /* 0, 1, 2 and nothing else. The sources were moved above them, so none is overwritten before it is used. */
 static int place_stdio(const struct child *c)
 {
@@ -102,6 +117,7 @@ static int place_stdio(const struct child *c)
 	if (r < 0)
 		return r;
 	for (int i = 0; i < 3; i++) {
+		stdio[i] = own_null(stdio[i]);
 		if (stdio[i] < 3)
 			return fail(c->e, EBADF, SANDBOX_STAGE_EXEC, "stdio", "a standard descriptor is missing");
 		if (dup2(stdio[i], i) < 0)

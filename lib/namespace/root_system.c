@@ -63,11 +63,12 @@ static int add_device(int dev, const char *path, dev_t device, struct error *e)
 		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, path, "cannot open the device %s", path);
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != device)
 		return fail(e, ENODEV, SANDBOX_STAGE_MOUNT, path, "%s on this host is not the device of that name", path);
-	/* Without NODEV, which would make it EACCES: the nodes are only these. */
-	_cleanup_close_ int tree = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	/* Without NODEV, which would make it EACCES. Read-only is about the node, not the device: otherwise its owner
+	 * inside (real root) could change the mode and times of the host's own node. */
+	_cleanup_close_ int tree = tree_clone(fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, false);
 	_cleanup_close_ int place = openat(dev, path + sizeof("/dev/") - 1, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0644);
 	if (tree < 0 || place < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, path, "cannot copy the mount of %s", path);
+		return fail_errno(e, tree < 0 ? -tree : errno, SANDBOX_STAGE_MOUNT, path, "cannot copy the mount of %s", path);
 	int r = tree_attach(tree, place);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, path, "cannot mount %s", path) : 0;
 }
@@ -117,7 +118,8 @@ static int lock_proc(struct root *root, struct error *e)
 	/* Not listed: what asks for a capability itself (kcore, kmsg, mtrr) or hides its addresses without (kallsyms). */
 	static const char *const masked[] = { "keys",	     "timer_list",  "sysrq-trigger", "kpagecount",
 					      "kpageflags",  "kpagecgroup", "cmdline",	     "config.gz",
-					      "sched_debug", "latency_stats", "slabinfo",    "vmallocinfo" };
+					      "sched_debug", "latency_stats", "slabinfo",    "vmallocinfo",
+					      "pagetypeinfo" };
 	/* Others can open hardly any of these by mode: not worth a mount each. */
 	size_t n_read_only = getuid() == 0 ? ARRAY_LEN(read_only) : 1;
 	char path[64];

@@ -43,6 +43,17 @@ void client_reply(struct supervisor *s, uint32_t request, const struct error *fa
 		send_to_client(s, &b, fds, n_fds);
 }
 
+static bool event_wanted(const struct supervisor *s, const char *event)
+{
+	size_t len = strlen(event);
+
+	for (const char *at = s->wanted; at && (at = strstr(at, event)); at += len) {
+		if (at > s->wanted && at[-1] == ',' && at[len] == ',')
+			return true;
+	}
+	return !s->wanted;
+}
+
 /* Events are a convenience, the log is the record: they wait up to a bound and are then counted instead. */
 static bool event_fits(struct supervisor *s)
 {
@@ -68,7 +79,7 @@ void client_event(struct supervisor *s, const struct sandbox *sandbox, const cha
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
-	if (s->client.fd < 0 || s->done || !event_fits(s))
+	if (s->client.fd < 0 || s->done || !event_wanted(s, event) || !event_fits(s))
 		return;
 	if (s->events_lost) {
 		_cleanup_buf_ struct buf lost = { 0 }, text = { 0 };
@@ -115,6 +126,7 @@ static int refuse(struct supervisor *s, uint32_t request, int err, const char *o
 static int on_hello(struct supervisor *s, struct request *q)
 {
 	uint32_t version = wire_get_u32(&q->in);
+	_cleanup_free_ char *wanted = wire_get_str(&q->in);
 	if (!wire_done(&q->in) || q->n_fds)
 		return -EPROTO;
 	if (version != WIRE_VERSION) {
@@ -126,6 +138,7 @@ static int on_hello(struct supervisor *s, struct request *q)
 		return 0;
 	}
 	s->greeted = true;
+	s->wanted = *wanted ? TAKE_PTR(wanted) : NULL;
 	return 0;
 }
 

@@ -10,7 +10,7 @@ int loop_add(struct supervisor *s, struct source *source, int fd,
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = source };
 
-	*source = (struct source){ .fd = fd, .ready = ready };
+	*source = (struct source){ .fd = fd, .events = EPOLLIN, .ready = ready };
 	return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
@@ -27,8 +27,10 @@ void loop_want_write(struct supervisor *s, struct source *source, const struct l
 		.events = EPOLLIN | (link_waiting(l) ? (uint32_t)EPOLLOUT : 0u),
 		.data.ptr = source,
 	};
-	if (source->fd >= 0)
-		epoll_ctl(s->epoll, EPOLL_CTL_MOD, source->fd, &event);
+	/* Hardly ever a change: a call of the kernel for each message would be a tenth of the supervisor's work. */
+	if (source->fd >= 0 && source->events != event.events &&
+	    epoll_ctl(s->epoll, EPOLL_CTL_MOD, source->fd, &event) == 0)
+		source->events = event.events;
 }
 
 static uint64_t earliest(uint64_t a, uint64_t b)

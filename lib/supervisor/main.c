@@ -34,19 +34,6 @@
 #define CLIENT_FD 3
 #define HELPER_DIR_FD 4
 
-/* Dispositions and mask are inherited through exec; whatever the host application had is not ours. */
-static void reset_signals(void)
-{
-	sigset_t none;
-
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file size limit is then an error of write(), which makes the log refuse */
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 /* Tell the client why, in the place of the answer to its first request. */
 static int give_up(const struct error *e)
 {
@@ -64,7 +51,9 @@ int main(void)
 	struct error e = { 0 };
 	int sock, pidfd;
 
-	reset_signals();
+	/* The client started us with every signal at its default. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit is then an error of write(), which makes the log refuse */
 	/* No terminal signal of the host's session may reach us; the client usually did this already. */
 	setsid();
 	if (chdir("/") < 0)

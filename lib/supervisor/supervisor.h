@@ -28,6 +28,7 @@ struct supervisor;
 /* A descriptor in the epoll set, first member of what it belongs to. */
 struct source {
 	int fd;
+	uint32_t events; /* what epoll watches it for now */
 	void (*ready)(struct supervisor *s, struct source *source, uint32_t events);
 };
 
@@ -88,6 +89,7 @@ struct supervisor {
 	int launcher_pidfd;
 	bool launcher_dead;
 	bool greeted, done;
+	char *wanted; /* ",name,name,": events that the client wants, NULL = all */
 	struct sandbox *sandboxes;
 	size_t n_sandboxes;
 	uint32_t last_number; /* of sandboxes and calls; 0 is never used */
