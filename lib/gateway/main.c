@@ -95,13 +95,14 @@ static int run(struct gateway *gw)
 {
 	for (;;) {
 		/* A deny that follows from a failed write may itself add records. */
-		bool pending = gw->records.n || gw->records.wanted;
-		int wait = resolver_timeout(&gw->resolver, pending ? 0 : -1);
+		const struct records *records = &gw->records;
+		int lag = records->wanted ? 0 : records->n ? (int)(RECORDS_LAG_US / 1000) : -1;
+		int wait = resolver_timeout(&gw->resolver, lag);
 		int r = loop_round(&gw->loop, wait);
 		if (r < 0)
 			return r;
 		resolver_tick(&gw->resolver);
-		r = records_flush(&gw->records);
+		r = records_round(&gw->records, gw->loop.now);
 		if (r < 0)
 			return r;
 		session_free_dead(gw);

@@ -97,10 +97,24 @@ int records_flush(struct records *r)
 		return e;
 	}
 	r->next_ticket++;
+	r->since = 0;
 	r->batch.len = HEAD_LEN;
 	r->n = 0;
 	r->wanted = false;
 	return 0;
+}
+
+int records_round(struct records *r, uint64_t now)
+{
+	if (!r->wanted && !r->failed && !r->broken) {
+		if (!r->n)
+			return 0;
+		if (!r->since)
+			r->since = now;
+		if (now - r->since < RECORDS_LAG_US)
+			return 0;
+	}
+	return records_flush(r);
 }
 
 void records_add(struct records *r, const char *event, const struct call *call, const char *reason,
