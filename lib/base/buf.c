@@ -61,19 +61,37 @@ int buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;
 
-	va_start(ap, fmt);
-	int n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		return -EINVAL;
-	int r = buf_reserve(b, (size_t)n + 1);
+	/* Most texts fit what is there: then one pass is enough. */
+	int r = buf_reserve(b, 64);
 	if (r < 0)
 		return r;
 	va_start(ap, fmt);
-	vsnprintf((char *)b->data + b->len, (size_t)n + 1, fmt, ap);
+	int n = vsnprintf((char *)b->data + b->len, b->cap - b->len, fmt, ap);
 	va_end(ap);
+	if (n < 0)
+		return -EINVAL;
+	if ((size_t)n >= b->cap - b->len) {
+		r = buf_reserve(b, (size_t)n + 1);
+		if (r < 0)
+			return r;
+		va_start(ap, fmt);
+		vsnprintf((char *)b->data + b->len, (size_t)n + 1, fmt, ap);
+		va_end(ap);
+	}
 	b->len += (size_t)n;
 	return 0;
+}
+
+int buf_put_uint(struct buf *b, uint64_t v)
+{
+	char digits[20];
+	size_t n = sizeof(digits);
+
+	do {
+		digits[--n] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	return buf_append(b, digits + n, sizeof(digits) - n);
 }
 
 void buf_consume(struct buf *b, size_t n)

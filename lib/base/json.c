@@ -2,7 +2,6 @@
 /* JSON writer. */
 #include "base/json.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 /* Length of the valid UTF-8 sequence at s, or 0 (over-long forms, surrogates and values over U+10FFFF are invalid). */
@@ -29,6 +28,15 @@ int json_text(struct buf *b, const char *text, size_t len)
 	int r = buf_putc(b, '"');
 
 	for (size_t i = 0; i < len && r == 0;) {
+		/* Nearly every byte is one that stands for itself: whole runs of them at once. */
+		size_t run = i;
+		while (run < len && s[run] >= 0x20 && s[run] < 0x7f && s[run] != '"' && s[run] != '\\')
+			run++;
+		if (run > i) {
+			r = buf_append(b, s + i, run - i);
+			i = run;
+			continue;
+		}
 		size_t n = utf8_len(s + i, len - i);
 		if (n == 0) {
 			r = buf_puts(b, "\\ufffd");
@@ -73,7 +81,9 @@ int json_member_string(struct buf *b, const char *key, const char *value)
 int json_member_int(struct buf *b, const char *key, int64_t value)
 {
 	int r = key_of(b, key);
-	return r < 0 ? r : buf_printf(b, "%" PRId64, value);
+	if (r == 0 && value < 0)
+		r = buf_putc(b, '-');
+	return r < 0 ? r : buf_put_uint(b, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 int json_member_raw(struct buf *b, const char *key, const char *value)
