@@ -51,6 +51,15 @@ static inline void freep(void *p)
 	free(*(void **)p);
 }
 
+/* Before a child runs on a borrowed stack in our memory (CLONE_VM): one that execs never takes back what AddressSanitizer
+ * marked for its frames, and the next child on the same stack would be reported for it. */
+#if defined(__SANITIZE_ADDRESS__)
+void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
+#define STACK_REUSE(stack, size) __asan_unpoison_memory_region(stack, size)
+#else
+#define STACK_REUSE(stack, size) ((void)0)
+#endif
+
 /* Microseconds of a clock that never jumps: for deadlines and durations. */
 static inline uint64_t now_us(void)
 {

@@ -225,6 +225,7 @@ static pid_t clone_child(struct child *c, int *ret_pidfd)
 	static char stack[STACK_SIZE] __attribute__((aligned(64)));
 	sigset_t all, old;
 
+	STACK_REUSE(stack, sizeof(stack));
 	/* A signal must not run anything on the shared memory. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);

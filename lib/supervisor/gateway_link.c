@@ -59,10 +59,40 @@ static int spawn(struct supervisor *s, int sock, int *ret_pidfd)
 		return -errno;
 	args.null = null;
 	args.helper_dir = helper_dir;
+	STACK_REUSE(stack, sizeof(stack));
 	int r = clone(gateway_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &args, &pidfd);
 	if (r < 0)
 		return -errno;
 	*ret_pidfd = pidfd;
+	return 0;
+}
+
+/* A process and our end of its socket. */
+static int start_process(struct supervisor *s, int *ret_sock, int *ret_pidfd)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	_cleanup_close_ int ours = pair[0];
+	_cleanup_close_ int theirs = pair[1];
+	int r = spawn(s, theirs, ret_pidfd);
+	if (r == 0)
+		*ret_sock = TAKE_FD(ours);
+	return r;
+}
+
+void gateway_prepare(struct supervisor *s)
+{
+	start_process(s, &s->spare_sock, &s->spare_pidfd);
+}
+
+static int take_process(struct supervisor *s, int *ret_sock, int *ret_pidfd)
+{
+	if (s->spare_sock < 0)
+		return start_process(s, ret_sock, ret_pidfd);
+	*ret_sock = TAKE_FD(s->spare_sock);
+	*ret_pidfd = TAKE_FD(s->spare_pidfd);
 	return 0;
 }
 
@@ -78,20 +108,15 @@ static int send_to_gateway(struct sandbox *b, const struct buf *m, const int *fd
 int gateway_spawn(struct sandbox *b, int policy_fd, const int *secret_fds, size_t n_secrets, struct error *e)
 {
 	_cleanup_buf_ struct buf m = { 0 };
-	int pair[2], fds[WIRE_MAX_FDS];
+	int sock = -EBADF, fds[WIRE_MAX_FDS];
 
 	if (n_secrets + 1 > WIRE_MAX_FDS)
 		return fail(e, E2BIG, SANDBOX_STAGE_SECRET, b->id, "at most %u secrets in one sandbox", WIRE_MAX_FDS - 1);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_GATEWAY, "nsbox-gateway", "cannot make its socket");
-	_cleanup_close_ int theirs = pair[1];
-	int r = spawn(b->supervisor, theirs, &b->gateway_pidfd);
+	int r = take_process(b->supervisor, &sock, &b->gateway_pidfd);
 	if (r == 0)
-		r = link_init(&b->gateway_link, pair[0]);
-	else
-		fd_close(pair[0]);
+		r = link_init(&b->gateway_link, sock);
 	if (r == 0)
-		r = loop_add(b->supervisor, &b->gateway_source, pair[0], gateway_ready);
+		r = loop_add(b->supervisor, &b->gateway_source, sock, gateway_ready);
 	b->gateway = GATEWAY_STARTING;
 	b->gateway_deadline = now_us() + GATEWAY_READY_US;
 
