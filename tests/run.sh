@@ -5,7 +5,8 @@
 #
 # usage: sh tests/run.sh [--build DIR] [LAYER...]   LAYER: headers unit integration kill escape interop example
 # --build DIR: use this finished stage directory (of tests/build.sh) instead of building.
-# Environment: NSBOX_TEST_SLOWNESS (factor for the time limits), NSBOX_TEST_JOBS.
+# Environment: NSBOX_TEST_SLOWNESS (factor for the time limits), NSBOX_TEST_JOBS, NSBOX_SANITIZED (object file with
+# the options of the sanitizers, when the build has them; see tests/sanitize.c).
 # The last line is `N passed, N failed, N skipped`, the sum over all layers and users; exit 0 only when none failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -61,8 +62,7 @@ as() {
 	who=$1
 	shift
 	set -- env -i "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin" LANG=C.UTF-8 TMPDIR=/tmp \
-		${ASAN_OPTIONS+"ASAN_OPTIONS=$ASAN_OPTIONS"} ${UBSAN_OPTIONS+"UBSAN_OPTIONS=$UBSAN_OPTIONS"} \
-		${LSAN_OPTIONS+"LSAN_OPTIONS=$LSAN_OPTIONS"} \
+		${NSBOX_SANITIZED+"NSBOX_SANITIZED=$NSBOX_SANITIZED"} \
 		"HOME=$(getent passwd "$who" | cut -d: -f6)" "USER=$who" "LOGNAME=$who" PYTHONDONTWRITEBYTECODE=1 "$@"
 	if [ "$(id -u)" -eq 0 ] && [ "$who" != root ]; then
 		set -- setpriv --reuid "$who" --regid "$(id -gn "$who")" --init-groups "$@"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A hostile client inside: every malformed request is refused cleanly with one record, and the gateway stays up."""
+import os
 import subprocess
 import time
 
@@ -258,7 +259,7 @@ sys.stdin.readline()''', stdin=subprocess.PIPE)
     process.stdin.flush()
     equal(process.stdout.readline(), b'200\n', 'a request after they closed')
     process.communicate(b'\n', timeout=30)
-    check(peak < 64 << 20, 'peak memory of the gateway with %r: %d KiB' % (counts, peak >> 10))
+    check(peak < 64 << (20 if 'NSBOX_SANITIZED' not in os.environ else 23), 'peak memory of the gateway with %r: %d KiB' % (counts, peak >> 10))
 
 
 @test(timeout=90)
@@ -280,7 +281,6 @@ def dead_gateway_means_no_network(t):
 print(fetch("https://api.example.com/").status, flush=True); sys.stdin.readline()
 out([attempt(fetch, "https://api.example.com/"), attempt(socket.gethostbyname, "api.example.com")])''', stdin=subprocess.PIPE)
     equal(process.stdout.readline(), b'200\n', 'before')
-    import os
     os.kill(box.helper('nsbox-gateway'), 9)
     time.sleep(0.3)
     out, err = process.communicate(b'\n', timeout=60)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP and HTTPS through the gateway: rules, identity, keep-alive, streaming in both directions."""
 import json
+import os
 import subprocess
 import time
 
@@ -9,6 +10,8 @@ from harness.origin import Origin
 from harness.registry import cases, check, equal, test, until
 
 HOST = 'api.example.com'
+# Of the gateway's memory. AddressSanitizer needs a multiple of what the program does.
+LIMIT = 32 << (20 if 'NSBOX_SANITIZED' not in os.environ else 23)
 
 
 def https_box(t, *hosts, allow=None, handler=None):
@@ -307,7 +310,7 @@ def large_download(t):
     equal(process.stdout.readline(), b'%d\n' % size, 'bytes received')
     peak = peak_memory(box.helper('nsbox-gateway'))
     process.communicate(b'', timeout=20)
-    check(peak < 32 << 20, 'peak memory of the gateway: %d KiB' % (peak >> 10))
+    check(peak < LIMIT, 'peak memory of the gateway: %d KiB' % (peak >> 10))
     equal(box.audit('http.request')[0]['bytes_down'] >= size, True, 'bytes_down')
 
 
@@ -323,7 +326,7 @@ def large_upload(t):
     equal(process.stdout.readline(), b'%d\n' % size, 'bytes that the origin counted')
     peak = peak_memory(box.helper('nsbox-gateway'))
     process.communicate(b'', timeout=20)
-    check(peak < 32 << 20, 'peak memory of the gateway: %d KiB' % (peak >> 10))
+    check(peak < LIMIT, 'peak memory of the gateway: %d KiB' % (peak >> 10))
 
 
 @test
@@ -338,7 +341,7 @@ print("waiting", flush=True); sys.stdin.read()''', stdin=subprocess.PIPE)
     time.sleep(2)
     peak = peak_memory(box.helper('nsbox-gateway'))
     process.communicate(b'', timeout=20)
-    check(peak < 32 << 20, 'peak memory of the gateway: %d KiB' % (peak >> 10))
+    check(peak < LIMIT, 'peak memory of the gateway: %d KiB' % (peak >> 10))
 
 
 @test

@@ -172,9 +172,10 @@ int sandbox_runtime_set_events(sandbox_runtime *runtime, const char *names, sand
 	return 0;
 }
 
-int sandbox_runtime_start(sandbox_runtime *runtime, sandbox_error **error)
+int sandbox_runtime_start(sandbox_runtime *runtime, int gateway, sandbox_error **error)
 {
 	(void)runtime;
+	(void)gateway;
 	(void)error;
 	return 0;
 }

@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,12 +15,18 @@ with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'inside.py'))
     INSIDE = source.read()
 
 
+def without_asan(err):
+    """ASan says this once where a child runs on a stack of its own, which is on purpose and harmless."""
+    return re.sub(r'==\d+==WARNING: ASan is ignoring requested __asan_handle_no_return.*\n.*\n.*\n', '',
+                  err.decode('utf-8', 'replace'))
+
+
 class Result:
     def __init__(self, code, out, err, seconds):
         self.code = code
         self.out_bytes = out
         self.out = out.decode('utf-8', 'replace')
-        self.err = err.decode('utf-8', 'replace')
+        self.err = without_asan(err)
         self.seconds = seconds
 
     def __repr__(self):
@@ -52,9 +59,6 @@ class Box:
         self.env = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'HOME': self.home, 'LANG': 'C.UTF-8',
                     'XDG_STATE_HOME': self.state, 'XDG_RUNTIME_DIR': self.dir + '/runtime',
                     'LD_LIBRARY_PATH': os.path.join(t.prefix, 'lib')}
-        for keep in ('ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS'):
-            if keep in os.environ:
-                self.env[keep] = os.environ[keep]
 
     def connect(self, origin, *hosts, port=443, ca=True):
         """Dial this origin for the hosts, and trust the test authority for them."""
