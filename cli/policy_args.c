@@ -96,6 +96,17 @@ int policy_args_take(struct policy_args *args, const struct option_reader *r)
 	return 0;
 }
 
+bool policy_args_gateway(const struct policy_args *args)
+{
+	bool gateway = true;
+
+	for (size_t i = 0; i < args->n; i++) {
+		if (strcmp(args->list[i].option->name, "net") == 0)
+			gateway = strcmp(args->list[i].value, "gateway") == 0;
+	}
+	return gateway;
+}
+
 void policy_args_free(struct policy_args *args)
 {
 	free(args->list);

@@ -4,6 +4,7 @@
 #define NSBOX_CLI_POLICY_ARGS_H
 
 #include <sandbox/sandbox.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "options.h"
@@ -26,6 +27,8 @@ extern const struct option policy_options[];
 int policy_args_take(struct policy_args *args, const struct option_reader *r);
 /* Make the policy and print its warnings. 0 or EXIT_NSBOX (said). */
 int policy_args_apply(const struct policy_args *args, sandbox_policy **ret_policy);
+/* True unless --net says otherwise; policy files have not been looked into. */
+bool policy_args_gateway(const struct policy_args *args);
 void policy_args_free(struct policy_args *args);
 
 #endif

@@ -136,7 +136,7 @@ static int run_all(struct run *run)
 	/* First, so that the supervisor starts on another core while the policy is read. */
 	if (!run->dry_run && (sandbox_runtime_new(&run->runtime, &error) < 0 ||
 			      sandbox_runtime_set_events(run->runtime, REPORT_EVENTS, &error) < 0 ||
-			      sandbox_runtime_start(run->runtime, &error) < 0))
+			      sandbox_runtime_start(run->runtime, policy_args_gateway(&run->policy), &error) < 0))
 		return refuse_error(error);
 	int r = policy_args_apply(&run->policy, &policy);
 	if (r == 0 && run->dry_run) {

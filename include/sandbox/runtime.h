@@ -26,8 +26,12 @@ SANDBOX_API int sandbox_runtime_new(sandbox_runtime **ret_runtime, sandbox_error
  * is work for nothing. The audit log has all of them in any case.
  */
 SANDBOX_API int sandbox_runtime_set_events(sandbox_runtime *runtime, const char *names, sandbox_error **error);
-/** Start the supervisor now, not with the first sandbox: its start then overlaps with building a policy. Optional. */
-SANDBOX_API int sandbox_runtime_start(sandbox_runtime *runtime, sandbox_error **error);
+/**
+ * Start the supervisor now, not with the first sandbox: its start then overlaps with building a policy. Optional.
+ * gateway: the first sandbox will probably have a network, so start its gateway program too; a wrong guess costs a
+ * millisecond.
+ */
+SANDBOX_API int sandbox_runtime_start(sandbox_runtime *runtime, int gateway, sandbox_error **error);
 /** End the supervisor and everything it runs; waits until it is gone. Handles of sandboxes and
  *  calls may be freed afterwards (which is faster than before: nothing is asked any more). Accepts NULL. */
 SANDBOX_API void sandbox_runtime_free(sandbox_runtime *runtime);

@@ -79,7 +79,8 @@ struct sandbox_call {
 int error_publish(const struct error *e, sandbox_error **ret);
 
 /* connection.c */
-int connection_open(struct sandbox_runtime *r, struct error *e);
+/* gateway: one will be needed soon. */
+int connection_open(struct sandbox_runtime *r, bool gateway, struct error *e);
 void connection_close(struct sandbox_runtime *r);
 /* Begin a request; the caller appends its payload. */
 int request_begin(struct sandbox_runtime *r, struct buf *m, uint32_t type, uint32_t *ret_request);

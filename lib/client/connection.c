@@ -57,7 +57,7 @@ static int start_supervisor(struct sandbox_runtime *r, int *ret_sock, struct err
 	return 0;
 }
 
-int connection_open(struct sandbox_runtime *r, struct error *e)
+int connection_open(struct sandbox_runtime *r, bool gateway, struct error *e)
 {
 	_cleanup_buf_ struct buf m = { 0 };
 
@@ -76,6 +76,8 @@ int connection_open(struct sandbox_runtime *r, struct error *e)
 		k = wire_put_u32(&m, WIRE_VERSION);
 	if (k == 0)
 		k = wire_put_str(&m, r->wanted ? r->wanted : "");
+	if (k == 0)
+		k = wire_put_u8(&m, gateway);
 	if (k == 0)
 		k = msg_send(r->fd, m.data, m.len, NULL, 0);
 	return k < 0 ? fail_errno(e, -k, SANDBOX_STAGE_PROTOCOL, "nsbox-supervisor", "cannot talk to the supervisor") : 0;

@@ -31,10 +31,10 @@ int sandbox_runtime_new(sandbox_runtime **ret_runtime, sandbox_error **error)
 	return 0;
 }
 
-int sandbox_runtime_start(sandbox_runtime *runtime, sandbox_error **error)
+int sandbox_runtime_start(sandbox_runtime *runtime, int gateway, sandbox_error **error)
 {
 	struct error e = { 0 };
-	int r = connection_open(runtime, &e);
+	int r = connection_open(runtime, gateway != 0, &e);
 	return r < 0 ? error_publish(&e, error) : 0;
 }
 

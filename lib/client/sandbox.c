@@ -49,7 +49,7 @@ static int send_create(struct sandbox *b, const struct sandbox_policy *policy, c
 	_cleanup_close_ int log_fd = policy->audit_log ?
 					     audit_file_open(b->policy, policy->audit_log, &b->log_path, e) :
 					     state_audit_open(b->id, &b->log_path, e);
-	r = log_fd < 0 ? log_fd : connection_open(b->runtime, e);
+	r = log_fd < 0 ? log_fd : connection_open(b->runtime, false, e);
 	if (r == 0) {
 		fds[0] = policy_fd;
 		fds[1] = log_fd;

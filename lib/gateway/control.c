@@ -63,7 +63,12 @@ static int configure(struct gateway *gw, struct error *e)
 	int fds[WIRE_MAX_FDS];
 	size_t n_fds = 0;
 
-	int r = receive(GATEWAY_CONFIG, &in, fds, &n_fds, e);
+	/* What needs no configuration comes first: the supervisor may have started us before it knows one. */
+	int r = resolver_init(&gw->resolver, &gw->loop, e);
+	if (r == 0)
+		r = ca_init(&gw->ca, e);
+	if (r == 0)
+		r = receive(GATEWAY_CONFIG, &in, fds, &n_fds, e);
 	if (r < 0)
 		return r;
 	uint32_t version = wire_get_u32(&in);
@@ -77,11 +82,7 @@ static int configure(struct gateway *gw, struct error *e)
 	if (r == 0)
 		r = secrets_read(&gw->secrets, gw->policy, fds + 1, n_secrets, CONTROL_FD, e);
 	close_fds(fds, n_fds);
-	if (r == 0)
-		r = trust_init(&gw->trust, gw->policy, e);
-	if (r == 0)
-		r = resolver_init(&gw->resolver, &gw->loop, e);
-	return r < 0 ? r : ca_init(&gw->ca, e);
+	return r < 0 ? r : trust_init(&gw->trust, gw->policy, e);
 }
 
 /* What programs inside will believe: our authority first, then the host's bundle, so that names which are passed

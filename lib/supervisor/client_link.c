@@ -127,6 +127,7 @@ static int on_hello(struct supervisor *s, struct request *q)
 {
 	uint32_t version = wire_get_u32(&q->in);
 	_cleanup_free_ char *wanted = wire_get_str(&q->in);
+	bool gateway = wire_get_u8(&q->in);
 	if (!wire_done(&q->in) || q->n_fds)
 		return -EPROTO;
 	if (version != WIRE_VERSION) {
@@ -139,6 +140,8 @@ static int on_hello(struct supervisor *s, struct request *q)
 	}
 	s->greeted = true;
 	s->wanted = *wanted ? TAKE_PTR(wanted) : NULL;
+	if (gateway)
+		gateway_prepare(s);
 	return 0;
 }
 

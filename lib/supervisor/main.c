@@ -47,7 +47,8 @@ static int give_up(const struct error *e)
 
 int main(void)
 {
-	struct supervisor s = { .helper_dir = HELPER_DIR_FD, .next_address = CALL_ADDR_FIRST };
+	struct supervisor s = { .helper_dir = HELPER_DIR_FD, .next_address = CALL_ADDR_FIRST,
+				.spare_sock = -EBADF, .spare_pidfd = -EBADF };
 	struct error e = { 0 };
 	int sock, pidfd;
 

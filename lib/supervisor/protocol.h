@@ -10,7 +10,7 @@
 
 /* ---- client <-> supervisor (fd 3 of the supervisor) ---- */
 enum client_message {
-	/* c->s  u32 WIRE_VERSION, str events wanted (",name,name,", "" = all). First message, no answer but on mismatch (a failed MSG_REPLY to request 0) */
+	/* c->s  u32 WIRE_VERSION, str events wanted (",name,name,", "" = all), u8 a gateway will be needed. First message, no answer but on mismatch (a failed MSG_REPLY to request 0) */
 	MSG_HELLO = 1,
 	/* s->c  u32 request, u8 failed, [error | payload] */
 	MSG_REPLY = 2,

@@ -89,6 +89,7 @@ struct supervisor {
 	int launcher_pidfd;
 	bool launcher_dead;
 	bool greeted, done;
+	int spare_sock, spare_pidfd; /* a gateway started ahead of the first sandbox, -EBADF = none */
 	char *wanted; /* ",name,name,": events that the client wants, NULL = all */
 	struct sandbox *sandboxes;
 	size_t n_sandboxes;
@@ -120,6 +121,8 @@ int launcher_send_signal(struct call *call, uint32_t signal);
 int launcher_send_end(struct sandbox *sandbox);
 
 /* gateway_link.c */
+/* Start one ahead: its program start overlaps with the client's reading of policies. A failure shows when it is used. */
+void gateway_prepare(struct supervisor *s);
 int gateway_spawn(struct sandbox *sandbox, int policy_fd, const int *secret_fds, size_t n_secrets, struct error *e);
 int gateway_attach(struct sandbox *sandbox, const int *fds, size_t n_fds, struct error *e);
 int gateway_send_call(struct call *call, struct error *e);
