@@ -15,9 +15,10 @@
 #include "base/util.h"
 #include "client/client.h"
 
-#define APPARMOR_PROFILE                                                                                              \
-	"save as /etc/apparmor.d/nsbox and run 'apparmor_parser -r /etc/apparmor.d/nsbox': "                          \
-	"abi <abi/4.0>, include <tunables/global> profile nsbox %s/nsbox-supervisor flags=(unconfined) { userns, }"
+/* One command to paste as root. The supervisor is the program that makes the user namespaces. */
+#define APPARMOR_PROFILE                                                                                               \
+	"printf '%%s\\n' 'abi <abi/4.0>,' 'include <tunables/global>' 'profile nsbox %s/nsbox-supervisor "                  \
+	"flags=(unconfined) {' '  userns,' '}' >/etc/apparmor.d/nsbox && apparmor_parser -r /etc/apparmor.d/nsbox"
 
 struct report {
 	struct buf json;
