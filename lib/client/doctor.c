@@ -178,10 +178,7 @@ static bool report_start(struct report *report, const sandbox_runtime *runtime, 
 		else if (e->stage == SANDBOX_STAGE_USER_NAMESPACE)
 			userns_fix(runtime, e->message, fix, sizeof(fix));
 		else if (e->stage == SANDBOX_STAGE_MOUNT && strstr(e->object, "proc"))
-			snprintf(fix, sizeof(fix),
-				 "%s: a masked /proc (as in a container) forbids a fresh one; start the container with an unmasked "
-				 "/proc (docker: --security-opt systempaths=unconfined)",
-				 e->message);
+			snprintf(fix, sizeof(fix), "%s; docker: --security-opt systempaths=unconfined", e->message);
 		else
 			snprintf(fix, sizeof(fix), "%s", e->message);
 		add(report, stages[i].control, MISSING, fix);
