@@ -163,6 +163,13 @@ def terminal_same(_place, run):
     return 'the caller\'s terminal was changed: %s' % run.terminal_change if run.terminal_change else None
 
 
+def settings_same(_place, run):
+    """For a terminal that the call shares: its size is the emulator's to set again, and putting back an old one would
+    undo a resize that happened meanwhile; SECURITY.md says so."""
+    change = run.terminal_change or ''
+    return 'the caller\'s terminal was changed: %s' % change if change.startswith('settings') else None
+
+
 def any_step(run):
     return any(token == 'ok' and step != 'end' for step, token, _ in run.steps)
 

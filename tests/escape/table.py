@@ -143,10 +143,8 @@ def attempts(hooks):
         a(58, 'disturb-terminal', {'*': 'ok EPERM ENOTTY EACCES EINVAL EIO'}, tty='private',
           oracle=hooks.terminal_same, control_proof=hooks.terminal_changed),
         a(58, 'disturb-inherited-terminal', {'*': 'ok EPERM ENOTTY EACCES EINVAL EIO'}, tty='inherited',
-          oracle=hooks.terminal_same, control_proof=hooks.terminal_changed),
-        # fchmod: whoever owns a file may change its mode through any descriptor, and the caller handed this one in on
-        # purpose; SECURITY.md says so.
-        a(60, 'stdio-file', {'*': READ_ONLY + ' ENOENT', 'write': 'EBADF', 'fchmod': 'ok EPERM EACCES EROFS'},
+          oracle=hooks.settings_same, control_proof=hooks.terminal_changed),
+        a(60, 'stdio-file', {'*': READ_ONLY + ' ENOENT', 'write': 'EBADF'},
           stdin='file', ignore=('write',)),
         a(60, 'stdio-directory', HIDDEN + ' EROFS EPERM ENOTDIR', stdin='directory', facts={'stdin_dir': 1}),
         a(61, 'new-namespaces', 'EPERM ENOSYS ENOSPC', ('host', 'userns')),
