@@ -13,6 +13,10 @@
 #define MAX_PORTS 128u
 #define MAX_SANDBOXES 4096u
 
+/* The descriptors that the launcher has beside 0 to 2, which hold their places. */
+#define SUPERVISOR_FD 3
+#define INIT_FD 4
+
 struct sandbox;
 
 /* A descriptor in the epoll set. */
@@ -68,6 +72,9 @@ struct call_request {
 	char *cwd;
 	int stdio[3];
 };
+
+/* launcher.c: answers the supervisor until its end. */
+_Noreturn void launcher_serve(void);
 
 /* init_start.c */
 int init_start(int init_fd, uint32_t pids, struct init *ret, struct error *e);
