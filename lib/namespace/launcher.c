@@ -20,14 +20,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -38,7 +35,6 @@
 #include "namespace/init_protocol.h"
 #include "namespace/launcher_state.h"
 #include "namespace/plan.h"
-#include "namespace/user_map.h"
 #include "policy/policy.h"
 #include "supervisor/protocol.h"
 
