@@ -40,7 +40,7 @@ SANDBOX_API int sandbox_command_set_directory(sandbox_command *command, const ch
 SANDBOX_API int sandbox_command_set_env(sandbox_command *command, const char *name, const char *value,
 					sandbox_error **error);
 
-/** Start a call. Fails with stage EXEC and ENOENT or EACCES when the command is not there or not executable. */
+/** Start a call; one at a time in a sandbox in this version (-EBUSY). Fails with stage EXEC and ENOENT or EACCES when the command is not there or not executable. */
 SANDBOX_API int sandbox_start(sandbox *box, const sandbox_command *command, sandbox_call **ret_call,
 			      sandbox_error **error);
 SANDBOX_API const char *sandbox_call_id(const sandbox_call *call);
