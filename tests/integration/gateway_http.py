@@ -158,6 +158,19 @@ def raw_address(w):
 
 
 @test
+def address_rule(w):
+    """A literal in a rule opens that address, and connect_to says where it really is. Here and not with a whole nsbox: if
+    connect_to failed, the connection would leave the machine, but this namespace has no way out."""
+    g = w.gateway('allow = http://192.0.2.7', 'connect_to = 192.0.2.7:80:127.0.0.1:%d' % w.plain.port)
+    c = g.call()
+    status, _, _ = exchange(c.connect('192.0.2.7', 80), get('192.0.2.7'))
+    equal(status, 200)
+    status, _, _ = exchange(c.connect('192.0.2.9', 80), get('192.0.2.9'))
+    equal(status, 403)
+    equal(w.plain.accepted, 1)
+
+
+@test
 def bad_requests(w):
     g = w.gateway('allow = api.test')
     c = g.call()

@@ -82,18 +82,6 @@ out({"http": attempt(lambda: send(connect(a, 80), "GET / HTTP/1.1\\r\\nHost: " +
 
 
 @test
-def address_rule(t):
-    """A literal in a rule opens that address, and --connect-to says where it really is."""
-    origin = Origin()
-    box = Box(t).add('--allow', 'http://203.0.113.9')
-    box.connect(origin, '203.0.113.9', port=80, ca=False)
-    result = box.python('''
-out([attempt(fetch, "http://203.0.113.9/"), attempt(fetch, "http://203.0.113.10/")])''').ok().json()
-    equal([r.get('status') for r in result], [200, 403], 'the listed and the unlisted address')
-    equal(len(origin.requests), 1, 'requests at the origin')
-
-
-@test
 def opaque_tcp_rule(t):
     listener = TcpListener(greeting=b'SSH-2.0-test\r\n')
     other = TcpListener(greeting=b'no')
