@@ -91,6 +91,16 @@ int policy_check_url(const struct policy *p, const char *url, const char *method
 	return decide_url(p, &t, host, ret);
 }
 
+/* A directory of the sandbox's own in the place of the host's: empty and writable. What the host has there is not there
+ * inside; anything else can be made. */
+static void private_view(const char *path, const char *dir, struct path_verdict *ret)
+{
+	struct stat st;
+
+	ret->reason = "private";
+	ret->allowed = strcmp(path, dir) == 0 || lstat(path, &st) < 0;
+}
+
 /* The default root view (DESIGN 6 and 13): what is there without any entry of the policy. */
 static void default_view(const char *path, bool write, struct path_verdict *ret)
 {
@@ -114,17 +124,16 @@ static void default_view(const char *path, bool write, struct path_verdict *ret)
 			return;
 		}
 	}
+	/* First, because it may lie below one of the others. */
+	if (home_dir(&home) == 0 && home[1] && path_below(path, home)) {
+		private_view(path, home, ret);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
 		if (path_below(path, own[i])) {
-			ret->allowed = true;
-			ret->reason = "private";
+			private_view(path, own[i], ret);
 			return;
 		}
-	}
-	/* There and writable, but empty, and nothing written there reaches the host. */
-	if (home_dir(&home) == 0 && home[1] && path_below(path, home)) {
-		ret->allowed = true;
-		ret->reason = "private";
 	}
 }
 

@@ -384,6 +384,11 @@ static void test_path_precedence(void **state)
 	check(p, in_dir("w/.git/hooks/pre-commit"), true, false, "protect");
 	check(p, in_dir("w/.git/config"), true, true, "rule");
 	check(p, in_dir("h/.ssh/id"), true, true, "private");
+	/* What the host has there is not there inside. */
+	check(p, in_dir("h"), true, true, "private");
+	assert_int_equal(mkdir(in_dir("h/.ssh"), 0700), 0);
+	check(p, in_dir("h/.ssh"), false, false, "private");
+	assert_int_equal(rmdir(in_dir("h/.ssh")), 0);
 	check(p, in_dir("other/x"), false, true, "private"); /* below /tmp */
 	check(p, "/etc/shadow", false, false, "absent");
 	check(p, "/usr/bin/env", false, true, "system");
