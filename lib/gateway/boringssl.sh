@@ -22,6 +22,9 @@ if ! apt-cache showsrc $package >/dev/null 2>&1 || [ -z "$(apt-cache showsrc $pa
 		exit 1
 	fi
 	. /etc/os-release
+	# The archive that this machine takes its packages from.
+	archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $VERSION_CODENAME" | head -n 1)
+	[ -n "$archive" ] || { echo "boringssl.sh: apt knows no archive of $VERSION_CODENAME" >&2; exit 1; }
 	cat >/etc/apt/sources.list.d/nsbox-boringssl-src.sources <<END
 Types: deb-src
 URIs: $archive
