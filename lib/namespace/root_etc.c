@@ -16,21 +16,10 @@
 #include "base/util.h"
 #include "namespace/mount.h"
 #include "namespace/root.h"
+#include "policy/etc_hidden.h"
 #include "policy/policy.h"
 
 #define MAX_COPY 65536
-
-/* Credentials, keys, and the host's administration. "a/b": b is hidden in the host's directory a. */
-static const char *const hidden[] = {
-	"shadow", "shadow-", "gshadow", "gshadow-", "sudoers", "sudoers.d", "sudo.conf", "ssh", "ssl/private",
-	"security/opasswd", "pki/tls/private", "pki/nssdb", "krb5.keytab", "krb5.keytab.d", "letsencrypt", "wireguard",
-	"openvpn", "ipsec.conf", "ipsec.secrets", "ipsec.d", "swanctl", "strongswan.d", "ppp", "NetworkManager",
-	"wpa_supplicant", "wpa_supplicant.conf", "iwd", "netplan", "network", "crypttab", "cryptsetup-keys.d", "fstab",
-	"machine-id", "docker", "containerd", "containers", "kubernetes", "rancher", "cni", "libvirt", "samba", "cifs-utils",
-	"ceph", "iscsi", "exports", "apt/auth.conf", "apt/auth.conf.d", "mysql/debian.cnf", "postfix", "exim4", "bind",
-	"polkit-1", "audit", "cloud", "grub.d", "cron.d", "cron.daily", "cron.hourly", "cron.weekly", "cron.monthly",
-	"crontab", "credstore", "credstore.encrypted", "davfs2", "nsbox",
-};
 
 /* The certificate bundles of the common distributions; those that exist are replaced by the gateway's. */
 static const char *const bundles[] = {
@@ -123,8 +112,8 @@ int root_prepare_etc(struct root *root, struct error *e)
 	_cleanup_close_ int etc = openat(root->fd, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = etc < 0 ? -errno : getuid() == 0 ? hide_private(etc) : 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(hidden) && r == 0; i++)
-		r = whiteout(etc, hidden[i]);
+	for (size_t i = 0; i < ARRAY_LEN(etc_hidden) && r == 0; i++)
+		r = whiteout(etc, etc_hidden[i]);
 	if (r == 0)
 		r = put_text(etc, "hostname", "nsbox\n");
 	if (r == 0)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "policy/etc_hidden.h"
 #include "policy/internal.h"
 
 static int bad_url(struct error *e, const char *url, const char *what)
@@ -104,15 +105,15 @@ static void private_view(const char *path, const char *dir, struct path_verdict 
 /* The default root view (DESIGN 6 and 13): what is there without any entry of the policy. */
 static void default_view(const char *path, bool write, struct path_verdict *ret)
 {
-	static const char *const absent[] = { "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers",
-					      "/etc/sudoers.d", "/etc/sudo.conf", "/etc/ssh", "/etc/ssl/private" };
 	static const char *const system[] = { "/usr", "/opt", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
 					      "/etc", "/proc", "/sys" };
 	static const char *const own[] = { "/tmp", "/var/tmp", "/run", "/dev" };
 	_cleanup_free_ char *home = NULL;
 
-	for (size_t i = 0; i < ARRAY_LEN(absent); i++) {
-		if (path_below(path, absent[i])) {
+	for (size_t i = 0; i < ARRAY_LEN(etc_hidden); i++) {
+		char hidden[64];
+		snprintf(hidden, sizeof(hidden), "/etc/%s", etc_hidden[i]);
+		if (path_below(path, hidden)) {
 			ret->reason = "absent";
 			return;
 		}

@@ -391,6 +391,8 @@ static void test_path_precedence(void **state)
 	assert_int_equal(rmdir(in_dir("h/.ssh")), 0);
 	check(p, in_dir("other/x"), false, true, "private"); /* below /tmp */
 	check(p, "/etc/shadow", false, false, "absent");
+	check(p, "/etc/machine-id", false, false, "absent");
+	check(p, "/etc/apt/auth.conf", false, false, "absent");
 	check(p, "/usr/bin/env", false, true, "system");
 	check(p, "/usr/bin/env", true, false, "system");
 	check(p, "/srv/x", false, false, "not-granted");
