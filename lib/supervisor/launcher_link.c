@@ -102,15 +102,23 @@ int launcher_send_end(struct sandbox *b)
 	return send_end(b->supervisor, b->number);
 }
 
+/* What both answers of the launcher begin with; false when the message is out of form. */
+static bool get_outcome(struct wire_reader *in, uint32_t *ret_number, bool *ret_failed, struct error *ret)
+{
+	*ret_number = wire_get_u32(in);
+	*ret_failed = wire_get_u8(in);
+	if (*ret_failed)
+		wire_get_error(in, ret);
+	return wire_done(in);
+}
+
 static int on_sandbox_ready(struct supervisor *s, struct wire_reader *in, int *fds, size_t n_fds)
 {
 	struct error e = { 0 };
-	uint32_t number = wire_get_u32(in);
-	bool failed = wire_get_u8(in);
+	uint32_t number;
+	bool failed;
 
-	if (failed)
-		wire_get_error(in, &e);
-	if (!wire_done(in))
+	if (!get_outcome(in, &number, &failed, &e))
 		return -EPROTO;
 	struct sandbox *b = sandbox_by_number(s, number);
 	if (!b) /* its start failed elsewhere in the meantime */
@@ -130,12 +138,10 @@ static int on_sandbox_ready(struct supervisor *s, struct wire_reader *in, int *f
 static int on_call_started(struct supervisor *s, struct wire_reader *in, int *fds, size_t n_fds)
 {
 	struct error e = { 0 };
-	uint32_t number = wire_get_u32(in);
-	bool failed = wire_get_u8(in);
+	uint32_t number;
+	bool failed;
 
-	if (failed)
-		wire_get_error(in, &e);
-	if (!wire_done(in))
+	if (!get_outcome(in, &number, &failed, &e))
 		return -EPROTO;
 	struct call *call = call_by_number(s, number);
 	if (call)
