@@ -2,11 +2,13 @@
 /* The table of subcommands and the way from a word to its function. */
 #include <string.h>
 
+#include "base/util.h"
 #include "nsbox.h"
 
 const struct command *const commands[] = {
-	&command_run,	  &command_check, &command_doctor,     &command_audit,
-	&command_version, &command_help,  &command_completion, NULL,
+	&command_run,	&command_create, &command_exec,	 &command_ls,	  &command_inspect, &command_kill,
+	&command_rm,	&command_prune,	 &command_logs,	 &command_events, &command_check,   &command_doctor,
+	&command_audit, &command_version, &command_help, &command_completion, NULL,
 };
 
 static const char *last_word(const char *name)
@@ -17,7 +19,7 @@ static const char *last_word(const char *name)
 
 static int dispatch(const struct command *parent, const struct command *const *table, int argc, char **argv)
 {
-	const char *names[16], *prefix = parent ? parent->name : "", *space = parent ? " " : "";
+	const char *names[32], *prefix = parent ? parent->name : "", *space = parent ? " " : "";
 	char hint[128];
 	size_t n = 0;
 
@@ -25,7 +27,7 @@ static int dispatch(const struct command *parent, const struct command *const *t
 		return refuse("no command given; see nsbox help%s%s", space, prefix);
 	if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)
 		return help_print(parent);
-	for (; table[n]; n++) {
+	for (; table[n] && n < ARRAY_LEN(names) - 1; n++) {
 		const struct command *c = table[n];
 		names[n] = last_word(c->name);
 		if (strcmp(argv[0], names[n]) != 0)

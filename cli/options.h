@@ -14,6 +14,7 @@ enum {
 	OPTION_BAD = -1, /* said already */
 	OPTION_HELP = 1,
 	OPTION_POLICY = 2, /* for policy_args_take() */
+	OPTION_CALL = 3,   /* for runner_take() */
 	OPTION_OWN = 100,  /* first number for a command's own options */
 };
 
@@ -24,7 +25,7 @@ struct option {
 	const char *value; /* what its value is called, NULL: takes none */
 	const char *help;
 	const char *section, *key; /* the line of a policy file that it stands for, or NULL */
-	unsigned layer;            /* policy_args.c: options that are no single line */
+	unsigned layer;            /* policy_args.c: options that are no single line; runner.c: which one */
 };
 
 struct command;

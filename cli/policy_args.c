@@ -2,7 +2,6 @@
 /* Policy flags: each is one line of a policy file, given to the library under the name of the flag. */
 #include "policy_args.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -183,32 +182,9 @@ static int set_env(sandbox_policy *p, const char *value, const char *origin)
 	return set(p, "env", strchr(value, '=') ? "set" : "pass", value, origin);
 }
 
-static int set_env_file(sandbox_policy *p, const char *path)
+static int set_env_line(void *p, const char *line, const char *origin)
 {
-	_cleanup_free_ char *line = NULL;
-	size_t cap = 0, number = 0;
-	ssize_t len;
-	int r = 0;
-
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return refuse("cannot open --env-file %s: %s", path, strerrordesc_np(errno));
-	while (r == 0 && (len = getline(&line, &cap, f)) >= 0) {
-		char origin[256];
-		number++;
-		if (len && line[len - 1] == '\n')
-			line[--len] = '\0';
-		if (strlen(line) != (size_t)len)
-			r = refuse("%s line %zu: a NUL byte; give lines NAME=VALUE or NAME", path, number);
-		if (r || line[0] == '\0' || line[0] == '#')
-			continue;
-		snprintf(origin, sizeof(origin), "--env-file %.200s line %zu", path, number);
-		r = set_env(p, line, origin);
-	}
-	if (r == 0 && ferror(f))
-		r = refuse("cannot read --env-file %s: %s", path, strerrordesc_np(errno));
-	fclose(f);
-	return r;
+	return set_env(p, line, origin);
 }
 
 static int apply_layer(sandbox_policy *p, const struct policy_arg *a)
@@ -241,7 +217,7 @@ static int apply_setting(sandbox_policy *p, const struct policy_arg *a)
 	case ENV:
 		return set_env(p, a->value, origin);
 	case ENV_FILE:
-		return set_env_file(p, a->value);
+		return env_file_each(a->value, set_env_line, p);
 	default:
 		return set(p, a->option->section, a->option->key, a->value, origin);
 	}

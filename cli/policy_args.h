@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The policy flags of run and check: collected first, applied in the order profiles and files, then single settings. */
+/* The policy flags of run, create and check: collected first, applied in the order profiles and files, then single
+ * settings. */
 #ifndef NSBOX_CLI_POLICY_ARGS_H
 #define NSBOX_CLI_POLICY_ARGS_H
 
@@ -30,5 +31,9 @@ int policy_args_apply(const struct policy_args *args, sandbox_policy **ret_polic
 /* True unless --net says otherwise; policy files have not been looked into. */
 bool policy_args_gateway(const struct policy_args *args);
 void policy_args_free(struct policy_args *args);
+
+/* env_file.c: call f with every line of an environment file that says something, "NAME=VALUE" or "NAME", and where it
+ * was. 0 or EXIT_NSBOX (said). */
+int env_file_each(const char *path, int (*f)(void *arg, const char *line, const char *origin), void *arg);
 
 #endif

@@ -47,7 +47,8 @@ static void restore_terminal(void)
 	settings_of = -1;
 }
 
-/* Without -t the call holds the caller's own terminal and may change its settings: they are put back afterwards. */
+/* Without -t the call holds the caller's own terminal and may change its settings, from its first moment on: they are
+ * put back afterwards. */
 static void remember_terminal(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && settings_of < 0; fd++) {
@@ -99,6 +100,8 @@ int relay_signals(bool terminal)
 	}
 	if (terminal)
 		sigaddset(&set, SIGWINCH);
+	else
+		remember_terminal();
 	blocked = set;
 	sigaddset(&blocked, SIGPIPE); /* a closed stdout is an error of write(), with the terminal put back after it */
 	if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0)
@@ -254,15 +257,15 @@ int relay_run(sandbox_runtime *runtime, sandbox_call *call, int signals, struct 
 	if (r.terminal >= 0) {
 		fcntl(r.terminal, F_SETFL, fcntl(r.terminal, F_GETFL) | O_NONBLOCK);
 		raw_terminal();
-	} else {
-		remember_terminal();
 	}
 	for (;;) {
-		/* Before the first poll: a short command may have ended while it was started. */
-		result = sandbox_call_wait(call, 0, &error);
+		/* Before the first poll: a short command may have ended while it was started. A loss ends the call too. */
+		sandbox_runtime_dispatch(runtime, NULL);
 		report_take_events(report, runtime);
-		if (result != -ETIMEDOUT)
+		if (sandbox_call_state(call) >= SANDBOX_CALL_ENDED) {
+			result = sandbox_call_wait(call, 0, &error);
 			break;
+		}
 		result = turn(&r);
 		if (result < 0)
 			break;

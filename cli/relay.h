@@ -9,7 +9,8 @@
 #include "report.h"
 
 /* Take over HUP INT TERM QUIT (and WINCH with a terminal): from here on they are for the call. Before it they end
- * nsbox, and the sandbox with it. Returns a descriptor or -errno. */
+ * nsbox, and the sandbox with it. Without a terminal of the call's own also remember the settings of the caller's, for
+ * relay_run() to put back. Returns a descriptor or -errno. */
 int relay_signals(bool terminal);
 /* Size of the caller's terminal, 24 x 80 when it has none. */
 void relay_window_size(unsigned *ret_rows, unsigned *ret_columns);

@@ -63,7 +63,8 @@ void report_take_events(struct report *report, sandbox_runtime *runtime)
 	sandbox_event *event;
 
 	while (sandbox_runtime_next_event(runtime, &event) == 0 && event) {
-		if (is_denial(sandbox_event_name(event)))
+		bool ours = !report->call || strcmp(sandbox_event_call(event), report->call) == 0;
+		if (ours && is_denial(sandbox_event_name(event)))
 			report_add_denial(report, sandbox_event_json(event));
 		sandbox_event_free(event);
 	}
@@ -128,7 +129,7 @@ bool denial_flag(const json_t *denial, struct buf *b)
 	return true;
 }
 
-static void put_hint(struct buf *b, const json_t *denial)
+static void put_hint(struct buf *b, const json_t *denial, bool fixed)
 {
 	const char *event = text_of(denial, "event"), *host = text_of(denial, "host"), *rule = text_of(denial, "rule");
 	bool misuse = strcmp(event, "secret.misuse") == 0;
@@ -152,7 +153,7 @@ static void put_hint(struct buf *b, const json_t *denial)
 		buf_printf(b, ", %" JSON_INTEGER_FORMAT " times", count);
 	buf_puts(b, "; ");
 	size_t before = b->len;
-	buf_puts(b, "allow it with ");
+	buf_puts(b, fixed ? "allowed in a sandbox that is made with " : "allow it with ");
 	if (!denial_flag(denial, b)) {
 		b->len = before;
 		buf_puts(b, misuse		  ? "a secret goes only to the targets of its own --secret" :
@@ -173,7 +174,7 @@ void report_hints(const struct report *report)
 			say("%zu more denials: nsbox audit show %s", more - i, report->sandbox ? report->sandbox : "");
 			return;
 		}
-		put_hint(&b, denial);
+		put_hint(&b, denial, report->fixed);
 		if (buf_str(&b))
 			say("%s", buf_str(&b));
 	}

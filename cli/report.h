@@ -16,6 +16,8 @@ struct report {
 	json_t *denied; /* array, or NULL: none yet */
 	uint64_t left_out;
 	char *sandbox;
+	const char *call; /* only what this one did; NULL: everything */
+	bool fixed;	  /* the policy was chosen before: no flag of this command changes it */
 	bool started;
 	int exit, signal;
 	const char *reason;

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The public headers compile alone and together as C11 and as C++11, found through pkg-config as a user would.
+# The public headers compile alone and together as C11 and as C++11, found through pkg-config as a user would; and the
+# man pages fit them (manual.py).
 # usage: headers.sh PREFIX
 prefix=$1
 flags=$(PKG_CONFIG_PATH="$prefix/lib/pkgconfig" pkg-config --cflags libsandbox) || {
@@ -21,4 +22,5 @@ for header in "$prefix"/include/sandbox/*.h; do
 		fi
 	done
 done
+/usr/bin/python3 "$(dirname "$0")/manual.py" "$prefix" || status=1
 exit $status

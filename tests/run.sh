@@ -105,7 +105,15 @@ for layer in $layers; do
 				--slowness "$slowness" -j "$jobs"
 			;;
 		kill) layer kill "$who" "$python" "$stage/tests/integration/kill9.py" --prefix "$stage/prefix" ;;
-		escape) layer escape "$who" "$python" "$stage/tests/escape/run.py" --prefix "$stage/prefix" ;;
+		escape)
+			layer escape "$who" "$python" "$stage/tests/escape/run.py" --prefix "$stage/prefix"
+			for isolation in light full; do
+				layer "escape, in a $isolation call" "$who" "$python" "$stage/tests/escape/run.py" \
+					--prefix "$stage/prefix" --isolation "$isolation"
+			done
+			layer "escape, between calls" "$who" "$python" "$stage/tests/escape/sibling.py" --prefix "$stage/prefix"
+			layer "escape, ends of calls" "$who" "$python" "$stage/tests/escape/sibling_end.py" --prefix "$stage/prefix"
+			;;
 		interop)
 			layer interop "$who" "$python" "$stage/tests/integration/run.py" --prefix "$stage/prefix" \
 				--dir "$stage/tests/interop" --slowness "$slowness" -j "$jobs"

@@ -22,8 +22,8 @@ typedef struct sandbox_event sandbox_event;
 SANDBOX_API int sandbox_runtime_new(sandbox_runtime **ret_runtime, sandbox_error **error);
 /**
  * Which events are to be sent, before the supervisor starts: comma-separated names without blanks, for example
- * "net.deny,http.deny,call.exit". Default: all. A busy sandbox makes several for each request, and what nobody pulls
- * is work for nothing. The audit log has all of them in any case.
+ * "net.deny,http.deny,call.exit"; "," alone: none. Default: all. A busy sandbox makes several for each request, and
+ * what nobody pulls is work for nothing. The audit log has all of them in any case.
  */
 SANDBOX_API int sandbox_runtime_set_events(sandbox_runtime *runtime, const char *names, sandbox_error **error);
 /**
@@ -37,9 +37,11 @@ SANDBOX_API int sandbox_runtime_start(sandbox_runtime *runtime, int gateway, san
 SANDBOX_API void sandbox_runtime_free(sandbox_runtime *runtime);
 /** Directory of the helper programs, before the first sandbox. Default: compiled in. Never read from the environment. */
 SANDBOX_API int sandbox_runtime_set_helper_dir(sandbox_runtime *runtime, const char *dir, sandbox_error **error);
-/** Pollable for reading whenever sandbox_runtime_dispatch() has work. -EBADF before the first sandbox. Borrowed. */
+/** Pollable for reading whenever sandbox_runtime_dispatch() has work; one descriptor (an epoll set) from the start to the
+ *  end of the runtime, whatever it is connected to. Borrowed. */
 SANDBOX_API int sandbox_runtime_fd(const sandbox_runtime *runtime);
-/** Take in what the supervisor sent. Never blocks. 0, or -ECONNRESET when the supervisor is gone. */
+/** Take in what the supervisors sent. Never blocks. 0, or -ECONNRESET once when one of them is gone: the states of its
+ *  sandboxes' calls then say so. */
 SANDBOX_API int sandbox_runtime_dispatch(sandbox_runtime *runtime, sandbox_error **error);
 /** The oldest event not pulled yet, or NULL in *ret_event when there is none. Free with sandbox_event_free(). */
 SANDBOX_API int sandbox_runtime_next_event(sandbox_runtime *runtime, sandbox_event **ret_event);

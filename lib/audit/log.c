@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "audit/chain.h"
 #include "base/json.h"
@@ -223,6 +224,23 @@ int audit_log_flush(struct audit_log *log)
 	log->waiting.len = 0;
 	memcpy(log->head, log->prev, sizeof(log->head));
 	return 0;
+}
+
+int audit_log_path(const struct audit_log *log, char *ret, size_t size)
+{
+	char link[32];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", log->fd);
+	ssize_t n = readlink(link, ret, size - 1);
+	if (n < 0)
+		return -errno;
+	ret[n] = '\0';
+	return 0;
+}
+
+uint64_t audit_log_records(const struct audit_log *log)
+{
+	return log->seq;
 }
 
 const char *audit_log_head(const struct audit_log *log)

@@ -7,6 +7,7 @@
 #define NSBOX_AUDIT_LOG_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -33,6 +34,10 @@ int audit_log_add(struct audit_log *log, const char *event, const char *call, co
 int audit_log_flush(struct audit_log *log);
 /* Hex hash of the last flushed record (64 zeros when none). */
 const char *audit_log_head(const struct audit_log *log);
+/* Where its file is now, as a symbolic link of /proc says; NUL-terminated. 0 or -errno. */
+int audit_log_path(const struct audit_log *log, char *ret, size_t size);
+/* How many records were added. */
+uint64_t audit_log_records(const struct audit_log *log);
 
 /* Reading, from the start of the file: 1 intact, 0 not intact, negative errno on a read error or when head is not 64
  * hex digits; text gets one sentence either way. head may be NULL. */

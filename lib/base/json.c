@@ -22,6 +22,17 @@ static size_t utf8_len(const uint8_t *s, size_t left)
 	return n;
 }
 
+size_t json_plain(const char *text, size_t left)
+{
+	const uint8_t *s = (const uint8_t *)text;
+	size_t n = utf8_len(s, left);
+
+	/* U+0080..U+009F are terminal controls too (CSI is U+009B). */
+	if (s[0] < 0x20 || s[0] == 0x7f || s[0] == '"' || s[0] == '\\' || (n == 2 && s[0] == 0xc2 && s[1] < 0xa0))
+		return 0;
+	return n;
+}
+
 int json_text(struct buf *b, const char *text, size_t len)
 {
 	const uint8_t *s = (const uint8_t *)text;
@@ -37,22 +48,16 @@ int json_text(struct buf *b, const char *text, size_t len)
 			i = run;
 			continue;
 		}
-		size_t n = utf8_len(s + i, len - i);
-		if (n == 0) {
+		size_t plain = json_plain(text + i, len - i), n = utf8_len(s + i, len - i);
+		if (plain)
+			r = buf_append(b, s + i, plain);
+		else if (n == 0)
 			r = buf_puts(b, "\\ufffd");
-			i++;
-			continue;
-		}
-		/* U+0080..U+009F are terminal controls too (CSI is U+009B). */
-		if (n == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0)
-			r = buf_printf(b, "\\u%04x", s[i + 1]);
 		else if (s[i] == '"' || s[i] == '\\')
 			r = buf_printf(b, "\\%c", s[i]);
-		else if (s[i] < 0x20 || s[i] == 0x7f)
-			r = buf_printf(b, "\\u%04x", s[i]);
 		else
-			r = buf_append(b, s + i, n);
-		i += n;
+			r = buf_printf(b, "\\u%04x", s[i + n - 1]); /* U+0080..U+009F are the second of their bytes */
+		i += n ? n : 1;
 	}
 	return r < 0 ? r : buf_putc(b, '"');
 }

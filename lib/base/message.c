@@ -79,25 +79,31 @@ ssize_t msg_recv(int sock, void *data, size_t cap, int *fds, size_t max_fds, siz
 		.msg_controllen = sizeof(control.bytes),
 	};
 	size_t n_fds = 0;
-	ssize_t n;
+	bool again = true;
+	ssize_t n, r;
 
+	/* ECONNRESET once says that the other end closed without having read all that we sent; what it had sent before, as
+	 * the reason for closing, is still to be read. */
 	do
 		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || (errno == ECONNRESET && again && !(again = false))));
 	if (n < 0)
 		return -errno;
 
 	bool fits = take_fds(&msg, fds, max_fds, &n_fds);
-	if (!fits || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+	if (fits && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+		r = n;
+	else
+		r = (msg.msg_flags & MSG_TRUNC) ? -EMSGSIZE : -EPROTO;
+	/* An empty packet reads as the end of the connection, and nobody looks for descriptors there. */
+	if (r <= 0) {
 		for (size_t i = 0; i < n_fds; i++)
 			fd_close(fds[i]);
-		if (ret_n_fds)
-			*ret_n_fds = 0;
-		return (msg.msg_flags & MSG_TRUNC) ? -EMSGSIZE : -EPROTO;
+		n_fds = 0;
 	}
 	if (ret_n_fds)
 		*ret_n_fds = n_fds;
-	return n;
+	return r;
 }
 
 int memfd_from_bytes(const char *name, const void *data, size_t len)

@@ -15,7 +15,7 @@
 #include "base/buf.h"
 
 /* Changes with every incompatible change of any message; both sides compare it first. */
-#define WIRE_VERSION 1u
+#define WIRE_VERSION 2u
 /* Larger payloads (policies) travel as sealed memfds. */
 #define WIRE_MAX_PACKET (128u * 1024u)
 #define WIRE_MAX_FDS 253u /* SCM_MAX_FD */
@@ -58,8 +58,9 @@ size_t strv_len(char *const *v);
 
 /*
  * One packet. msg_send blocks unless the socket is O_NONBLOCK, never raises SIGPIPE, retries EINTR, returns 0 or
- * -errno. msg_recv returns the length (0 = end of file), or -errno; -EMSGSIZE / -EPROTO for a cut packet or too many
- * descriptors. Received descriptors are close-on-exec and owned by the caller; on error none is left open.
+ * -errno. msg_recv returns the length (0 = end of file, or an empty packet), or -errno; -EMSGSIZE / -EPROTO for a cut
+ * packet or too many descriptors. Received descriptors are close-on-exec and owned by the caller; with 0 and with an
+ * error none is left open.
  */
 int msg_send(int sock, const void *data, size_t len, const int *fds, size_t n_fds);
 ssize_t msg_recv(int sock, void *data, size_t cap, int *fds, size_t max_fds, size_t *ret_n_fds);

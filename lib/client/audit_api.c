@@ -11,13 +11,8 @@
 #include "audit/log.h"
 #include "base/util.h"
 #include "client/client.h"
-
-/* An id becomes a file name: nothing but the letters that ids are made of. */
-static bool id_is_clean(const char *id)
-{
-	size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
-	return n > 0 && n <= 64 && id[n] == '\0';
-}
+#include "client/registry.h"
+#include "client/state.h"
 
 static int newest(const char *dir, char **ret, struct error *e)
 {
@@ -45,22 +40,44 @@ static int newest(const char *dir, char **ret, struct error *e)
 	return *ret ? 0 : fail(e, ENOENT, SANDBOX_STAGE_AUDIT, dir, "there is no audit log in %s yet", dir);
 }
 
+/* A living sandbox by its name, or any by its id. */
+static int of_sandbox(const char *dir, const char *name, char **ret, struct error *e)
+{
+	_cleanup_(entry_clear) struct entry entry = { 0 };
+
+	/* Names and ids become file names: nothing but their letters. */
+	int r = name_check(name, e);
+	if (r < 0)
+		return r;
+	if (registry_peek(name, &entry) == 0 && *entry.audit) {
+		*ret = TAKE_PTR(entry.audit);
+		return 0;
+	}
+	if (asprintf(ret, "%s/%s.jsonl", dir, name) < 0) {
+		*ret = NULL;
+		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, name, "out of memory");
+	}
+	if (access(*ret, F_OK) == 0)
+		return 0;
+	/* By id, with a log of the caller's own choice. */
+	entry_clear(&entry);
+	struct error ignored;
+	if (registry_lookup(name, &entry, &ignored) == 0 && *entry.audit) {
+		free(*ret);
+		*ret = TAKE_PTR(entry.audit);
+		return 0;
+	}
+	return fail(e, ENOENT, SANDBOX_STAGE_AUDIT, name, "there is no audit log of sandbox %s (%s)", name, *ret);
+}
+
 int sandbox_audit_path(const char *id, char **ret_path, sandbox_error **error)
 {
 	_cleanup_free_ char *dir = NULL, *path = NULL;
 	struct error e = { 0 };
 
 	int r = state_audit_dir(&dir, &e);
-	if (r == 0 && !id) {
-		r = newest(dir, &path, &e);
-	} else if (r == 0) {
-		if (!id_is_clean(id))
-			r = fail(&e, EINVAL, SANDBOX_STAGE_USAGE, id, "a sandbox id has letters, digits, '-' and '_' only");
-		else if (asprintf(&path, "%s/%s.jsonl", dir, id) < 0)
-			r = fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, id, "out of memory");
-		else if (access(path, F_OK) < 0)
-			r = fail(&e, ENOENT, SANDBOX_STAGE_AUDIT, id, "there is no audit log of sandbox %s (%s)", id, path);
-	}
+	if (r == 0)
+		r = id ? of_sandbox(dir, id, &path, &e) : newest(dir, &path, &e);
 	if (r < 0)
 		return error_publish(&e, error);
 	*ret_path = TAKE_PTR(path);

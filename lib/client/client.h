@@ -10,10 +10,15 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/user.h"
 #include "base/wire.h"
+#include "client/connection.h"
 #include "policy/policy.h"
 
 #define MAX_EVENTS 4096u
+#define ID_MAX 16u   /* of a sandbox, with the NUL */
+#define NAME_MAX_BYTES 64u /* of a named sandbox */
+#define CALL_ID_MAX 32u
 
 struct sandbox_error {
 	struct error e;
@@ -39,73 +44,93 @@ struct sandbox_policy {
 struct sandbox_runtime {
 	char *helper_dir; /* NULL: the compiled-in one */
 	char *wanted;	  /* ",name,name,", NULL: all events */
-	int fd, pidfd;	  /* -EBADF before the supervisor starts and after it is gone */
-	bool lost;
-	uint32_t last_request;
+	int epoll;	  /* all connections, and wake */
+	int wake;	  /* eventfd: something was taken in where dispatch was not asked */
+	bool woken, dispatching;
+	bool started; /* a connection was made once: too late for settings */
+	uint8_t *packet; /* receive buffer of every connection, used up before the next message: WIRE_MAX_PACKET */
+	struct connection *own; /* the supervisor of sandbox_create(), NULL before the first */
+	struct connection *connections;
 	struct sandbox_event *events, **events_tail;
 	uint32_t n_events, n_lost;
-	struct sandbox_call *calls;
 	struct sandbox *sandboxes;
+	const struct sandbox_call *awaited; /* by whoever reads just now: its news wake nobody */
 };
 
 struct sandbox {
 	struct sandbox *next;
-	struct sandbox_runtime *runtime; /* NULL once the runtime is gone */
+	struct sandbox_runtime *runtime;       /* NULL once the runtime is gone */
+	struct connection *connection;	       /* NULL with the runtime */
 	struct policy *policy; /* decoded copy: the caller may free or change its own */
-	char id[16];
+	char **env; /* of every call; made with the first, since making it takes longer than all else of a start here */
+	bool removed;
+	char id[ID_MAX], name[NAME_MAX_BYTES + 1]; /* name "": not a named one */
 	char *log_path;
-	uint32_t n_calls;
 };
 
 struct sandbox_command {
 	char **argv, **env; /* env: NAME=VALUE */
 	char *cwd;
 	int stdio[3];
-	bool terminal;
+	bool terminal, full, background, detached, last;
 	unsigned rows, columns;
+	uint64_t timeout_us;
 };
 
 struct sandbox_call {
 	struct sandbox_call *next;
-	struct sandbox_runtime *runtime; /* NULL once the runtime is gone */
-	char sandbox_id[16], id[32];
-	int terminal_fd;
-	bool ended;
+	struct connection *connection; /* NULL once the runtime is gone */
+	struct request request;	       /* its MSG_START, in the connection's list while it is starting */
+	enum sandbox_call_state state;
+	bool detached, lost; /* lost: nobody can say any more how it ended */
+	char id[CALL_ID_MAX];
+	int terminal_fd, pipes[3];
 	int exit_status, exit_signal;
 	char *reason;
+	struct sandbox_error *error;
 };
 
 /* error.c: make a public error of a record; returns the negative errno of it. */
 int error_publish(const struct error *e, sandbox_error **ret);
 
-/* connection.c */
-/* gateway: one will be needed soon. */
-int connection_open(struct sandbox_runtime *r, bool gateway, struct error *e);
-void connection_close(struct sandbox_runtime *r);
-/* Begin a request; the caller appends its payload. */
-int request_begin(struct sandbox_runtime *r, struct buf *m, uint32_t type, uint32_t *ret_request);
-/* Send it and take messages in until its answer came. *ret_fd (may be NULL) gets the descriptor of the answer. */
-int request_run(struct sandbox_runtime *r, const struct buf *m, uint32_t request, const int *fds, size_t n_fds,
-		int *ret_fd, struct error *e);
-/* Take in one message, waiting at most timeout_ms: 1 taken, 0 none, -errno. */
-int connection_take(struct sandbox_runtime *r, int timeout_ms, struct error *e);
+/* sandbox.c */
+int sandbox_id_new(char ret[ID_MAX]);
+struct sandbox *sandbox_new(struct sandbox_runtime *r, struct error *e);
+/* Give up the handle and its share of the connection; asks nothing of anybody. */
+void sandbox_drop(struct sandbox *b);
+/* Ask for the sandbox over its connection. place: entry, lock, socket directory and socket of a named one, or NULL. */
+int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *policy, const int place[4], struct error *e);
+/* Ask for its end; force: also while calls run. */
+int sandbox_request_destroy(struct sandbox *b, bool force, struct error *e);
 
-/* call.c */
-void call_note_exit(struct sandbox_runtime *r, const char *id, uint32_t status, uint32_t signal, const char *reason);
+/* call.c: what messages and losses do to a call */
+void call_started(struct sandbox_call *call, const char *id, int terminal_fd);
+void call_failed(struct sandbox_call *call, const struct error *e);
+void call_ended(struct sandbox_call *call, uint32_t status, uint32_t signal, const char *reason);
+void call_lost(struct sandbox_call *call);
+
+/* stdio.c: the descriptors of a call. fds: what goes into the message; owned: of those, what is closed behind it. */
+struct call_stdio {
+	int fds[3], owned[3];
+	size_t n, n_owned;
+	bool has_null;
+	size_t null; /* index in owned */
+};
+int call_stdio_open(const struct sandbox_command *command, bool named, struct sandbox_call *call, struct call_stdio *ret,
+		    struct error *e);
+void call_stdio_close(struct call_stdio *s);
+
 /* event.c: takes nothing over. */
 void event_push(struct sandbox_runtime *r, const char *name, const char *sandbox, const char *call, const char *reason,
 		const char *json);
 void events_drop(struct sandbox_runtime *r);
 
-/* state.c: where state lives, made when missing, 0700. */
-int state_audit_open(const char *id, char **ret_path, struct error *e); /* new empty log, descriptor */
-int state_audit_dir(char **ret_path, struct error *e);			/* path only, nothing is made */
-
 /* secret.c: one descriptor per secret of the policy, in its order, from which its value can be read to the end. */
 int secrets_open(const struct sandbox_policy *policy, int *fds, size_t max, size_t *ret_n, struct error *e);
 
-/* environment.c: the environment of a call, without the placeholders. */
-int environment_build(const struct policy *p, char *const *extra, char ***ret_env, struct error *e);
+/* environment.c: the environment of every call in a sandbox, without the placeholders; and with more entries. */
+int environment_build(const struct policy *p, const char *user, char ***ret_env, struct error *e);
+int environment_add(const struct policy *p, char *const *base, char *const *extra, char ***ret_env, struct error *e);
 
 /* audit_file.c: make the audit log at a path of the caller's choice; as state_audit_open(). */
 int audit_file_open(const struct policy *p, const char *given, char **ret_path, struct error *e);

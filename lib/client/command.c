@@ -54,6 +54,8 @@ void sandbox_command_free(sandbox_command *command)
 
 int sandbox_command_set_stdio(sandbox_command *command, int in, int out, int err)
 {
+	if (in < SANDBOX_STDIO_PIPE || out < SANDBOX_STDIO_LOG || err < SANDBOX_STDIO_LOG)
+		return -EINVAL;
 	command->stdio[0] = in;
 	command->stdio[1] = out;
 	command->stdio[2] = err;
@@ -98,5 +100,40 @@ int sandbox_command_set_env(sandbox_command *command, const char *name, const ch
 		return publish(error, ENOMEM, name, "out of memory");
 	}
 	env[n + 1] = NULL;
+	return 0;
+}
+
+int sandbox_command_set_isolation(sandbox_command *command, const char *isolation, sandbox_error **error)
+{
+	bool full = strcmp(isolation, "full") == 0;
+
+	if (!full && strcmp(isolation, "light") != 0)
+		return publish(error, EINVAL, isolation, "the isolation of a call is \"light\" or \"full\"");
+	command->full = full;
+	return 0;
+}
+
+int sandbox_command_set_timeout(sandbox_command *command, unsigned long milliseconds)
+{
+	if (__builtin_mul_overflow((uint64_t)milliseconds, (uint64_t)1000, &command->timeout_us))
+		return -EINVAL;
+	return 0;
+}
+
+int sandbox_command_set_background(sandbox_command *command, int background)
+{
+	command->background = background != 0;
+	return 0;
+}
+
+int sandbox_command_set_detached(sandbox_command *command, int detached)
+{
+	command->detached = detached != 0;
+	return 0;
+}
+
+int sandbox_command_set_last(sandbox_command *command, int last)
+{
+	command->last = last != 0;
 	return 0;
 }

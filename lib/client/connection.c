@@ -1,115 +1,98 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The client's side of the supervisor connection: starting it, requests with their answers, messages in between. */
+/* Connections: their life, and the messages that come over them. */
+#include "client/connection.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include "base/util.h"
 #include "client/client.h"
-#include "client/helper.h"
 #include "supervisor/protocol.h"
 
-#ifndef NSBOX_HELPER_DIR
-#error "the build defines the helpers' directory"
-#endif
-
-/* A host that closed 0, 1 or 2 must not get one of our descriptors there: its next printf would write into it. */
-static int above_stdio(int fd)
+struct connection *connection_new(struct sandbox_runtime *r, const char *name)
 {
-	if (fd < 0 || fd > 2)
-		return fd;
-	int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	fd_close(fd);
-	return moved;
+	struct connection *c = calloc(1, sizeof(*c));
+
+	if (c && name)
+		c->name = strdup(name);
+	if (!c || (name && !c->name)) {
+		free(c);
+		return NULL;
+	}
+	c->runtime = r;
+	c->fd = c->pidfd = -EBADF;
+	c->next = r->connections;
+	r->connections = c;
+	r->started = true;
+	return c;
 }
 
-static int start_supervisor(struct sandbox_runtime *r, int *ret_sock, struct error *e)
+void connection_ref(struct connection *c)
 {
-	static char *const argv[] = { (char *)"nsbox-supervisor", NULL };
-	static char *const env[] = { NULL };
-	const char *path = r->helper_dir ? r->helper_dir : NSBOX_HELPER_DIR;
-	int pair[2], pidfd;
-
-	_cleanup_close_ int dir = above_stdio(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
-	if (dir < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_HELPER, path,
-				  "cannot open the directory of the helper programs, %s (is libsandbox installed there?)", path);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_HELPER, "nsbox-supervisor", "cannot make its socket");
-	_cleanup_close_ int ours = above_stdio(pair[0]);
-	_cleanup_close_ int theirs = above_stdio(pair[1]);
-	if (ours < 0 || theirs < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_HELPER, "nsbox-supervisor", "cannot make its socket");
-
-	const int fds[] = { -1, -1, -1, theirs, dir };
-	const struct helper helper = {
-		.dir_fd = dir, .program = "nsbox-supervisor", .argv = argv, .env = env,
-		.fds = fds, .n_fds = ARRAY_LEN(fds),
-	};
-	int k = helper_spawn(&helper, &pidfd);
-	if (k < 0)
-		return fail_errno(e, -k, SANDBOX_STAGE_HELPER, "nsbox-supervisor",
-				  "cannot start the helper nsbox-supervisor in %s", path);
-	r->pidfd = above_stdio(pidfd);
-	*ret_sock = TAKE_FD(ours);
-	return 0;
+	c->users++;
 }
 
-int connection_open(struct sandbox_runtime *r, bool gateway, struct error *e)
+void connection_unref(struct connection *c)
 {
-	_cleanup_buf_ struct buf m = { 0 };
-
-	if (r->lost)
-		return fail(e, ECONNRESET, SANDBOX_STAGE_PROTOCOL, "nsbox-supervisor",
-			    "the supervisor of this runtime has ended; make a new runtime");
-	if (r->fd >= 0)
-		return 0;
-	int k = start_supervisor(r, &r->fd, e);
-	if (k < 0)
-		return k;
-	k = fcntl(r->fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
-	if (k == 0)
-		k = wire_put_u32(&m, MSG_HELLO);
-	if (k == 0)
-		k = wire_put_u32(&m, WIRE_VERSION);
-	if (k == 0)
-		k = wire_put_str(&m, r->wanted ? r->wanted : "");
-	if (k == 0)
-		k = wire_put_u8(&m, gateway);
-	if (k == 0)
-		k = msg_send(r->fd, m.data, m.len, NULL, 0);
-	return k < 0 ? fail_errno(e, -k, SANDBOX_STAGE_PROTOCOL, "nsbox-supervisor", "cannot talk to the supervisor") : 0;
+	if (c && --c->users == 0)
+		connection_free(c);
 }
 
-/* Closing our end makes the supervisor end everything; its pidfd tells when that is done. */
-void connection_close(struct sandbox_runtime *r)
+void connection_free(struct connection *c)
 {
-	fd_close(TAKE_FD(r->fd));
-	if (r->pidfd >= 0) {
-		struct pollfd p = { .fd = r->pidfd, .events = POLLIN };
+	for (struct connection **at = &c->runtime->connections; *at; at = &(*at)->next) {
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
+	}
+	/* Closing alone would not be seen while a child that the host forked holds a copy. */
+	if (c->fd >= 0)
+		shutdown(c->fd, SHUT_RDWR);
+	fd_close(TAKE_FD(c->fd));
+	/* Closing our end makes our own supervisor end everything; its pidfd tells when that is done. That of a named
+	 * sandbox stays. */
+	if (c->pidfd >= 0 && !c->name) {
+		struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
 		while (poll(&p, 1, -1) < 0 && errno == EINTR)
 			;
-		fd_close(TAKE_FD(r->pidfd));
 	}
+	fd_close(c->pidfd);
+	free(c->name);
+	free(c);
 }
 
-int request_begin(struct sandbox_runtime *r, struct buf *m, uint32_t type, uint32_t *ret_request)
+/* Whoever sleeps on the runtime's descriptor has to look: the message that it waits for was read by another function. */
+static void wake(struct sandbox_runtime *r)
 {
-	*ret_request = ++r->last_request;
-	int k = wire_put_u32(m, type);
-	return k < 0 ? k : wire_put_u32(m, *ret_request);
+	if (!r->dispatching && !r->woken)
+		r->woken = eventfd_write(r->wake, 1) == 0;
 }
 
-struct answer {
-	uint32_t request;
-	bool came, failed;
-	int fd;
-	struct error e;
-};
+void connection_lose(struct connection *c, int err)
+{
+	if (c->lost)
+		return;
+	c->lost = true;
+	/* Not closed: it stays readable until dispatch has told of it. */
+	shutdown(c->fd, SHUT_RDWR);
+	if (c->why.err == 0 && c->name)
+		fail(&c->why, ECONNRESET, SANDBOX_STAGE_PROTOCOL, c->name,
+		     "the sandbox %s has ended (or its supervisor died)", c->name);
+	else if (c->why.err == 0)
+		fail(&c->why, err == ENOMEM ? ENOMEM : ECONNRESET, SANDBOX_STAGE_PROTOCOL, "nsbox-supervisor",
+		     "the supervisor has ended unexpectedly; its sandboxes are gone");
+	while (c->requests)
+		request_complete(c, c->requests, &c->why, NULL, -EBADF);
+	for (struct sandbox_call *call = c->calls; call; call = call->next)
+		call_lost(call);
+}
 
-static int on_event(struct sandbox_runtime *r, struct wire_reader *in)
+static int on_event(struct connection *c, struct wire_reader *in)
 {
 	_cleanup_free_ char *name = wire_get_str(in);
 	_cleanup_free_ char *sandbox_name = wire_get_str(in);
@@ -119,75 +102,92 @@ static int on_event(struct sandbox_runtime *r, struct wire_reader *in)
 
 	if (!wire_done(in))
 		return -EPROTO;
-	event_push(r, name, sandbox_name, call, reason, json);
+	event_push(c->runtime, name, sandbox_name, call, reason, json);
+	wake(c->runtime);
 	return 0;
 }
 
-static int on_exit_message(struct sandbox_runtime *r, struct wire_reader *in)
+static int on_exit_message(struct connection *c, struct wire_reader *in)
 {
 	_cleanup_free_ char *sandbox_name = wire_get_str(in);
-	_cleanup_free_ char *call = wire_get_str(in);
+	_cleanup_free_ char *id = wire_get_str(in);
 	uint32_t status = wire_get_u32(in);
 	uint32_t sig = wire_get_u32(in);
 	_cleanup_free_ char *reason = wire_get_str(in);
 
-	if (!wire_done(in))
+	if (!wire_done(in) || !*id)
 		return -EPROTO;
-	call_note_exit(r, call, status, sig, reason);
+	for (struct sandbox_call *call = c->calls; call; call = call->next) {
+		if (call->state != SANDBOX_CALL_RUNNING || strcmp(call->id, id) != 0)
+			continue;
+		call_ended(call, status, sig, reason);
+		if (call != c->runtime->awaited)
+			wake(c->runtime);
+		break;
+	}
+	/* Unknown: the handle of a detached call was freed. */
 	return 0;
 }
 
-static int on_reply(struct wire_reader *in, int *fds, size_t n_fds, struct answer *answer)
+static int on_reply(struct connection *c, struct wire_reader *in, int *fds, size_t n_fds)
 {
-	uint32_t request = wire_get_u32(in);
+	uint32_t number = wire_get_u32(in);
 	bool failed = wire_get_u8(in);
+	_cleanup_free_ char *text = NULL;
 	struct error e = { 0 };
 
 	if (failed)
 		wire_get_error(in, &e);
-	/* Request 0: the supervisor could not even start to serve. */
-	if (!wire_done(in) || (request != answer->request && request != 0))
+	else
+		text = wire_get_str(in);
+	if (!wire_done(in))
 		return -EPROTO;
-	answer->came = true;
-	answer->failed = failed;
-	answer->e = e;
-	if (n_fds)
-		answer->fd = TAKE_FD(fds[0]);
-	return 0;
+	/* The supervisor could not even start to serve; the end of the connection follows. */
+	if (number == 0 && failed) {
+		c->why = e;
+		return -ECONNRESET;
+	}
+	for (struct request *request = c->requests; request; request = request->next) {
+		if (request->number != number)
+			continue;
+		if (request->call && request->call != c->runtime->awaited)
+			wake(c->runtime);
+		request_complete(c, request, failed ? &e : NULL, TAKE_PTR(text), n_fds ? TAKE_FD(fds[0]) : -EBADF);
+		return 0;
+	}
+	return -EPROTO;
 }
 
-static int take(struct sandbox_runtime *r, int timeout_ms, struct answer *answer)
+static int take(struct connection *c, int timeout_ms)
 {
-	struct pollfd p = { .fd = r->fd, .events = POLLIN };
-	_cleanup_free_ uint8_t *packet = NULL;
 	int fds[4] = { -EBADF, -EBADF, -EBADF, -EBADF };
+	uint8_t *packet = c->runtime->packet;
 	size_t n_fds = 0;
-	struct answer none = { .request = UINT32_MAX, .fd = -EBADF };
 
 	if (timeout_ms != 0) {
+		struct pollfd p = { .fd = c->fd, .events = POLLIN };
 		int n = poll(&p, 1, timeout_ms);
 		if (n <= 0)
 			return n < 0 && errno != EINTR ? -errno : 0;
 	}
-	packet = malloc(WIRE_MAX_PACKET);
-	if (!packet)
-		return -ENOMEM;
-	ssize_t n = msg_recv(r->fd, packet, WIRE_MAX_PACKET, fds, ARRAY_LEN(fds), &n_fds);
+	ssize_t n = msg_recv(c->fd, packet, WIRE_MAX_PACKET, fds, ARRAY_LEN(fds), &n_fds);
 	if (n == -EAGAIN)
 		return 0;
 	if (n <= 0)
 		return n < 0 ? (int)n : -ECONNRESET;
+	for (size_t i = 0; i < n_fds; i++)
+		fds[i] = above_stdio(fds[i]);
 	struct wire_reader in = wire_reader(packet, (size_t)n);
 	int k = -EPROTO;
 	switch (wire_get_u32(&in)) {
 	case MSG_REPLY:
-		k = on_reply(&in, fds, n_fds, answer ? answer : &none);
+		k = on_reply(c, &in, fds, n_fds);
 		break;
 	case MSG_EVENT:
-		k = on_event(r, &in);
+		k = on_event(c, &in);
 		break;
 	case MSG_CALL_EXIT:
-		k = on_exit_message(r, &in);
+		k = on_exit_message(c, &in);
 		break;
 	}
 	for (size_t i = 0; i < n_fds; i++)
@@ -195,70 +195,23 @@ static int take(struct sandbox_runtime *r, int timeout_ms, struct answer *answer
 	return k < 0 ? k : 1;
 }
 
-static int lost(struct sandbox_runtime *r, int err, struct error *e)
+int connection_take(struct connection *c, int timeout_ms, struct error *e)
 {
-	r->lost = true;
-	fd_close(TAKE_FD(r->fd));
-	return fail(e, err == ENOMEM ? ENOMEM : ECONNRESET, SANDBOX_STAGE_PROTOCOL, "nsbox-supervisor",
-		    "the supervisor has ended unexpectedly; its sandboxes are gone");
+	int k = c->lost ? -ECONNRESET : take(c, timeout_ms);
+
+	if (k >= 0)
+		return k;
+	connection_lose(c, -k);
+	if (e)
+		*e = c->why;
+	return -c->why.err;
 }
 
-int connection_take(struct sandbox_runtime *r, int timeout_ms, struct error *e)
+void connection_await_end(struct connection *c, int timeout_ms)
 {
-	if (r->fd < 0)
-		return lost(r, ECONNRESET, e);
-	int k = take(r, timeout_ms, NULL);
-	return k < 0 ? lost(r, -k, e) : k;
-}
+	uint64_t end = now_us() + (uint64_t)timeout_ms * 1000u, now;
 
-static int send_all(struct sandbox_runtime *r, const struct buf *m, const int *fds, size_t n_fds)
-{
-	for (;;) {
-		int k = msg_send(r->fd, m->data, m->len, fds, n_fds);
-		if (k != -EAGAIN)
-			return k;
-		/* The supervisor may be waiting for us to read: take in while it cannot take more. */
-		struct pollfd p = { .fd = r->fd, .events = POLLIN | POLLOUT };
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
-			return -errno;
-		if (p.revents & POLLIN) {
-			k = take(r, 0, NULL);
-			if (k < 0)
-				return k;
-		}
-	}
-}
-
-int request_run(struct sandbox_runtime *r, const struct buf *m, uint32_t request, const int *fds, size_t n_fds,
-		int *ret_fd, struct error *e)
-{
-	struct answer answer = { .request = request, .fd = -EBADF };
-
-	if (m->len > WIRE_MAX_PACKET)
-		return fail(e, E2BIG, SANDBOX_STAGE_USAGE, "request",
-			    "the arguments and the environment are together over %u KiB", WIRE_MAX_PACKET / 1024u);
-	if (r->fd < 0)
-		return lost(r, ECONNRESET, e);
-	int k = send_all(r, m, fds, n_fds);
-	/* A supervisor that gave up has said why before it closed: read on even when sending failed. */
-	while ((k >= 0 || k == -EPIPE || k == -ECONNRESET) && !answer.came) {
-		k = take(r, -1, &answer);
-		if (k == -ECONNRESET)
-			break;
-	}
-	if (!answer.came) {
-		fd_close(answer.fd);
-		return lost(r, k < 0 ? -k : ECONNRESET, e);
-	}
-	if (answer.failed) {
-		fd_close(answer.fd);
-		if (e)
-			*e = answer.e;
-		return -answer.e.err;
-	}
-	if (ret_fd)
-		*ret_fd = answer.fd;
-	else
-		fd_close(answer.fd);
-	return 0;
+	c->told = true;
+	while (!c->lost && (now = now_us()) < end)
+		connection_take(c, (int)((end - now + 999) / 1000), NULL);
 }

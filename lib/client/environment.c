@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/user.h"
 #include "base/util.h"
 #include "client/client.h"
 
@@ -59,15 +58,11 @@ static int env_set(struct env *env, const char *name, const char *value)
 	return 0;
 }
 
-static int set_identity(struct env *env, const struct policy *p)
+static int set_identity(struct env *env, const struct policy *p, const char *user)
 {
-	_cleanup_user_ struct user user = { 0 };
+	const char *name = user ? user : getenv("USER");
 
-	int r = user_lookup(&user);
-	const char *name = r == 0 ? user.name : getenv("USER");
-	if (r == -ENOMEM)
-		return r;
-	r = env_set(env, "HOME", policy_home(p));
+	int r = env_set(env, "HOME", policy_home(p));
 	if (r == 0 && name)
 		r = env_set(env, "USER", name);
 	if (r == 0 && name)
@@ -75,11 +70,11 @@ static int set_identity(struct env *env, const struct policy *p)
 	return r;
 }
 
-static int set_defaults(struct env *env, const struct policy *p)
+static int set_defaults(struct env *env, const struct policy *p, const char *user)
 {
 	int r = env_set(env, "PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin");
 	if (r == 0)
-		r = set_identity(env, p);
+		r = set_identity(env, p, user);
 	if (r == 0)
 		r = env_set(env, "SHELL", "/bin/sh");
 	if (r == 0)
@@ -123,13 +118,13 @@ static int set_policy(struct env *env, const struct policy *p)
 	return r;
 }
 
-static int set_extra(struct env *env, char *const *extra)
+static int set_all(struct env *env, char *const *entries)
 {
 	int r = 0;
 
-	for (; extra && *extra && r == 0; extra++) {
-		char *equals = strchr(*extra, '=');
-		_cleanup_free_ char *name = strndup(*extra, (size_t)(equals - *extra));
+	for (; *entries && r == 0; entries++) {
+		char *equals = strchr(*entries, '=');
+		_cleanup_free_ char *name = strndup(*entries, (size_t)(equals - *entries));
 		r = name ? env_set(env, name, equals + 1) : -ENOMEM;
 	}
 	return r;
@@ -153,25 +148,39 @@ static int check_secrets(const struct env *env, const struct policy *p, struct e
 	return 0;
 }
 
-int environment_build(const struct policy *p, char *const *extra, char ***ret_env, struct error *e)
+/* Takes the entries over. */
+static int finish(struct env *env, int r, const struct policy *p, char ***ret_env, struct error *e)
+{
+	if (r < 0)
+		fail(e, -r, SANDBOX_STAGE_INTERNAL, "environment", "out of memory");
+	else
+		r = check_secrets(env, p, e);
+	if (r < 0) {
+		strv_free(env->v);
+		return r;
+	}
+	*ret_env = env->v;
+	return 0;
+}
+
+int environment_build(const struct policy *p, const char *user, char ***ret_env, struct error *e)
 {
 	struct env env = { 0 };
 
-	int r = set_defaults(&env, p);
+	int r = set_defaults(&env, p, user);
 	if (r == 0 && policy_net_mode(p) == NET_GATEWAY)
 		r = set_ca(&env);
 	if (r == 0)
 		r = set_policy(&env, p);
+	return finish(&env, r, p, ret_env, e);
+}
+
+int environment_add(const struct policy *p, char *const *base, char *const *extra, char ***ret_env, struct error *e)
+{
+	struct env env = { 0 };
+
+	int r = set_all(&env, base);
 	if (r == 0)
-		r = set_extra(&env, extra);
-	if (r < 0)
-		fail(e, -r, SANDBOX_STAGE_INTERNAL, "environment", "out of memory");
-	else
-		r = check_secrets(&env, p, e);
-	if (r < 0) {
-		strv_free(env.v);
-		return r;
-	}
-	*ret_env = env.v;
-	return 0;
+		r = set_all(&env, extra);
+	return finish(&env, r, p, ret_env, e);
 }

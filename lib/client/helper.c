@@ -51,7 +51,10 @@ static int program_main(void *arg)
 		}
 	}
 	/* dir_fd and everything of the host: close-on-exec or not, nothing passes. */
-	syscall(SYS_close_range, (unsigned)h->n_fds, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+	if (syscall(SYS_close_range, (unsigned)h->n_fds, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) < 0) {
+		job->failed = errno;
+		_exit(127);
+	}
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -71,19 +74,26 @@ static int intermediate_main(void *arg)
 	_exit(0);
 }
 
+/* Above the range that is filled. EINVAL: the limit of open files is below that. */
+static int copy_fd(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 16);
+	return copy < 0 ? (errno == EINVAL ? -EMFILE : -errno) : copy;
+}
+
 static int copy_fds(struct job *job)
 {
 	const struct helper *h = job->helper;
 
 	for (size_t i = 0; i < h->n_fds; i++) {
-		job->fds[i] = fcntl(h->fds[i] >= 0 ? h->fds[i] : job->null, F_DUPFD_CLOEXEC, 16);
+		job->fds[i] = copy_fd(h->fds[i] >= 0 ? h->fds[i] : job->null);
 		if (job->fds[i] < 0)
-			return -errno;
+			return job->fds[i];
 	}
 	if (h->dir_fd >= 0) {
-		job->dir_fd = fcntl(h->dir_fd, F_DUPFD_CLOEXEC, 16);
+		job->dir_fd = copy_fd(h->dir_fd);
 		if (job->dir_fd < 0)
-			return -errno;
+			return job->dir_fd;
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "client/client.h"
+#include "client/state.h"
 
 #define MAX_VALUE (32u * 1024u)
 
@@ -116,6 +117,8 @@ int sandbox_policy_check(sandbox_policy *policy, sandbox_error **error)
 	int r = policy_finish(policy->policy, &e);
 	if (r == 0)
 		r = limits_check(policy->policy, &e);
+	if (r == 0)
+		r = state_hide(policy->policy, false, &e);
 	return r < 0 ? error_publish(&e, error) : 0;
 }
 

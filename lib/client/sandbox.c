@@ -1,72 +1,127 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sandboxes: making and removing them. */
+/* Sandboxes: making and removing them, and what is asked of one as a whole. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "base/util.h"
 #include "client/client.h"
+#include "client/state.h"
 #include "supervisor/protocol.h"
 
 #define ID_LENGTH 8
+#define POOL_MAX 256u
 
-static int random_id(char ret[16])
+int sandbox_id_new(char ret[ID_MAX])
 {
+	/* Letters first, and nothing that reads as another: an id is typed, and begins like a word. */
 	static const char alphabet[32] = "abcdefghijkmnpqrstuvwxyz23456789";
 	uint8_t bytes[ID_LENGTH];
 
 	if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
 		return -EIO;
 	for (size_t i = 0; i < ID_LENGTH; i++)
-		ret[i] = alphabet[bytes[i] % sizeof(alphabet)];
+		ret[i] = alphabet[bytes[i] % (i ? sizeof(alphabet) : sizeof(alphabet) - 8)];
 	ret[ID_LENGTH] = '\0';
 	return 0;
 }
 
 /* A copy through the wire form: the same bytes that the supervisor gets, checked the same way. */
-static int copy_policy(const struct policy *p, struct buf *bytes, struct policy **ret, struct error *e)
+static int copy_policy(const struct policy *p, struct policy **ret, struct error *e)
 {
-	int r = policy_encode(p, bytes);
+	_cleanup_buf_ struct buf bytes = { 0 };
+
+	int r = policy_encode(p, &bytes);
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_POLICY, "policy", "cannot encode the policy");
-	return policy_decode(bytes->data, bytes->len, ret, e);
+	return policy_decode(bytes.data, bytes.len, ret, e);
 }
 
-static int send_create(struct sandbox *b, const struct sandbox_policy *policy, const struct buf *bytes, struct error *e)
+static int policy_memfd(const struct policy *p, struct error *e)
 {
+	_cleanup_buf_ struct buf bytes = { 0 };
+
+	int r = policy_encode(p, &bytes);
+	int fd = r < 0 ? r : above_stdio(memfd_from_bytes("policy", bytes.data, bytes.len));
+	return fd < 0 ? fail_errno(e, -fd, SANDBOX_STAGE_POLICY, "policy", "cannot pass on the policy") : fd;
+}
+
+static int put_create(struct sandbox *b, size_t n_secrets, struct buf *m, struct request *request)
+{
+	int r = request_begin(b->connection, m, MSG_CREATE, request);
+	if (r == 0)
+		r = wire_put_str(m, b->id);
+	if (r == 0)
+		r = wire_put_str(m, b->name);
+	return r < 0 ? r : wire_put_u32(m, (uint32_t)n_secrets);
+}
+
+/* A log in which nothing was written is no evidence of anything. */
+static void drop_empty_log(const struct sandbox *b)
+{
+	struct stat st;
+
+	if (b->log_path && lstat(b->log_path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+		unlink(b->log_path);
+}
+
+int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *policy, const int place[4], struct error *e)
+{
+	const size_t before = place ? 6 : 2;
 	_cleanup_buf_ struct buf m = { 0 };
+	struct request request = { 0 };
 	int fds[WIRE_MAX_FDS];
 	size_t n_secrets;
-	uint32_t request;
 
-	_cleanup_close_ int policy_fd = memfd_from_bytes("policy", bytes->data, bytes->len);
-	if (policy_fd < 0)
-		return fail_errno(e, -policy_fd, SANDBOX_STAGE_POLICY, "policy", "cannot pass on the policy");
-	int r = secrets_open(policy, fds + 2, WIRE_MAX_FDS - 2, &n_secrets, e);
+	int r = copy_policy(policy->policy, &b->policy, e);
+	if (r == 0)
+		r = state_hide(b->policy, true, e);
 	if (r < 0)
 		return r;
-	_cleanup_close_ int log_fd = policy->audit_log ?
-					     audit_file_open(b->policy, policy->audit_log, &b->log_path, e) :
-					     state_audit_open(b->id, &b->log_path, e);
-	r = log_fd < 0 ? log_fd : connection_open(b->runtime, false, e);
+	_cleanup_close_ int policy_fd = policy_memfd(b->policy, e);
+	if (policy_fd < 0)
+		return policy_fd;
+	r = secrets_open(policy, fds + before, WIRE_MAX_FDS - before, &n_secrets, e);
+	if (r < 0)
+		return r;
+	_cleanup_close_ int log_fd = above_stdio(policy->audit_log ?
+							 audit_file_open(b->policy, policy->audit_log, &b->log_path, e) :
+							 state_audit_open(b->id, &b->log_path, e));
+	r = log_fd < 0 ? log_fd : 0;
 	if (r == 0) {
 		fds[0] = policy_fd;
 		fds[1] = log_fd;
-		int k = request_begin(b->runtime, &m, MSG_CREATE, &request);
-		if (k == 0)
-			k = wire_put_str(&m, b->id);
-		if (k == 0)
-			k = wire_put_u32(&m, (uint32_t)n_secrets);
-		r = k < 0 ? fail_errno(e, -k, SANDBOX_STAGE_INTERNAL, "request", "cannot ask for a sandbox") :
-			    request_run(b->runtime, &m, request, fds, n_secrets + 2, NULL, e);
+		for (size_t i = 2; i < before; i++)
+			fds[i] = place[i - 2];
+		r = put_create(b, n_secrets, &m, &request);
+		r = r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask for a sandbox") :
+			    request_run(b->connection, &m, &request, fds, before + n_secrets, NULL, NULL, e);
 	}
 	for (size_t i = 0; i < n_secrets; i++)
-		fd_close(fds[i + 2]);
+		fd_close(fds[before + i]);
+	if (r < 0)
+		drop_empty_log(b);
 	return r;
 }
 
-static void sandbox_drop(struct sandbox *b)
+struct sandbox *sandbox_new(struct sandbox_runtime *r, struct error *e)
+{
+	struct sandbox *b = calloc(1, sizeof(*b));
+
+	if (!b || sandbox_id_new(b->id) < 0) {
+		fail(e, b ? EIO : ENOMEM, SANDBOX_STAGE_INTERNAL, "sandbox", b ? "no random numbers" : "out of memory");
+		free(b);
+		return NULL;
+	}
+	b->runtime = r;
+	b->next = r->sandboxes;
+	r->sandboxes = b;
+	return b;
+}
+
+void sandbox_drop(struct sandbox *b)
 {
 	if (b->runtime) {
 		for (struct sandbox **at = &b->runtime->sandboxes; *at; at = &(*at)->next) {
@@ -76,34 +131,29 @@ static void sandbox_drop(struct sandbox *b)
 			}
 		}
 	}
+	connection_unref(b->connection);
 	policy_free(b->policy);
+	strv_free(b->env);
 	free(b->log_path);
 	free(b);
 }
 
 int sandbox_create(sandbox_runtime *runtime, sandbox_policy *policy, sandbox **ret_sandbox, sandbox_error **error)
 {
-	_cleanup_buf_ struct buf bytes = { 0 };
 	struct error e = { 0 };
 
 	int r = sandbox_policy_check(policy, error);
 	if (r < 0)
 		return r;
-	struct sandbox *b = calloc(1, sizeof(*b));
-	if (!b) {
-		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, "sandbox", "out of memory");
+	struct sandbox *b = sandbox_new(runtime, &e);
+	if (!b)
 		return error_publish(&e, error);
+	r = connection_own(runtime, policy_net_mode(policy->policy) == NET_GATEWAY, &e);
+	if (r == 0) {
+		b->connection = runtime->own;
+		connection_ref(b->connection);
+		r = sandbox_request_create(b, policy, NULL, &e);
 	}
-	b->runtime = runtime;
-	b->next = runtime->sandboxes;
-	runtime->sandboxes = b;
-	r = random_id(b->id);
-	if (r < 0)
-		fail(&e, -r, SANDBOX_STAGE_INTERNAL, "sandbox", "no random numbers");
-	if (r == 0)
-		r = copy_policy(policy->policy, &bytes, &b->policy, &e);
-	if (r == 0)
-		r = send_create(b, policy, &bytes, &e);
 	if (r < 0) {
 		sandbox_drop(b);
 		return error_publish(&e, error);
@@ -117,21 +167,96 @@ const char *sandbox_id(const sandbox *box)
 	return box->id;
 }
 
+const char *sandbox_name(const sandbox *box)
+{
+	return box->name;
+}
+
 const char *sandbox_audit_log(const sandbox *box)
 {
 	return box->log_path;
 }
 
-void sandbox_free(sandbox *box)
+/* One request about the sandbox or a call in it: the id of that and up to one number behind it. */
+static int ask(sandbox *box, uint32_t type, const char *id, const uint32_t *number, char **ret_text,
+	       sandbox_error **error)
 {
 	_cleanup_buf_ struct buf m = { 0 };
-	uint32_t request;
+	struct request request = { 0 };
+	struct error e = { 0 };
 
+	if (!box->connection || box->removed) {
+		fail(&e, ECONNRESET, SANDBOX_STAGE_PROTOCOL, box->id, "%s",
+		     box->removed ? "the sandbox has been removed" : "the runtime of the sandbox has been freed");
+		return error_publish(&e, error);
+	}
+	int r = request_begin(box->connection, &m, type, &request);
+	if (r == 0)
+		r = wire_put_str(&m, id);
+	if (r == 0 && number)
+		r = wire_put_u32(&m, *number);
+	if (r < 0)
+		fail_errno(&e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask about sandbox %s", box->id);
+	else
+		r = request_run(box->connection, &m, &request, NULL, 0, ret_text, NULL, &e);
+	return r < 0 ? error_publish(&e, error) : 0;
+}
+
+int sandbox_set_pool(sandbox *box, unsigned depth, sandbox_error **error)
+{
+	const uint32_t number = depth;
+
+	if (depth > POOL_MAX) {
+		struct error e;
+		fail(&e, EINVAL, SANDBOX_STAGE_USAGE, "pool", "at most %u calls are prepared ahead, not %u", POOL_MAX, depth);
+		return error_publish(&e, error);
+	}
+	return ask(box, MSG_POOL, box->id, &number, NULL, error);
+}
+
+int sandbox_signal_call(sandbox *box, const char *call, int signal, sandbox_error **error)
+{
+	const uint32_t number = (uint32_t)signal;
+
+	if (signal < 1 || signal > 64) {
+		struct error e;
+		fail(&e, EINVAL, SANDBOX_STAGE_USAGE, call, "signal %d is not between 1 and 64", signal);
+		return error_publish(&e, error);
+	}
+	return ask(box, MSG_SIGNAL, call, &number, NULL, error);
+}
+
+int sandbox_signal(sandbox *box, int signal, sandbox_error **error)
+{
+	return sandbox_signal_call(box, box->id, signal, error);
+}
+
+int sandbox_inspect(sandbox *box, char **ret_json, sandbox_error **error)
+{
+	return ask(box, MSG_INSPECT, box->id, NULL, ret_json, error);
+}
+
+int sandbox_request_destroy(struct sandbox *b, bool force, struct error *e)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	struct request request = { 0 };
+
+	int r = request_begin(b->connection, &m, MSG_DESTROY, &request);
+	if (r == 0)
+		r = wire_put_str(&m, b->id);
+	if (r == 0)
+		r = wire_put_u8(&m, force);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask for the end of sandbox %s", b->id);
+	return request_run(b->connection, &m, &request, NULL, 0, NULL, NULL, e);
+}
+
+void sandbox_free(sandbox *box)
+{
 	if (!box)
 		return;
 	/* When this fails the supervisor is gone, and with it the sandbox. */
-	if (box->runtime && box->runtime->fd >= 0 && request_begin(box->runtime, &m, MSG_DESTROY, &request) == 0 &&
-	    wire_put_str(&m, box->id) == 0)
-		request_run(box->runtime, &m, request, NULL, 0, NULL, NULL);
+	if (!box->name[0] && !box->removed && box->connection && !box->connection->lost)
+		sandbox_request_destroy(box, true, NULL);
 	sandbox_drop(box);
 }

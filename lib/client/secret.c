@@ -26,8 +26,10 @@ static int pipe_with(const struct policy_secret *s, const void *value, size_t le
 			    len ? "over 32 KiB" : "empty");
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a pipe for secret %s", s->name);
-	_cleanup_close_ int in = pair[1];
-	_cleanup_close_ int out = pair[0];
+	_cleanup_close_ int in = above_stdio(pair[1]);
+	_cleanup_close_ int out = above_stdio(pair[0]);
+	if (in < 0 || out < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a pipe for secret %s", s->name);
 	if (write(in, value, len) != (ssize_t)len)
 		return fail(e, EIO, SANDBOX_STAGE_SECRET, s->name, "cannot pass on secret %s", s->name);
 	return TAKE_FD(out);
@@ -50,7 +52,7 @@ static int from_file(const struct policy_secret *s, struct error *e)
 	struct stat st;
 
 	/* O_NONBLOCK: opening a FIFO must not hang; it is refused below. */
-	_cleanup_close_ int fd = open(s->source_arg, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	_cleanup_close_ int fd = above_stdio(open(s->source_arg, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
 	if (fd < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "secret %s: cannot open the file %s", s->name,
 				  s->source_arg);
@@ -67,8 +69,10 @@ static int from_command(const struct policy_secret *s, struct error *e)
 
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a pipe for secret %s", s->name);
-	_cleanup_close_ int in = pair[1];
-	_cleanup_close_ int out = pair[0];
+	_cleanup_close_ int in = above_stdio(pair[1]);
+	_cleanup_close_ int out = above_stdio(pair[0]);
+	if (in < 0 || out < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a pipe for secret %s", s->name);
 	/* Its messages go to our standard error, when there is one: a source that fails says why there. */
 	const int fds[] = { -1, in, fcntl(2, F_GETFD) < 0 ? -1 : 2 };
 	const struct helper helper = {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The state directory: $XDG_STATE_HOME/nsbox (or ~/.local/state/nsbox), 0700, with a format version. */
+/* The state directory, with a format version, and the directory of the sockets. */
+#include "client/state.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +15,7 @@
 
 #define STATE_FORMAT "1\n"
 
-static int state_root(char **ret, struct error *e)
+int state_path(char **ret, struct error *e)
 {
 	const char *base = secure_getenv("XDG_STATE_HOME"), *home = secure_getenv("HOME");
 	int n;
@@ -27,7 +29,7 @@ static int state_root(char **ret, struct error *e)
 			home = user.home;
 		if (!home || home[0] != '/')
 			return fail(e, ENOENT, SANDBOX_STAGE_AUDIT, "XDG_STATE_HOME",
-				    "no place for the audit log: set XDG_STATE_HOME or HOME to an absolute path");
+				    "no place for audit logs and named sandboxes: set XDG_STATE_HOME or HOME to an absolute path");
 		n = asprintf(ret, "%s/.local/state/nsbox", home);
 	}
 	return n < 0 ? fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "state", "out of memory") : 0;
@@ -45,10 +47,10 @@ static int make_path(const char *path, struct error *e)
 	for (char *name = strtok_r(copy, "/", &rest); name; name = strtok_r(NULL, "/", &rest)) {
 		if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
 			return fail_errno(e, errno, SANDBOX_STAGE_AUDIT, path,
-					  "cannot make %s in the state directory %s (XDG_STATE_HOME chooses another)", name, path);
+					  "cannot make %s for the directory %s (XDG_STATE_HOME and XDG_RUNTIME_DIR choose others)", name, path);
 		int next = openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (next < 0)
-			return fail_errno(e, errno, SANDBOX_STAGE_AUDIT, path, "cannot open %s of the state directory %s", name,
+			return fail_errno(e, errno, SANDBOX_STAGE_AUDIT, path, "cannot open %s of the directory %s", name,
 					  path);
 		fd_close(dir);
 		dir = next;
@@ -84,14 +86,119 @@ static int check_format(int dir, const char *root, struct error *e)
 	return 0;
 }
 
-int state_audit_dir(char **ret_path, struct error *e)
+int state_socket_path(char **ret, struct error *e)
+{
+	const char *base = secure_getenv("XDG_RUNTIME_DIR");
+	_cleanup_free_ char *root = NULL;
+
+	if (base && base[0] == '/')
+		return asprintf(ret, "%s/nsbox", base) < 0 ? fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "state", "out of memory") : 0;
+	int r = state_path(&root, e);
+	if (r < 0)
+		return r;
+	return asprintf(ret, "%s/run", root) < 0 ? fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "state", "out of memory") : 0;
+}
+
+/* Somebody who can write there decides what we connect to; somebody who can read there sees what calls wrote. */
+static int check_private(int dir, const char *path, struct error *e)
+{
+	struct stat st;
+
+	if (fstat(dir, &st) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_USAGE, path, "cannot examine %s", path);
+	if (st.st_uid != geteuid())
+		return fail(e, EPERM, SANDBOX_STAGE_USAGE, path,
+			    "%s belongs to uid %u, not to you: remove it, or choose another place with XDG_STATE_HOME and "
+			    "XDG_RUNTIME_DIR",
+			    path, (unsigned)st.st_uid);
+	if (st.st_mode & 077)
+		return fail(e, EPERM, SANDBOX_STAGE_USAGE, path, "%s is open to others (mode %04o): chmod 700 %s", path,
+			    (unsigned)st.st_mode & 07777u, path);
+	return 0;
+}
+
+static int open_private(int dir, const char *name, const char *path, struct error *e)
+{
+	_cleanup_close_ int fd = above_stdio(openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+
+	if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
+		return fail(e, ENOTDIR, SANDBOX_STAGE_USAGE, path, "%s must be a directory, and no link to one", path);
+	if (fd < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_USAGE, path, "cannot open %s", path);
+	int r = check_private(fd, path, e);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int state_open(bool make, struct error *e)
 {
 	_cleanup_free_ char *root = NULL;
 
-	int r = state_root(&root, e);
+	int r = state_path(&root, e);
 	if (r < 0)
 		return r;
-	if (asprintf(ret_path, "%s/audit", root) < 0)
+	_cleanup_close_ int made = make ? make_path(root, e) : -EBADF;
+	if (make && made < 0)
+		return made;
+	_cleanup_close_ int dir = open_private(AT_FDCWD, root, root, e);
+	if (dir < 0)
+		return dir;
+	r = check_format(dir, root, e);
+	return r < 0 ? r : TAKE_FD(dir);
+}
+
+int state_open_in(int dir, const char *name, bool make, struct error *e)
+{
+	if (make && mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
+		return fail_errno(e, errno, SANDBOX_STAGE_USAGE, name, "cannot make %s in the state directory", name);
+	return open_private(dir, name, name, e);
+}
+
+int state_socket_open(const char *path, bool make, struct error *e)
+{
+	_cleanup_close_ int made = make ? make_path(path, e) : -EBADF;
+
+	if (make && made < 0)
+		return made;
+	return open_private(AT_FDCWD, path, path, e);
+}
+
+static int hide_one(struct policy *p, const char *path, bool make, struct error *e)
+{
+	struct path_verdict verdict;
+
+	if (make && access(path, F_OK) < 0) {
+		/* Hidden is what is there: what is made later would be seen. */
+		int r = policy_check_path(p, path, false, &verdict, e);
+		if (r < 0)
+			return r;
+		if (verdict.allowed && strcmp(verdict.reason, "private") != 0 && strncmp(verdict.rule, "tmpfs ", 6) != 0)
+			fd_close(make_path(path, NULL));
+	}
+	return policy_hide(p, path, e);
+}
+
+int state_hide(struct policy *p, bool make, struct error *e)
+{
+	_cleanup_free_ char *root = NULL, *sockets = NULL;
+	struct error ignored;
+
+	/* Without a place there is nothing in it; what needs the place says so. */
+	if (state_path(&root, &ignored) < 0)
+		return 0;
+	int r = hide_one(p, root, make, e);
+	if (r == 0)
+		r = state_socket_path(&sockets, e);
+	return r < 0 ? r : hide_one(p, sockets, make, e);
+}
+
+int state_audit_dir(char **ret, struct error *e)
+{
+	_cleanup_free_ char *root = NULL;
+
+	int r = state_path(&root, e);
+	if (r < 0)
+		return r;
+	if (asprintf(ret, "%s/audit", root) < 0)
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "state", "out of memory");
 	return 0;
 }
@@ -101,7 +208,7 @@ int state_audit_open(const char *id, char **ret_path, struct error *e)
 	_cleanup_free_ char *root = NULL, *path = NULL;
 	char name[64];
 
-	int r = state_root(&root, e);
+	int r = state_path(&root, e);
 	if (r < 0)
 		return r;
 	_cleanup_close_ int dir = make_path(root, e);

@@ -61,11 +61,19 @@ int landlock_new(int abi)
 	 * 6.6) get exactly theirs anyway. */
 	if (abi >= 4)
 		size = sizeof(attr.fs) + sizeof(attr.net);
-	if (abi >= 6) {
+	if (abi >= LANDLOCK_SCOPE_ABI) {
 		size = sizeof(attr);
 		attr.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL;
 	}
 	long fd = syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int landlock_new_scope(void)
+{
+	struct ruleset_attr attr = { .scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL };
+
+	long fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	return fd < 0 ? -errno : (int)fd;
 }
 

@@ -13,6 +13,8 @@
 
 /* Highest ABI whose meaning this code knows; a newer kernel is used as this one. */
 #define LANDLOCK_KNOWN_ABI 7
+/* From here on a domain bounds signals and abstract sockets. */
+#define LANDLOCK_SCOPE_ABI 6
 
 enum landlock_grant {
 	LANDLOCK_GRANT_READ = 1,    /* read, list, execute */
@@ -25,6 +27,8 @@ enum landlock_grant {
 int landlock_abi(void);
 /* A new ruleset for that ABI (>= 1): its descriptor, close-on-exec, or a negative errno. */
 int landlock_new(int abi);
+/* A ruleset of scopes only, for the layer of a call (ABI >= LANDLOCK_SCOPE_ABI). */
+int landlock_new_scope(void);
 /* Allow grants (bits of enum landlock_grant) at and below what fd refers to. 0 or a negative errno. */
 int landlock_allow(int ruleset, int abi, int fd, bool is_dir, unsigned grants);
 /* Enter the ruleset; needs no_new_privs. 0 or a negative errno. */

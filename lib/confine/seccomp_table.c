@@ -144,10 +144,10 @@ static const struct arg_rule call_rules[] = {
 	RULE("personality", VERDICT_EPERM, WHEN(VERDICT_ALLOW, EQ(0, 0)), WHEN(VERDICT_ALLOW, EQ(0, ALL))),
 };
 
-/* pid 1 of a sandbox: it answers its socket, kills and reaps. Anything else means that it was taken over. */
+/* pid 1 of a sandbox: it waits and reaps. Anything else means that it was taken over. */
 static const char *const init_allow[] = {
-	"close", "exit", "exit_group", "kill", "poll", "ppoll", "read", "recvmsg", "restart_syscall", "rt_sigprocmask",
-	"rt_sigreturn", "sendmsg", "wait4", "waitid", NULL
+	"close", "exit", "exit_group", "poll", "ppoll", "read", "restart_syscall", "rt_sigprocmask", "rt_sigreturn",
+	"wait4", "waitid", NULL
 };
 
 /* Sockets, timers and memory; no files, no programs, no other processes. */

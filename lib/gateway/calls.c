@@ -25,37 +25,23 @@ struct call *calls_by_addr(struct calls *c, uint32_t addr)
 	return call;
 }
 
-struct call *calls_by_id(struct calls *c, const char *id)
-{
-	for (size_t i = 0; i < CALL_BUCKETS; i++) {
-		for (struct call *call = c->buckets[i]; call; call = call->chain) {
-			if (strcmp(call->id, id) == 0)
-				return call;
-		}
-	}
-	return NULL;
-}
-
 static void call_free(struct call *call)
 {
 	if (!call)
 		return;
-	free(call->id);
 	free(call->names_seen);
 	free(call);
 }
 
-int calls_add(struct gateway *gw, const char *id, uint32_t addr, char ***ret_env)
+int calls_add(struct gateway *gw, uint32_t addr, char ***ret_env)
 {
-	if (addr < CALL_ADDR_FIRST || addr > CALL_ADDR_LAST || calls_by_addr(&gw->calls, addr) ||
-	    calls_by_id(&gw->calls, id))
+	if (addr < CALL_ADDR_FIRST || addr > CALL_ADDR_LAST || calls_by_addr(&gw->calls, addr))
 		return -EINVAL;
 	struct call *call = calloc(1, sizeof(*call));
 	if (!call)
 		return -ENOMEM;
-	call->id = strdup(id);
 	call->addr = addr;
-	int r = call->id ? secrets_open_call(&gw->secrets, call, ret_env) : -ENOMEM;
+	int r = secrets_open_call(&gw->secrets, call, ret_env);
 	if (r < 0) {
 		call_free(call);
 		return r;

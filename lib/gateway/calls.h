@@ -22,8 +22,7 @@ struct holder;
 
 struct call {
 	struct call *chain; /* bucket by address */
-	char *id;
-	uint32_t addr; /* host byte order */
+	uint32_t addr; /* host byte order; what the supervisor knows it by too */
 	struct holder *holders; /* its placeholders */
 	struct session *sessions;
 	size_t n_sessions;
@@ -40,9 +39,8 @@ struct calls {
 };
 
 struct call *calls_by_addr(struct calls *c, uint32_t addr);
-struct call *calls_by_id(struct calls *c, const char *id);
 /* Add a call and make its placeholders; env gets NAME=placeholder entries (strv_free). */
-int calls_add(struct gateway *gw, const char *id, uint32_t addr, char ***ret_env);
+int calls_add(struct gateway *gw, uint32_t addr, char ***ret_env);
 /* Cut everything the call has, kill its placeholders, forget it. */
 void calls_end(struct gateway *gw, struct call *call);
 bool call_has_seen(const struct call *call, const struct name *name);

@@ -179,17 +179,16 @@ void control_drain(void)
 static int on_call(struct gateway *gw, struct wire_reader *in)
 {
 	_cleanup_buf_ struct buf m = { 0 };
-	_cleanup_free_ char *id = wire_get_str(in);
 	uint32_t addr = wire_get_u32(in);
 	char **env = NULL;
 
 	if (!wire_done(in))
 		return -EPROTO;
-	int r = calls_add(gw, id, addr, &env);
+	int r = calls_add(gw, addr, &env);
 	if (r == 0)
 		r = wire_put_u32(&m, GATEWAY_CALL_READY);
 	if (r == 0)
-		r = wire_put_str(&m, id);
+		r = wire_put_u32(&m, addr);
 	if (r == 0)
 		r = wire_put_strv(&m, env);
 	strv_free(env);
@@ -199,16 +198,16 @@ static int on_call(struct gateway *gw, struct wire_reader *in)
 static int on_call_end(struct gateway *gw, struct wire_reader *in)
 {
 	_cleanup_buf_ struct buf m = { 0 };
-	_cleanup_free_ char *id = wire_get_str(in);
+	uint32_t addr = wire_get_u32(in);
 
 	if (!wire_done(in))
 		return -EPROTO;
-	struct call *call = calls_by_id(&gw->calls, id);
+	struct call *call = calls_by_addr(&gw->calls, addr);
 	if (call)
 		calls_end(gw, call);
 	int r = wire_put_u32(&m, GATEWAY_CALL_ENDED);
 	if (r == 0)
-		r = wire_put_str(&m, id);
+		r = wire_put_u32(&m, addr);
 	return r < 0 ? r : records_send(&gw->records, &m);
 }
 

@@ -131,7 +131,7 @@ void records_add(struct records *r, const char *event, const struct call *call, 
 	if (e == 0)
 		e = wire_put_str(b, event);
 	if (e == 0)
-		e = wire_put_str(b, call ? call->id : "");
+		e = wire_put_u32(b, call ? call->addr : 0);
 	if (e == 0)
 		e = wire_put_str(b, reason);
 	if (e == 0)

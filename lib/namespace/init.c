@@ -6,8 +6,8 @@
  * of anybody's memory or environment; the capabilities it needs over its own namespaces come along as ambient ones. It
  * mounts what every sandbox has, receives one root plan on descriptor 3 and mounts the rest (root.c and its neighbours),
  * all by descriptor, while nothing untrusted runs. It answers with the Landlock ruleset of the session, gives up every
- * capability, limits itself to a handful of system calls, and from then on only reaps and, when asked, kills.
- * Calls are not its children: the launcher makes them and they enter these namespaces. When the launcher dies, so does
+ * capability, limits itself to a handful of system calls, and from then on only reaps.
+ * Calls are not its children: each has a guardian, which the launcher makes and which enters these namespaces. When the launcher dies, so does
  * init (its pid namespace is below the launcher's); when the socket closes, it leaves, and the kernel ends the rest.
  */
 #include <errno.h>
@@ -94,14 +94,7 @@ static int confine(void)
 	return r < 0 ? r : seccomp_load(SECCOMP_INIT);
 }
 
-/* The kernel takes the list of processes and each fork's signal check under one lock, so one kill misses nobody. */
-static void kill_all(void)
-{
-	kill(-1, SIGKILL);
-	while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
-		;
-}
-
+/* Reap orphans of the guardians themselves; leave when the launcher closes the socket, and the kernel ends the rest. */
 static int serve(int signals)
 {
 	struct pollfd p[2] = { { .fd = INIT_SOCKET, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
@@ -113,15 +106,8 @@ static int serve(int signals)
 		if (p[1].revents && read(signals, &info, sizeof(info)) > 0)
 			while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
 				;
-		if (!p[0].revents)
-			continue;
-		uint32_t type = 0;
-		ssize_t n = msg_recv(INIT_SOCKET, &type, sizeof(type), NULL, 0, NULL);
-		if (n != sizeof(type) || type != INIT_KILL)
-			return n == 0 ? 0 : 1;
-		kill_all();
-		if (msg_send(INIT_SOCKET, &type, sizeof(type), NULL, 0) < 0)
-			return 1;
+		if (p[0].revents)
+			return 0;
 	}
 }
 
@@ -140,8 +126,11 @@ int main(void)
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	umask(0);
 	int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (signals < 0)
+	if (signals < 0) {
+		fail_errno(&e, errno, SANDBOX_STAGE_INTERNAL, "signalfd", "nsbox-init cannot watch its children");
+		answer(&e, NULL, 0);
 		return 1;
+	}
 	int r = prepare(&root, &e);
 	int received = receive_plan(&plan, &pids, r < 0 ? NULL : &e);
 	if (r == 0)

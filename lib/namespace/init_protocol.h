@@ -10,8 +10,6 @@ enum init_message {
 	INIT_ROOT = 1,
 	/* i->l  u8 failed, [error | -]; fds: Landlock ruleset of the session, with a gateway the bundle file */
 	INIT_READY = 2,
-	/* l->i  kill everything but yourself; i->l the same when all of it is dead and reaped */
-	INIT_KILL = 3,
 };
 
 #endif

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "base/wire.h"
 #include "confine/caps.h"
 #include "namespace/init_protocol.h"
 #include "namespace/launcher_state.h"
@@ -26,27 +27,45 @@
 /* Over its own namespaces only: mounting, its host name, hidden sources for root's own files, and giving all that up. */
 static const int init_caps[] = { CAP_SYS_ADMIN, CAP_SETPCAP };
 
-/* In the clone: no return. Whatever fails shows as the end of the socket and the status. */
+/* Answered as init itself would. */
+static _Noreturn void give_up(int sock, enum sandbox_stage stage, const char *object, const char *what)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	struct error e;
+
+	fail_errno(&e, errno, stage, object, "%s", what);
+	if (wire_put_u32(&m, INIT_READY) == 0 && wire_put_u8(&m, 1) == 0 && wire_put_error(&m, &e) == 0)
+		msg_send(sock, m.data, m.len, NULL, 0);
+	_exit(1);
+}
+
+/* In the clone: no return. */
 static _Noreturn void become_init(int init_fd, int sock, uid_t uid, gid_t gid)
 {
 	char *const argv[] = { (char *)"init", NULL }, *const env[] = { NULL };
 
 	/* This copy of the launcher is not dumpable either, and then its /proc/self belongs to root. */
-	if (prctl(PR_SET_DUMPABLE, 1) < 0 || user_map_self(uid, gid) < 0)
-		_exit(101);
+	int r = prctl(PR_SET_DUMPABLE, 1) < 0 ? -errno : user_map_self(uid, gid);
+	if (r < 0) {
+		errno = -r;
+		give_up(sock, SANDBOX_STAGE_USER_NAMESPACE, "uid_map", "cannot map the user into the sandbox");
+	}
 	/* Two steps, since either may sit on the other's number. */
 	int high = fcntl(init_fd, F_DUPFD_CLOEXEC, 10);
 	int s = fcntl(sock, F_DUPFD_CLOEXEC, 10);
 	if (high < 0 || s < 0 || dup2(s, INIT_SOCKET) < 0)
-		_exit(102);
+		give_up(sock, SANDBOX_STAGE_INTERNAL, "nsbox-init", "cannot place the descriptors of nsbox-init");
 	for (int fd = 0; fd < 3; fd++)
 		close(fd);
 	if (close_range(INIT_SOCKET + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
-		_exit(103);
-	if (caps_keep(init_caps, ARRAY_LEN(init_caps)) < 0)
-		_exit(104);
+		give_up(INIT_SOCKET, SANDBOX_STAGE_INTERNAL, "close_range", "cannot close the descriptors of nsbox-init");
+	r = caps_keep(init_caps, ARRAY_LEN(init_caps));
+	if (r < 0) {
+		errno = -r;
+		give_up(INIT_SOCKET, SANDBOX_STAGE_CAPABILITIES, "nsbox-init", "cannot set the capabilities of nsbox-init");
+	}
 	syscall(SYS_execveat, high, "", argv, env, AT_EMPTY_PATH);
-	_exit(105);
+	give_up(INIT_SOCKET, SANDBOX_STAGE_HELPER, "nsbox-init", "cannot execute the helper nsbox-init");
 }
 
 /* The soft limit at the moment of the clone becomes the ceiling of the new user namespace. */
@@ -97,7 +116,11 @@ int init_start(int init_fd, uint32_t pids, struct init *ret, struct error *e)
 	int r = set_pids(pids, &old);
 	if (r == 0) {
 		r = clone_init(init_fd, pair[1], &init);
-		setrlimit(RLIMIT_NPROC, &old);
+		/* Else the next calls would start with this one's limit. */
+		if (setrlimit(RLIMIT_NPROC, &old) < 0 && r == 0) {
+			r = -errno;
+			init_kill(&init);
+		}
 	}
 	fd_close(pair[1]);
 	if (r < 0) {
@@ -108,6 +131,7 @@ int init_start(int init_fd, uint32_t pids, struct init *ret, struct error *e)
 	if (init.net < 0) {
 		r = init.net;
 		init_kill(&init);
+		init_wait(&init);
 		init_close(&init);
 		return r;
 	}
@@ -118,6 +142,10 @@ int init_start(int init_fd, uint32_t pids, struct init *ret, struct error *e)
 void init_kill(const struct init *init)
 {
 	syscall(SYS_pidfd_send_signal, init->pidfd, SIGKILL, NULL, 0);
+}
+
+void init_wait(const struct init *init)
+{
 	while (waitpid(init->pid, NULL, __WALL) < 0 && errno == EINTR)
 		;
 }

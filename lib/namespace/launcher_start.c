@@ -13,30 +13,55 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "base/wire.h"
 #include "namespace/launcher_state.h"
 #include "namespace/user_map.h"
+#include "supervisor/protocol.h"
+
+void launcher_give_up(int sock, enum sandbox_stage stage, const char *object, const char *what)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	struct error e;
+
+	fail_errno(&e, errno, stage, object, "%s", what);
+	if (wire_put_u32(&m, LAUNCHER_FAILED) == 0 && wire_put_error(&m, &e) == 0)
+		msg_send(sock, m.data, m.len, NULL, 0);
+	_exit(1);
+}
+
+/* The supervisor's end, the program of the inits, and 0 to 2 taken, so that nothing a call still needs has the number of
+ * one of its standard descriptors. */
+static int place_descriptors(int sock, int init_fd)
+{
+	int s = fcntl(sock, F_DUPFD_CLOEXEC, 10), i = fcntl(init_fd, F_DUPFD_CLOEXEC, 10);
+	if (s < 0 || i < 0 || dup3(s, SUPERVISOR_FD, O_CLOEXEC) < 0 || dup3(i, INIT_FD, O_CLOEXEC) < 0)
+		return -1;
+	for (int fd = 0; fd < 3; fd++)
+		if (dup3(i, fd, O_CLOEXEC) < 0)
+			return -1;
+	return close_range(INIT_FD + 1, ~0u, 0);
+}
 
 /* In the clone. The map first: it needs /proc/self, which belongs to root once we are not dumpable. */
 static _Noreturn void launcher_main(int sock, int init_fd, uid_t uid, gid_t gid)
 {
-	if (user_map_self(uid, gid) < 0)
-		_exit(1);
-	int s = fcntl(sock, F_DUPFD_CLOEXEC, 10), i = fcntl(init_fd, F_DUPFD_CLOEXEC, 10);
-	if (s < 0 || i < 0 || dup3(s, SUPERVISOR_FD, O_CLOEXEC) < 0 || dup3(i, INIT_FD, O_CLOEXEC) < 0)
-		_exit(1);
-	/* 0 to 2 stay taken, so that nothing a call still needs has the number of one of its standard descriptors. */
-	for (int fd = 0; fd < 3; fd++)
-		if (dup3(i, fd, O_CLOEXEC) < 0)
-			_exit(1);
-	if (close_range(INIT_FD + 1, ~0u, 0) < 0)
-		_exit(1);
+	int r = user_map_self(uid, gid);
+
+	if (r < 0) {
+		errno = -r;
+		launcher_give_up(sock, SANDBOX_STAGE_USER_NAMESPACE, "uid_map",
+				 "cannot map the user into a user namespace (`nsbox doctor` says what this machine needs)");
+	}
+	if (place_descriptors(sock, init_fd) < 0)
+		launcher_give_up(fcntl(sock, F_GETFD) < 0 ? SUPERVISOR_FD : sock, SANDBOX_STAGE_HELPER, "nsbox-launcher",
+				 "the launcher cannot place its descriptors");
 	/* Whoever was our parent may be gone already: then the socket says so. */
 	prctl(PR_SET_NAME, "nsbox-launcher");
 	/* The two that the supervisor ignores: every call is to start with the defaults. */
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGXFSZ, SIG_DFL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
-		_exit(1);
+		launcher_give_up(SUPERVISOR_FD, SANDBOX_STAGE_HELPER, "nsbox-launcher", "the launcher cannot close itself up");
 	launcher_serve();
 }
 

@@ -18,12 +18,13 @@
 #define INIT_FD 4
 
 struct sandbox;
+struct slot;
 
 /* A descriptor in the epoll set. */
 struct watch {
 	int fd;
-	struct sandbox *sandbox;
-	void (*ready)(struct sandbox *sandbox);
+	void *owner;
+	void (*ready)(void *owner);
 };
 
 /* pid 1 of a sandbox, and the network namespace for its first call. */
@@ -41,45 +42,66 @@ struct wire {
 	size_t n_fds;
 };
 
-struct call {
-	uint32_t number; /* 0: none */
-	pid_t pid;
-	int pidfd;
-	bool reaped; /* init is killing what it left */
-	uint32_t status, signal;
-};
-
 enum sandbox_state { SANDBOX_STARTING, SANDBOX_READY, SANDBOX_ENDING };
 
 struct sandbox {
 	struct sandbox *next;
-	uint32_t number;
+	uint32_t number, open_files;
 	enum sandbox_state state;
 	uint8_t net_mode;
 	bool init_net_taken; /* by the first call */
 	struct init init;
 	struct wire wire;
 	int ruleset;
-	struct call call;
-	struct watch init_watch, sock_watch, call_watch;
+	struct slot *slots;
+	struct watch init_watch, sock_watch;
 };
 
-/* What LAUNCHER_CALL asks for; borrowed from the message. */
-struct call_request {
-	uint32_t number, address, rows, columns, open_files;
-	bool terminal;
-	char **argv, **env;
-	char *cwd;
-	int stdio[3];
+/* A prepared or running call. The launcher knows its network namespace until it has a guardian, then only that. */
+struct slot {
+	struct slot *next;
+	struct sandbox *sandbox;
+	uint32_t number;
+	bool full;
+	int net; /* -EBADF: none, or handed to the guardian */
+	int pidfd; /* of the guardian; -EBADF: not yet */
+	struct watch watch;
 };
 
-/* launcher.c: answers the supervisor until its end. */
+/* launcher_start.c: tell the supervisor over this socket what made it impossible to go on (errno), and end. */
+_Noreturn void launcher_give_up(int sock, enum sandbox_stage stage, const char *object, const char *what);
+/* launcher_start.c calls it in the clone; launcher.c: answers the supervisor until its end. */
 _Noreturn void launcher_serve(void);
+/* launcher.c */
+int launcher_open(void);
+/* Make an init ahead of time. A failure here comes again, and is reported, when a sandbox is asked for. */
+void launcher_prepare(void);
+/* One event: 1, or 0 when there was none; -errno when the supervisor is gone or makes no sense. */
+int launcher_step(bool wait);
+int watch_add(struct watch *w, int fd, void *owner, void (*ready)(void *owner));
+/* Before its descriptor is closed: another process may still hold the same file open, and epoll would go on. */
+void watch_remove(struct watch *w);
+void send_slot_outcome(const struct slot *slot, const struct error *failure, int sock);
+/* Everything in the sandbox ends; on_init_dead does the rest. */
+void sandbox_kill(struct sandbox *s);
+
+/* launcher_slot.c */
+/* Makes the network namespace now, and the guardian as soon as the sandbox is ready. */
+void slot_new(struct sandbox *s, uint32_t number, uint32_t address, bool full);
+void slots_start(struct sandbox *s);
+/* The sandbox is dead: reap what is left of them. */
+void slots_free(struct sandbox *s);
+
+/* guardian_start.c: a guardian in the namespaces of the sandbox, with our end of its socket. */
+int guardian_start(const struct sandbox *s, struct slot *slot, int *ret_sock, struct error *e);
+/* Waits for its end; true when it left by itself, with nothing of its call left behind. */
+bool guardian_reap(int pidfd);
 
 /* init_start.c */
 int init_start(int init_fd, uint32_t pids, struct init *ret, struct error *e);
-/* Kill it and wait for its end, and so for that of everything in its pid namespace. */
 void init_kill(const struct init *init);
+/* For its end, and so for that of everything in its pid namespace. */
+void init_wait(const struct init *init);
 void init_close(struct init *init);
 
 /* net.c */
@@ -107,9 +129,5 @@ int netlink_add_veth(struct nl_sock *sock, const char *name, int peer_net);
 
 /* watch_socket.c: reports what no listener takes. */
 int watch_socket(const uint16_t *ports, size_t n_ports);
-
-/* call_start.c: ret_terminal is the private terminal's other side, or -EBADF. */
-int call_launch(struct sandbox *sandbox, int net, const struct call_request *request, struct call *ret,
-	       int *ret_terminal, struct error *e);
 
 #endif

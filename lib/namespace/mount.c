@@ -63,6 +63,13 @@ int tree_new(const char *type, const char *const *options, uint64_t attrs)
 	return tree < 0 ? -errno : tree;
 }
 
+int tree_terminals(void)
+{
+	static const char *const options[] = { "newinstance", NULL, "ptmxmode", "0666", "mode", "0620", "max", "1024", NULL };
+
+	return tree_new("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+}
+
 int tree_attach(int tree, int fd)
 {
 	return move_mount(tree, "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ? -errno : 0;

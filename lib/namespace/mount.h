@@ -22,6 +22,8 @@ int open_in(int root, const char *path, bool follow);
 int tree_clone(int fd, uint64_t attrs, bool deep);
 /* A detached new file system; options are pairs of key and value (NULL value: a flag), NULL at the end. */
 int tree_new(const char *type, const char *const *options, uint64_t attrs);
+/* A detached devpts, an instance of its own with a bound: 10,000 terminals would exhaust the host's number space. */
+int tree_terminals(void);
 /* Put a detached tree over the object that fd refers to. */
 int tree_attach(int tree, int fd);
 

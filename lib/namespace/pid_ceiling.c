@@ -33,7 +33,8 @@ int pid_ceiling_open(int root)
 {
 	if (getuid() != 0 || !has_own_pid_max())
 		return -EBADF;
-	return openat(root, "proc/sys/kernel/pid_max", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(root, "proc/sys/kernel/pid_max", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
 }
 
 int pid_ceiling_set(int fd, uint32_t pids, struct error *e)
@@ -42,6 +43,8 @@ int pid_ceiling_set(int fd, uint32_t pids, struct error *e)
 
 	if (getuid() != 0)
 		return 0; /* the user namespace's ceiling holds */
+	if (fd < 0 && fd != -EBADF)
+		return fail_errno(e, -fd, SANDBOX_STAGE_LIMITS, "pid_max", "cannot limit the number of processes");
 	if (fd < 0)
 		return pids == 0 ? 0 :
 				   fail(e, EOPNOTSUPP, SANDBOX_STAGE_LIMITS, "pids",

@@ -46,6 +46,8 @@ static int walk(const struct root *root, const char *path, bool is_dir)
 
 	while (at >= 0 && *path) {
 		path += strspn(path, "/");
+		if (!*path) /* a slash at the end */
+			break;
 		size_t n = strcspn(path, "/");
 		if (n >= sizeof(name))
 			return -ENAMETOOLONG;

@@ -39,7 +39,7 @@ static int whiteout(int etc, const char *name)
 	/* Making one costs five times as much as looking. */
 	snprintf(host, sizeof(host), "/etc/%s", name);
 	if (faccessat(AT_FDCWD, host, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0;
+		return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -errno;
 	/* Directories above are made and merge with the host's. */
 	while (slash) {
 		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - name), name);
@@ -60,10 +60,17 @@ static int hide_private(int etc)
 
 	if (!dir)
 		return -errno;
-	while (r == 0 && (d = readdir(dir)))
-		if (d->d_name[0] != '.' && fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    !S_ISLNK(st.st_mode) && !(st.st_mode & S_IROTH))
+	/* What cannot be looked at is not known to be harmless. */
+	while (r == 0 && (errno = 0, d = readdir(dir))) {
+		if (d->d_name[0] == '.')
+			continue;
+		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			r = errno == ENOENT ? 0 : -errno;
+		else if (!S_ISLNK(st.st_mode) && !(st.st_mode & S_IROTH))
 			r = whiteout(etc, d->d_name);
+	}
+	if (r == 0 && errno)
+		r = -errno;
 	closedir(dir);
 	return r;
 }

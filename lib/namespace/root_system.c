@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "namespace/mount.h"
 #include "namespace/pid_ceiling.h"
+#include "namespace/proc.h"
 #include "namespace/root.h"
 
 static int bind_ro(struct root *root, const char *path, struct error *e)
@@ -87,8 +88,6 @@ int root_add_dev(struct root *root, struct error *e)
 		{ "/proc/self/fd/1", "stdout" }, { "/proc/self/fd/2", "stderr" },
 		{ "pts/ptmx", "ptmx" },
 	};
-	/* An instance of its own, with a bound: 10,000 terminals would exhaust the host's number space. */
-	static const char *const pts[] = { "newinstance", NULL, "ptmxmode", "0666", "mode", "0620", "max", "1024", NULL };
 
 	_cleanup_close_ int dev = root_dest(root, "/dev", true, e);
 	if (dev < 0)
@@ -101,71 +100,21 @@ int root_add_dev(struct root *root, struct error *e)
 	for (size_t i = 0; i < ARRAY_LEN(links); i++)
 		if (symlinkat(links[i][0], dev, links[i][1]) < 0)
 			return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, links[i][1], "cannot link /dev/%s", links[i][1]);
-	int tree = tree_new("devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	int tree = tree_terminals();
 	if (tree < 0)
 		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, "/dev/pts", "cannot make /dev/pts");
 	return root_mount(root, tree, "/dev/pts", true, e);
 }
 
-/*
- * The files of /proc that are not about a process. They belong to the host's uid 0, and a caller who is that has no
- * capability here but is still their owner: core_pattern or sysrq-trigger would be writable by mode alone.
- */
-static int lock_proc(struct root *root, struct error *e)
-{
-	static const char *const read_only[] = { "sys", "irq", "bus", "fs", "acpi", "scsi", "driver", "asound", "tty",
-						 "dynamic_debug", "pressure" };
-	/* Not listed: what asks for a capability itself (kcore, kmsg, mtrr) or hides its addresses without (kallsyms). */
-	static const char *const masked[] = { "keys",	     "timer_list",  "sysrq-trigger", "kpagecount",
-					      "kpageflags",  "kpagecgroup", "cmdline",	     "config.gz",
-					      "sched_debug", "latency_stats", "slabinfo",    "vmallocinfo",
-					      "pagetypeinfo" };
-	/* Others can open hardly any of these by mode: not worth a mount each. */
-	size_t n_read_only = getuid() == 0 ? ARRAY_LEN(read_only) : 1;
-	char path[64];
-
-	for (size_t i = 0; i < n_read_only; i++) {
-		snprintf(path, sizeof(path), "/proc/%s", read_only[i]);
-		_cleanup_close_ int fd = open_in(root->fd, path, false);
-		if (fd == -ENOENT)
-			continue;
-		_cleanup_close_ int tree = fd < 0 ? fd : tree_clone(fd, MOUNT_SAFE | MOUNT_ATTR_RDONLY, true);
-		int r = tree < 0 ? tree : tree_attach(tree, fd);
-		if (r < 0)
-			return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, path, "cannot make %s read-only", path);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(masked); i++) {
-		struct stat st;
-		snprintf(path, sizeof(path), "/proc/%s", masked[i]);
-		_cleanup_close_ int fd = open_in(root->fd, path, false);
-		if (fd == -ENOENT)
-			continue;
-		/* What the mode keeps from everybody but the owner needs no mask unless the caller is the owner. */
-		if (fd >= 0 && getuid() != 0 && fstat(fd, &st) == 0 && !(st.st_mode & 07))
-			continue;
-		int r = fd < 0 ? fail_errno(e, -fd, SANDBOX_STAGE_MOUNT, path, "cannot open %s", path) :
-				 root_mask(root, fd, path, e);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 int root_add_proc(struct root *root, struct error *e)
 {
-	/* With Landlock this hides init and the processes of other calls. */
-	static const char *const options[] = { "hidepid", "ptraceable", NULL };
-	int tree = tree_new("proc", options, MOUNT_SAFE | MOUNT_ATTR_NOEXEC);
+	int tree = proc_new(e);
 
-	if (tree == -EPERM)
-		return fail(e, EPERM, SANDBOX_STAGE_MOUNT, "/proc",
-			    "/proc cannot be mounted: parts of this machine's own /proc are hidden, as in a container "
-			    "(run that container with its /proc unmasked)");
 	if (tree < 0)
-		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, "/proc", "cannot make /proc");
+		return tree;
 	int r = root_mount(root, tree, "/proc", true, e);
 	if (r < 0)
 		return r;
 	root->pid_max = pid_ceiling_open(root->fd);
-	return lock_proc(root, e);
+	return proc_lock(root->fd, root->empty_file, e);
 }

@@ -166,11 +166,12 @@ static int canonical_part(const char *given, char **ret, struct error *e)
 int policy_check_path(const struct policy *p, const char *path, bool write, struct path_verdict *ret, struct error *e)
 {
 	static const char *const keys[] = { "read", "write", "overlay", "hide", "protect", "tmpfs" };
-	_cleanup_free_ char *cwd = getcwd(NULL, 0), *given = NULL, *real = NULL;
+	bool relative = path[0] != '/';
+	_cleanup_free_ char *cwd = relative ? getcwd(NULL, 0) : NULL, *given = NULL, *real = NULL;
 
 	if (check_path_bytes(path) < 0)
 		return fail(e, EINVAL, SANDBOX_STAGE_USAGE, "path", "the path is empty or has control bytes");
-	if (!cwd)
+	if (relative && !cwd)
 		return fail_errno(e, errno, SANDBOX_STAGE_USAGE, ".", "cannot find the current directory");
 	int r = absolute_path(cwd, path, &given);
 	if (r < 0)

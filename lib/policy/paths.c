@@ -96,7 +96,7 @@ int absolute_path(const char *base, const char *text, char **ret)
 int resolve_path(const char *path, char **ret, dev_t *dev, ino_t *ino, bool *is_dir, struct error *e)
 {
 	char link[64], target[PATH_MAX];
-	struct stat st, again;
+	struct stat st, again = { 0 };
 	struct statfs fs;
 
 	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
@@ -104,11 +104,13 @@ int resolve_path(const char *path, char **ret, dev_t *dev, ino_t *ino, bool *is_
 		return fail_errno(e, errno, SANDBOX_STAGE_POLICY, path, "%s", path);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(link, target, sizeof(target) - 1);
-	if (n < 0 || fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+	if (n >= 0)
+		target[n] = '\0';
+	if (n < 0 || fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0 ||
+	    (target[0] == '/' && lstat(target, &again) < 0 && errno != ENOENT))
 		return fail_errno(e, errno, SANDBOX_STAGE_POLICY, path, "cannot resolve %s through /proc/self/fd", path);
-	target[n] = '\0';
 	/* Deleted, or outside of our root: then the text is not a path to it. */
-	if (target[0] != '/' || lstat(target, &again) < 0 || again.st_dev != st.st_dev || again.st_ino != st.st_ino)
+	if (target[0] != '/' || again.st_dev != st.st_dev || again.st_ino != st.st_ino)
 		return fail(e, ENOENT, SANDBOX_STAGE_POLICY, path, "%s was moved or removed while it was looked at", path);
 	if (check_path_bytes(target) < 0)
 		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, path, "%s leads to a path with control bytes", path);
@@ -128,6 +130,9 @@ static bool home_chain_has(const char *home, dev_t dev, ino_t ino)
 	_cleanup_close_ int fd = open(home, O_PATH | O_CLOEXEC | O_DIRECTORY);
 	struct stat st, last = { 0 };
 
+	/* In doubt it is: the question is only asked to refuse or warn. */
+	if (fd < 0)
+		return errno != ENOENT && errno != ENOTDIR && errno != EACCES;
 	for (int depth = 0; fd >= 0 && depth < 256; depth++) {
 		if (fstat(fd, &st) < 0)
 			return true;
@@ -140,7 +145,7 @@ static bool home_chain_has(const char *home, dev_t dev, ino_t ino)
 		close(fd);
 		fd = up;
 	}
-	return false;
+	return true;
 }
 
 bool is_home_or_above(dev_t dev, ino_t ino)
@@ -303,6 +308,52 @@ static void drop_shadowed(struct policy *p)
 	p->n_paths = n;
 }
 
+static const struct policy_path *writable_at(const struct policy *p, dev_t dev, ino_t ino)
+{
+	for (size_t i = 0; i < p->n_paths; i++) {
+		const struct policy_path *c = &p->paths[i];
+		if ((c->kind == PATH_WRITE || c->kind == PATH_OVERLAY) && c->is_dir && c->dev == dev && c->ino == ino)
+			return c;
+	}
+	return NULL;
+}
+
+static bool writable_already(const struct policy *p, const struct policy_path *path)
+{
+	for (size_t i = 0; i < p->n_paths; i++) {
+		const struct policy_path *c = &p->paths[i];
+		if (c != path && c->kind == PATH_WRITE && path_below(path->path, c->path))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A command of an earlier run may have planted the link: what is named in a directory that sandboxes write into must
+ * lie in it. The directory is compared by identity, since its own name may lead through links, which are the user's.
+ */
+static int check_links(const struct policy *p, const struct policy_path *path, struct error *e)
+{
+	/* What is to be hidden is not there either way. Protecting something else than was named would be no protection. */
+	if (strcmp(path->given, path->path) == 0 || path->kind == PATH_TMPFS || path->kind == PATH_HIDE ||
+	    writable_already(p, path))
+		return 0;
+	_cleanup_free_ char *at = strdup(path->given);
+	if (!at)
+		return out_of_memory(e);
+	for (char *slash = strrchr(at, '/'); slash && slash != at; slash = strrchr(at, '/')) {
+		struct stat st;
+		*slash = '\0';
+		const struct policy_path *in = stat(at, &st) == 0 ? writable_at(p, st.st_dev, st.st_ino) : NULL;
+		if (in && !path_below(path->path, in->path))
+			return fail(e, EPERM, SANDBOX_STAGE_POLICY, path->given,
+				    "%s: %s = %s leads out of %s, which commands can write, through a symbolic link to %s; "
+				    "name that itself if it is meant",
+				    path->origin, kind_names[path->kind], path->given, in->path, path->path);
+	}
+	return 0;
+}
+
 int finish_paths(struct policy *p, struct error *e)
 {
 	char origin[] = "default";
@@ -314,6 +365,8 @@ int finish_paths(struct policy *p, struct error *e)
 		r = 0;
 	for (size_t i = 0; i < p->n_raw_paths && r == 0; i++)
 		r = finish_path(p, &p->raw_paths[i], e);
+	for (size_t i = 0; i < p->n_paths && r == 0; i++)
+		r = check_links(p, &p->paths[i], e);
 	if (r == 0) {
 		drop_shadowed(p);
 		r = add_default_protection(p, e);

@@ -98,6 +98,9 @@ int policy_add_secret_spec(struct policy *p, const char *spec, const char *base,
  * reading. */
 int policy_finish(struct policy *p, struct error *e);
 int policy_dump(struct policy *p, struct buf *out);
+/* In a finished policy: keep a directory of nsbox's own out of view. Nothing to do when it is missing or not visible
+ * anyway; -EPERM when something in it is granted. */
+int policy_hide(struct policy *p, const char *dir, struct error *e);
 const char *policy_warnings(const struct policy *p);
 
 /* ---- crossing processes; decode checks every value again ---- */

@@ -46,6 +46,17 @@ const struct policy_path *effective_path(const struct policy *p, const char *pat
 	return best;
 }
 
+/* Not there, or not to be reached, neither by us nor by what runs inside. Any other failure leaves it unprotected. */
+static bool is_unreachable(int r)
+{
+	return r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -ELOOP || r == -ENAMETOOLONG;
+}
+
+static int look_failed(const char *path, int err, struct error *e)
+{
+	return is_unreachable(-err) ? 0 : fail_errno(e, err, SANDBOX_STAGE_POLICY, path, "cannot look at %s to protect it", path);
+}
+
 static int protect_one(struct policy *p, const char *path, const struct stat *st, struct error *e)
 {
 	/* Named itself as writable: the user decided. Not writable anyway: nothing to do. */
@@ -54,12 +65,12 @@ static int protect_one(struct policy *p, const char *path, const struct stat *st
 		return 0;
 	/* A symlink on the way (.git of some tools): what it leads to is elsewhere. */
 	_cleanup_free_ char *real = NULL;
-	struct error ignored;
 	bool is_dir;
 	dev_t dev;
 	ino_t ino;
-	if (resolve_path(path, &real, &dev, &ino, &is_dir, &ignored) < 0 || strcmp(real, path) != 0)
-		return 0;
+	int r = resolve_path(path, &real, &dev, &ino, &is_dir, e);
+	if (r < 0 || strcmp(real, path) != 0)
+		return is_unreachable(r) ? 0 : r;
 	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", "default", e);
 	if (!out)
 		return -ENOMEM;
@@ -87,15 +98,19 @@ int add_default_protection(struct policy *p, struct error *e)
 			continue;
 		for (size_t k = 0; k < ARRAY_LEN(executed_by_host) && r == 0; k++) {
 			int len = snprintf(path, sizeof(path), "%s/%s", p->paths[i].path, executed_by_host[k]);
-			/* A symlink is replaced, not written through: its place is watched, there is nothing to mount on. */
-			if (len < 0 || (size_t)len >= sizeof(path) || lstat(path, &st) < 0 ||
-			    !(S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)))
+			if (len < 0 || (size_t)len >= sizeof(path))
 				continue;
-			r = protect_one(p, path, &st, e);
+			/* A symlink is replaced, not written through: its place is watched, there is nothing to mount on. */
+			if (lstat(path, &st) < 0)
+				r = look_failed(path, errno, e);
+			else if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
+				r = protect_one(p, path, &st, e);
 		}
 	}
 	for (size_t i = 0; i < p->n_files && r == 0; i++) {
-		if (lstat(p->files[i].path, &st) == 0 && st.st_dev == p->files[i].dev && st.st_ino == p->files[i].ino)
+		if (lstat(p->files[i].path, &st) < 0)
+			r = look_failed(p->files[i].path, errno, e);
+		else if (st.st_dev == p->files[i].dev && st.st_ino == p->files[i].ino)
 			r = protect_one(p, p->files[i].path, &st, e);
 	}
 	return r;

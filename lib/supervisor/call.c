@@ -1,32 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life of a call: placeholders, record, start; then processes dead, connections cut, record, answer. */
+/* Life of a call: prepared (pool.c), record, start; then processes dead, connections cut, record, answer. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/addresses.h"
 #include "base/json.h"
 #include "base/util.h"
 #include "supervisor/supervisor.h"
 
-/* What of argv goes into the log; a record has to stay readable and bounded. */
+/* What of argv and cwd goes into the log; a record has to stay readable and bounded. */
 #define RECORD_ARGS 64u
 #define RECORD_ARG_BYTES 4096u
 
-struct call *call_by_number(struct supervisor *s, uint32_t number)
+struct call *call_by_number(struct sandbox *b, uint32_t number)
 {
-	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
-		for (struct call *c = b->calls; c; c = c->next) {
-			if (c->number == number)
-				return c;
-		}
-	}
-	return NULL;
+	struct call *c = b->calls;
+	while (c && c->number != number)
+		c = c->next;
+	return c;
+}
+
+struct call *call_by_address(struct sandbox *b, uint32_t address)
+{
+	struct call *c = address ? b->calls : NULL;
+	while (c && c->address != address)
+		c = c->next;
+	return c;
 }
 
 struct call *call_by_id(struct supervisor *s, const char *id)
 {
-	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
+	for (struct sandbox *b = *id ? s->sandboxes : NULL; b; b = b->next) {
 		for (struct call *c = b->calls; c; c = c->next) {
 			if (strcmp(c->id, id) == 0)
 				return c;
@@ -35,134 +42,180 @@ struct call *call_by_id(struct supervisor *s, const char *id)
 	return NULL;
 }
 
+bool call_is_running(const struct call *call)
+{
+	return call->state == CALL_STARTING || call->state == CALL_RUNNING || call->state == CALL_LEFT;
+}
+
+struct call *call_new(struct sandbox *b, bool full)
+{
+	/* Addresses are not used twice in the life of a sandbox, so a late packet can not meet a wrong call. */
+	bool wired = b->gateway != GATEWAY_NONE;
+	struct call *call = wired && b->next_address > CALL_ADDR_LAST ? NULL : calloc(1, sizeof(*call));
+
+	if (!call)
+		return NULL;
+	call->sandbox = b;
+	call->full = full;
+	call->number = ++b->supervisor->last_number;
+	call->address = wired ? b->next_address++ : 0;
+	call->guardian.fd = call->guardian_source.fd = -EBADF;
+	for (size_t i = 0; i < ARRAY_LEN(call->captures); i++)
+		call->captures[i] = (struct capture){ .source.fd = -EBADF, .call = call, .stream = (uint8_t)(i + 1) };
+	/* At the end: the oldest is used first. */
+	struct call **at = &b->calls;
+	while (*at)
+		at = &(*at)->next;
+	*at = call;
+	return call;
+}
+
 void call_free(struct call *call)
 {
-	struct call **at = call->sandbox ? &call->sandbox->calls : NULL;
-
-	for (; at && *at; at = &(*at)->next) {
+	for (struct call **at = &call->sandbox->calls; *at; at = &(*at)->next) {
 		if (*at == call) {
 			*at = call->next;
-			call->sandbox->n_calls--;
 			break;
 		}
 	}
-	for (size_t i = 0; i < 3; i++)
-		fd_close(call->stdio[i]);
-	strv_free(call->argv);
-	strv_free(call->env);
-	free(call->cwd);
-	free(call->id);
+	guardian_close(call);
+	output_close(call);
+	start_free(call->start);
+	strv_free(call->placeholders);
 	free(call);
+}
+
+void call_drop(struct call *call)
+{
+	call->id[0] = '\0';
+	guardian_close(call); /* which makes a guardian leave */
+	call->state = CALL_CUTTING;
+	call->cut_asked = true;
+	if (!call->address || call->sandbox->gateway != GATEWAY_UP || gateway_send_call_end(call) < 0)
+		call_free(call);
+}
+
+static void answer(struct call *call, const struct error *failure, int terminal)
+{
+	struct start *start = call->start;
+
+	if (!start->answered)
+		client_reply(start->client, start->asked, failure, failure ? "" : call->id, &terminal, terminal >= 0);
+	start->answered = true;
 }
 
 static void start_failed(struct call *call, const struct error *failure)
 {
-	client_reply(call->sandbox->supervisor, call->request, failure, NULL, 0);
-	if (call->sandbox->gateway == GATEWAY_UP)
-		gateway_send_call_end(call);
-	call_free(call);
+	answer(call, failure, -EBADF);
+	/* What never ran has no end that a client, or START_REMOVES, could wait for. */
+	start_free(TAKE_PTR(call->start));
+	call_drop(call);
 }
 
 static int record_start(struct call *call)
 {
 	_cleanup_buf_ struct buf m = { 0 };
+	char **argv = call->start->argv;
 	char *shown[RECORD_ARGS + 1] = { 0 };
 	size_t bytes = 0, n = 0;
 
-	while (n < RECORD_ARGS && call->argv[n] && bytes + strlen(call->argv[n]) <= RECORD_ARG_BYTES) {
-		bytes += strlen(call->argv[n]);
-		shown[n] = call->argv[n];
+	while (n < RECORD_ARGS && argv[n] && bytes + strlen(argv[n]) <= RECORD_ARG_BYTES) {
+		bytes += strlen(argv[n]);
+		shown[n] = argv[n];
 		n++;
 	}
 	int r = json_member_strv(&m, "argv", shown);
-	if (r == 0 && call->argv[n])
-		r = json_member_int(&m, "argv_left_out", (int64_t)(strv_len(call->argv) - n));
+	if (r == 0 && argv[n])
+		r = json_member_int(&m, "argv_left_out", (int64_t)(strv_len(argv) - n));
 	if (r == 0)
-		r = json_member_string(&m, "cwd", call->cwd);
+		r = json_member_bytes(&m, "cwd", call->start->cwd, strnlen(call->start->cwd, RECORD_ARG_BYTES));
+	if (r == 0)
+		r = json_member_string(&m, "isolation", call->full ? "full" : "light");
 	const char *members = r == 0 ? buf_str(&m) : NULL;
 	return members ? record_write(call->sandbox, "call.start", call->id, NULL, members) : -ENOMEM;
 }
 
-/* The record is on disk before the launcher is asked: a call that ran is in the log. */
-static void launch(struct call *call)
+/* NAME=placeholder, which only this call has. */
+static int add_placeholders(struct call *call)
+{
+	struct start *start = call->start;
+	size_t have = strv_len(start->env), more = strv_len(call->placeholders);
+	char **all = more ? reallocarray(start->env, have + more + 1, sizeof(*all)) : start->env;
+
+	if (!all)
+		return -ENOMEM;
+	if (more)
+		memcpy(all + have, call->placeholders, (more + 1) * sizeof(*all));
+	free(TAKE_PTR(call->placeholders));
+	start->env = all;
+	return 0;
+}
+
+/* The record is on disk before the guardian is told: a call that ran is in the log. */
+void call_take(struct call *call, struct start *start)
 {
 	struct error e = { 0 };
+	struct timespec now;
 
+	call->start = start;
+	snprintf(call->id, sizeof(call->id), "%s.%u", call->sandbox->id, ++call->sandbox->n_started);
+	clock_gettime(CLOCK_REALTIME, &now);
+	call->started_us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+	if (add_placeholders(call) < 0 || (start->flags & START_LOG && output_open(call) < 0)) {
+		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, call->id, "no memory or descriptors left");
+		start_failed(call, &e);
+		return;
+	}
 	if (record_start(call) < 0) {
 		fail(&e, EIO, SANDBOX_STAGE_AUDIT, call->sandbox->id,
 		     "cannot write the audit log; without it nothing runs");
 		start_failed(call, &e);
 		return;
 	}
-	call->state = CALL_WAITS_LAUNCHER;
-	if (launcher_send_call(call, &e) < 0)
+	call->state = CALL_STARTING;
+	if (guardian_send_exec(call, &e) < 0)
 		call_started(call, &e, -EBADF);
 }
 
-void call_start(struct call *call)
+static void set_deadline(struct call *call)
 {
-	struct sandbox *b = call->sandbox;
-	struct supervisor *s = b->supervisor;
-	struct error e = { 0 };
+	uint64_t limit = policy_limits(call->sandbox->policy)->timeout_us, own = call->start->timeout_us;
+	uint64_t timeout = own && (!limit || own < limit) ? own : limit;
 
-	call->number = ++s->last_number;
-	call->next = b->calls;
-	b->calls = call;
-	b->n_calls++;
-	if (b->gateway == GATEWAY_NONE) {
-		launch(call);
-		return;
-	}
-
-	/* Addresses are not used twice in the life of a supervisor, so a late packet can not meet a wrong call. */
-	if (s->next_address > CALL_ADDR_LAST) {
-		fail(&e, ENOSPC, SANDBOX_STAGE_NETWORK, b->id, "all 4 million call addresses are used; use a new runtime");
-		start_failed(call, &e);
-		return;
-	}
-	call->address = s->next_address++;
-	call->state = CALL_WAITS_GATEWAY;
-	if (b->gateway != GATEWAY_UP)
-		fail(&e, ECONNRESET, SANDBOX_STAGE_GATEWAY, b->id, "the gateway of this sandbox has ended");
-	else if (gateway_send_call(call, &e) == 0)
-		return;
-	start_failed(call, &e);
-}
-
-void call_gateway_ready(struct call *call, char **env)
-{
-	size_t have = strv_len(call->env), more = strv_len(env);
-	struct error e;
-
-	char **all = reallocarray(call->env, have + more + 1, sizeof(*all));
-	if (!all) {
-		strv_free(env);
-		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, call->id, "out of memory");
-		start_failed(call, &e);
-		return;
-	}
-	memcpy(all + have, env, (more + 1) * sizeof(*all));
-	free(env);
-	call->env = all;
-	launch(call);
+	call->deadline = timeout ? now_us() + timeout : 0;
+	loop_deadline(call->sandbox->supervisor, call->deadline);
 }
 
 void call_started(struct call *call, const struct error *failure, int terminal_fd)
 {
+	/* What fails because the sandbox is being taken apart is told as that: call_lost(). */
+	if (failure && call->sandbox->state == SANDBOX_ENDING)
+		return;
 	if (failure) {
-		if (call->state == CALL_WAITS_LAUNCHER)
-			record_write(call->sandbox, "call.exit", call->id, failure->message, "");
+		record_write(call->sandbox, "call.exit", call->id, failure->message, "");
 		start_failed(call, failure);
 		return;
 	}
 	/* The call has its own copies now; ours would keep a pipe's other end from seeing its end. */
 	for (size_t i = 0; i < 3; i++)
-		fd_close(TAKE_FD(call->stdio[i]));
+		fd_close(TAKE_FD(call->start->stdio[i]));
 	call->state = CALL_RUNNING;
-	uint64_t timeout = policy_limits(call->sandbox->policy)->timeout_us;
-	call->deadline = timeout ? now_us() + timeout : 0;
-	client_reply(call->sandbox->supervisor, call->request, NULL, &terminal_fd, terminal_fd >= 0 ? 1 : 0);
-	call->request = 0;
+	set_deadline(call);
+	answer(call, NULL, terminal_fd);
+	if (call->killed)
+		guardian_send_signal(call, SIGKILL);
+	else if (call->pending_signal)
+		guardian_send_signal(call, call->pending_signal);
+}
+
+void call_signal(struct call *call, uint32_t signal)
+{
+	if (signal == SIGKILL && call_is_running(call))
+		call->killed = true;
+	if (call->state == CALL_RUNNING || call->state == CALL_LEFT)
+		guardian_send_signal(call, signal);
+	else if (call->state == CALL_STARTING)
+		call->pending_signal = signal; /* the command is not there yet; the last one counts */
 }
 
 void call_expire(struct call *call)
@@ -171,24 +224,16 @@ void call_expire(struct call *call)
 		record_write(call->sandbox, "limit.hit", call->id, "timeout", "");
 		call->timed_out = true;
 		call->deadline = now_us() + KILL_AFTER_US;
-		launcher_send_signal(call, SIGTERM);
+		loop_deadline(call->sandbox->supervisor, call->deadline);
+		guardian_send_signal(call, SIGTERM);
 	} else {
 		call->deadline = 0;
-		launcher_send_signal(call, SIGKILL);
+		guardian_send_signal(call, SIGKILL);
 	}
 }
 
-void call_exited(struct call *call, uint32_t status, uint32_t signal)
-{
-	call->exit_status = status;
-	call->exit_signal = signal;
-	call->deadline = 0;
-	call->state = CALL_WAITS_CUT;
-	if (call->sandbox->gateway != GATEWAY_UP || gateway_send_call_end(call) < 0)
-		call_cut(call);
-}
-
-void call_cut(struct call *call)
+/* The record, then the news of it. */
+static void tell_exit(struct call *call, bool left)
 {
 	_cleanup_buf_ struct buf m = { 0 };
 	const char *reason = call->timed_out	 ? "timeout" :
@@ -199,8 +244,74 @@ void call_cut(struct call *call)
 	int r = json_member_int(&m, "exit", call->exit_status);
 	if (r == 0)
 		r = json_member_int(&m, "signal", call->exit_signal);
+	if (r == 0 && left)
+		r = json_member_string(&m, "background", "goes on");
 	const char *members = r == 0 ? buf_str(&m) : NULL;
 	record_write(call->sandbox, "call.exit", call->id, reason, members ? members : "");
-	client_call_exit(call->sandbox->supervisor, call, reason);
+	client_call_exit(call, reason);
+}
+
+void call_exited(struct call *call, uint32_t status, uint32_t signal, bool left)
+{
+	call->exit_status = status;
+	call->exit_signal = signal;
+	call->deadline = 0;
+	if (left) {
+		call->state = CALL_LEFT;
+		tell_exit(call, true);
+	} else {
+		call_done(call);
+	}
+}
+
+void call_done(struct call *call)
+{
+	bool was_left = call->state == CALL_LEFT;
+
+	output_close(call);
+	call->state = CALL_CUTTING;
+	if (was_left) {
+		record_write(call->sandbox, "call.exit", call->id, "background-ended", "");
+		call->id[0] = '\0'; /* nobody waits for more */
+	}
+	/* Of a call that sent nothing the gateway knows the placeholders only, and nobody is left to use them. */
+	if (call->sent && call->sandbox->gateway == GATEWAY_UP && gateway_send_call_end(call) == 0)
+		call->cut_asked = true;
+	else
+		call_cut(call);
+}
+
+void call_cut(struct call *call)
+{
+	struct sandbox *b = call->sandbox;
+	bool removes = call->start && call->start->flags & START_REMOVES;
+
+	if (call->id[0])
+		tell_exit(call, false);
+	if (call->address && !call->cut_asked && b->gateway == GATEWAY_UP)
+		gateway_send_call_end(call); /* a failure shows as the gateway's end */
+	call_free(call);
+	if (removes && b->state == SANDBOX_READY)
+		sandbox_end(b, NULL, 0);
+	else
+		pool_idle(b);
+}
+
+void call_lost(struct call *call)
+{
+	struct error e;
+
+	if (call->state == CALL_STARTING) {
+		fail(&e, ECANCELED, SANDBOX_STAGE_EXEC, call->id, "the sandbox ended while the call was started");
+		record_write(call->sandbox, "call.exit", call->id, e.message, "");
+		answer(call, &e, -EBADF);
+	} else if (call->state == CALL_RUNNING) {
+		call->exit_status = 0;
+		call->exit_signal = SIGKILL;
+		output_close(call);
+		tell_exit(call, false);
+	} else if (call->state == CALL_CUTTING && call->id[0]) {
+		tell_exit(call, false);
+	}
 	call_free(call);
 }

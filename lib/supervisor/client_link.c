@@ -1,67 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The connection to the client: requests in, answers and events out. A malformed request ends the supervisor. */
+/* Connections of clients: messages in (client_request.c), answers and events out. A malformed one ends its connection. */
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "supervisor/supervisor.h"
 
-struct request {
-	struct wire_reader in;
-	int fds[WIRE_MAX_FDS];
-	size_t n_fds;
-};
-
-static void broken(struct supervisor *s)
+static void broken(struct client *c)
 {
-	s->done = true;
+	c->gone = true;
 }
 
-static void send_to_client(struct supervisor *s, const struct buf *b, const int *fds, size_t n_fds)
+static void send_to_client(struct supervisor *s, struct client *c, const struct buf *b, const int *fds, size_t n_fds)
 {
-	if (link_send(&s->client, b, fds, n_fds) < 0)
-		broken(s);
+	if (c->link.queued >= MAX_ANSWERS_WAITING || link_send(&c->link, b, fds, n_fds) < 0)
+		broken(c);
 	else
-		loop_want_write(s, &s->client_source, &s->client);
+		loop_want_write(s, &c->source, &c->link);
 }
 
-void client_reply(struct supervisor *s, uint32_t request, const struct error *failure, const int *fds, size_t n_fds)
+void client_reply(struct client *c, uint32_t request, const struct error *failure, const char *payload, const int *fds,
+		  size_t n_fds)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
+	if (!c || c->gone)
+		return;
 	int r = wire_put_u32(&b, MSG_REPLY);
 	if (r == 0)
 		r = wire_put_u32(&b, request);
 	if (r == 0)
 		r = wire_put_u8(&b, failure != NULL);
-	if (r == 0 && failure)
-		r = wire_put_error(&b, failure);
+	if (r == 0)
+		r = failure ? wire_put_error(&b, failure) : wire_put_str(&b, payload);
 	if (r < 0)
-		broken(s); /* out of memory: the client must not wait for ever */
+		broken(c); /* out of memory: the client must not wait for ever */
 	else
-		send_to_client(s, &b, fds, n_fds);
+		send_to_client(c->supervisor, c, &b, fds, n_fds);
 }
 
-static bool event_wanted(const struct supervisor *s, const char *event)
+static bool event_wanted(const struct client *c, const char *event)
 {
 	size_t len = strlen(event);
 
-	for (const char *at = s->wanted; at && (at = strstr(at, event)); at += len) {
-		if (at > s->wanted && at[-1] == ',' && at[len] == ',')
+	for (const char *at = c->wanted; at && (at = strstr(at, event)); at += len) {
+		if (at > c->wanted && at[-1] == ',' && at[len] == ',')
 			return true;
 	}
-	return !s->wanted;
-}
-
-/* Events are a convenience, the log is the record: they wait up to a bound and are then counted instead. */
-static bool event_fits(struct supervisor *s)
-{
-	if (s->client.queued >= MAX_EVENTS_WAITING) {
-		s->events_lost++;
-		return false;
-	}
-	return true;
+	return !c->wanted;
 }
 
 static int put_event(struct buf *b, const char *sandbox, const char *event, const char *call, const char *reason,
@@ -74,30 +61,44 @@ static int put_event(struct buf *b, const char *sandbox, const char *event, cons
 	return r;
 }
 
+static void tell_lost(struct supervisor *s, struct client *c, const char *sandbox)
+{
+	_cleanup_buf_ struct buf lost = { 0 };
+	char text[80];
+
+	snprintf(text, sizeof(text), "{\"event\":\"events.lost\",\"count\":%llu}", (unsigned long long)c->events_lost);
+	c->events_lost = 0;
+	if (put_event(&lost, sandbox, "events.lost", "", "", text) == 0)
+		send_to_client(s, c, &lost, NULL, 0);
+}
+
 void client_event(struct supervisor *s, const struct sandbox *sandbox, const char *event, const char *call,
 		  const char *reason, const char *json)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
-	if (s->client.fd < 0 || s->done || !event_wanted(s, event) || !event_fits(s))
-		return;
-	if (s->events_lost) {
-		_cleanup_buf_ struct buf lost = { 0 }, text = { 0 };
-		if (buf_printf(&text, "{\"event\":\"events.lost\",\"count\":%llu}", (unsigned long long)s->events_lost) < 0 ||
-		    !buf_str(&text) ||
-		    put_event(&lost, sandbox->id, "events.lost", "", "", (const char *)text.data) < 0)
-			return;
-		s->events_lost = 0;
-		send_to_client(s, &lost, NULL, 0);
+	for (struct client *c = s->clients; c; c = c->next) {
+		if (c->gone || !c->greeted || !event_wanted(c, event))
+			continue;
+		/* Events are a convenience, the log is the record: they wait up to a bound and are then counted instead. */
+		if (c->link.queued >= MAX_EVENTS_WAITING) {
+			c->events_lost++;
+			continue;
+		}
+		if (c->events_lost)
+			tell_lost(s, c, sandbox->id);
+		if (b.len > 0 || put_event(&b, sandbox->id, event, call, reason, json) == 0)
+			send_to_client(s, c, &b, NULL, 0);
 	}
-	if (put_event(&b, sandbox->id, event, call, reason, json) == 0)
-		send_to_client(s, &b, NULL, 0);
 }
 
-void client_call_exit(struct supervisor *s, const struct call *call, const char *reason)
+void client_call_exit(const struct call *call, const char *reason)
 {
 	_cleanup_buf_ struct buf b = { 0 };
+	struct client *c = call->start->client;
 
+	if (!c || c->gone)
+		return;
 	int r = wire_put_u32(&b, MSG_CALL_EXIT);
 	if (r == 0)
 		r = wire_put_str(&b, call->sandbox->id);
@@ -110,171 +111,110 @@ void client_call_exit(struct supervisor *s, const struct call *call, const char 
 	if (r == 0)
 		r = wire_put_str(&b, reason);
 	if (r < 0)
-		broken(s);
+		broken(c);
 	else
-		send_to_client(s, &b, NULL, 0);
-}
-
-static int refuse(struct supervisor *s, uint32_t request, int err, const char *object, const char *text)
-{
-	struct error e;
-	fail(&e, err, SANDBOX_STAGE_PROTOCOL, object, "%s", text);
-	client_reply(s, request, &e, NULL, 0);
-	return 0;
-}
-
-static int on_hello(struct supervisor *s, struct request *q)
-{
-	uint32_t version = wire_get_u32(&q->in);
-	_cleanup_free_ char *wanted = wire_get_str(&q->in);
-	bool gateway = wire_get_u8(&q->in);
-	if (!wire_done(&q->in) || q->n_fds)
-		return -EPROTO;
-	if (version != WIRE_VERSION) {
-		struct error e;
-		fail(&e, EPROTONOSUPPORT, SANDBOX_STAGE_PROTOCOL, "nsbox-supervisor",
-		     "the helper nsbox-supervisor speaks protocol %u and this library %u: install both from one build",
-		     WIRE_VERSION, version);
-		client_reply(s, 0, &e, NULL, 0);
-		return 0;
-	}
-	s->greeted = true;
-	s->wanted = *wanted ? TAKE_PTR(wanted) : NULL;
-	if (gateway)
-		gateway_prepare(s);
-	return 0;
-}
-
-static int on_create(struct supervisor *s, struct request *q)
-{
-	uint32_t request = wire_get_u32(&q->in);
-	_cleanup_free_ char *id = wire_get_str(&q->in);
-	uint32_t n_secrets = wire_get_u32(&q->in);
-
-	if (!wire_done(&q->in) || !*id || q->n_fds != (size_t)n_secrets + 2)
-		return -EPROTO;
-	if (sandbox_by_id(s, id))
-		return refuse(s, request, EEXIST, id, "a sandbox with this id is there already");
-	if (s->n_sandboxes >= MAX_SANDBOXES)
-		return refuse(s, request, EMFILE, id, "this supervisor has 4096 sandboxes already; use another runtime");
-	sandbox_start(s, request, id, q->fds[0], q->fds[1], q->fds + 2, n_secrets);
-	return 0;
-}
-
-static int on_start(struct supervisor *s, struct request *q)
-{
-	_cleanup_(freep) struct call *call = calloc(1, sizeof(*call));
-	if (!call)
-		return -ENOMEM;
-	uint32_t request = call->request = wire_get_u32(&q->in);
-	_cleanup_free_ char *sandbox_id = wire_get_str(&q->in);
-	call->id = wire_get_str(&q->in);
-	call->argv = wire_get_strv(&q->in, MAX_ARGS);
-	call->env = wire_get_strv(&q->in, MAX_ARGS);
-	call->cwd = wire_get_str(&q->in);
-	call->terminal = wire_get_u8(&q->in) != 0;
-	call->rows = wire_get_u32(&q->in);
-	call->columns = wire_get_u32(&q->in);
-	bool ok = wire_done(&q->in) && *call->id && call->argv[0] && q->n_fds == (call->terminal ? 0u : 3u);
-
-	for (size_t i = 0; i < 3; i++)
-		call->stdio[i] = ok && !call->terminal ? TAKE_FD(q->fds[i]) : -EBADF;
-	struct sandbox *sandbox = ok ? sandbox_by_id(s, sandbox_id) : NULL;
-	if (!sandbox || sandbox->state != SANDBOX_READY || sandbox->n_calls >= MAX_CALLS || call_by_id(s, call->id)) {
-		call_free(TAKE_PTR(call));
-		if (!ok)
-			return -EPROTO;
-		return refuse(s, request, !sandbox ? ENOENT : EBUSY, sandbox_id,
-			      !sandbox ? "there is no such sandbox" :
-					 "the sandbox is ending, has 1024 calls already, or has a call with this id");
-	}
-	call->sandbox = sandbox;
-	call_start(TAKE_PTR(call));
-	return 0;
-}
-
-static int on_signal(struct supervisor *s, struct request *q)
-{
-	uint32_t request = wire_get_u32(&q->in);
-	_cleanup_free_ char *id = wire_get_str(&q->in);
-	uint32_t signal = wire_get_u32(&q->in);
-
-	if (!wire_done(&q->in) || q->n_fds || signal == 0 || signal > 64)
-		return -EPROTO;
-	struct call *call = call_by_id(s, id);
-	if (!call || call->state != CALL_RUNNING)
-		return refuse(s, request, ESRCH, id, "the call has ended");
-	if (signal == 9)
-		call->killed = true;
-	if (launcher_send_signal(call, signal) < 0)
-		return refuse(s, request, EIO, id, "the launcher is gone");
-	client_reply(s, request, NULL, NULL, 0);
-	return 0;
-}
-
-static int on_destroy(struct supervisor *s, struct request *q)
-{
-	uint32_t request = wire_get_u32(&q->in);
-	_cleanup_free_ char *id = wire_get_str(&q->in);
-
-	if (!wire_done(&q->in) || q->n_fds)
-		return -EPROTO;
-	struct sandbox *sandbox = sandbox_by_id(s, id);
-	if (!sandbox || sandbox->state != SANDBOX_READY)
-		return refuse(s, request, ENOENT, id, "there is no such sandbox");
-	sandbox_end(sandbox, request);
-	return 0;
-}
-
-/* Dispatch by type; everything that is not legal in the present state is fatal (OpenSSH's monitor rule). */
-static int handle(struct supervisor *s, struct request *q)
-{
-	static const struct {
-		uint32_t type;
-		bool greeted;
-		int (*handler)(struct supervisor *, struct request *);
-	} table[] = {
-		{ MSG_HELLO, false, on_hello },	 { MSG_CREATE, true, on_create },   { MSG_START, true, on_start },
-		{ MSG_SIGNAL, true, on_signal }, { MSG_DESTROY, true, on_destroy },
-	};
-	uint32_t type = wire_get_u32(&q->in);
-
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		if (table[i].type == type && table[i].greeted == s->greeted)
-			return table[i].handler(s, q);
-	}
-	return -EPROTO;
+		send_to_client(c->supervisor, c, &b, NULL, 0);
 }
 
 static void client_ready(struct supervisor *s, struct source *source, uint32_t events)
 {
 	static uint8_t packet[WIRE_MAX_PACKET];
-	struct request q = { 0 };
+	struct client *c = SOURCE_OWNER(source, struct client, source);
+	struct client_message_in m = { 0 };
 
-	if ((events & EPOLLOUT) && link_flush(&s->client) < 0) {
-		broken(s);
+	if ((events & EPOLLOUT) && link_flush(&c->link) < 0) {
+		broken(c);
 		return;
 	}
-	loop_want_write(s, source, &s->client);
+	loop_want_write(s, source, &c->link);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
-	ssize_t n = msg_recv(s->client.fd, packet, sizeof(packet), q.fds, WIRE_MAX_FDS, &q.n_fds);
+	ssize_t n = msg_recv(c->link.fd, packet, sizeof(packet), m.fds, WIRE_MAX_FDS, &m.n_fds);
 	if (n == -EAGAIN)
 		return;
 	if (n <= 0) {
-		broken(s);
+		broken(c);
 		return;
 	}
-	q.in = wire_reader(packet, (size_t)n);
-	int r = handle(s, &q);
-	for (size_t i = 0; i < q.n_fds; i++)
-		fd_close(q.fds[i]);
+	m.in = wire_reader(packet, (size_t)n);
+	int r = client_request(s, c, &m);
+	for (size_t i = 0; i < m.n_fds; i++)
+		fd_close(m.fds[i]);
 	if (r < 0)
-		broken(s);
+		broken(c);
 }
 
-int client_link_start(struct supervisor *s, int fd)
+int client_add(struct supervisor *s, int fd)
 {
-	int r = link_init(&s->client, fd);
-	return r < 0 ? r : loop_add(s, &s->client_source, fd, client_ready);
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->supervisor = s;
+	int r = link_init(&c->link, fd);
+	if (r == 0)
+		r = loop_add(s, &c->source, fd, client_ready);
+	if (r < 0) {
+		free(c);
+		return r;
+	}
+	c->next = s->clients;
+	s->clients = c;
+	s->n_clients++;
+	return 0;
+}
+
+/* Nothing may point at it any more; what it started ends with it, unless detached. */
+static void forget(struct supervisor *s, const struct client *c)
+{
+	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
+		if (b->client == c)
+			b->client = NULL;
+		for (struct start *w = b->waiting, *next; w; w = next) {
+			next = w->next;
+			if (w->client != c)
+				continue;
+			start_unqueue(b, w);
+			start_free(w);
+		}
+		for (struct call *call = b->calls; call; call = call->next) {
+			if (!call->start || call->start->client != c)
+				continue;
+			call->start->client = NULL;
+			/* What a command left in the background was to outlive it, and nobody waits for that. */
+			if (!(call->start->flags & START_DETACHED) && call->state != CALL_LEFT)
+				call_signal(call, 9);
+		}
+	}
+}
+
+/* Clients of a named sandbox that is gone have nothing more to ask; others may be about to make one. */
+static bool nothing_left(const struct supervisor *s)
+{
+	if (s->sandboxes)
+		return !s->clients && !s->named;
+	for (const struct client *c = s->clients; c; c = c->next) {
+		if (!s->named || link_waiting(&c->link))
+			return false;
+	}
+	return true;
+}
+
+void clients_reap(struct supervisor *s)
+{
+	for (struct client **at = &s->clients; *at;) {
+		struct client *c = *at;
+		if (!c->gone) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		s->n_clients--;
+		forget(s, c);
+		loop_remove(s, &c->source);
+		link_close(&c->link);
+		free(c->wanted);
+		free(c);
+	}
+	s->done |= nothing_left(s);
 }

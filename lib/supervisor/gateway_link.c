@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gateways: spawning one per sandbox, and the connection to it. A gateway parses hostile bytes, so nothing it says is
- * trusted beyond its own sandbox: records are written under that sandbox's name whatever they hold, and a message out
- * of form ends it.
+ * The connection to a gateway. A gateway parses hostile bytes, so nothing it says is trusted beyond its own sandbox:
+ * records are written under that sandbox's name whatever they hold, and a message out of form ends it.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/util.h"
@@ -19,82 +14,7 @@
 #include "supervisor/supervisor.h"
 
 #define MAX_RECORDS 1024u
-
-struct spawn {
-	int helper_dir, sock, null;
-	pid_t parent;
-};
-
-/* Runs in the supervisor's address space (CLONE_VM) until exec: system calls only, nothing that allocates. */
-static int gateway_child(void *arg)
-{
-	static char *const argv[] = { (char *)"nsbox-gateway", NULL };
-	static char *const env[] = { NULL };
-	const struct spawn *s = arg;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != s->parent)
-		_exit(127);
-	for (int fd = 0; fd < 3; fd++) {
-		if (dup2(s->null, fd) < 0)
-			_exit(127);
-	}
-	/* Descriptor 3 is the socket inside; helper_dir is needed for the exec itself and closes with it. */
-	if (s->helper_dir == 3 || dup2(s->sock, 3) < 0)
-		_exit(127);
-	syscall(SYS_execveat, s->helper_dir, "nsbox-gateway", argv, env, AT_SYMLINK_NOFOLLOW);
-	_exit(127);
-}
-
-static int spawn(struct supervisor *s, int sock, int *ret_pidfd)
-{
-	static char stack[65536] __attribute__((aligned(16)));
-	struct spawn args = { .sock = sock, .parent = getpid() };
-	int pidfd = -EBADF;
-
-	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	/* Above the range that the child fills. */
-	_cleanup_close_ int helper_dir = fcntl(s->helper_dir, F_DUPFD_CLOEXEC, 10);
-	if (null < 0 || helper_dir < 0)
-		return -errno;
-	args.null = null;
-	args.helper_dir = helper_dir;
-	STACK_REUSE(stack, sizeof(stack));
-	int r = clone(gateway_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &args, &pidfd);
-	if (r < 0)
-		return -errno;
-	*ret_pidfd = pidfd;
-	return 0;
-}
-
-/* A process and our end of its socket. */
-static int start_process(struct supervisor *s, int *ret_sock, int *ret_pidfd)
-{
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	_cleanup_close_ int ours = pair[0];
-	_cleanup_close_ int theirs = pair[1];
-	int r = spawn(s, theirs, ret_pidfd);
-	if (r == 0)
-		*ret_sock = TAKE_FD(ours);
-	return r;
-}
-
-void gateway_prepare(struct supervisor *s)
-{
-	start_process(s, &s->spare_sock, &s->spare_pidfd);
-}
-
-static int take_process(struct supervisor *s, int *ret_sock, int *ret_pidfd)
-{
-	if (s->spare_sock < 0)
-		return start_process(s, ret_sock, ret_pidfd);
-	*ret_sock = TAKE_FD(s->spare_sock);
-	*ret_pidfd = TAKE_FD(s->spare_pidfd);
-	return 0;
-}
+#define MAX_REASON 1024u
 
 static void gateway_ready(struct supervisor *s, struct source *source, uint32_t events);
 
@@ -112,13 +32,14 @@ int gateway_spawn(struct sandbox *b, int policy_fd, const int *secret_fds, size_
 
 	if (n_secrets + 1 > WIRE_MAX_FDS)
 		return fail(e, E2BIG, SANDBOX_STAGE_SECRET, b->id, "at most %u secrets in one sandbox", WIRE_MAX_FDS - 1);
-	int r = take_process(b->supervisor, &sock, &b->gateway_pidfd);
+	int r = gateway_process(b->supervisor, &sock, &b->gateway_pidfd);
 	if (r == 0)
 		r = link_init(&b->gateway_link, sock);
 	if (r == 0)
 		r = loop_add(b->supervisor, &b->gateway_source, sock, gateway_ready);
 	b->gateway = GATEWAY_STARTING;
 	b->gateway_deadline = now_us() + GATEWAY_READY_US;
+	loop_deadline(b->supervisor, b->gateway_deadline);
 
 	fds[0] = policy_fd;
 	memcpy(fds + 1, secret_fds, n_secrets * sizeof(int));
@@ -148,37 +69,33 @@ int gateway_attach(struct sandbox *b, const int *fds, size_t n_fds, struct error
 		r = wire_put_u32(&m, ports[i]);
 	if (r == 0)
 		r = send_to_gateway(b, &m, fds, n_fds);
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "nsbox-gateway", "cannot pass it the listeners") : 0;
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "nsbox-gateway", "cannot pass the gateway its listeners") : 0;
 }
 
-int gateway_send_call(struct call *call, struct error *e)
+static int send_call(struct call *call, uint32_t type)
 {
 	_cleanup_buf_ struct buf m = { 0 };
 
-	int r = wire_put_u32(&m, GATEWAY_CALL);
-	if (r == 0)
-		r = wire_put_str(&m, call->id);
+	int r = wire_put_u32(&m, type);
 	if (r == 0)
 		r = wire_put_u32(&m, call->address);
-	if (r == 0)
-		r = send_to_gateway(call->sandbox, &m, NULL, 0);
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, call->id, "cannot tell the gateway of the call") : 0;
+	return r < 0 ? r : send_to_gateway(call->sandbox, &m, NULL, 0);
+}
+
+int gateway_send_call(struct call *call)
+{
+	return send_call(call, GATEWAY_CALL);
 }
 
 int gateway_send_call_end(struct call *call)
 {
-	_cleanup_buf_ struct buf m = { 0 };
-
-	int r = wire_put_u32(&m, GATEWAY_CALL_END);
-	if (r == 0)
-		r = wire_put_str(&m, call->id);
-	return r < 0 ? r : send_to_gateway(call->sandbox, &m, NULL, 0);
+	return send_call(call, GATEWAY_CALL_END);
 }
 
 /* The gateway is gone, with every socket of it. */
 static void gateway_exited(struct supervisor *s, struct source *source, uint32_t events)
 {
-	struct sandbox *b = (struct sandbox *)((char *)source - offsetof(struct sandbox, gateway_exit));
+	struct sandbox *b = SOURCE_OWNER(source, struct sandbox, gateway_exit);
 	siginfo_t info;
 
 	(void)events;
@@ -227,37 +144,30 @@ static int on_ready(struct sandbox *b, struct wire_reader *in)
 	return 0;
 }
 
-static struct call *own_call(struct sandbox *b, const char *id, enum call_state state)
-{
-	struct call *call = id ? call_by_id(b->supervisor, id) : NULL;
-	return call && call->sandbox == b && call->state == state ? call : NULL;
-}
-
 static int on_call_ready(struct sandbox *b, struct wire_reader *in)
 {
-	_cleanup_free_ char *id = wire_get_str(in);
-	char **env = wire_get_strv(in, WIRE_MAX_FDS);
+	uint32_t address = wire_get_u32(in);
+	_cleanup_(strv_freep) char **env = wire_get_strv(in, WIRE_MAX_FDS);
 
-	struct call *call = own_call(b, id, CALL_WAITS_GATEWAY);
-	if (!wire_done(in)) {
-		strv_free(env);
+	if (!wire_done(in))
 		return -EPROTO;
+	struct call *call = call_by_address(b, address);
+	if (call && call->state == CALL_PREPARING && !call->has_placeholders) {
+		call->placeholders = TAKE_PTR(env);
+		call->has_placeholders = true;
+		pool_progress(call);
 	}
-	if (call)
-		call_gateway_ready(call, env);
-	else
-		strv_free(env);
 	return 0;
 }
 
 static int on_call_ended(struct sandbox *b, struct wire_reader *in)
 {
-	_cleanup_free_ char *id = wire_get_str(in);
+	uint32_t address = wire_get_u32(in);
 
 	if (!wire_done(in))
 		return -EPROTO;
-	struct call *call = own_call(b, id, CALL_WAITS_CUT);
-	if (call)
+	struct call *call = call_by_address(b, address);
+	if (call && call->state == CALL_CUTTING)
 		call_cut(call);
 	return 0;
 }
@@ -284,19 +194,22 @@ static int on_records(struct sandbox *b, struct wire_reader *in)
 		return -EPROTO;
 	for (uint32_t i = 0; i < n; i++) {
 		_cleanup_free_ char *event = wire_get_str(in);
-		_cleanup_free_ char *call = wire_get_str(in);
+		const struct call *call = call_by_address(b, wire_get_u32(in));
 		_cleanup_free_ char *reason = wire_get_str(in);
 		_cleanup_free_ char *members = wire_get_str(in);
-		if (in->bad || !gateway_event(event) || !members_are_flat(members))
+		/* The log takes no record over its bound, and nothing after it. */
+		if (in->bad || !gateway_event(event) || strlen(reason) > MAX_REASON || !members_are_flat(members))
 			return -EPROTO;
 		if (written == 0)
-			written = record_add(b, event, call, reason, members);
+			written = record_add(b, event, call ? call->id : "", reason, members);
 	}
 	if (!wire_done(in))
 		return -EPROTO;
 	int flushed = audit_log_flush(b->log);
 	if (ticket == 0)
 		return 0;
+	if (b->gateway_link.queued >= MAX_ANSWERS_WAITING)
+		return -ENOBUFS;
 
 	_cleanup_buf_ struct buf m = { 0 };
 	int r = wire_put_u32(&m, GATEWAY_WRITTEN);
@@ -330,7 +243,7 @@ static int handle(struct sandbox *b, struct wire_reader *in)
 static void gateway_ready(struct supervisor *s, struct source *source, uint32_t events)
 {
 	static uint8_t packet[WIRE_MAX_PACKET];
-	struct sandbox *b = (struct sandbox *)((char *)source - offsetof(struct sandbox, gateway_source));
+	struct sandbox *b = SOURCE_OWNER(source, struct sandbox, gateway_source);
 
 	if ((events & EPOLLOUT) && link_flush(&b->gateway_link) < 0) {
 		sandbox_gateway_died(b);

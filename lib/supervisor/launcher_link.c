@@ -14,7 +14,8 @@ static int send_to_launcher(struct supervisor *s, const struct buf *b, const int
 		return -ECONNRESET;
 	int r = link_send(&s->launcher, b, fds, n_fds);
 	loop_want_write(s, &s->launcher_source, &s->launcher);
-	return r;
+	/* It has ended; what it said before is still to be read, and then everything ends. */
+	return r == -EPIPE || r == -ECONNRESET ? 0 : r;
 }
 
 int launcher_send_sandbox(struct sandbox *b, struct error *e)
@@ -35,6 +36,8 @@ int launcher_send_sandbox(struct sandbox *b, struct error *e)
 	if (r == 0)
 		r = wire_put_u32(&m, policy_limits(b->policy)->pids);
 	if (r == 0)
+		r = wire_put_u32(&m, policy_limits(b->policy)->open_files);
+	if (r == 0)
 		r = wire_put_u32(&m, (uint32_t)n_ports);
 	for (size_t i = 0; i < n_ports && r == 0; i++)
 		r = wire_put_u32(&m, ports[i]);
@@ -45,45 +48,16 @@ int launcher_send_sandbox(struct sandbox *b, struct error *e)
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_PROTOCOL, "launcher", "cannot ask the launcher for a sandbox") : 0;
 }
 
-int launcher_send_call(struct call *call, struct error *e)
+int launcher_send_slot(const struct call *call)
 {
 	_cleanup_buf_ struct buf m = { 0 };
-	const uint32_t head[] = { LAUNCHER_CALL, call->sandbox->number, call->number, call->address };
+	const uint32_t head[] = { LAUNCHER_SLOT, call->sandbox->number, call->number, call->address };
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(head) && r == 0; i++)
 		r = wire_put_u32(&m, head[i]);
 	if (r == 0)
-		r = wire_put_strv(&m, call->argv);
-	if (r == 0)
-		r = wire_put_strv(&m, call->env);
-	if (r == 0)
-		r = wire_put_str(&m, call->cwd);
-	if (r == 0)
-		r = wire_put_u8(&m, call->terminal);
-	if (r == 0)
-		r = wire_put_u32(&m, call->rows);
-	if (r == 0)
-		r = wire_put_u32(&m, call->columns);
-	if (r == 0)
-		r = wire_put_u32(&m, policy_limits(call->sandbox->policy)->open_files);
-	if (r == 0)
-		r = send_to_launcher(call->sandbox->supervisor, &m, call->stdio, call->terminal ? 0 : 3);
-	if (r == -EMSGSIZE)
-		return fail(e, E2BIG, SANDBOX_STAGE_EXEC, call->argv[0],
-			    "the arguments and the environment are together over %u KiB", WIRE_MAX_PACKET / 1024u);
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_PROTOCOL, "launcher", "cannot ask the launcher for a call") : 0;
-}
-
-int launcher_send_signal(struct call *call, uint32_t signal)
-{
-	_cleanup_buf_ struct buf m = { 0 };
-
-	int r = wire_put_u32(&m, LAUNCHER_SIGNAL);
-	if (r == 0)
-		r = wire_put_u32(&m, call->number);
-	if (r == 0)
-		r = wire_put_u32(&m, signal);
+		r = wire_put_u8(&m, call->full);
 	return r < 0 ? r : send_to_launcher(call->sandbox->supervisor, &m, NULL, 0);
 }
 
@@ -100,6 +74,19 @@ static int send_end(struct supervisor *s, uint32_t number)
 int launcher_send_end(struct sandbox *b)
 {
 	return send_end(b->supervisor, b->number);
+}
+
+/* Without its launcher the supervisor has nothing left to own, and ends. why NULL: the launcher has not said it. */
+static void launcher_lost(struct supervisor *s, const struct error *why)
+{
+	static const struct error unknown = { .err = ECONNRESET, .stage = SANDBOX_STAGE_HELPER, .object = "nsbox-launcher",
+					      .message = "the launcher of this supervisor has ended unexpectedly; its sandboxes "
+							 "are gone" };
+
+	for (struct client *c = s->clients; c && !s->launcher_dead; c = c->next)
+		client_reply(c, 0, why ? why : &unknown, "", NULL, 0);
+	s->launcher_dead = true;
+	s->done = true;
 }
 
 /* What both answers of the launcher begin with; false when the message is out of form. */
@@ -123,6 +110,8 @@ static int on_sandbox_ready(struct supervisor *s, struct wire_reader *in, int *f
 	struct sandbox *b = sandbox_by_number(s, number);
 	if (!b) /* its start failed elsewhere in the meantime */
 		return failed ? 0 : send_end(s, number);
+	if (b->launched)
+		return -EPROTO;
 	if (failed) {
 		sandbox_start_failed(b, &e);
 		return 0;
@@ -135,31 +124,29 @@ static int on_sandbox_ready(struct supervisor *s, struct wire_reader *in, int *f
 	return 0;
 }
 
-static int on_call_started(struct supervisor *s, struct wire_reader *in, int *fds, size_t n_fds)
+static int on_slot_ready(struct supervisor *s, struct wire_reader *in, int *fds, size_t n_fds)
 {
 	struct error e = { 0 };
+	struct sandbox *b = sandbox_by_number(s, wire_get_u32(in));
 	uint32_t number;
 	bool failed;
 
-	if (!get_outcome(in, &number, &failed, &e))
+	if (!get_outcome(in, &number, &failed, &e) || n_fds != !failed)
 		return -EPROTO;
-	struct call *call = call_by_number(s, number);
-	if (call)
-		call_started(call, failed ? &e : NULL, n_fds ? fds[0] : -EBADF);
-	return 0;
-}
-
-static int on_call_exit(struct supervisor *s, struct wire_reader *in)
-{
-	uint32_t number = wire_get_u32(in);
-	uint32_t status = wire_get_u32(in);
-	uint32_t signal = wire_get_u32(in);
-
-	if (!wire_done(in))
+	/* Dropped in the meantime: closing the descriptor ends the guardian. */
+	struct call *call = b ? call_by_number(b, number) : NULL;
+	if (!call || call->state != CALL_PREPARING)
+		return 0;
+	if (call->guardian.fd >= 0)
 		return -EPROTO;
-	struct call *call = call_by_number(s, number);
-	if (call)
-		call_exited(call, status, signal);
+	if (!failed && guardian_attach(call, TAKE_FD(fds[0])) < 0) {
+		failed = true;
+		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, b->id, "cannot watch the guardian of a call");
+	}
+	if (failed)
+		pool_failed(call, &e);
+	else
+		pool_progress(call);
 	return 0;
 }
 
@@ -170,8 +157,21 @@ static int on_ended(struct supervisor *s, struct wire_reader *in)
 	if (!wire_done(in))
 		return -EPROTO;
 	struct sandbox *b = sandbox_by_number(s, number);
+	if (b && (!b->launched || b->ended))
+		return -EPROTO;
 	if (b)
 		sandbox_ended(b);
+	return 0;
+}
+
+static int on_failed(struct supervisor *s, struct wire_reader *in)
+{
+	struct error e = { 0 };
+
+	wire_get_error(in, &e);
+	if (!wire_done(in))
+		return -EPROTO;
+	launcher_lost(s, &e);
 	return 0;
 }
 
@@ -180,23 +180,17 @@ static int handle(struct supervisor *s, struct wire_reader *in, int *fds, size_t
 	switch (wire_get_u32(in)) {
 	case LAUNCHER_SANDBOX_READY:
 		return on_sandbox_ready(s, in, fds, n_fds);
-	case LAUNCHER_CALL_STARTED:
-		return on_call_started(s, in, fds, n_fds);
-	case LAUNCHER_CALL_EXIT:
-		return on_call_exit(s, in);
+	case LAUNCHER_SLOT_READY:
+		return on_slot_ready(s, in, fds, n_fds);
 	case LAUNCHER_ENDED:
 		return on_ended(s, in);
+	case LAUNCHER_FAILED:
+		return on_failed(s, in);
 	default:
 		return -EPROTO;
 	}
 }
 
-/* Without its launcher the supervisor has nothing left to own; the client sees the end of the connection. */
-static void launcher_lost(struct supervisor *s)
-{
-	s->launcher_dead = true;
-	s->done = true;
-}
 
 static void launcher_ready(struct supervisor *s, struct source *source, uint32_t events)
 {
@@ -205,7 +199,7 @@ static void launcher_ready(struct supervisor *s, struct source *source, uint32_t
 	size_t n_fds = 0;
 
 	if ((events & EPOLLOUT) && link_flush(&s->launcher) < 0) {
-		launcher_lost(s);
+		launcher_lost(s, NULL);
 		return;
 	}
 	loop_want_write(s, source, &s->launcher);
@@ -215,7 +209,7 @@ static void launcher_ready(struct supervisor *s, struct source *source, uint32_t
 	if (n == -EAGAIN)
 		return;
 	if (n <= 0) {
-		launcher_lost(s);
+		launcher_lost(s, NULL);
 		return;
 	}
 	struct wire_reader in = wire_reader(packet, (size_t)n);
@@ -223,7 +217,7 @@ static void launcher_ready(struct supervisor *s, struct source *source, uint32_t
 	for (size_t i = 0; i < n_fds; i++)
 		fd_close(fds[i]);
 	if (r < 0)
-		launcher_lost(s);
+		launcher_lost(s, NULL);
 }
 
 int launcher_link_start(struct supervisor *s, int sock, int pidfd)

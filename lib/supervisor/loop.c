@@ -38,15 +38,19 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 	return a == 0 ? b : b == 0 || a < b ? a : b;
 }
 
-static uint64_t next_deadline(const struct supervisor *s)
+void loop_deadline(struct supervisor *s, uint64_t at)
 {
-	uint64_t at = 0;
-	for (const struct sandbox *b = s->sandboxes; b; b = b->next) {
-		at = earliest(at, b->gateway_deadline);
-		for (const struct call *c = b->calls; c; c = c->next)
-			at = earliest(at, c->deadline);
-	}
-	return at;
+	s->next_deadline = earliest(s->next_deadline, at);
+}
+
+static void gateway_is_late(struct sandbox *b)
+{
+	struct error e;
+
+	b->gateway_deadline = 0;
+	fail(&e, ETIMEDOUT, SANDBOX_STAGE_GATEWAY, b->id,
+	     "the gateway was not ready within %u s; does a secret source (exec:) hang?", GATEWAY_READY_US / 1000000u);
+	sandbox_start_failed(b, &e);
 }
 
 /* One at a time: expiring may remove objects from the lists that are being walked. */
@@ -54,14 +58,11 @@ static bool expire_one(struct supervisor *s, uint64_t now)
 {
 	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
 		if (b->gateway_deadline && b->gateway_deadline <= now) {
-			struct error e;
-			b->gateway_deadline = 0;
-			fail(&e, ETIMEDOUT, SANDBOX_STAGE_GATEWAY, b->id,
-			     "the gateway was not ready within %u s; does a secret source (exec:) hang?",
-			     GATEWAY_READY_US / 1000000u);
-			sandbox_start_failed(b, &e);
+			gateway_is_late(b);
 			return true;
 		}
+		if (pool_expire(b, now))
+			return true;
 		for (struct call *c = b->calls; c; c = c->next) {
 			if (c->deadline && c->deadline <= now) {
 				call_expire(c);
@@ -72,29 +73,54 @@ static bool expire_one(struct supervisor *s, uint64_t now)
 	return false;
 }
 
+/* Only when the remembered time has come: walking thousands of objects for each event would cost more than the event. */
+static void expire(struct supervisor *s, uint64_t now)
+{
+	while (expire_one(s, now))
+		;
+	s->next_deadline = 0;
+	for (const struct sandbox *b = s->sandboxes; b; b = b->next) {
+		loop_deadline(s, b->gateway_deadline);
+		loop_deadline(s, b->pool_deadline);
+		loop_deadline(s, b->refill_deadline);
+		for (const struct call *c = b->calls; c; c = c->next)
+			loop_deadline(s, c->deadline);
+	}
+}
+
+/* Until the earliest deadline; -1 for ever. */
+static int wait_time(const struct supervisor *s, uint64_t now)
+{
+	if (!s->next_deadline)
+		return -1;
+	uint64_t ms = (s->next_deadline - now + 999) / 1000;
+	return ms > 1000000 ? 1000000 : (int)ms;
+}
+
+int loop_step(struct supervisor *s, bool wait)
+{
+	uint64_t now = s->next_deadline ? now_us() : 0;
+	struct epoll_event event;
+
+	if (s->next_deadline && s->next_deadline <= now) {
+		expire(s, now);
+	} else {
+		/* One event at a time: a handler may free the object that a second event of the same batch points at. */
+		int n = epoll_wait(s->epoll, &event, 1, wait ? wait_time(s, now) : 0);
+		if (n <= 0)
+			return n == 0 || errno == EINTR ? 0 : -errno;
+		struct source *source = event.data.ptr;
+		source->ready(s, source, event.events);
+	}
+	clients_reap(s);
+	return 1;
+}
+
 int loop_run(struct supervisor *s)
 {
-	while (!s->done) {
-		struct epoll_event event;
-		uint64_t at = next_deadline(s), now = now_us();
-		int wait_ms = -1;
+	int r = 0;
 
-		if (at) {
-			if (at <= now) {
-				expire_one(s, now);
-				continue;
-			}
-			uint64_t ms = (at - now + 999) / 1000;
-			wait_ms = ms > 1000000 ? 1000000 : (int)ms;
-		}
-		/* One event at a time: a handler may free the object that a second event of the same batch points at. */
-		int n = epoll_wait(s->epoll, &event, 1, wait_ms);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n == 1) {
-			struct source *source = event.data.ptr;
-			source->ready(s, source, event.events);
-		}
-	}
-	return 0;
+	while (!s->done && r >= 0)
+		r = loop_step(s, true);
+	return r < 0 ? r : 0;
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Check of the JSON members that a gateway wants in a record. A gateway that was taken over must not be able to forge
- * lines, end the object early or write a member that is ours, so only a flat list of `"key":value` passes, where a
- * value is a string, an integer, or an array of strings, without control bytes.
+ * lines, end the object early, write a member that is ours, or make a line that a reader of JSON or a terminal chokes
+ * on. So only a flat list of `"key":value` passes, where a value is a string as json_text() writes it, an integer, or an
+ * array of such strings.
  */
 #include <string.h>
 
+#include "base/json.h"
 #include "base/util.h"
 #include "supervisor/members.h"
 
 struct cursor {
-	const char *p;
+	const char *p, *end; /* end: the NUL */
 };
 
 static bool skip(struct cursor *c, char expected)
@@ -21,19 +23,29 @@ static bool skip(struct cursor *c, char expected)
 	return true;
 }
 
+/* Length of the escape at p, 0 when there is none. Halves of a pair are never written. */
+static size_t escape(const char *p)
+{
+	if (p[0] != '\\' || !p[1])
+		return 0;
+	if (p[1] != 'u')
+		return strchr("\"\\/bfnrt", p[1]) ? 2 : 0;
+	bool surrogate = (p[2] == 'd' || p[2] == 'D') && !strchr("01234567", p[3]);
+	return strspn(p + 2, "0123456789abcdefABCDEF") >= 4 && !surrogate ? 6 : 0;
+}
+
 static bool skip_string(struct cursor *c, const char **ret_start, size_t *ret_len)
 {
 	if (!skip(c, '"'))
 		return false;
 	const char *start = c->p;
-	for (; *c->p != '"'; c->p++) {
-		if ((unsigned char)*c->p < 0x20 || *c->p == 0x7f)
-			return false; /* the end of the text too */
-		if (*c->p == '\\') {
-			c->p++;
-			if (!*c->p || !strchr("\"\\/bfnrtu", *c->p))
-				return false;
-		}
+	while (*c->p != '"') {
+		size_t n = escape(c->p);
+		if (n == 0 && c->p < c->end)
+			n = json_plain(c->p, (size_t)(c->end - c->p));
+		if (n == 0)
+			return false;
+		c->p += n;
 	}
 	if (ret_start) {
 		*ret_start = start;
@@ -50,8 +62,9 @@ static bool skip_integer(struct cursor *c)
 	if (*c->p == '-')
 		c->p++;
 	size_t digits = strspn(c->p, "0123456789");
+	bool padded = digits > 1 && *c->p == '0';
 	c->p += digits;
-	return digits > 0 && c->p - start <= 20;
+	return digits > 0 && !padded && c->p - start <= 20;
 }
 
 static bool skip_value(struct cursor *c)
@@ -86,7 +99,7 @@ static bool key_is_free(const char *key, size_t len)
 
 bool members_are_flat(const char *text)
 {
-	struct cursor c = { .p = text };
+	struct cursor c = { .p = text, .end = text + strlen(text) };
 
 	if (!*text)
 		return true;

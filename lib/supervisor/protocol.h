@@ -1,58 +1,103 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages between client library and supervisor, launcher and gateway: one packet each, u32 type first, encoded with
- * base/wire.h. Every receiver checks the type against the state it is in; anything else closes the connection.
+ * Messages between client library and supervisor, launcher, guardians and gateway: one packet each, u32 type first,
+ * encoded with base/wire.h. Every receiver checks the type against the state it is in; anything else closes the
+ * connection.
  */
 #ifndef NSBOX_SUPERVISOR_PROTOCOL_H
 #define NSBOX_SUPERVISOR_PROTOCOL_H
 
 /* Errors travel as: u32 errno, u32 stage, str object, str message (wire_put_error, wire_get_error). */
 
-/* ---- client <-> supervisor (fd 3 of the supervisor) ---- */
+/* ---- client <-> supervisor (fd 3 of the supervisor, or a connection to the socket of a named sandbox) ---- */
 enum client_message {
-	/* c->s  u32 WIRE_VERSION, str events wanted (",name,name,", "" = all), u8 a gateway will be needed. First message, no answer but on mismatch (a failed MSG_REPLY to request 0) */
+	/* c->s  u32 WIRE_VERSION, str events wanted (",name,name,", "" = all, "," = none), u8 a gateway will be needed.
+	 *       First message, no answer but on mismatch (a failed MSG_REPLY to request 0) */
 	MSG_HELLO = 1,
-	/* s->c  u32 request, u8 failed, [error | payload] */
+	/* s->c  u32 request (0, failed: the supervisor is about to end), u8 failed, [error | str payload] */
 	MSG_REPLY = 2,
-	/* c->s  u32 request, str sandbox id, u32 n_secrets; fds: policy memfd, audit log (append), one pipe a secret.
-	 *       reply payload: empty */
+	/* c->s  u32 request, str sandbox id, str name ("": not a named one), u32 n_secrets; fds: policy memfd, audit log
+	 *       (append), with a name the entry's directory, its lock (held), the directory of the socket and the
+	 *       listening socket NAME.sock in it; then one pipe a secret.  reply: "" */
 	MSG_CREATE = 3,
-	/* c->s  u32 request, str sandbox id, str call id, strv argv, strv env, str cwd, u8 terminal, u32 rows, u32 cols;
-	 *       fds: in, out, err, except with terminal.  reply: empty; fd: terminal's other side */
+	/* c->s  u32 request, str sandbox id, strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns,
+	 *       u64 time limit in us (0: none of its own); fds: in, out, err; none with START_TERMINAL; only in with
+	 *       START_LOG.  reply: call id; fd: terminal's other side */
 	MSG_START = 4,
-	/* c->s  u32 request, str call id, u32 signal */
+	/* c->s  u32 request, str id of a call or of a sandbox (then every running call), u32 signal (SIGKILL: every
+	 *       process).  reply: "" */
 	MSG_SIGNAL = 5,
-	/* c->s  u32 request, str sandbox id */
+	/* c->s  u32 request, str sandbox id, u8 also while calls run.  reply: "", when all of it is gone */
 	MSG_DESTROY = 6,
 	/* s->c  str event, str sandbox, str call, str reason, str json */
 	MSG_EVENT = 7,
-	/* s->c  str sandbox, str call, u32 exit status, u32 signal, str reason */
+	/* s->c  str sandbox, str call, u32 exit status, u32 signal, str reason. To the client that started it. */
 	MSG_CALL_EXIT = 8,
+	/* c->s  u32 request.  reply: id of the named sandbox; fd: policy memfd */
+	MSG_OPEN = 9,
+	/* c->s  u32 request, str sandbox id.  reply: JSON object (sandbox_inspect) */
+	MSG_INSPECT = 10,
+	/* c->s  u32 request, str sandbox id, u32 depth of the pool of prepared calls.  reply: "" */
+	MSG_POOL = 11,
+	/* c->s  u32 request, u32 earlier MSG_START of the same connection: give it up, or kill it.  reply: "" */
+	MSG_CANCEL = 12,
 };
+
+enum start_flag {
+	START_TERMINAL = 1,
+	START_FULL = 2,	      /* own pid and mount namespaces */
+	START_BACKGROUND = 4, /* what its command leaves goes on */
+	START_DETACHED = 8,   /* goes on without its client (named sandboxes) */
+	START_LOG = 16,	      /* standard output and error into the sandbox's output file */
+	START_REMOVES = 32,   /* the named sandbox ends with this call */
+	_START_FLAGS = 63,
+};
+
+/* The file "output" in the entry of a named sandbox: frames of this head (little-endian) and its bytes. */
+#define OUTPUT_MAGIC 0x3154554fu /* "OUT1" */
+#define OUTPUT_HEAD 16u		 /* u32 magic, u32 length, u32 number of the call, u8 stream (0: full), 3 bytes zero */
+#define OUTPUT_MAX (64u << 20)
 
 /* ---- supervisor <-> launcher ---- */
 enum launcher_message {
-	/* s->l  u32 sandbox, u8 net_mode, u32 pids, u32 n_ports, u32 ports..., bytes root plan (namespace/plan.h) */
+	/* s->l  u32 sandbox, u8 net_mode, u32 pids, u32 open files, u32 n_ports, u32 ports..., bytes root plan
+	 *       (namespace/plan.h) */
 	LAUNCHER_SANDBOX = 32,
 	/* l->s  u32 sandbox, u8 failed, [error | -]; fds (only NET_GATEWAY): bundle file (O_RDWR, empty, already in
 	 *       place inside), UDP 53, TCP 53, packet socket, then one TCP listener a port in the order asked */
 	LAUNCHER_SANDBOX_READY = 33,
-	/* s->l  u32 sandbox, u32 call, u32 address (0 without gateway), strv argv, strv env, str cwd, u8 terminal,
-	 *       u32 rows, u32 cols, u32 open_files; fds: in, out, err, except with terminal */
-	LAUNCHER_CALL = 34,
-	/* l->s  u32 call, u8 failed, [error | -]; fd: terminal's other side when one was asked */
-	LAUNCHER_CALL_STARTED = 35,
-	/* s->l  u32 call, u32 signal */
-	LAUNCHER_SIGNAL = 36,
-	/* l->s  u32 call, u32 exit status, u32 signal. By then every process of the call is dead. */
-	LAUNCHER_CALL_EXIT = 37,
+	/* s->l  u32 sandbox, u32 slot, u32 address (0 without gateway), u8 full: prepare a call; also before the sandbox
+	 *       is ready */
+	LAUNCHER_SLOT = 34,
+	/* l->s  u32 sandbox, u32 slot, u8 failed, [error | -]; fd: connection to its guardian */
+	LAUNCHER_SLOT_READY = 35,
 	/* s->l  u32 sandbox: kill everything in it */
 	LAUNCHER_END = 38,
-	/* l->s  u32 sandbox: gone. Also sent unasked when its init died; calls have had their exits before. */
+	/* l->s  u32 sandbox: gone. Also sent unasked when its init died. */
 	LAUNCHER_ENDED = 39,
+	/* l->s  error: it cannot go on, and ends with everything below it */
+	LAUNCHER_FAILED = 40,
 };
 
-/* ---- supervisor <-> gateway (fd 3 of the gateway) ---- */
+/* ---- supervisor <-> guardian of a call (namespace/guardian.c) ---- */
+enum guardian_message {
+	/* s->u  strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns; fds: in, out, err, except with
+	 *       START_TERMINAL. Once. */
+	GUARDIAN_EXEC = 48,
+	/* u->s  u8 failed, [error | -]; fd: terminal's other side when one was asked. With failed the guardian is at its
+	 *       end and nothing has run; also sent unasked when it cannot be prepared. */
+	GUARDIAN_STARTED = 49,
+	/* s->u  u32 signal, to the command's process group; SIGKILL to every process of the call */
+	GUARDIAN_SIGNAL = 50,
+	/* u->s  u32 exit status, u32 signal, u8 some of it goes on (only with START_BACKGROUND), u8 a packet has left the
+	 *       call. The command has ended, and with nothing that goes on every process of the call is dead. The
+	 *       guardian leaves when the connection is closed. */
+	GUARDIAN_EXIT = 51,
+	/* u->s  after GUARDIAN_EXIT with processes left: now all are dead */
+	GUARDIAN_DONE = 52,
+};
+
+/* ---- supervisor <-> gateway (fd 3 of the gateway). A call is its address. ---- */
 enum gateway_message {
 	/* s->g  u32 WIRE_VERSION, str sandbox id, u32 n_secrets; fds: policy memfd, one pipe a secret (policy order) */
 	GATEWAY_CONFIG = 64,
@@ -60,13 +105,13 @@ enum gateway_message {
 	GATEWAY_ATTACH = 65,
 	/* g->s  u8 failed, [error | -]: once, after both of the above; the gateway is confined by then */
 	GATEWAY_READY = 66,
-	/* s->g  str call id, u32 address.   g->s GATEWAY_CALL_READY  str call id, strv env (NAME=placeholder) */
+	/* s->g  u32 address.   g->s GATEWAY_CALL_READY  u32 address, strv env (NAME=placeholder) */
 	GATEWAY_CALL = 67,
 	GATEWAY_CALL_READY = 68,
-	/* s->g  str call id: cut its connections, forget its placeholders.   g->s GATEWAY_CALL_ENDED  str call id */
+	/* s->g  u32 address: cut its connections, forget its placeholders.   g->s GATEWAY_CALL_ENDED  u32 address */
 	GATEWAY_CALL_END = 69,
 	GATEWAY_CALL_ENDED = 70,
-	/* g->s  u64 ticket (0: no answer wanted), u32 n, n times: str event, str call (may be ""), str reason,
+	/* g->s  u64 ticket (0: no answer wanted), u32 n, n times: str event, u32 address of the call (0: none), str reason,
 	 *       str members (JSON).  s->g GATEWAY_WRITTEN u64 ticket, u8 failed: written in order, so a ticket answers
 	 *       all before it. With failed every waiting and later decision is a denial. */
 	GATEWAY_RECORDS = 71,

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/addresses.h"
 #include "base/json.h"
 #include "base/util.h"
 #include "supervisor/supervisor.h"
@@ -26,6 +28,18 @@ struct sandbox *sandbox_by_number(struct supervisor *s, uint32_t number)
 	return NULL;
 }
 
+/* failure NULL: nobody is there to be told. */
+static void refuse_waiting(struct sandbox *b, const struct error *failure)
+{
+	while (b->waiting) {
+		struct start *w = b->waiting;
+		start_unqueue(b, w);
+		if (failure)
+			client_reply(w->client, w->asked, failure, "", NULL, 0);
+		start_free(w);
+	}
+}
+
 static void sandbox_free_one(struct sandbox *b)
 {
 	for (struct sandbox **at = &b->supervisor->sandboxes; *at; at = &(*at)->next) {
@@ -35,11 +49,16 @@ static void sandbox_free_one(struct sandbox *b)
 			break;
 		}
 	}
+	refuse_waiting(b, NULL);
 	while (b->calls)
 		call_free(b->calls);
 	gateway_forget(b);
+	if (b->named)
+		named_remove(b);
+	named_free(b->supervisor, b->named);
 	audit_log_free(b->log);
 	policy_free(b->policy);
+	fd_close(b->policy_fd);
 	free(b->id);
 	free(b);
 }
@@ -63,40 +82,77 @@ static int load(struct sandbox *b, int policy_fd, int log_fd, struct error *e)
 	return r;
 }
 
-void sandbox_start(struct supervisor *s, uint32_t request, const char *id, int policy_fd, int log_fd,
-		   const int *secret_fds, size_t n_secrets)
+static struct sandbox *sandbox_new(struct supervisor *s, const struct create_request *q)
 {
-	struct error e = { 0 };
 	struct sandbox *b = calloc(1, sizeof(*b));
+	struct timespec now;
 
-	if (!b || !(b->id = strdup(id))) {
+	if (!b || !(b->id = strdup(q->id))) {
 		free(b);
-		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, id, "out of memory");
-		client_reply(s, request, &e, NULL, 0);
-		return;
+		return NULL;
 	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	b->created_us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 	b->supervisor = s;
 	b->number = ++s->last_number;
-	b->request = request;
-	b->gateway_pidfd = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
+	b->client = q->client;
+	b->request = q->request;
+	b->named = q->named;
+	s->named |= q->named != NULL;
+	b->waiting_tail = &b->waiting;
+	b->next_address = CALL_ADDR_FIRST;
+	b->depth[s->scopes ? KIND_LIGHT : KIND_FULL] = 1;
+	b->policy_fd = b->gateway_pidfd = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
 	b->next = s->sandboxes;
 	s->sandboxes = b;
 	s->n_sandboxes++;
+	return b;
+}
 
-	int r = load(b, policy_fd, log_fd, &e);
+void sandbox_start(struct supervisor *s, const struct create_request *q)
+{
+	struct error e = { 0 };
+	struct sandbox *b = sandbox_new(s, q);
+
+	if (!b) {
+		named_free(s, q->named);
+		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, q->id, "out of memory");
+		client_reply(q->client, q->request, &e, "", NULL, 0);
+		return;
+	}
+	int r = load(b, q->policy_fd, q->log_fd, &e);
+	if (r == 0 && b->named && (b->policy_fd = fcntl(q->policy_fd, F_DUPFD_CLOEXEC, 3)) < 0)
+		r = fail_errno(&e, errno, SANDBOX_STAGE_INTERNAL, q->id, "cannot keep the policy");
 	/* The gateway first: its program start and key making overlap with the launcher's work on another core. */
 	if (r == 0 && policy_net_mode(b->policy) == NET_GATEWAY)
-		r = gateway_spawn(b, policy_fd, secret_fds, n_secrets, &e);
+		r = gateway_spawn(b, q->policy_fd, q->secret_fds, q->n_secrets, &e);
 	if (r == 0)
 		r = launcher_send_sandbox(b, &e);
-	if (r < 0)
+	if (r < 0) {
 		sandbox_start_failed(b, &e);
+		return;
+	}
+	/* The first call is prepared beside the rest. */
+	struct call *first = call_new(b, !s->scopes);
+	if (first && launcher_send_slot(first) == 0)
+		first->has_placeholders = b->gateway == GATEWAY_NONE;
+	else if (first)
+		call_drop(first);
 }
 
 static const char *mode_name(enum net_mode mode)
 {
 	static const char *const names[] = { [NET_GATEWAY] = "gateway", [NET_NONE] = "none", [NET_HOST] = "host" };
 	return names[mode];
+}
+
+/* The gateway is up: it has to make the placeholders of what was prepared before. */
+static void ask_placeholders(struct sandbox *b)
+{
+	for (struct call *c = b->calls; c; c = c->next) {
+		if (b->gateway == GATEWAY_UP && c->state == CALL_PREPARING && !c->has_placeholders)
+			gateway_send_call(c); /* a failure shows as the gateway's end */
+	}
 }
 
 /* Called when launcher or gateway finished its part; the start is complete when both did. */
@@ -108,6 +164,7 @@ void sandbox_progress(struct sandbox *b)
 
 	if (b->state != SANDBOX_STARTING || !b->launched || b->gateway == GATEWAY_STARTING)
 		return;
+	ask_placeholders(b);
 	int r = json_member_string(&m, "workdir", policy_workdir(b->policy));
 	if (r == 0)
 		r = json_member_string(&m, "net", mode_name(policy_net_mode(b->policy)));
@@ -119,9 +176,15 @@ void sandbox_progress(struct sandbox *b)
 		sandbox_start_failed(b, &e);
 		return;
 	}
+	if (b->named && named_listen(b) < 0) {
+		fail(&e, EIO, SANDBOX_STAGE_INTERNAL, b->id, "cannot listen on the socket of the sandbox");
+		sandbox_start_failed(b, &e);
+		return;
+	}
 	b->state = SANDBOX_READY;
-	client_reply(b->supervisor, b->request, NULL, NULL, 0);
-	b->request = 0;
+	client_reply(b->client, b->request, NULL, "", NULL, 0);
+	b->client = NULL;
+	pool_match(b);
 }
 
 void sandbox_start_failed(struct sandbox *b, const struct error *failure)
@@ -129,11 +192,11 @@ void sandbox_start_failed(struct sandbox *b, const struct error *failure)
 	if (b->log)
 		record_write(b, "sandbox.exit", NULL, failure->message, "");
 	b->exit_recorded = true;
-	client_reply(b->supervisor, b->request, failure, NULL, 0);
-	b->request = 0;
+	client_reply(b->client, b->request, failure, "", NULL, 0);
+	b->client = NULL;
 	/* When the launcher is still at work, its late READY finds no sandbox and is answered with END. */
 	if (b->launched)
-		sandbox_end(b, 0);
+		sandbox_end(b, NULL, 0);
 	else
 		sandbox_free_one(b);
 }
@@ -154,54 +217,67 @@ void sandbox_gateway_died(struct sandbox *b)
 	}
 	/* Not restarted: what it knew (who may use which secret) is gone, and a crash may have been an attack. */
 	record_write(b, "gateway.exit", NULL, "the gateway ended; this sandbox has no network any more", "");
+	fail(&e, ECONNRESET, SANDBOX_STAGE_GATEWAY, b->id, "the gateway of this sandbox has ended");
+	refuse_waiting(b, &e);
 	for (struct call *c = b->calls, *next; c; c = next) {
 		next = c->next;
-		if (c->state == CALL_WAITS_CUT) {
+		if (c->state == CALL_CUTTING)
 			call_cut(c);
-		} else if (c->state == CALL_WAITS_GATEWAY) {
-			fail(&e, ECONNRESET, SANDBOX_STAGE_GATEWAY, b->id, "the gateway of this sandbox has ended");
-			call_started(c, &e, -EBADF);
-		}
+		else if (c->state <= CALL_PREPARED)
+			call_drop(c);
 	}
 }
 
-void sandbox_end(struct sandbox *b, uint32_t request)
+void sandbox_end(struct sandbox *b, struct client *client, uint32_t request)
 {
 	if (b->state == SANDBOX_ENDING)
 		return;
 	b->state = SANDBOX_ENDING;
+	b->client = client;
 	b->request = request;
 	for (struct call *c = b->calls; c; c = c->next)
-		c->killed = true;
+		c->killed |= call_is_running(c);
 	gateway_stop(b);
 	b->gateway = GATEWAY_DEAD;
-	if (b->supervisor->launcher_dead || launcher_send_end(b) < 0)
-		sandbox_ended(b);
+	/* The launcher is gone: then everything ends, but not here, since callers still hold calls of this sandbox. */
+	if (launcher_send_end(b) < 0)
+		b->supervisor->done = true;
+}
+
+static void end_calls(struct sandbox *b)
+{
+	struct error e;
+
+	while (b->calls)
+		call_lost(b->calls);
+	fail(&e, ECANCELED, SANDBOX_STAGE_EXEC, b->id, "the sandbox %s has ended", b->id);
+	refuse_waiting(b, &e);
 }
 
 void sandbox_ended(struct sandbox *b)
 {
 	/* Not asked for: its init died by itself (killed from outside, out of memory). */
 	const char *reason = b->state == SANDBOX_ENDING ? NULL : "the init of the sandbox ended";
+	b->state = SANDBOX_ENDING;
+	gateway_stop(b);
+	b->gateway = GATEWAY_DEAD;
+	end_calls(b);
 	if (!b->exit_recorded)
 		record_write(b, "sandbox.exit", NULL, reason, "");
 	b->exit_recorded = b->ended = true;
-	b->state = SANDBOX_ENDING;
-	gateway_stop(b);
 	sandbox_part_gone(b);
 }
 
 /* Answered when both are gone, launcher's part and gateway. */
 void sandbox_part_gone(struct sandbox *b)
 {
-	struct supervisor *s = b->supervisor;
+	struct client *client = b->client;
 	uint32_t request = b->request;
 
 	if (!b->ended || b->gateway_pidfd >= 0)
 		return;
 	sandbox_free_one(b);
-	if (request)
-		client_reply(s, request, NULL, NULL, 0);
+	client_reply(client, request, NULL, "", NULL, 0);
 }
 
 void sandbox_abandon_all(struct supervisor *s, const char *reason)
@@ -209,7 +285,7 @@ void sandbox_abandon_all(struct supervisor *s, const char *reason)
 	while (s->sandboxes) {
 		struct sandbox *b = s->sandboxes;
 		for (struct call *c = b->calls; c; c = c->next) {
-			if (c->state == CALL_RUNNING || c->state == CALL_WAITS_CUT)
+			if (call_is_running(c) || (c->state == CALL_CUTTING && c->id[0]))
 				record_add(b, "call.exit", c->id, reason, "");
 		}
 		if (b->log && !b->exit_recorded)

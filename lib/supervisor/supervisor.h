@@ -12,11 +12,14 @@
 #include "supervisor/link.h"
 #include "supervisor/protocol.h"
 
-/* Bounds on what a client can ask of one supervisor. */
+/* Bounds on what clients can ask of one supervisor. */
 #define MAX_SANDBOXES 4096u
-#define MAX_CALLS 1024u /* at once in one sandbox */
+#define MAX_CLIENTS 256u
+#define MAX_CALLS 1024u /* at once in one sandbox, running and waiting */
+#define MAX_POOL 256u
 #define MAX_ARGS 65536u
 #define MAX_EVENTS_WAITING 4096u
+#define MAX_ANSWERS_WAITING 8192u /* for a client or a gateway: one that asks on and never reads is dropped */
 #define MAX_POLICY (16u << 20)
 /* A gateway waits for its secret sources; one that never ends would hang the caller. */
 #define GATEWAY_READY_US (60u * 1000000u)
@@ -24,40 +27,91 @@
 #define KILL_AFTER_US (5u * 1000000u)
 
 struct supervisor;
+struct sandbox;
+struct call;
 
-/* A descriptor in the epoll set, first member of what it belongs to. */
+/* A descriptor in the epoll set; a member of what it belongs to. */
 struct source {
 	int fd;
 	uint32_t events; /* what epoll watches it for now */
 	void (*ready)(struct supervisor *s, struct source *source, uint32_t events);
 };
 
+/* The object that a source is the member of. */
+#define SOURCE_OWNER(source, type, member) ((type *)(void *)((char *)(source) - offsetof(type, member)))
+
+struct client {
+	struct source source;
+	struct supervisor *supervisor;
+	struct client *next;
+	struct link link;
+	bool greeted;
+	bool gone; /* freed at the end of the round: callers up the stack may hold it */
+	char *wanted; /* ",name,name,": events that it wants, NULL = all */
+	uint64_t events_lost;
+};
+
+/* What a client asked to run. It waits in its sandbox for a prepared call, and then belongs to that. */
+struct start {
+	struct start *next;
+	struct client *client; /* NULL: gone */
+	uint32_t asked;	       /* number of the request */
+	bool answered;
+	char **argv, **env, *cwd;
+	uint32_t flags, rows, columns; /* enum start_flag */
+	uint64_t timeout_us;
+	int stdio[3];
+};
+
+/* One of the two pipes of a call whose output is kept. */
+struct capture {
+	struct source source;
+	struct call *call;
+	uint8_t stream;
+};
+
 enum call_state {
-	CALL_WAITS_GATEWAY, /* the gateway makes its placeholders */
-	CALL_WAITS_LAUNCHER,
+	CALL_PREPARING, /* its guardian and its placeholders are being made */
+	CALL_PREPARED,
+	CALL_STARTING, /* the guardian executes the command */
 	CALL_RUNNING,
-	CALL_WAITS_CUT, /* all its processes are dead; the gateway cuts its connections */
+	CALL_LEFT,    /* the command has ended, what it left in the background goes on */
+	CALL_CUTTING, /* all its processes are dead; the gateway cuts its connections */
 };
 
 struct call {
 	struct call *next;
 	struct sandbox *sandbox;
-	uint32_t number;
-	char *id;
+	uint32_t number, address;
+	char id[64]; /* "" until a command has taken it */
+	bool full;
 	enum call_state state;
-	uint32_t request; /* to answer when it has started, 0 = answered */
-	char **argv, **env;
-	char *cwd;
-	bool terminal;
-	uint32_t rows, columns, address;
-	int stdio[3];
-	uint64_t deadline; /* now_us() value, 0 = none */
+	bool has_placeholders;
+	char **placeholders;
+	struct source guardian_source;
+	struct link guardian;
+	struct start *start;
+	struct capture captures[2];
+	uint64_t started_us; /* since the epoch */
+	uint64_t deadline;   /* now_us() value, 0 = none */
 	bool timed_out, killed;
+	uint32_t pending_signal; /* came while it was starting */
+	bool sent; /* a packet has left it, so the gateway may know it */
+	bool cut_asked; /* the gateway is cutting its connections */
 	uint32_t exit_status, exit_signal;
 };
 
 enum sandbox_state { SANDBOX_STARTING, SANDBOX_READY, SANDBOX_ENDING };
 enum gateway_state { GATEWAY_NONE, GATEWAY_STARTING, GATEWAY_UP, GATEWAY_DEAD };
+enum { KIND_LIGHT, KIND_FULL, KIND_MAX };
+
+/* What makes a sandbox a named one: its entry in the registry, held as long as it lives. */
+struct named {
+	char *name;
+	int dir, lock, socket_dir, output;
+	uint64_t output_size;
+	struct source listener;
+};
 
 struct sandbox {
 	struct sandbox *next;
@@ -65,11 +119,24 @@ struct sandbox {
 	uint32_t number;
 	char *id;
 	enum sandbox_state state;
-	uint32_t request; /* CREATE or DESTROY to answer, 0 = none */
+	struct client *client; /* who waits for the answer to CREATE or DESTROY, NULL = nobody */
+	uint32_t request;
 	struct policy *policy;
+	int policy_fd;
 	struct audit_log *log;
+	uint64_t created_us; /* since the epoch */
+	struct named *named; /* NULL: lives as long as its client */
+
 	struct call *calls;
-	size_t n_calls;
+	struct start *waiting, **waiting_tail;
+	uint32_t n_started; /* numbers of call ids */
+	uint32_t next_address;
+	uint32_t depth[KIND_MAX]; /* of the pool */
+	bool depth_fixed;	  /* by the client */
+	bool broken[KIND_MAX];	  /* the last preparation failed: not tried again before somebody asks */
+	uint64_t pool_deadline;	  /* when the pool shrinks */
+	uint64_t refill_deadline; /* when what was taken of it is made anew */
+
 	bool launched; /* the launcher has made it, so it has to be told to end it */
 	bool ended; /* the launcher has nothing of it any more */
 	bool exit_recorded;
@@ -84,18 +151,21 @@ struct sandbox {
 struct supervisor {
 	int epoll;
 	int helper_dir;
-	struct source client_source, launcher_source;
-	struct link client, launcher;
+	struct client *clients;
+	size_t n_clients;
+	struct source launcher_source;
+	struct link launcher;
 	int launcher_pidfd;
 	bool launcher_dead;
-	bool greeted, done;
+	bool done;
+	bool named; /* it made a named sandbox: then it lives as long as that, else as long as its one client */
+	bool scopes; /* Landlock bounds signals: light calls are possible */
+	uint64_t net_cookie; /* of our own network namespace */
 	int spare_sock, spare_pidfd; /* a gateway started ahead of the first sandbox, -EBADF = none */
-	char *wanted; /* ",name,name,": events that the client wants, NULL = all */
 	struct sandbox *sandboxes;
 	size_t n_sandboxes;
 	uint32_t last_number; /* of sandboxes and calls; 0 is never used */
-	uint32_t next_address;
-	uint64_t events_lost;
+	uint64_t next_deadline; /* not later than the earliest, 0 = none */
 };
 
 /* loop.c */
@@ -104,44 +174,78 @@ int loop_add(struct supervisor *s, struct source *source, int fd,
 void loop_remove(struct supervisor *s, struct source *source);
 /* Ask for POLLOUT as long as the link has packets waiting. */
 void loop_want_write(struct supervisor *s, struct source *source, const struct link *l);
+/* Some object's deadline is now this. */
+void loop_deadline(struct supervisor *s, uint64_t at);
+/* One event, or what is due: 1. Nothing to do, or (wait) nothing until the next deadline: 0. */
+int loop_step(struct supervisor *s, bool wait);
 int loop_run(struct supervisor *s);
 
-/* client_link.c */
-int client_link_start(struct supervisor *s, int fd);
-void client_reply(struct supervisor *s, uint32_t request, const struct error *failure, const int *fds, size_t n_fds);
+/* client_link.c: connections, and what goes to clients. client may be NULL. */
+int client_add(struct supervisor *s, int fd);
+void clients_reap(struct supervisor *s);
+void client_reply(struct client *client, uint32_t request, const struct error *failure, const char *payload,
+		  const int *fds, size_t n_fds);
 void client_event(struct supervisor *s, const struct sandbox *sandbox, const char *event, const char *call,
 		  const char *reason, const char *json);
-void client_call_exit(struct supervisor *s, const struct call *call, const char *reason);
+void client_call_exit(const struct call *call, const char *reason);
+
+/* client_request.c: one message; a negative errno when it is out of form. */
+struct client_message_in {
+	struct wire_reader in;
+	int fds[WIRE_MAX_FDS];
+	size_t n_fds;
+};
+int client_request(struct supervisor *s, struct client *client, struct client_message_in *m);
+
+/* inspect.c: the answer to MSG_INSPECT, or -ENOMEM. */
+int inspect_sandbox(const struct sandbox *b, struct buf *out);
 
 /* launcher_link.c */
 int launcher_link_start(struct supervisor *s, int sock, int pidfd);
 int launcher_send_sandbox(struct sandbox *sandbox, struct error *e);
-int launcher_send_call(struct call *call, struct error *e);
-int launcher_send_signal(struct call *call, uint32_t signal);
+int launcher_send_slot(const struct call *call);
 int launcher_send_end(struct sandbox *sandbox);
 
-/* gateway_link.c */
+/* guardian_link.c */
+int guardian_attach(struct call *call, int sock);
+int guardian_send_exec(struct call *call, struct error *e);
+int guardian_send_signal(struct call *call, uint32_t signal);
+void guardian_close(struct call *call);
+
+/* gateway_process.c */
 /* Start one ahead: its program start overlaps with the client's reading of policies. A failure shows when it is used. */
 void gateway_prepare(struct supervisor *s);
+/* The one started ahead, or a new one: our end of its socket, and its pidfd. */
+int gateway_process(struct supervisor *s, int *ret_sock, int *ret_pidfd);
+
+/* gateway_link.c */
 int gateway_spawn(struct sandbox *sandbox, int policy_fd, const int *secret_fds, size_t n_secrets, struct error *e);
 int gateway_attach(struct sandbox *sandbox, const int *fds, size_t n_fds, struct error *e);
-int gateway_send_call(struct call *call, struct error *e);
+int gateway_send_call(struct call *call);
 int gateway_send_call_end(struct call *call);
 /* Kill it; sandbox_part_gone() tells when it is gone. */
 void gateway_stop(struct sandbox *sandbox);
 /* Kill it and do not wait: the end of the supervisor, or of a sandbox that nobody asks for any more. */
 void gateway_forget(struct sandbox *sandbox);
 
-/* sandbox.c: takes policy_fd, log_fd and secret_fds as borrowed. */
-void sandbox_start(struct supervisor *s, uint32_t request, const char *id, int policy_fd, int log_fd,
-		   const int *secret_fds, size_t n_secrets);
+/* sandbox.c: descriptors of the request are borrowed but for named, which is taken over. */
+struct create_request {
+	struct client *client;
+	uint32_t request;
+	const char *id;
+	int policy_fd, log_fd;
+	struct named *named;
+	const int *secret_fds;
+	size_t n_secrets;
+};
+void sandbox_start(struct supervisor *s, const struct create_request *q);
 struct sandbox *sandbox_by_id(struct supervisor *s, const char *id);
 struct sandbox *sandbox_by_number(struct supervisor *s, uint32_t number);
 /* A step of the start is done, or failed (failure != NULL). */
 void sandbox_progress(struct sandbox *sandbox);
 void sandbox_start_failed(struct sandbox *sandbox, const struct error *failure);
 void sandbox_gateway_died(struct sandbox *sandbox);
-void sandbox_end(struct sandbox *sandbox, uint32_t request);
+void sandbox_end(struct sandbox *sandbox, struct client *client, uint32_t request);
 /* The launcher says that nothing of it is left there. */
 void sandbox_ended(struct sandbox *sandbox);
 /* Its gateway is gone. */
@@ -149,18 +253,59 @@ void sandbox_part_gone(struct sandbox *sandbox);
 /* Client or launcher gone: write the last records; no answers. */
 void sandbox_abandon_all(struct supervisor *s, const char *reason);
 
-/* call.c: takes over argv, env, cwd and stdio of the half-made call, whatever happens. */
-void call_start(struct call *call);
-struct call *call_by_number(struct supervisor *s, uint32_t number);
+/* named.c */
+/* Takes all descriptors over, also when it fails (NULL). */
+struct named *named_new(const char *name, const int fds[4]);
+int named_listen(struct sandbox *sandbox);
+/* The entry goes; the audit log stays. */
+void named_remove(struct sandbox *sandbox);
+void named_free(struct supervisor *s, struct named *named);
+
+/* pool.c */
+/* Start what waits and prepare what is missing. */
+void pool_match(struct sandbox *sandbox);
+void pool_set_depth(struct sandbox *sandbox, uint32_t depth);
+/* A deadline of the pool is due: true when something was. */
+bool pool_expire(struct sandbox *sandbox, uint64_t now);
+/* Nothing runs that refilling would slow down. */
+void pool_idle(struct sandbox *sandbox);
+/* A part of a call's preparation is there. */
+void pool_progress(struct call *call);
+/* It cannot be prepared: whoever waits longest gets the error. Frees the call. */
+void pool_failed(struct call *call, const struct error *failure);
+void start_free(struct start *start);
+/* Take it out of the queue of those that wait. */
+void start_unqueue(struct sandbox *sandbox, struct start *start);
+
+/* call.c */
+/* Takes start over, whatever happens. */
+void call_ask(struct sandbox *sandbox, struct start *start);
+struct call *call_new(struct sandbox *sandbox, bool full);
+/* Let the prepared call run this. */
+void call_take(struct call *call, struct start *start);
+struct call *call_by_number(struct sandbox *sandbox, uint32_t number);
+struct call *call_by_address(struct sandbox *sandbox, uint32_t address);
 struct call *call_by_id(struct supervisor *s, const char *id);
-void call_gateway_ready(struct call *call, char **env);
+bool call_is_running(const struct call *call);
 void call_started(struct call *call, const struct error *failure, int terminal_fd);
-void call_exited(struct call *call, uint32_t status, uint32_t signal);
+void call_signal(struct call *call, uint32_t signal);
+/* Its command has ended; left: something of it goes on. */
+void call_exited(struct call *call, uint32_t status, uint32_t signal, bool left);
+/* Nothing of it lives any more. */
+void call_done(struct call *call);
 void call_cut(struct call *call);
+/* The gateway may keep no trace of it; nobody hears of it. */
+void call_drop(struct call *call);
+/* The sandbox is dead, and so is the call. */
+void call_lost(struct call *call);
 void call_expire(struct call *call);
 void call_free(struct call *call);
 
-/* record.c: one audit record, flushed, and its event to the client. reason may be NULL. */
+/* output.c: pipes instead of the standard output and error of start; then what is in them. */
+int output_open(struct call *call);
+void output_close(struct call *call);
+
+/* record.c: one audit record, flushed, and its event to the clients. reason may be NULL. */
 int record_write(struct sandbox *sandbox, const char *event, const char *call, const char *reason,
 		 const char *members);
 /* The same without flush, for batches from the gateway. */

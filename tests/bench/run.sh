@@ -1,17 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Measure nsbox beside plain processes, bubblewrap and haproxy, and print the tables. Nothing here passes or fails.
-# usage: run.sh [--quick] [--prefix DIR] [--only start|https|stages]
+# usage: run.sh [--quick] [--prefix DIR] [--only start|calls|https|stages] [--rounds N]
 #   --quick   few rounds, to see that it works        --prefix DIR   an installed nsbox; default: build one
+#   --rounds  of the calls (default 1000: about an hour for all of them)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-prefix='' quick='' only=''
+prefix='' quick='' only='' rounds=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick) quick=--quick ;;
 	--prefix) prefix=$2; shift ;;
 	--only) only=$2; shift ;;
+	--rounds) rounds=$2; shift ;;
 	*) sed -n '4,6p' "$0" >&2; exit 125 ;;
 	esac
 	shift
@@ -28,10 +30,16 @@ cc=${CC:-cc}
 flags='-std=gnu17 -D_GNU_SOURCE -O2'
 # shellcheck disable=SC2086
 $cc $flags -o "$work/timer" "$here/timer.c"
+for program in calls idle; do
+	# shellcheck disable=SC2086
+	$cc $flags -o "$work/$program" "$here/$program.c" -I"$prefix/include" -L"$prefix/lib" -lsandbox \
+		-Wl,-rpath,"$prefix/lib"
+done
 # shellcheck disable=SC2086
 if ! { $cc $flags -o "$work/origin" "$here/origin.c" -lssl -lcrypto &&
 	$cc $flags -o "$work/load" "$here/load.c" -lssl -lcrypto; } 2>"$work/cc.log"; then
 	echo "no https measurements: origin and load client need libssl-dev" >&2
 	sed -n 1,3p "$work/cc.log" >&2
 fi
-/usr/bin/python3 "$here/bench.py" --prefix "$prefix" --work "$work" $quick ${only:+--only "$only"}
+/usr/bin/python3 "$here/bench.py" --prefix "$prefix" --work "$work" $quick ${only:+--only "$only"} \
+	${rounds:+--rounds "$rounds"}

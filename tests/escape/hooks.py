@@ -270,6 +270,10 @@ def run_command(command, place, tty=None, stdin=None, timeout=90):
                 except OSError:
                     time.sleep(0.01)
             process.wait(0.1)
+            try:
+                out += os.read(terminal.master, 1 << 20)
+            except OSError:
+                pass
         else:
             out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:

@@ -271,6 +271,7 @@ class Place:
         self.victim = Victim(host, self.environment)
         self.before = self.look()
         self.facts = {}
+        self.boxes = []
 
     def write(self, name, text, mode=0o600):
         path = os.path.join(self.dir, name)
@@ -320,10 +321,24 @@ class Place:
         return ['%s=%s' % item for item in facts.items()]
 
     def close(self):
+        for box in self.boxes:
+            box.close()
         self.victim.end()
         self.home_socket.close()
         subprocess.run(['chmod', '-R', 'u+rwX', self.dir], stderr=subprocess.DEVNULL)
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def from_options(parser, options):
+    """The host for the options --prefix, or --nsbox and --probe."""
+    nsbox = options.nsbox or (os.path.join(options.prefix, 'bin/nsbox') if options.prefix else None)
+    probe = options.probe or (os.path.join(options.prefix, '../build/tests/escape/escape-probe')
+                              if options.prefix else None)
+    wrapper = getattr(options, 'wrapper', None)
+    needed = [probe] + ([nsbox] if wrapper != 'bwrap' else [])
+    if not all(path and os.access(path, os.X_OK) for path in needed):
+        parser.error('needs --nsbox and --probe, or --prefix of an installation beside its build')
+    return Host(os.path.realpath(nsbox or '/nonexistent/bin/nsbox'), os.path.realpath(probe), wrapper)
 
 
 def wait_until(condition, seconds):
@@ -335,6 +350,16 @@ def wait_until(condition, seconds):
     return bool(condition())
 
 
+def command_line(pid):
+    """Of a process; of any thread of it, should the first be gone."""
+    with open('/proc/%s/cmdline' % pid, 'rb') as f:
+        line = f.read()
+    for thread in os.listdir('/proc/%s/task' % pid) if not line else ():
+        with open('/proc/%s/task/%s/cmdline' % (pid, thread), 'rb') as f:
+            line += f.read()
+    return line
+
+
 def own_processes(mark):
     """Processes whose command line contains mark, except this one: {pid: command line}."""
     found = {}
@@ -342,8 +367,7 @@ def own_processes(mark):
         if not name.isdigit() or int(name) == os.getpid():
             continue
         try:
-            with open('/proc/%s/cmdline' % name, 'rb') as f:
-                line = f.read()
+            line = command_line(name)
         except OSError:
             continue
         if mark.encode() in line:

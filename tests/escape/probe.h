@@ -22,7 +22,7 @@ struct tool {
 
 extern const struct attempt fs_attempts[], fs_more_attempts[], proc_attempts[], net_attempts[], wire_attempts[],
 	ipc_attempts[], tty_attempts[], ns_attempts[], seccomp_attempts[], syscall_attempts[], cred_attempts[],
-	rs_attempts[];
+	rs_attempts[], sibling_attempts[], more_attempts[];
 extern const struct tool tools[];
 
 /* As it was before the time limit of the attempts was set. */
@@ -35,6 +35,19 @@ const char *need(const char *key);
 long need_number(const char *key);
 /* Joined path in one of a few rotating buffers: good until the 16th call after it. */
 const char *in(const char *dir, const char *name);
+/* For tools that make attempts: from now on these are the facts, and one attempt with them. */
+void set_facts(char **all);
+void run_attempt(int number);
+int tool_target(int argc, char **argv);
+int tool_pair(int argc, char **argv);
+int tool_wait(int argc, char **argv);
+int tool_leave(int argc, char **argv);
+int tool_look(int argc, char **argv);
+int tool_lend(int argc, char **argv);
+int tool_borrow(int argc, char **argv);
+int tool_sigsys(int argc, char **argv);
+int tool_garbage(int argc, char **argv);
+int tool_stay(int argc, char **argv);
 /* True in a negative control: the attempt runs outside of any sandbox and must succeed. */
 bool outside(void);
 /* True in a control that owns a fresh set of namespaces (and so every capability over them). */

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Try to escape: every attempt inside a sandbox, with an oracle on the host and a negative control outside.
 
-usage: run.py --prefix DIR | --nsbox PATH --probe PATH   [--with bwrap] [-v] [NUMBER|NAME...]
+usage: run.py --prefix DIR | --nsbox PATH --probe PATH   [--with bwrap] [--isolation light|full] [-v] [NUMBER|NAME...]
 Prints `ok escape-NN-name`, `not ok escape-NN-name: why` or `skip escape-NN-name: why` for each. An attempt counts only
 when the same attempt succeeds outside (the control), so that a broken probe cannot pass: else it is skipped.
---with bwrap runs a usual bubblewrap instead, to see what an attempt finds there."""
+--with bwrap runs a usual bubblewrap instead, to see what an attempt finds there. --isolation makes the attempts whose
+outcome depends on it in a call of a named sandbox instead of nsbox run; the names end in -light or -full then."""
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -17,10 +19,26 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
+import box      # noqa: E402
 import hooks    # noqa: E402
 import host     # noqa: E402
 import special  # noqa: E402
+import special_more    # noqa: E402
+import special_socket  # noqa: E402
 import table    # noqa: E402
+
+# Files, processes, /proc, network, IPC, terminals, namespaces, credentials; system calls meet the same filter in both.
+BY_ISOLATION = {1, 2, 3, 4, 13, 14, 16, 17, 20} | set(range(23, 71)) | {77, 78} | set(range(82, 91)) | {91, 95}
+# What nsbox exec knows; the rest is for nsbox create.
+CALL_OPTIONS = ('-t', '-T', '--timeout')
+# These make sandboxes and calls of both kinds, or are about nsbox run.
+BOTH_BY_ITSELF = {name for _, name, _ in special_more.TESTS + special_socket.TESTS} | {'bad-directories'}
+# One command for both, since a wrapper makes its surroundings for one. Arguments: nsbox, name, a file with the options
+# for nsbox create, then those of nsbox exec.
+CREATE_AND_EXEC = (
+    'nsbox=$1 name=$2 options=$3; shift 3; '
+    'eval "$nsbox create --name $name $(cat "$options")" >/dev/null || exit 125; '
+    '"$nsbox" exec "$name" "$@"; status=$?; "$nsbox" rm -f "$name"; exit $status')
 
 NO_STEPS = {'setup', 'prepare', 'end'}
 
@@ -70,12 +88,34 @@ class Runner:
         self.host = the_host
         self.options = options
 
-    def inside(self, place, options, tail):
+    def inside(self, place, options, tail, wrapped=False):
         if self.options.wrapper == 'bwrap':
             flags = ['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc', '--bind', place.work, place.work,
                      '--unshare-all', '--new-session', '--die-with-parent', '--chdir', place.work]
             return ['/usr/bin/bwrap'] + flags + ['--'] + tail
-        return [self.host.nsbox, 'run', '-C', place.work, '--read', place.ro] + options + ['--'] + tail
+        policy = ['-C', place.work, '--read', place.ro]
+        if not self.options.isolation:
+            return [self.host.nsbox, 'run'] + policy + options + ['--'] + tail
+        call = ['--isolation', self.options.isolation]
+        options = list(options)
+        while options:
+            word = options.pop(0)
+            into = call if word in CALL_OPTIONS else policy
+            into.append(word)
+            if word not in ('-t', '-T'):
+                into.append(options.pop(0))
+        if not wrapped:
+            return self.box(place, policy).words(self.options.isolation, tail, call[2:])
+        with open(place.dir + '/options', 'w') as f:
+            f.write(shlex.join(policy))
+        return ['/bin/sh', '-c', CREATE_AND_EXEC, 'sh', self.host.nsbox, 'escape-' + host.word(12),
+                place.dir + '/options', *call, '--', *tail]
+
+    def box(self, place, policy):
+        """A sandbox that is removed with the place."""
+        made = box.Box(self.host.nsbox, place.environment, place.work, policy[2:])
+        place.boxes.append(made)
+        return made
 
     def wrap(self, attempt, place, command):
         if attempt.wrap == 'world':
@@ -94,7 +134,8 @@ class Runner:
             facts['out'] = result_file
             options.append('-t' if attempt.tty == 'private' else '-T')
         tail = [place.work + '/probe', str(attempt.number)] + place.arguments(**facts)
-        return Run(self.wrap(attempt, place, self.inside(place, options, tail)), place, attempt, result_file)
+        command = self.inside(place, options, tail, attempt.wrap)
+        return Run(self.wrap(attempt, place, command), place, attempt, result_file)
 
     def try_control(self, attempt, place, kind):
         facts = dict(attempt.facts, control=1)
@@ -134,8 +175,11 @@ class Runner:
         self.host.unix_contacts()
         return steps, problems
 
+    def title(self, number, name):
+        return 'escape-%02d-%s%s' % (number, name, '-' + self.options.isolation if self.options.isolation else '')
+
     def attempt(self, attempt):
-        name = 'escape-%02d-%s' % (attempt.number, attempt.name)
+        name = self.title(attempt.number, attempt.name)
         needs_control = bool(attempt.allowed_for('any step') or set(attempt.allowed) - attempt.ignore - {'*'})
         steps, problems = self.proven(attempt, name) if needs_control else (set(), [])
         if needs_control and not steps:
@@ -208,36 +252,33 @@ def main():
     parser.add_argument('--nsbox')
     parser.add_argument('--probe')
     parser.add_argument('--with', dest='wrapper', choices=['nsbox', 'bwrap'], default='nsbox')
+    parser.add_argument('--isolation', choices=['light', 'full'])
     parser.add_argument('-v', '--verbose', action='store_true')
     parser.add_argument('which', nargs='*')
     options = parser.parse_args()
-    nsbox = options.nsbox or (os.path.join(options.prefix, 'bin/nsbox') if options.prefix else None)
-    probe = options.probe or (os.path.join(options.prefix, '../build/tests/escape/escape-probe')
-                              if options.prefix else None)
-    if not probe or not os.access(probe, os.X_OK) or (options.wrapper == 'nsbox' and not (
-            nsbox and os.access(nsbox, os.X_OK))):
-        parser.error('needs --nsbox and --probe, or --prefix of an installation beside its build')
-    the_host = host.Host(os.path.realpath(nsbox or '/nonexistent/bin/nsbox'), os.path.realpath(probe), options.wrapper)
+    the_host = host.from_options(parser, options)
     good = True
     try:
         runner = Runner(the_host, options)
         for attempt in table.attempts(hooks):
-            if chosen(options.which, attempt.number, attempt.name):
+            if chosen(options, attempt.number, attempt.name):
                 good &= runner.attempt(attempt)
-        for number, name, function in special.TESTS:
-            if chosen(options.which, number, name):
+        for number, name, function in special.TESTS + special_more.TESTS + special_socket.TESTS:
+            if chosen(options, number, name) and not (options.isolation and name in BOTH_BY_ITSELF):
                 good &= one_special(runner, number, name, function)
     finally:
         the_host.close()
     return 0 if good else 1
 
 
-def chosen(which, number, name):
-    return not which or str(number) in which or name in which
+def chosen(options, number, name):
+    if options.isolation and number not in BY_ISOLATION:
+        return False
+    return not options.which or str(number) in options.which or name in options.which
 
 
 def one_special(runner, number, name, function):
-    name = 'escape-%02d-%s' % (number, name)
+    name = runner.title(number, name)
     place = host.Place(runner.host, name)
     try:
         result, why = function(runner, place)

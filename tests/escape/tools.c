@@ -307,5 +307,8 @@ static int meet(int argc, char **argv)
 
 const struct tool tools[] = {
 	{ "caller", caller }, { "world", world }, { "ipc", ipc }, { "victim", victim },
-	{ "euid", euid },     { "meet", meet },	  { NULL, NULL },
+	{ "euid", euid },	  { "meet", meet },	  { "target", tool_target }, { "pair", tool_pair },
+	{ "wait", tool_wait },	  { "leave", tool_leave }, { "look", tool_look },
+	{ "lend", tool_lend },	  { "borrow", tool_borrow }, { "sigsys", tool_sigsys }, { "garbage", tool_garbage },
+	{ "stay", tool_stay },	  { NULL, NULL },
 };

@@ -16,7 +16,7 @@ import threading
 import time
 
 CONFIG, ATTACH, READY, CALL, CALL_READY, CALL_END, CALL_ENDED, RECORDS, WRITTEN = range(64, 73)
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 GATEWAY = '100.64.0.1'
 F_ADD_SEALS, ALL_SEALS = 1033, 15
 IP_TRANSPARENT = 19
@@ -72,6 +72,7 @@ class Gateway:
     def __init__(self, build, policy, secrets=(), ports=(80, 443, 8443, 5432), ready=True, env=None):
         self.build = build
         self.records, self.events = [], threading.Condition()
+        self.names = {}  # address -> name: the gateway knows addresses only
         self.calls, self.ended = {}, set()
         self.hold = False      # keep acknowledgements back
         self.fail_writes = False
@@ -179,16 +180,17 @@ class Gateway:
                     except BrokenPipeError:
                         return
                 elif kind == CALL_READY:
-                    name = message.text()
+                    name = self.names[message.u32()]
                     self.calls[name] = dict(message.text().split('=', 1) for _ in range(message.u32()))
                 elif kind == CALL_ENDED:
-                    self.ended.add(message.text())
+                    self.ended.add(self.names[message.u32()])
                 self.events.notify_all()
 
     def _on_records(self, message):
         ticket = message.u64()
         for _ in range(message.u32()):
-            event, call, reason, members = (message.text() for _ in range(4))
+            event, call = message.text(), self.names.get(message.u32(), '')
+            reason, members = message.text(), message.text()
             record = json.loads('{' + members + '}')
             record.update(event=event, call=call, reason=reason)
             self.records.append(record)
@@ -221,7 +223,9 @@ class Gateway:
         return found[0]
 
     def call(self, name='c1', address='100.64.0.2'):
-        self._send(u32(CALL) + text(name) + struct.pack('<I', struct.unpack('>I', socket.inet_aton(address))[0]))
+        number = struct.unpack('>I', socket.inet_aton(address))[0]
+        self.names[number] = name
+        self._send(u32(CALL) + u32(number))
         self.wait(lambda: name in self.calls)
         return Call(self, name, address)
 
@@ -260,7 +264,7 @@ class Call:
         self.env = gateway.calls[name]
 
     def end(self):
-        self.gateway._send(u32(CALL_END) + text(self.name))
+        self.gateway._send(u32(CALL_END) + socket.inet_aton(self.address)[::-1])
         self.gateway.wait(lambda: self.name in self.gateway.ended)
 
     def ask(self, query, seconds=2):

@@ -628,8 +628,8 @@ def weak_certificates(w):
 def stale_upstream(w):
     """A kept-alive connection that the server closed is replaced without the client noticing."""
     g = w.gateway('allow = api.test')
+    w.origin.idle = 0.2  # of connections that are accepted from now on
     s = g.call().tls('api.test')
-    w.origin.idle = 0.2
     equal(exchange(s, get('api.test'))[0], 200)
     time.sleep(1.5)
     equal(exchange(s, get('api.test'))[0], 200)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Speaks the launcher's protocol without supervisor or gateway: starts sandboxes, runs one command in each, prints
- * where the time went. Usage: launcher_driver INIT none|gateway|host WORKDIR RUNS [-t] COMMAND...
- * With [-p PROTECTED] and [-x HIDDEN] before -t. Exit status: that of the last command.
+ * where the time went. Usage: launcher_driver INIT none|gateway|host WORKDIR RUNS [-t] [-f] COMMAND...
+ * -f: a full call; -p PROTECTED and -x HIDDEN: paths. Exit status: that of the last command.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,8 +25,8 @@
 #include "policy/policy.h"
 #include "supervisor/protocol.h"
 
-enum { T_LAUNCHER, T_READY, T_STARTED, T_EXIT, T_ENDED, T_GONE, T_MAX };
-static const char *const stage_names[] = { "launcher", "ready", "started", "exit", "ended", "gone" };
+enum { T_LAUNCHER, T_READY, T_SLOT, T_STARTED, T_EXIT, T_ENDED, T_GONE, T_MAX };
+static const char *const stage_names[] = { "launcher", "ready", "slot", "started", "exit", "ended", "gone" };
 
 static uint8_t packet[WIRE_MAX_PACKET];
 static int fds[WIRE_MAX_FDS];
@@ -78,8 +78,11 @@ static struct wire_reader expect(int sock, uint32_t type)
 		fprintf(stderr, "got message %u for %u\n", got, type);
 		exit(125);
 	}
-	if (type == LAUNCHER_SANDBOX_READY || type == LAUNCHER_CALL_STARTED) {
-		wire_get_u32(&r);
+	if (type == LAUNCHER_SANDBOX_READY || type == LAUNCHER_SLOT_READY || type == GUARDIAN_STARTED) {
+		if (type != GUARDIAN_STARTED)
+			wire_get_u32(&r);
+		if (type == LAUNCHER_SLOT_READY)
+			wire_get_u32(&r);
 		if (wire_get_u8(&r)) {
 			wire_get_error(&r, &e);
 			fprintf(stderr, "failed: stage %d, errno %d, %s: %s\n", e.stage, e.err, e.object, e.message);
@@ -139,31 +142,68 @@ static void report_packets(int sock)
 }
 
 struct job {
-	int net, terminal;
+	int net, terminal, full;
 	const char *workdir, *protected, *hidden;
 	char **argv;
 };
 
-static int run(int sock, uint32_t id, const struct job *job, uint64_t t[T_MAX])
+static void ask_sandbox(int sock, uint32_t id, const struct job *job)
 {
 	_cleanup_buf_ struct buf b = { 0 }, plan = { 0 };
-	char *env[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", (char *)"TERM=xterm", NULL };
 	static const uint32_t ports[] = { 80, 443 };
-	static const int stdio[3] = { 0, 1, 2 };
-	int gateway[8];
-	size_t n_gateway = 0;
-	pid_t helper = 0;
 
 	make_plan(&plan, job->net, job->workdir, job->protected, job->hidden);
 	wire_put_u32(&b, LAUNCHER_SANDBOX);
 	wire_put_u32(&b, id);
 	wire_put_u8(&b, (uint8_t)job->net);
 	wire_put_u32(&b, 0);
+	wire_put_u32(&b, 0);
 	wire_put_u32(&b, job->net == NET_GATEWAY ? 2 : 0);
 	for (size_t i = 0; i < 2 && job->net == NET_GATEWAY; i++)
 		wire_put_u32(&b, ports[i]);
 	wire_put_bytes(&b, plan.data, plan.len);
 	msg_send(sock, b.data, b.len, NULL, 0);
+}
+
+/* The connection to the guardian of a new call. */
+static int prepare_call(int sock, uint32_t id, const struct job *job)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+
+	wire_put_u32(&b, LAUNCHER_SLOT);
+	wire_put_u32(&b, id);
+	wire_put_u32(&b, id + 1);
+	wire_put_u32(&b, job->net == NET_GATEWAY ? CALL_ADDR_FIRST : 0);
+	wire_put_u8(&b, (uint8_t)job->full);
+	msg_send(sock, b.data, b.len, NULL, 0);
+	expect(sock, LAUNCHER_SLOT_READY);
+	return fds[0];
+}
+
+static void execute(int guardian, const struct job *job)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	char *env[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", (char *)"TERM=xterm", NULL };
+	static const int stdio[3] = { 0, 1, 2 };
+
+	wire_put_u32(&b, GUARDIAN_EXEC);
+	wire_put_strv(&b, job->argv);
+	wire_put_strv(&b, env);
+	wire_put_str(&b, job->workdir);
+	wire_put_u32(&b, job->terminal ? START_TERMINAL : 0);
+	wire_put_u32(&b, 24);
+	wire_put_u32(&b, 80);
+	msg_send(guardian, b.data, b.len, stdio, job->terminal ? 0 : 3);
+	expect(guardian, GUARDIAN_STARTED);
+}
+
+static int run(int sock, uint32_t id, const struct job *job, uint64_t t[T_MAX])
+{
+	int gateway[8];
+	size_t n_gateway = 0;
+	pid_t helper = 0;
+
+	ask_sandbox(sock, id, job);
 	expect(sock, LAUNCHER_SANDBOX_READY);
 	t[T_READY] = now_us();
 	n_gateway = n_fds;
@@ -175,29 +215,18 @@ static int run(int sock, uint32_t id, const struct job *job, uint64_t t[T_MAX])
 		if (helper == 0)
 			answer_one(gateway[5]);
 	}
-	b.len = 0;
-	wire_put_u32(&b, LAUNCHER_CALL);
-	wire_put_u32(&b, id);
-	wire_put_u32(&b, id + 1);
-	wire_put_u32(&b, job->net == NET_GATEWAY ? CALL_ADDR_FIRST : 0);
-	wire_put_strv(&b, job->argv);
-	wire_put_strv(&b, env);
-	wire_put_str(&b, job->workdir);
-	wire_put_u8(&b, (uint8_t)job->terminal);
-	wire_put_u32(&b, 24);
-	wire_put_u32(&b, 80);
-	wire_put_u32(&b, 0);
-	msg_send(sock, b.data, b.len, stdio, job->terminal ? 0 : 3);
-	expect(sock, LAUNCHER_CALL_STARTED);
+	int guardian = prepare_call(sock, id, job);
+	t[T_SLOT] = now_us();
+	execute(guardian, job);
 	t[T_STARTED] = now_us();
 	if (job->terminal) {
 		copy_terminal(fds[0]);
 		close(fds[0]);
 	}
-	struct wire_reader r = expect(sock, LAUNCHER_CALL_EXIT);
+	struct wire_reader r = expect(guardian, GUARDIAN_EXIT);
 	t[T_EXIT] = now_us();
-	wire_get_u32(&r);
 	uint32_t status = wire_get_u32(&r), sig = wire_get_u32(&r);
+	close(guardian);
 	if (n_gateway) {
 		kill(helper, SIGKILL);
 		waitpid(helper, NULL, 0);
@@ -233,6 +262,8 @@ int main(int argc, char **argv)
 	for (; job.argv[0] && job.argv[0][0] == '-'; job.argv++) {
 		if (strcmp(job.argv[0], "-t") == 0)
 			job.terminal = 1;
+		else if (strcmp(job.argv[0], "-f") == 0)
+			job.full = 1;
 		else if (strcmp(job.argv[0], "-p") == 0)
 			job.protected = *++job.argv;
 		else if (strcmp(job.argv[0], "-x") == 0)

@@ -204,6 +204,10 @@ static void test_descriptors(void **state)
 	assert_int_equal(msg_recv(pair[1], data, sizeof(data), got, 4, &n), -EMSGSIZE);
 	assert_int_equal(msg_send(pair[0], "x", 1, fds, 1), 0);
 	assert_int_equal(msg_recv(pair[1], data, sizeof(data), NULL, 0, NULL), -EPROTO);
+	/* Reads as the end, where nobody looks for descriptors. */
+	assert_int_equal(msg_send(pair[0], "", 0, fds, 3), 0);
+	assert_int_equal(msg_recv(pair[1], data, sizeof(data), got, 4, &n), 0);
+	assert_int_equal(n, 0);
 	assert_int_equal(open_fds(), before);
 
 	assert_int_equal(msg_send(pair[0], data, WIRE_MAX_PACKET + 1, NULL, 0), -EMSGSIZE);
@@ -212,6 +216,23 @@ static void test_descriptors(void **state)
 	assert_int_equal(msg_recv(pair[1], data, sizeof(data), NULL, 0, NULL), 0);
 	assert_int_equal(msg_send(pair[1], "x", 1, NULL, 0), -EPIPE); /* and no SIGPIPE */
 	close(pair[1]);
+}
+
+/* Why the other end closed is read, although it left something of ours unread. */
+static void test_last_words(void **state)
+{
+	char text[16];
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(msg_send(pair[0], "question", 8, NULL, 0), 0);
+	assert_int_equal(msg_send(pair[1], "because", 7, NULL, 0), 0);
+	fd_close(pair[1]);
+	assert_int_equal(msg_recv(pair[0], text, sizeof(text), NULL, 0, NULL), 7);
+	assert_memory_equal(text, "because", 7);
+	assert_int_equal(msg_recv(pair[0], text, sizeof(text), NULL, 0, NULL), 0);
+	fd_close(pair[0]);
 }
 
 static void test_sealed_memory(void **state)
@@ -249,7 +270,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_cut_at_every_offset),
 		cmocka_unit_test(test_lying_lengths), cmocka_unit_test(test_hostile_strings),
 		cmocka_unit_test(test_errors),	      cmocka_unit_test(test_descriptors),
-		cmocka_unit_test(test_sealed_memory),
+		cmocka_unit_test(test_sealed_memory), cmocka_unit_test(test_last_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,7 +89,7 @@ static void test_bad_options(void **state)
 	expect_refusal(WORDS("run", "--allow", "a"), "no command to run");
 	expect_refusal(WORDS("rum", "true"), "unknown command rum; did you mean run?");
 	expect_refusal(WORDS("audit", "shwo"), "unknown command audit shwo; did you mean show?");
-	expect_refusal(WORDS("exec", "id"), "unknown command exec");
+	expect_refusal(WORDS("exce", "id"), "unknown command exce; did you mean exec?");
 	expect_refusal((const char *const[]){ NULL }, "no command given");
 	expect_refusal(WORDS("run", "--profile", "missing", "true"), "there is no profile missing\\x1b[31m");
 	expect_refusal(WORDS("version", "x"), "takes no argument");
@@ -102,8 +102,10 @@ static void test_not_in_this_version(void **state)
 	(void)state;
 	expect_refusal(WORDS("run", "--overlay", ".", "true"), "--overlay is not available in this version");
 	expect_refusal(WORDS("run", "--auditor", "exec:x", "true"), "--auditor is not available in this version");
-	expect_refusal(WORDS("run", "--name", "x", "true"), "--name is not available in this version");
-	expect_refusal(WORDS("run", "-d", "true"), "--detach is not available in this version");
+	static const char *const grants[] = { "--grant=x", "--allow=x", "--secret=x", "--read-only", "--write=x", "--view=x",
+					      "--ttl=x", "--uses=x" };
+	for (size_t i = 0; i < ARRAY_LEN(grants); i++)
+		expect_refusal(WORDS("exec", "box", grants[i], "true"), "is not available in this version");
 }
 
 /* A forgotten prefix or target leaves the secret itself in the argument. */

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -14,7 +15,7 @@
 #include "base/util.h"
 #include "nsbox.h"
 
-int fake_show_calls, fake_start_stage, fake_start_errno;
+int fake_show_calls, fake_start_stage, fake_start_errno, fake_gone;
 const char *const *fake_events;
 const char *fake_reason;
 
@@ -30,14 +31,19 @@ struct sandbox_policy {
 };
 struct sandbox_runtime {
 	int fd;
+	unsigned n_open;
 };
 struct sandbox {
 	sandbox_runtime *runtime;
+	const char *name;
 };
 struct sandbox_command {
 	const char *const *argv;
 	bool terminal;
 	unsigned rows, columns;
+};
+struct sandbox_output {
+	size_t next;
 };
 struct sandbox_call {
 	pid_t pid;
@@ -46,7 +52,7 @@ struct sandbox_call {
 };
 struct sandbox_event {
 	const char *json;
-	char name[32];
+	char name[32], call[32];
 };
 
 static int failed(sandbox_error **error, int err, int stage, const char *message)
@@ -197,6 +203,13 @@ void sandbox_runtime_free(sandbox_runtime *r)
 
 int sandbox_runtime_fd(const sandbox_runtime *r) { return r->fd; }
 
+/* The sandboxes that are open go one after the other. */
+int sandbox_runtime_dispatch(sandbox_runtime *r, sandbox_error **error)
+{
+	(void)error;
+	return r->n_open && fake_gone && r->n_open-- ? -ECONNRESET : 0;
+}
+
 int sandbox_runtime_next_event(sandbox_runtime *r, sandbox_event **ret)
 {
 	(void)r;
@@ -206,11 +219,15 @@ int sandbox_runtime_next_event(sandbox_runtime *r, sandbox_event **ret)
 	sandbox_event *event = calloc(1, sizeof(*event));
 	event->json = fake_events[next_event++];
 	sscanf(strstr(event->json, "\"event\":\"") + 9, "%31[a-z.]", event->name);
+	const char *call = strstr(event->json, "\"call\":\"");
+	if (call)
+		sscanf(call + 8, "%31[a-z0-9.]", event->call);
 	*ret = event;
 	return 0;
 }
 
 const char *sandbox_event_name(const sandbox_event *e) { return e->name; }
+const char *sandbox_event_call(const sandbox_event *e) { return e->call; }
 const char *sandbox_event_json(const sandbox_event *e) { return e->json; }
 void sandbox_event_free(sandbox_event *e) { free(e); }
 
@@ -223,6 +240,124 @@ int sandbox_create(sandbox_runtime *r, sandbox_policy *p, sandbox **ret, sandbox
 	return 0;
 }
 
+/* What is asked of named sandboxes and calls, for those who look at stderr. */
+static void show(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void show(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!fake_show_calls)
+		return;
+	va_start(ap, fmt);
+	vdprintf(2, fmt, ap);
+	va_end(ap);
+}
+
+int sandbox_create_named(sandbox_runtime *r, sandbox_policy *p, const char *name, sandbox **ret, sandbox_error **error)
+{
+	if (name && strcmp(name, "taken") == 0)
+		return failed(error, EEXIST, SANDBOX_STAGE_USAGE, "there is a sandbox taken already");
+	show("create %s\n", name ? name : "-");
+	sandbox_create(r, p, ret, error);
+	(*ret)->name = name ? name : "k3f9x2m1";
+	return 0;
+}
+
+int sandbox_open(sandbox_runtime *r, const char *name, sandbox **ret, sandbox_error **error)
+{
+	if (strcmp(name, "missing") == 0)
+		return failed(error, ENOENT, SANDBOX_STAGE_USAGE, "there is no sandbox missing");
+	show("open %s\n", name);
+	*ret = calloc(1, sizeof(**ret));
+	(*ret)->runtime = r;
+	(*ret)->name = name;
+	r->n_open++;
+	if (fake_gone && r->fd < 0)
+		r->fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* readable */
+	return 0;
+}
+
+int sandbox_remove(sandbox *b, int force, sandbox_error **error)
+{
+	if (!force && strcmp(b->name, "busy") == 0)
+		return failed(error, EBUSY, SANDBOX_STAGE_USAGE, "calls run");
+	show("remove %s %d\n", b->name, force);
+	return 0;
+}
+
+int sandbox_list(char **ret, sandbox_error **error)
+{
+	(void)error;
+	*ret = strdup("[{\"name\":\"a\",\"id\":\"x1\",\"state\":\"running\",\"pid\":12,\"created\":"
+		      "\"2026-01-02T03:04:05Z\",\"workdir\":\"/w\\u001b[2J\",\"net\":\"none\"},"
+		      "{\"name\":\"missing\",\"id\":\"x2\",\"state\":\"starting\",\"pid\":1234567,\"created\":"
+		      "\"2026-01-02T03:04:05Z\",\"workdir\":\"/v\",\"net\":\"gateway\"}]");
+	return 0;
+}
+
+int sandbox_prune(char **ret, sandbox_error **error)
+{
+	(void)error;
+	*ret = strdup("[\"a\",\"b\"]");
+	return 0;
+}
+
+int sandbox_inspect(sandbox *b, char **ret, sandbox_error **error)
+{
+	(void)b;
+	(void)error;
+	*ret = strdup("{\"id\":\"k3f9x2m1\"}");
+	return 0;
+}
+
+int sandbox_signal(sandbox *b, int signal, sandbox_error **error)
+{
+	(void)error;
+	show("signal %s %d\n", b->name, signal);
+	return 0;
+}
+
+int sandbox_signal_call(sandbox *b, const char *call, int signal, sandbox_error **error)
+{
+	(void)b;
+	(void)error;
+	show("signal %s %d\n", call, signal);
+	return 0;
+}
+
+static const struct {
+	int stream;
+	const char *call, *text;
+} pieces[] = {
+	{ 1, "k3f9x2m1.1", "one\n" },
+	{ 2, "k3f9x2m1.2", "two\n" },
+	{ 1, "k3f9x2m1.2", "three\n" },
+	{ 0, "k3f9x2m1.2", "" },
+};
+
+int sandbox_output_open(const char *name, sandbox_output **ret, sandbox_error **error)
+{
+	if (strcmp(name, "missing") == 0)
+		return failed(error, ENOENT, SANDBOX_STAGE_USAGE, "there is no sandbox missing");
+	*ret = calloc(1, sizeof(**ret));
+	return 0;
+}
+
+int sandbox_output_next(sandbox_output *o, int *stream, const char **call, const void **data, unsigned long *len)
+{
+	if (o->next == ARRAY_LEN(pieces))
+		return 0;
+	*stream = pieces[o->next].stream;
+	*call = pieces[o->next].call;
+	*data = pieces[o->next].text;
+	*len = strlen(pieces[o->next++].text);
+	return 1;
+}
+
+void sandbox_output_free(sandbox_output *o) { free(o); }
+
+const char *sandbox_name(const sandbox *b) { return b->name ? b->name : ""; }
+
 const char *sandbox_id(const sandbox *b)
 {
 	(void)b;
@@ -230,6 +365,65 @@ const char *sandbox_id(const sandbox *b)
 }
 
 void sandbox_free(sandbox *b) { free(b); }
+
+int sandbox_command_set_stdio(sandbox_command *c, int in, int out, int err)
+{
+	(void)c;
+	show("stdio %d %d %d\n", in, out, err);
+	return 0;
+}
+
+int sandbox_command_set_directory(sandbox_command *c, const char *path, sandbox_error **error)
+{
+	(void)c;
+	(void)error;
+	show("directory %s\n", path);
+	return 0;
+}
+
+int sandbox_command_set_env(sandbox_command *c, const char *name, const char *value, sandbox_error **error)
+{
+	(void)c;
+	(void)error;
+	show("env %s=%s\n", name, value);
+	return 0;
+}
+
+int sandbox_command_set_isolation(sandbox_command *c, const char *isolation, sandbox_error **error)
+{
+	(void)c;
+	(void)error;
+	show("isolation %s\n", isolation);
+	return 0;
+}
+
+int sandbox_command_set_timeout(sandbox_command *c, unsigned long ms)
+{
+	(void)c;
+	show("timeout %lu\n", ms);
+	return 0;
+}
+
+int sandbox_command_set_background(sandbox_command *c, int background)
+{
+	(void)c;
+	show("background %d\n", background);
+	return 0;
+}
+
+int sandbox_command_set_detached(sandbox_command *c, int detached)
+{
+	(void)c;
+	show("detached %d\n", detached);
+	return 0;
+}
+
+int sandbox_command_set_last(sandbox_command *c, int last)
+{
+	(void)c;
+	show("last %d\n", last);
+	return 0;
+}
 
 int sandbox_command_new(const char *const *argv, sandbox_command **ret, sandbox_error **error)
 {
@@ -292,6 +486,21 @@ int sandbox_start(sandbox *b, const sandbox_command *c, sandbox_call **ret, sand
 	(*ret)->pid = pid;
 	(*ret)->terminal = pty;
 	return 0;
+}
+
+const char *sandbox_call_id(const sandbox_call *c)
+{
+	(void)c;
+	return "k3f9x2m1.1";
+}
+
+int sandbox_call_state(const sandbox_call *c)
+{
+	siginfo_t info = { 0 };
+
+	if (!c->ended && waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == c->pid)
+		return SANDBOX_CALL_ENDED;
+	return c->ended ? SANDBOX_CALL_ENDED : SANDBOX_CALL_RUNNING;
 }
 
 int sandbox_call_terminal(const sandbox_call *c) { return c->terminal; }

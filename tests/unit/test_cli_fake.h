@@ -20,6 +20,9 @@ extern const char *fake_reason;
 /* sandbox_start() fails with this stage and errno. */
 extern int fake_start_stage, fake_start_errno;
 
+/* Not 0: every named sandbox that is opened ends at once. */
+extern int fake_gone;
+
 /* nsbox with these words in a child of its own, input from in (NULL: /dev/null). */
 void run_nsbox(const char *const *words, const char *in, struct outcome *ret);
 void outcome_free(struct outcome *o);

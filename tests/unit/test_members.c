@@ -18,6 +18,7 @@ static void accepts_flat_members(void **state)
 		"\"path\":\"/a\\\"b\\\\c\\u0000\"",
 		"\"where\":[],\"names\":[\"A\",\"B\"]",
 		"\"bytes_up\":18446744073709551615",
+		"\"path\":\"/\\u00e9\xc3\xa9\\n\\ufffd\",\"ms\":0",
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -56,6 +57,16 @@ static void refuses_forgeries(void **state)
 		"\"host\":1e9",
 		"\"host\":-",
 		"\"host\":111111111111111111111",
+		"\"host\":007", /* no JSON */
+		"\"host\":-01",
+		"\"host\":\"\\u12\"",
+		"\"host\":\"\\u",
+		"\"host\":\"\\u123g\"",
+		"\"host\":\"\\ud800\"", /* half a pair */
+		"\"host\":\"\xff\"",
+		"\"host\":\"\xc3",
+		"\"host\":\"\xed\xa0\x80\"",
+		"\"host\":\"\xc2\x9b[2J\"", /* a terminal takes it for an escape */
 		"host:1",
 		" ",
 	};

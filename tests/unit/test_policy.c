@@ -319,6 +319,44 @@ static void test_paths_refused(void **state)
 	finish_refused(p, "is not a directory");
 }
 
+/* What a command may have planted where it can write is not followed out of there; a link of the user's elsewhere is. */
+static void test_planted_links(void **state)
+{
+	static const char *const refused[] = { "w/out", "w/out/deep", "alias/out", "w/in/out" };
+	static const char *const kinds[] = { "read", "write", "protect" };
+	static const char *const links[] = { "w/out", "w/in", "alias", "mine" };
+	struct policy *p;
+
+	(void)state;
+	mkdir(in_dir("elsewhere"), 0700);
+	mkdir(in_dir("elsewhere/deep"), 0700);
+	mkdir(in_dir("w/real"), 0700);
+	assert_int_equal(symlink("../elsewhere", in_dir("w/out")), 0);
+	assert_int_equal(symlink("w", in_dir("alias")), 0);
+	assert_int_equal(symlink(".", in_dir("w/in")), 0);
+	assert_int_equal(symlink("elsewhere", in_dir("mine")), 0);
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+			p = new_policy();
+			set(p, "filesystem", kinds[k], in_dir(refused[i]));
+			finish_refused(p, "through a symbolic link");
+		}
+	p = new_policy();
+	set(p, "filesystem", "write", in_dir("elsewhere"));
+	set(p, "filesystem", "read", in_dir("mine/deep"));
+	set(p, "filesystem", "write", in_dir("w/out/deep"));
+	set(p, "filesystem", "write", in_dir("w/in/real"));
+	finish(p);
+	policy_free(p);
+	p = new_policy();
+	set(p, "filesystem", "read", in_dir("mine"));
+	set(p, "filesystem", "hide", in_dir("w/out"));
+	finish(p);
+	policy_free(p);
+	for (size_t i = 0; i < ARRAY_LEN(links); i++)
+		unlink(in_dir(links[i]));
+}
+
 static const struct policy_path *entry(struct policy *p, enum path_kind kind, const char *path)
 {
 	size_t n;
@@ -693,6 +731,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_lines_refused),   TEST(test_values_refused),	       TEST(test_source_never_shown),
 		TEST(test_secret_spec),	    TEST(test_contradictions),	       TEST(test_paths_refused),
+		TEST(test_planted_links),
 		TEST(test_path_precedence), TEST(test_dump_loads_again),       TEST(test_dump_of_unusual_values),
 		TEST(test_encoding),	    TEST(test_decisions),	       TEST(test_index_finds_all),
 		TEST(test_layers),

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guardian of a call: what its files share. Theory of operation: guardian.c. */
+#ifndef NSBOX_NAMESPACE_GUARDIAN_H
+#define NSBOX_NAMESPACE_GUARDIAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* Its descriptors: /dev/null of the sandbox as 0 to 2, then these. */
+#define GUARDIAN_SOCKET 3
+#define GUARDIAN_RULESET 4
+#define GUARDIAN_COUNTERS 5
+
+/* Where a call goes. Descriptors are borrowed. */
+struct guardian_setup {
+	int init_pidfd, net, ruleset; /* net: -EBADF for none of its own */
+	uint32_t open_files;
+	bool full, wired; /* wired: there is a way to a gateway */
+};
+
+/* What GUARDIAN_EXEC asks for; points into memory of guardian_request.c. */
+struct call_request {
+	char **argv, **env;
+	char *cwd;
+	uint32_t flags, rows, columns; /* enum start_flag */
+	int stdio[3];
+};
+
+/* The process that becomes the command, in memory that it shares with the guardian until it executes. */
+struct command {
+	pid_t pid;
+	int notice; /* its end */
+	uint32_t open_files;
+	bool layer; /* GUARDIAN_RULESET is one, to be entered */
+	bool asked; /* it has got a command */
+	struct call_request request;
+	struct error outcome; /* err 0: executed */
+};
+
+/* The signal of GUARDIAN_SIGNAL, or -EPROTO (guardian_request.c). */
+int call_signal_parse(const void *data, size_t len);
+
+/* guardian.c: in the process that is to become the guardian; sock is its end of the connection. */
+_Noreturn void guardian_main(const struct guardian_setup *setup, int sock);
+/* Into the call's namespaces; the pid namespace is the caller's business. */
+int guardian_enter(const struct guardian_setup *setup, struct error *e);
+
+/* guardian_command.c: ret_notice gets one packet with the terminal's other side when one was asked, and is at its end
+ * when the command has executed or failed. Until then the caller may do nothing but wait. */
+int command_clone(struct command *command, int *ret_notice, struct error *e);
+
+/* guardian_request.c */
+int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_request *ret);
+/* From GUARDIAN_SOCKET. A negative errno also when it was closed. */
+int call_request_receive(struct call_request *ret);
+/* Take the page faults of receiving one. */
+void call_request_touch(void);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the command of a call, without allocating: the reader shares its memory with the sleeping guardian. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "base/wire.h"
+#include "namespace/guardian.h"
+#include "supervisor/protocol.h"
+
+/* Each string has a head of four bytes in the packet, which its terminating zero replaces here. */
+#define MAX_STRINGS (WIRE_MAX_PACKET / 4u)
+
+static uint8_t packet[WIRE_MAX_PACKET];
+static char text[WIRE_MAX_PACKET];
+static char *strings[MAX_STRINGS + 2]; /* the ends of both vectors */
+
+struct arena {
+	size_t text, strings;
+};
+
+static char *take_string(struct wire_reader *in, struct arena *a)
+{
+	size_t len = 0;
+	const char *from = wire_get_bytes(in, &len);
+
+	if (!from || memchr(from, '\0', len)) {
+		in->bad = true;
+		return NULL;
+	}
+	char *to = text + a->text;
+	memcpy(to, from, len);
+	to[len] = '\0';
+	a->text += len + 1;
+	return to;
+}
+
+static char **take_strings(struct wire_reader *in, struct arena *a)
+{
+	uint32_t n = wire_get_u32(in);
+	char **v = strings + a->strings;
+
+	/* The check bounds the loop; what is not there fails in it. */
+	if (n > MAX_STRINGS - a->strings)
+		in->bad = true;
+	for (uint32_t i = 0; i < n && !in->bad; i++)
+		strings[a->strings++] = take_string(in, a);
+	strings[a->strings++] = NULL;
+	return v;
+}
+
+int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_request *ret)
+{
+	struct wire_reader in = wire_reader(data, len);
+	struct arena a = { 0 };
+
+	if (wire_get_u32(&in) != GUARDIAN_EXEC)
+		return -EPROTO;
+	ret->argv = take_strings(&in, &a);
+	ret->env = in.bad ? NULL : take_strings(&in, &a);
+	ret->cwd = in.bad ? NULL : take_string(&in, &a);
+	ret->flags = wire_get_u32(&in);
+	ret->rows = wire_get_u32(&in);
+	ret->columns = wire_get_u32(&in);
+	return wire_done(&in) && ret->argv[0] && ret->flags <= _START_FLAGS &&
+		       n_fds == (ret->flags & START_TERMINAL ? 0u : 3u) ?
+		       0 :
+		       -EPROTO;
+}
+
+int call_signal_parse(const void *data, size_t len)
+{
+	struct wire_reader in = wire_reader(data, len);
+	uint32_t type = wire_get_u32(&in), signal = wire_get_u32(&in);
+
+	return wire_done(&in) && type == GUARDIAN_SIGNAL && signal > 0 && signal < NSIG ? (int)signal : -EPROTO;
+}
+
+int call_request_receive(struct call_request *ret)
+{
+	size_t n_fds = 0;
+
+	ssize_t n = msg_recv(GUARDIAN_SOCKET, packet, sizeof(packet), ret->stdio, ARRAY_LEN(ret->stdio), &n_fds);
+	return n <= 0 ? -ECONNRESET : call_request_parse(packet, (size_t)n, n_fds, ret);
+}
+
+void call_request_touch(void)
+{
+	explicit_bzero(packet, 8 * 1024);
+	explicit_bzero(text, 8 * 1024);
+	explicit_bzero(strings, 4 * 1024);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What no sandbox may see, whatever was granted: the directories that nsbox keeps its own state in. */
+#include <errno.h>
+#include <string.h>
+
+#include "policy/internal.h"
+
+static int refuse_grants_in(const struct policy *p, const char *dir, struct error *e)
+{
+	for (size_t i = 0; i < p->n_paths; i++) {
+		const struct policy_path *path = &p->paths[i];
+		if (path->kind == PATH_HIDE || path->kind == PATH_TMPFS || path->kind == PATH_PROTECT ||
+		    !path_below(path->path, dir))
+			continue;
+		if (strcmp(path->path, p->workdir) == 0)
+			return fail(e, EPERM, SANDBOX_STAGE_POLICY, path->path,
+				    "the working directory %s is in %s, where nsbox keeps its own state: name another with "
+				    "--workdir DIR",
+				    path->path, dir);
+		return fail(e, EPERM, SANDBOX_STAGE_POLICY, path->path,
+			    "%s: %s is in %s, where nsbox keeps its own state; no sandbox may see it", path->origin,
+			    path->path, dir);
+	}
+	return 0;
+}
+
+int policy_hide(struct policy *p, const char *dir, struct error *e)
+{
+	_cleanup_free_ char *path = NULL;
+	struct path_verdict verdict;
+	bool is_dir;
+	dev_t dev;
+	ino_t ino;
+
+	int r = resolve_path(dir, &path, &dev, &ino, &is_dir, e);
+	/* What is not there, or out of our own reach, needs no hiding. */
+	if (r < 0)
+		return r == -ENOENT || r == -ENOTDIR || r == -EACCES ? 0 : r;
+	r = refuse_grants_in(p, path, e);
+	if (r == 0)
+		r = policy_check_path(p, path, false, &verdict, e);
+	if (r < 0 || !verdict.allowed || strcmp(verdict.reason, "private") == 0 || strncmp(verdict.rule, "tmpfs ", 6) == 0)
+		return r;
+	/* Hidden entries come last, so the order stays right at the end; the verdict says that it is not among them. Not by
+	 * grow(): a decoded policy has no room to spare. */
+	struct policy_path *more = reallocarray(p->paths, p->n_paths + 1, sizeof(*more));
+	if (!more)
+		return out_of_memory(e);
+	p->paths = more;
+	struct policy_path *out = &p->paths[p->n_paths++];
+	*out = (struct policy_path){
+		.kind = PATH_HIDE, .path = TAKE_PTR(path), .given = strdup(dir), .dev = dev, .ino = ino, .is_dir = is_dir,
+		.origin = strdup("default"),
+	};
+	return out->given && out->origin ? 0 : out_of_memory(e);
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The peers of a supervisor: reading and checking what it sends, and sensible answers. */
+#include "supervisor_peers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/util.h"
+
+static void check(bool ok, const char *what)
+{
+	if (!ok) {
+		fprintf(stderr, "broken invariant: %s\n", what);
+		abort();
+	}
+}
+
+/* ---- audit logs ---- */
+
+static size_t count(const char *text, const char *what)
+{
+	size_t n = 0;
+
+	while ((text = strstr(text, what)) != NULL) {
+		n++;
+		text += strlen(what);
+	}
+	return n;
+}
+
+static bool log_has(int log, const char *event, const char *sandbox, const char *call)
+{
+	_cleanup_free_ char *text = fake_log_text(log);
+	char what[256];
+
+	snprintf(what, sizeof(what), "\"event\":\"%s\",\"sandbox\":\"%s\",\"call\":\"%s\"", event, sandbox, call);
+	return strstr(text, what) != NULL;
+}
+
+/* Every line is JSON, and every call that began is said to have ended. */
+static void check_lines(char *text, bool full)
+{
+	char *save = NULL;
+
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		json_t *record = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+		if (!record)
+			fprintf(stderr, "%s\n", line);
+		check(record != NULL, "a record is not JSON");
+		json_decref(record);
+		if (full || !strstr(line, "\"event\":\"call.start\""))
+			continue;
+		char what[256];
+		const char *from = strstr(line, "\"sandbox\":");
+		int len = (int)strcspn(from, "}"), id = (int)(strstr(from, "\"call\":") - from) + 7;
+		check(id < len, "call.start without a call");
+		id += 1 + (int)strcspn(from + id + 1, "\"") + 1;
+		snprintf(what, sizeof(what), "\"event\":\"call.exit\",%.*s", id, from);
+		bool ended = false;
+		/* What is behind this line is still one text. */
+		for (const char *rest = save; rest && (rest = strstr(rest, what)) != NULL; rest++)
+			ended = true;
+		check(ended, "a call began and never ended");
+	}
+}
+
+void peers_check_logs(const struct peers *w)
+{
+	for (size_t i = 0; i < w->n_logs; i++) {
+		_cleanup_buf_ struct buf why = { 0 };
+		_cleanup_free_ char *text = fake_log_text(w->logs[i]);
+		int r = audit_verify(w->logs[i], NULL, &why);
+		if (r != 1)
+			fprintf(stderr, "%s\n", buf_str(&why));
+		check(r == 1, "the audit log is not intact");
+		check_lines(text, w->log_full[i]);
+	}
+}
+
+static int log_of(const struct sandbox *b)
+{
+	char path[128];
+	unsigned index;
+
+	if (!b || audit_log_path(b->log, path, sizeof(path)) < 0 || sscanf(path, "/memfd:log%u", &index) != 1)
+		return -1;
+	return (int)index;
+}
+
+/* ---- from the supervisor to the launcher ---- */
+
+static struct peer_box *box_by_number(struct peers *w, uint32_t number)
+{
+	for (size_t i = 0; i < w->n_boxes; i++) {
+		if (w->boxes[i].number == number)
+			return &w->boxes[i];
+	}
+	return NULL;
+}
+
+static void asked_for_sandbox(struct peers *w, struct fake_packet *p)
+{
+	uint32_t number = wire_get_u32(&p->in);
+	uint8_t mode = wire_get_u8(&p->in);
+	const struct sandbox *b = sandbox_by_number(&w->f.s, number);
+
+	check(!p->in.bad && mode <= NET_HOST && !box_by_number(w, number), "LAUNCHER_SANDBOX");
+	if (w->n_boxes == MAX_BOXES) {
+		w->overflow = true;
+		return;
+	}
+	struct peer_box *box = &w->boxes[w->n_boxes++];
+	*box = (struct peer_box){ .number = number, .log = log_of(b), .gateway = mode == NET_GATEWAY };
+	snprintf(box->id, sizeof(box->id), "%s", b ? b->id : "");
+}
+
+static void asked_for_slot(struct peers *w, struct fake_packet *p)
+{
+	struct peer_box *box = box_by_number(w, wire_get_u32(&p->in));
+	uint32_t number = wire_get_u32(&p->in), address = wire_get_u32(&p->in);
+
+	wire_get_u8(&p->in);
+	check(wire_done(&p->in) && (box || w->overflow), "LAUNCHER_SLOT");
+	if (!box || w->n_slots == MAX_SLOTS) {
+		w->overflow = true;
+		return;
+	}
+	check(box->gateway == (address != 0), "an address goes with a gateway");
+	struct peer_slot *slot = &w->slots[w->n_slots++];
+	*slot = (struct peer_slot){ .box = box, .number = number, .guardian = -EBADF,
+				    .stdio = { -EBADF, -EBADF, -EBADF } };
+}
+
+static bool read_launcher(struct peers *w)
+{
+	struct fake_packet p;
+
+	if (w->f.launcher < 0)
+		return false;
+	int r = fake_receive(w->f.launcher, &p);
+	if (r < 0)
+		fd_close(TAKE_FD(w->f.launcher));
+	if (r <= 0)
+		return r < 0;
+	check(p.n_fds == 0, "a descriptor for the launcher");
+	if (p.type == LAUNCHER_SANDBOX) {
+		asked_for_sandbox(w, &p);
+	} else if (p.type == LAUNCHER_SLOT) {
+		asked_for_slot(w, &p);
+	} else {
+		struct peer_box *box = box_by_number(w, wire_get_u32(&p.in));
+		check(p.type == LAUNCHER_END && wire_done(&p.in), "message to the launcher");
+		if (box)
+			box->end_asked = true;
+	}
+	return true;
+}
+
+/* ---- from the supervisor to a guardian ---- */
+
+static void asked_to_exec(struct peers *w, struct peer_slot *slot, struct fake_packet *p)
+{
+	struct peer_box *box = slot->box;
+	_cleanup_(strv_freep) char **argv = wire_get_strv(&p->in, MAX_ARGS);
+	char **env = wire_get_strv(&p->in, MAX_ARGS);
+	char *cwd = wire_get_str(&p->in);
+
+	slot->flags = wire_get_u32(&p->in);
+	wire_get_u32(&p->in);
+	wire_get_u32(&p->in);
+	strv_free(env);
+	free(cwd);
+	check(wire_done(&p->in) && argv[0] && p->n_fds == (slot->flags & START_TERMINAL ? 0u : 3u), "GUARDIAN_EXEC");
+	check(!slot->exec, "two starts on one call");
+	slot->exec = true;
+	box->n_exec++;
+	for (size_t i = 0; i < p->n_fds; i++)
+		slot->stdio[i] = TAKE_FD(p->fds[i]);
+	if (box->log >= 0) {
+		_cleanup_free_ char *text = fake_log_text(w->logs[box->log]);
+		check(count(text, "\"event\":\"call.start\"") >= box->n_exec, "a call was started before its record");
+	}
+}
+
+static bool read_guardian(struct peers *w, struct peer_slot *slot)
+{
+	struct fake_packet p;
+
+	if (slot->guardian < 0)
+		return false;
+	int r = fake_receive(slot->guardian, &p);
+	if (r < 0)
+		guardian_leaves(slot);
+	if (r <= 0)
+		return r < 0;
+	if (p.type == GUARDIAN_EXEC) {
+		asked_to_exec(w, slot, &p);
+	} else {
+		uint32_t signal = wire_get_u32(&p.in);
+		check(p.type == GUARDIAN_SIGNAL && wire_done(&p.in) && signal > 0 && signal <= 64, "message to a guardian");
+		check(slot->exec, "a signal before the command");
+	}
+	fake_packet_close(&p);
+	return true;
+}
+
+/* ---- from the supervisor to a gateway ---- */
+
+static void asked_of_call(struct peers *w, uint32_t *list, size_t *n, struct fake_packet *p)
+{
+	uint32_t address = wire_get_u32(&p->in);
+
+	check(wire_done(&p->in) && address, "message about a call");
+	for (size_t i = 0; i < *n; i++)
+		check(list[i] != address, "an address was used twice");
+	if (*n < MAX_ASKED)
+		list[(*n)++] = address;
+	else
+		w->overflow = true;
+}
+
+static bool read_gateway(struct peers *w, size_t index)
+{
+	struct peer_gateway *g = &w->gateways[index];
+	struct fake_packet p;
+
+	if (w->f.gateways[index].gone)
+		return false;
+	int r = fake_receive(w->f.gateways[index].sock, &p);
+	if (r <= 0) /* its end is made by fake_run() */
+		return false;
+	switch (p.type) {
+	case GATEWAY_CONFIG:
+		check(!g->config && p.n_fds >= 1, "GATEWAY_CONFIG");
+		g->config = true;
+		break;
+	case GATEWAY_ATTACH:
+		check(g->config && !g->attach, "GATEWAY_ATTACH");
+		g->attach = true;
+		break;
+	case GATEWAY_CALL:
+		asked_of_call(w, g->asked, &g->n_asked, &p);
+		break;
+	case GATEWAY_CALL_END:
+		asked_of_call(w, g->ends, &g->n_ends, &p);
+		break;
+	default:
+		check(p.type == GATEWAY_WRITTEN, "message to a gateway");
+	}
+	fake_packet_close(&p);
+	return true;
+}
+
+/* ---- from the supervisor to a client ---- */
+
+static void got_reply(struct peers *w, const struct peer_client *c, struct fake_packet *p)
+{
+	uint32_t number = wire_get_u32(&p->in);
+	bool failed = wire_get_u8(&p->in);
+	struct error e;
+	_cleanup_free_ char *payload = failed ? NULL : wire_get_str(&p->in);
+
+	if (failed)
+		wire_get_error(&p->in, &e);
+	check(wire_done(&p->in) && p->n_fds <= !failed, "MSG_REPLY");
+	for (size_t i = 0; i < w->n_requests; i++) {
+		struct peer_request *q = &w->requests[i];
+		if (q->client != c || q->number != number)
+			continue;
+		check(++q->answers == 1 || c->malformed, "a request was answered twice");
+		q->failed = failed;
+		if (q->type == MSG_START && !failed)
+			snprintf(q->call, sizeof(q->call), "%s", payload);
+	}
+}
+
+static void got_exit(struct peers *w, const struct peer_client *c, struct fake_packet *p)
+{
+	_cleanup_free_ char *sandbox = wire_get_str(&p->in);
+	_cleanup_free_ char *call = wire_get_str(&p->in);
+
+	wire_get_u32(&p->in);
+	wire_get_u32(&p->in);
+	free(wire_get_str(&p->in));
+	check(wire_done(&p->in) && p->n_fds == 0, "MSG_CALL_EXIT");
+	bool known = false, recorded = false;
+	for (size_t k = 0; k < w->n_boxes; k++) {
+		const struct peer_box *box = &w->boxes[k];
+		if (strcmp(box->id, sandbox) != 0 || box->log < 0)
+			continue;
+		known = true;
+		recorded |= w->log_full[box->log] || log_has(w->logs[box->log], "call.exit", sandbox, call);
+	}
+	check(recorded || !known, "an end was told before it was recorded");
+	/* An id can be that of a later sandbox again. */
+	for (size_t i = 0; i < w->n_requests; i++) {
+		struct peer_request *q = &w->requests[i];
+		if (q->client == c && strcmp(q->call, call) == 0 && q->exits == 0) {
+			q->exits = 1;
+			return;
+		}
+	}
+	check(c->malformed, "the end of a call that did not run");
+}
+
+static bool read_client(struct peers *w, struct peer_client *c)
+{
+	struct fake_packet p;
+
+	if (c->sock < 0 || c->deaf)
+		return false;
+	int r = fake_receive(c->sock, &p);
+	if (r < 0) {
+		check(c->malformed || c->connecting || w->f.s.done, "a client that keeps to the form was dropped");
+		fd_close(TAKE_FD(c->sock));
+	}
+	if (r <= 0)
+		return r < 0;
+	c->connecting = false;
+	if (p.type == MSG_REPLY)
+		got_reply(w, c, &p);
+	else if (p.type == MSG_CALL_EXIT)
+		got_exit(w, c, &p);
+	else
+		check(p.type == MSG_EVENT, "message to a client");
+	fake_packet_close(&p);
+	return true;
+}
+
+/* ---- all of them ---- */
+
+void peers_run(struct peers *w)
+{
+	bool again;
+
+	do {
+		fake_run(&w->f);
+		again = read_launcher(w);
+		for (size_t i = 0; i < w->n_slots; i++)
+			again |= read_guardian(w, &w->slots[i]);
+		for (size_t i = 0; i < w->f.n_gateways; i++)
+			again |= read_gateway(w, i);
+		for (size_t i = 0; i < w->n_clients; i++)
+			again |= read_client(w, &w->clients[i]);
+	} while (again);
+}
+
+static void check_sandbox(const struct sandbox *b)
+{
+	struct start *const *tail = &b->waiting;
+	size_t asked = 0;
+	bool prepared[KIND_MAX] = { 0 };
+
+	for (const struct call *c = b->calls; c; c = c->next) {
+		check(c->sandbox == b, "a call in the wrong sandbox");
+		check(c->state <= CALL_PREPARED ? !c->start && !c->id[0] : c->state == CALL_CUTTING || c->start,
+		      "a call without its command, or the other way round");
+		check(!c->deadline || c->state == CALL_RUNNING, "a deadline of a call that does not run");
+		check(!c->start || !c->start->next, "a command is in a call and in the queue");
+		prepared[c->full ? KIND_FULL : KIND_LIGHT] |= c->state == CALL_PREPARED;
+		asked += c->start != NULL;
+	}
+	for (const struct start *w = b->waiting; w; w = w->next) {
+		bool full = w->flags & START_FULL || !b->supervisor->scopes;
+		check(!w->answered, "a command that was answered still waits");
+		check(b->state != SANDBOX_READY || !prepared[full ? KIND_FULL : KIND_LIGHT],
+		      "a command waits beside a prepared call");
+		tail = &w->next;
+		asked++;
+	}
+	check(b->waiting_tail == tail, "the end of the queue is lost");
+	check(asked <= MAX_CALLS, "more calls than allowed");
+}
+
+void peers_check(const struct peers *w)
+{
+	size_t n = 0;
+
+	for (const struct client *c = w->f.s.clients; c; c = c->next)
+		n++;
+	check(n == w->f.s.n_clients && n <= MAX_CLIENTS, "number of clients");
+	n = 0;
+	for (const struct sandbox *b = w->f.s.sandboxes; b; b = b->next) {
+		check_sandbox(b);
+		n++;
+	}
+	check(n == w->f.s.n_sandboxes && n <= MAX_SANDBOXES, "number of sandboxes");
+}

@@ -1,0 +1,600 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sandboxes that stay: made, found, used, and ended from the command line, by many processes at once, and after any of
+them was killed."""
+import glob
+import json
+import os
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import threading
+import time
+
+from harness.named import Named, gone, lines, records, refused, within
+from harness.registry import cases, check, descendants, equal, test, until
+
+
+@test
+def life(t):
+    with Named(t) as box:
+        box.create('first')
+        entry = box.find('first')
+        equal(sorted(entry), ['created', 'id', 'name', 'net', 'pid', 'state', 'workdir'], 'members of ls')
+        equal((entry['state'], entry['workdir'], entry['net']), ('running', box.work, 'none'), 'entry')
+        equal(box.exec('first', 'sh', '-c', 'echo one > f; exit 7').code, 7, 'exit status')
+        equal(box.exec('first', 'cat', 'f').ok().out, 'one\n', 'what the second call sees')
+        equal(box.exec(entry['id'], 'cat', 'f').ok().out, 'one\n', 'found by its id')
+        equal(box.exec('first', 'no-such-command').code, 127, 'exit status of a command that is not there')
+        equal(box.exec('first', '/etc/passwd').code, 126, 'exit status of what is no program')
+        equal(box.exec('first', 'sh', '-c', 'kill -9 $$').code, 128 + 9, 'exit status after a signal')
+        inside = box.inspect('first')
+        equal((inside['id'], inside['pid'], inside['calls']), (entry['id'], entry['pid'], []), 'inspect')
+        log = inside['audit']['path']
+        equal(inside['audit']['head'], records(log)[-1]['hash'], 'head')
+        table = box.nsbox('ls').ok().out.splitlines()
+        equal((len(table), table[1].split()[:3]), (2, ['first', 'running', str(entry['pid'])]), 'the table of ls')
+        box.nsbox('rm', 'first').ok()
+        until(lambda: gone([entry['pid']]), 2, 'the supervisor has not ended')
+        equal(records(log)[-1]['event'], 'sandbox.exit', 'last record')
+        equal(box.nsbox('audit', 'verify', entry['id']).code, 0, 'the log after rm')
+        refused(box.exec('first', 'true'), 'first', 'nsbox ls')
+        refused(box.nsbox('rm', 'first'), 'first')
+        equal(box.nsbox('rm', '-f', 'first').code, 0, 'rm -f of one that is not there')
+        box.create('first')
+        check(box.find('first')['id'] != entry['id'], 'the second of a name has an id of its own')
+
+
+@test
+def without_a_name(t):
+    with Named(t) as box:
+        name = box.nsbox('create', '--net', 'none').ok().out.strip()
+        equal([(e['name'], e['id']) for e in box.ls()], [(name, name)], 'it is called by its id')
+        equal(box.exec(name, 'echo', 'x').ok().out, 'x\n', 'output')
+
+
+@cases([('dash', '-x'), ('dot', '.'), ('slash', 'a/b'), ('empty', ''), ('long', 'x' * 65), ('space', 'a b'),
+        ('newline', 'a\nb'), ('lock', '.lock')])
+def name_refused(t, name):
+    with Named(t) as box:
+        done = box.nsbox('create', '--net', 'none', '--name=' + name)
+        refused(done)
+        equal(box.left(), [], 'files left')
+
+
+@test
+def longest_name(t):
+    with Named(t) as box:
+        box.create('n' * 64)
+        equal(box.exec('n' * 64, 'echo', 'x').ok().out, 'x\n', 'output')
+
+
+@test
+def run_with_a_name(t):
+    with Named(t) as box:
+        equal(box.nsbox('run', '--net', 'none', '--name', 'kept', '--', 'sh', '-c', 'echo hi > f; exit 3').code, 3, 'status')
+        equal(box.exec('kept', 'cat', 'f').ok().out, 'hi\n', 'it stays')
+        refused(box.nsbox('run', '--net', 'none', '--name', 'kept', '--', 'touch', 'ran'), 'kept', 'nsbox rm kept')
+        check(not os.path.exists(box.work + '/ran'), 'the command of a refused run does not run')
+        equal(box.nsbox('run', '--net', 'none', '--name', 'other', '--', 'no-such').code, 127, 'status')
+        equal(box.find('other'), None, 'one whose command never ran')
+        equal(box.nsbox('run', '--net', 'none', '--name', 'other', '--rm', '--', 'true').code, 0, 'status')
+        equal(box.find('other'), None, 'one with --rm, afterwards')
+
+
+@test
+def detached(t):
+    with Named(t) as box:
+        begin = time.monotonic()
+        done = box.nsbox('run', '-d', '--net', 'none', '--name', 'back', '--', 'sh', '-c',
+                         'echo out; echo err >&2; sleep 0.5; echo late; sleep 60').ok()
+        check(time.monotonic() - begin < 10, 'run -d waited for its command')
+        equal(done.out, 'back\n', 'what run -d prints')
+        until(lambda: 'late' in box.nsbox('logs', 'back').ok().out, 10, 'no late output in logs')
+        got = box.nsbox('logs', 'back').ok()
+        equal((got.out, got.err), ('out\nlate\n', 'err\n'), 'the two streams')
+        call = box.nsbox('exec', '-d', 'back', '--', 'echo', 'second').ok().out.strip()
+        equal(call, box.find('back')['id'] + '.2', 'what exec -d prints')
+        until(lambda: box.nsbox('logs', 'back', '--call', '2').ok().out == 'second\n', 5, 'no output of the second call')
+        refused(box.nsbox('rm', 'back'), 'back', 'nsbox rm -f back')
+        equal(sorted(box.calls('back')), ['sh'], 'running calls')
+        box.nsbox('kill', 'back', '1').ok()
+        within(5, lambda: not box.calls('back'), 'the killed call is gone')
+        box.nsbox('rm', 'back').ok()
+
+
+@test
+def detached_until_it_ends(t):
+    """-d --rm: the sandbox goes with its command, without anybody's help."""
+    with Named(t) as box:
+        box.nsbox('run', '-d', '--rm', '--net', 'none', '--name', 'once', '--', 'sh', '-c', 'sleep 0.5').ok()
+        check(box.find('once'), 'it is there while the command runs')
+        within(10, lambda: not box.ls() and not box.left(), 'it is gone')
+        within(5, lambda: not descendants(os.getpid()), 'its processes are gone')
+
+
+@test
+def options_of_exec(t):
+    with Named(t) as box:
+        box.create('x')
+        os.mkdir(box.work + '/sub')
+        got = box.exec('x', 'sh', '-c', 'echo $A $B $PWD', flags=('--env', 'A=1', '--env', 'B', '--workdir', box.work + '/sub'),
+                       env=dict(box.env, B='2', C='3')).ok()
+        equal(got.out, '1 2 %s/sub\n' % box.work, 'environment and directory')
+        equal(box.exec('x', 'sh', '-c', 'echo ${A-none}').ok().out, 'none\n', 'the next call')
+        got = box.exec('x', 'sleep', '50', flags=('--timeout', '300ms'))
+        equal(got.code, 124, 'timeout')
+        check(got.seconds < 5, 'timeout after %.1f s' % got.seconds)
+        got = box.exec('x', 'sh', '-c', 'echo $$; ls -d /proc/[0-9]* | wc -l', flags=('--isolation', 'full')).ok()
+        # The guardian is 1, the command its first child, hidden but for what the call started.
+        check(int(got.out.split()[0]) < 10, 'process ids of a full call: %r' % got)
+        refused(box.exec('x', 'true', flags=('--allow', 'example.org')), '--allow')
+        refused(box.exec('x', 'true', flags=('--workdir', '/no/such')), '/no/such')
+        equal(box.exec('x', 'cat', input='through\n').ok().out, 'through\n', 'standard input')
+
+
+@test
+def background(t):
+    with Named(t) as box:
+        box.create('x')
+        script = '(while sleep 0.05; do date +%N > beat; done) >/dev/null 2>&1 & echo started'
+        box.exec('x', 'sh', '-c', script).ok()
+        before = until_beats(box, False)
+        box.exec('x', 'sh', '-c', script, flags=('--background',)).ok()
+        check(until_beats(box, True) != before, 'with --background it goes on')
+        box.nsbox('kill', 'x').ok()
+        until_beats(box, False)
+
+
+def until_beats(box, want):
+    """The beat file changes, or (want False) does not: what it says at the end."""
+    def beat():
+        try:
+            with open(box.work + '/beat') as f:
+                return f.read()
+        except OSError:
+            return ''
+    first = beat()
+    if want:
+        until(lambda: beat() not in ('', first), 5, 'nothing in the background')
+    else:
+        time.sleep(0.4)
+        equal(beat(), first, 'the file that the background process writes')
+    return beat()
+
+
+@test
+def kill(t):
+    with Named(t) as box:
+        box.create('x')
+        script = 'trap "echo got; exit 5" TERM; echo ready; while :; do sleep 0.1; done'
+        one, two = [box.start_exec('x', 'sh', '-c', script) for _ in range(2)]
+        equal(lines(one, 1) + lines(two, 1), ['ready\n'] * 2, 'first lines')
+        numbers = sorted(c['id'] for c in box.inspect('x')['calls'])
+        box.nsbox('kill', 'x', numbers[0], '-s', 'TERM').ok()
+        ended = one if numbers[0].endswith('.1') else two
+        until(lambda: one.poll() is not None or two.poll() is not None, 5, 'no call has ended')
+        box.nsbox('kill', 'x', '-s', 'SIGTERM').ok()
+        equal((one.wait(5), two.wait(5)), (5, 5), 'exit statuses')
+        equal((one.stdout.read(), two.stdout.read()), (b'got\n', b'got\n'), 'outputs')
+        check(ended.returncode == 5, 'the one that was meant')
+        refused(box.nsbox('kill', 'x', '1'), 'ended')
+        refused(box.nsbox('kill', 'x', '-s', 'NOSUCH'), 'NOSUCH')
+        box.nsbox('kill', 'x').ok()
+
+
+@test(timeout=90)
+def many_create_one_name(t):
+    with Named(t) as box:
+        started = [box.start('create', '--net', 'none', '--name', 'same') for _ in range(20)]
+        results = [(p, *p.communicate(timeout=60)) for p in started]
+        winners = [out for p, out, err in results if p.returncode == 0]
+        equal(winners, [b'same\n'], 'winners')
+        for p, out, err in results:
+            if p.returncode != 0:
+                check(p.returncode == 125 and b'there is a sandbox same already' in err, 'a loser: %r' % ((p.returncode, err),))
+        equal([e['name'] for e in box.ls()], ['same'], 'list')
+        equal(box.exec('same', 'echo', 'x').ok().out, 'x\n', 'it works')
+
+
+@test(timeout=120)
+def churn(t):
+    """Everything at once on three names for ten seconds. Each command ends, and well or with a reason that fits."""
+    fine = ('there is no sandbox', 'there is a sandbox', 'commands run in sandbox', 'has ended', 'is starting or ending',
+            'was replaced', 'was cancelled', 'the sandbox ended', 'is ending', 'cannot connect to sandbox')
+    names, seconds, problems, count = ['a', 'b', 'c'], 10, [], {}
+
+    def loop(box, number):
+        end, n = time.monotonic() + seconds, number
+        while time.monotonic() < end and not problems:
+            n += 1
+            name = names[n % 3]
+            what, *args = [('create', '--net', 'none', '--name', name), ('exec', name, '--', 'true'), ('ls', '--json'),
+                           ('rm', '-f', name), ('exec', name, '--', 'sh', '-c', 'sleep 0.05'), ('inspect', name),
+                           ('rm', name), ('prune',)][(n * (number + 1) + n // 3) % 8]
+            try:
+                got = box.nsbox(what, *args, timeout=30)
+            except AssertionError as e:
+                problems.append(str(e))
+                return
+            count[what, got.code] = count.get((what, got.code), 0) + 1
+            killed = what == 'exec' and got.code in (137, 125)
+            if got.code and not killed and not (got.code == 125 and any(f in got.err for f in fine)):
+                problems.append('%s %r: %r' % (what, args, got))
+            if got.code == 125 and not any(f in got.err for f in fine):
+                problems.append('%s %r: %r' % (what, args, got))
+            if what == 'ls' and got.code == 0 and not {e['name'] for e in got.json()} <= set(names):
+                problems.append('ls: %r' % got)
+
+    with Named(t) as box:
+        threads = [threading.Thread(target=loop, args=(box, i)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        equal(problems[:3], [], 'problems (of %r)' % count)
+        check(count.get(('create', 0), 0) >= 5 and count.get(('exec', 0), 0) >= 5, 'too little happened: %r' % count)
+        for name in names:
+            box.nsbox('rm', '-f', name).ok()
+        within(5, lambda: not descendants(os.getpid()), 'all processes are gone')
+        print('churn: %r' % count)
+
+
+@test
+def supervisor_killed(t):
+    with Named(t) as box:
+        box.nsbox('create', '--name', 'x').ok()
+        entry = box.find('x')
+        client = box.start_exec('x', 'sh', '-c', 'setsid sleep 50 & echo ready; sleep 50')
+        equal(lines(client, 1), ['ready\n'], 'first line')
+        box.nsbox('exec', '-d', 'x', '--', 'sleep', '50').ok()
+        mine = [entry['pid'], *descendants(entry['pid'])]
+        check(len(mine) >= 7, 'its processes: %r' % descendants(entry['pid']))
+        os.kill(entry['pid'], signal.SIGKILL)
+        within(1, lambda: gone(mine), 'everything of it is gone')
+        out, err = client.communicate(timeout=5)
+        check(client.returncode == 125 and b'nsbox: ' in err and b'x' in err, 'its client: %r' % ((client.returncode, err),))
+        check(os.path.isdir(box.state + '/nsbox/sandboxes/x'), 'the entry is there until somebody looks')
+        equal(box.ls(), [], 'the next command sweeps it')
+        check(not box.left(), 'left: %r' % box.left())
+        box.create('x')
+        equal(box.exec('x', 'echo', 'again').ok().out, 'again\n', 'the name is free again')
+
+
+@cases([('exec', ('exec', 'x', '--', 'true')), ('rm', ('rm', 'x')), ('inspect', ('inspect', 'x')), ('logs', ('logs', 'x')),
+        ('kill', ('kill', 'x')), ('prune', ('prune',)), ('create', ('create', '--net', 'none', '--name', 'x'))])
+def dead_entry(t, command):
+    """Whatever comes next after the supervisor was killed sees that it is dead."""
+    with Named(t) as box:
+        box.create('x')
+        old = box.find('x')
+        os.kill(old['pid'], signal.SIGKILL)
+        until(lambda: gone([old['pid']]), 2)
+        done = box.nsbox(*command)
+        if command[0] == 'logs':
+            # They may say why it died, and are there until the entry is swept.
+            done.ok()
+            equal(box.ls(), [], 'ls')
+        elif command[0] in ('prune', 'create'):
+            done.ok()
+        else:
+            refused(done, 'there is no sandbox x')
+        if command[0] == 'create':
+            check(box.find('x')['id'] != old['id'], 'a new one')
+        else:
+            equal(box.left(), [], 'files left')
+
+
+@test
+def client_killed(t):
+    with Named(t) as box:
+        box.create('x')
+        client = box.start_exec('x', 'sh', '-c', '(trap "" HUP TERM INT; exec setsid sleep 51) & echo ready; exec sleep 52')
+        equal(lines(client, 1), ['ready\n'], 'first line')
+        box.nsbox('exec', '-d', 'x', '--', 'sleep', '53').ok()
+        client.kill()
+        client.wait()
+        within(3, lambda: [c['argv'][1] for c in box.inspect('x')['calls']] == ['53'], 'its call ended, the detached one goes on')
+        check('sleep' in descendants(os.getpid()).values(), 'the detached one runs')
+        equal(sum(n == 'sleep' for n in descendants(os.getpid()).values()), 1, 'sleeping processes')
+        equal([r['reason'] for r in box.audit('call.exit')], ['killed'], 'records of ended calls')
+
+
+@test
+def creator_killed(t):
+    """nsbox create killed at any moment: there is a sandbox that works, or none; never half of one."""
+    with Named(t) as box:
+        box.create('warm')
+        seen = set()
+        for i in range(25):
+            process = box.start('create', '--net', 'none', '--name', 'x')
+            time.sleep(i * 0.0006)
+            process.kill()
+            process.wait()
+            entry = box.find('x')
+            seen.add(entry['state'] if entry else None)
+            if entry:
+                box.nsbox('rm', '-f', 'x').ok()
+            within(5, lambda: box.find('x') is None, 'run %d: the name is free' % i)
+            box.create('x')
+            box.nsbox('rm', 'x').ok()
+        print('states seen: %r' % seen)
+        within(5, lambda: len([n for n in descendants(os.getpid()).values() if n == 'nsbox-superviso']) == 1,
+               'only the first supervisor is left')
+
+
+@cases([('unset', None), ('long', 'r' * 200 + '/' + 'q' * 200), ('relative', 'relative/path'), ('spaces', 'with a space')])
+def runtime_directory(t, place):
+    with Named(t) as box:
+        if place is None:
+            del box.env['XDG_RUNTIME_DIR']
+        else:
+            box.env['XDG_RUNTIME_DIR'] = place if place == 'relative/path' else box.dir + '/runtime/' + place
+        box.create('x')
+        sockets = [os.path.join(d, n) for d, _, names in os.walk(box.dir) for n in names if n == 'x.sock']
+        want = box.state + '/nsbox/run' if place in (None, 'relative/path') else box.env['XDG_RUNTIME_DIR'] + '/nsbox'
+        equal([os.path.dirname(s) for s in sockets], [want], 'place of the socket')
+        equal(stat.S_IMODE(os.stat(sockets[0]).st_mode), 0o600, 'mode of the socket')
+        equal(stat.S_IMODE(os.stat(want).st_mode), 0o700, 'mode of its directory')
+        equal(box.exec('x', 'echo', 'x').ok().out, 'x\n', 'output')
+        # Found with other settings too: the entry says where its socket is.
+        elsewhere = dict(box.env, XDG_RUNTIME_DIR=box.dir + '/elsewhere')
+        equal(box.nsbox('exec', 'x', '--', 'echo', 'y', env=elsewhere).ok().out, 'y\n', 'output')
+
+
+@test
+def long_state_directory(t):
+    with Named(t) as box:
+        box.env['XDG_STATE_HOME'] = box.state = os.path.join(box.dir, 's' * 200, 't' * 200)
+        del box.env['XDG_RUNTIME_DIR']
+        box.create('x')
+        equal(box.exec('x', 'echo', 'x').ok().out, 'x\n', 'output')
+
+
+@cases([('state', 'state/nsbox'), ('sandboxes', 'state/nsbox/sandboxes'), ('runtime', 'runtime/nsbox')])
+def open_to_others(t, place):
+    """A directory that others could write in, or read in, is refused and not repaired: who knows what is in it."""
+    with Named(t) as box:
+        box.create('x')
+        path = os.path.join(box.dir, place)
+        for mode in (0o755, 0o770, 0o701, 0o702):
+            os.chmod(path, mode)
+            refused(box.nsbox('create', '--net', 'none', '--name', 'y'), place.split('/')[-1], 'open to others')
+            refused(box.exec('x', 'touch', 'ran'))
+            equal(stat.S_IMODE(os.stat(path).st_mode), mode, 'mode')
+        check(not os.path.exists(box.work + '/ran'), 'nothing ran')
+        os.chmod(path, 0o700)
+        equal([e['name'] for e in box.ls()], ['x'], 'with the right mode again')
+
+
+@cases([('state', 'state/nsbox'), ('sandboxes', 'state/nsbox/sandboxes'), ('runtime', 'runtime/nsbox')])
+def of_another_owner(t, place):
+    if os.geteuid() != 0:
+        t.skip('only root can give a directory away')
+    with Named(t) as box:
+        box.create('x')
+        path = os.path.join(box.dir, place)
+        os.chown(path, 65534, 65534)
+        refused(box.nsbox('create', '--net', 'none', '--name', 'y'), 'belongs to uid 65534')
+        refused(box.exec('x', 'true'), 'belongs to uid 65534')
+        os.chown(path, 0, 0)
+
+
+@cases([('state', 'state/nsbox'), ('sandboxes', 'state/nsbox/sandboxes'), ('runtime', 'runtime/nsbox')])
+def link_in_its_place(t, place):
+    with Named(t) as box:
+        box.create('x')
+        path = os.path.join(box.dir, place)
+        os.rename(path, path + '-moved')
+        os.symlink(path + '-moved', path)
+        refused(box.nsbox('create', '--net', 'none', '--name', 'y'), 'link')
+        refused(box.exec('x', 'true'))
+        os.unlink(path)
+        os.rename(path + '-moved', path)
+
+
+@test
+def follow_logs(t):
+    with Named(t) as box:
+        box.create('x')
+        follower = box.start('logs', 'x', '-f')
+        box.nsbox('exec', '-d', 'x', '--', 'sh', '-c', 'for i in 1 2 3; do echo $i; sleep 0.2; done').ok()
+        equal(lines(follower, 3), ['1\n', '2\n', '3\n'], 'output while it comes')
+        equal(follower.poll(), None, 'it goes on')
+        box.nsbox('exec', '-d', 'x', '--', 'printf', 'no newline').ok()
+        until(lambda: not box.inspect('x')['calls'], 5)
+        box.nsbox('rm', 'x').ok()
+        out, err = follower.communicate(timeout=5)
+        equal((follower.returncode, out), (0, b'no newline'), 'its end (%r)' % err)
+
+
+@test(timeout=90)
+def full_log(t):
+    """64 MiB are kept, the call goes on without being held up, and the reader is told."""
+    with Named(t) as box:
+        box.create('x')
+        box.nsbox('exec', '-d', 'x', '--', 'sh', '-c', 'head -c 70000000 /dev/zero; echo done > done').ok()
+        within(30, lambda: os.path.exists(box.work + '/done'), 'the call went on')
+        until(lambda: not box.inspect('x')['calls'], 5)
+        kept = os.stat(box.state + '/nsbox/sandboxes/x/output').st_size
+        check(60 << 20 < kept <= 64 << 20, 'kept: %d bytes' % kept)
+        got = box.nsbox('logs', 'x').ok()
+        check(60 << 20 < len(got.out_bytes) <= kept and 'output is full' in got.err, 'logs: %d bytes, %r'
+              % (len(got.out_bytes), got.err))
+
+
+@test
+def events(t):
+    with Named(t) as box:
+        box.create('x')
+        box.create('y')
+        watcher = box.start('events', 'x', '--count', '2')
+        everything = box.start('events')
+        time.sleep(0.5)
+        box.exec('y', 'true').ok()
+        box.exec('x', 'sh', '-c', 'exit 4')
+        out, err = watcher.communicate(timeout=5)
+        got = [json.loads(line) for line in out.splitlines()]
+        equal([(e['event'], e['call']) for e in got], [(n, box.find('x')['id'] + '.1') for n in ('call.start', 'call.exit')],
+              'events of x (%r)' % err)
+        equal(got[1]['exit'], 4, 'exit in the event')
+        for name in ('x', 'y'):
+            box.nsbox('rm', name).ok()
+        out, err = everything.communicate(timeout=5)
+        got = [json.loads(line)['event'] for line in out.splitlines()]
+        equal((everything.returncode, sorted(got)), (0, ['call.exit'] * 2 + ['call.start'] * 2 + ['sandbox.exit'] * 2),
+              'all events')
+        refused(box.nsbox('events'), 'nsbox create')
+
+
+@test
+def prune(t):
+    with Named(t) as box:
+        for name in ('idle', 'busy', 'dead'):
+            box.create(name)
+        box.nsbox('exec', '-d', 'busy', '--', 'sleep', '50').ok()
+        os.kill(box.find('dead')['pid'], signal.SIGKILL)
+        time.sleep(0.2)
+        equal(box.nsbox('prune').ok().out, 'idle\n', 'what prune removed')
+        equal([e['name'] for e in box.ls()], ['busy'], 'what is left')
+        check('dead' not in os.listdir(box.state + '/nsbox/sandboxes'), 'the dead entry is swept')
+
+
+@test
+def removed_while_calls_run(t):
+    with Named(t) as box:
+        box.create('x')
+        client = box.start_exec('x', 'sh', '-c', 'echo ready; setsid sleep 50 & sleep 50')
+        equal(lines(client, 1), ['ready\n'], 'first line')
+        refused(box.nsbox('rm', 'x'), 'nsbox rm -f x')
+        equal(client.poll(), None, 'the call goes on')
+        box.nsbox('rm', '-f', 'x').ok()
+        equal(descendants(os.getpid()).get(client.pid, 'nsbox'), 'nsbox', 'the client')
+        check('sleep' not in descendants(os.getpid()).values(), 'processes of the call when rm returned')
+        out, err = client.communicate(timeout=5)
+        equal(client.returncode, 137, 'its client (%r)' % err)
+        log = records(box.logs()[-1])
+        equal([(r['event'], r.get('signal')) for r in log[-2:]], [('call.exit', 9), ('sandbox.exit', None)], 'last records')
+
+
+@test
+def gateway_of_a_named_one(t):
+    """Its network works through all its calls, and the placeholders of each are its own."""
+    from harness.origin import Origin
+    origin = Origin(t.pki.context(['api.example.com']))
+    with Named(t) as box:
+        box.connect(origin, 'api.example.com')
+        box.env['KEY'] = 'value-of-the-key-1234'
+        box.nsbox('create', '--name', 'x', '--allow', 'api.example.com', '--secret', 'KEY@api.example.com', *box.flags).ok()
+        del box.env['KEY']
+        seen = [box.exec('x', 'sh', '-c', 'curl -sS -H "X-Key: $KEY" https://api.example.com/ >&2; echo $KEY').ok().out
+                for _ in range(3)]
+        equal(len(set(seen)), 3, 'different placeholders')
+        equal([r.header('x-key') for r in origin.requests], [['value-of-the-key-1234']] * 3, 'at the origin')
+        # None of it is kept where the next command, or anybody, could read it.
+        for path in glob.glob(box.state + '/**', recursive=True):
+            if os.path.isfile(path):
+                with open(path, 'rb') as f:
+                    check(b'value-of-the-key' not in f.read(), 'the value is in ' + path)
+
+
+def forward(listener, path, ready):
+    """Stand between a client and the supervisor, and let the client say that it speaks the next version."""
+    ready.set()
+    client, _ = listener.accept()
+    with client, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.connect(path)
+        hello = client.recv(65536)
+        kind, version = struct.unpack_from('<II', hello)
+        server.send(struct.pack('<II', kind, version + 1) + hello[8:])
+        client.send(server.recv(65536))
+        client.settimeout(5)
+        while client.recv(65536):
+            pass
+
+
+@test
+def other_version(t):
+    """Client and supervisor of different builds: neither works with the other, and the client says why."""
+    with Named(t) as box:
+        box.create('x')
+        path = box.dir + '/runtime/nsbox/x.sock'
+        os.rename(path, path + '.real')
+        os.chdir(os.path.dirname(path))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind('x.sock')
+            listener.listen()
+            ready = threading.Event()
+            thread = threading.Thread(target=forward, args=(listener, 'x.sock.real', ready), daemon=True)
+            thread.start()
+            ready.wait()
+            refused(box.exec('x', 'touch', 'ran'), 'nsbox-supervisor', 'protocol', 'install both from one build',
+                    'make the sandbox anew')
+            thread.join(5)
+        os.rename(path + '.real', path)
+        check(not os.path.exists(box.work + '/ran'), 'nothing ran')
+        equal(box.exec('x', 'echo', 'x').ok().out, 'x\n', 'the sandbox is as it was')
+
+
+@test
+def reached_from_a_sandbox(t):
+    """A command inside has the same user id: it must not reach the sockets of sandboxes, not even when shown them."""
+    with Named(t) as box:
+        box.create('x')
+        path = box.dir + '/runtime/nsbox/x.sock'
+        got = box.run('/usr/bin/python3', '-c', '''
+import os, socket, sys
+try:
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); print("connected", s.recv(10))
+except OSError as e: print(type(e).__name__)''', path, flags=('--net', 'none', '--read', box.dir + '/runtime')).ok()
+        check('connected' not in got.out or got.out == "connected b''\n", 'what a command inside gets: %r' % got)
+
+
+@test
+def stopped_supervisor(t):
+    """One that is stopped (or stuck) is waited for by those who ask it, but holds up nobody else."""
+    with Named(t) as box:
+        box.create('x')
+        pid = box.find('x')['pid']
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            got = box.nsbox('ls', '--json', timeout=5).ok()
+            equal([e['name'] for e in got.json()], ['x'], 'ls')
+            box.create('y')
+            equal(box.exec('y', 'echo', 'y', timeout=5).ok().out, 'y\n', 'another sandbox')
+            asking = box.start_exec('x', 'echo', 'late')
+            time.sleep(0.3)
+            equal(asking.poll(), None, 'the one who asks waits')
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        out, err = asking.communicate(timeout=5)
+        equal((asking.returncode, out), (0, b'late\n'), 'when it goes on (%r)' % err)
+
+
+@test
+def survives_the_end_of_the_session(t):
+    """Made in a session whose leader and terminal are gone."""
+    with Named(t) as box:
+        leader = subprocess.Popen(['/bin/sh', '-c', '"$0" create --net none --name x >/dev/null && "$0" exec -d x -- sleep 50; '
+                                   'echo done; sleep 60', box.nsbox_path], env=box.env, cwd=box.work, start_new_session=True,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        until(lambda: box.find('x') and box.calls('x'), 10, 'no sandbox')
+        os.killpg(leader.pid, signal.SIGKILL)
+        leader.wait()
+        time.sleep(0.2)
+        equal(list(box.calls('x')), ['sleep'], 'its call')
+
+
+@test
+def unnamed_is_not_listed(t):
+    """A sandbox without a name is not listed, found or removed."""
+    with Named(t) as box:
+        process = box.start('run', '--net', 'none', '--', 'sh', '-c', 'echo ready; sleep 50')
+        equal(lines(process, 1), ['ready\n'], 'first line')
+        equal(box.ls(), [], 'ls')
+        name = os.path.basename(box.logs()[-1])[:-6]
+        refused(box.exec(name, 'true'), name)
+        equal(box.nsbox('prune').ok().out, '', 'prune')
+        process.terminate()
+        equal(process.wait(10), 143, 'exit status')

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A gateway that was taken over, and what may come into the log. */
+#include "base/util.h"
+#include "supervisor_script.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct fake f;
+static struct box box;
+static int client;
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake_open(&f, true);
+	client = script_client(&f);
+	script_sandbox(&f, client, "a", true, &box);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	fake_close(&f);
+	close(client);
+	close(box.log);
+	return 0;
+}
+
+static void send_record(const char *event, const char *reason, const char *members)
+{
+	fake_send(box.gateway->sock, NULL, 0, "uqususs", GATEWAY_RECORDS, (uint64_t)7, 1u, event, 0u, reason, members);
+	fake_run(&f);
+}
+
+static void records_are_written_and_acknowledged(void **state)
+{
+	(void)state;
+	send_record("net.allow", "rule", "\"port\":443");
+	expect(&f, box.gateway->sock, GATEWAY_CALL);
+	struct fake_packet *p = expect(&f, box.gateway->sock, GATEWAY_WRITTEN);
+	assert_int_equal(wire_get_u64(&p->in), 7);
+	assert_int_equal(wire_get_u8(&p->in), 0);
+	assert_int_equal(log_count(&box, "net.allow"), 1);
+	/* A log that cannot be written makes every decision a denial. */
+	fake_log_full(box.log);
+	send_record("net.allow", "rule", "\"port\":443");
+	p = expect(&f, box.gateway->sock, GATEWAY_WRITTEN);
+	wire_get_u64(&p->in);
+	assert_int_equal(wire_get_u8(&p->in), 1);
+	assert_int_equal(log_count(&box, "net.allow"), 1);
+}
+
+static void events_of_others_are_refused(void **state)
+{
+	(void)state;
+	send_record("call.exit", "", "");
+	assert_int_equal(log_count(&box, "call.exit"), 0);
+	assert_int_equal(log_count(&box, "gateway.exit"), 1);
+	assert_true(box.gateway->gone);
+	assert_int_equal(f.s.sandboxes->state, SANDBOX_READY);
+}
+
+static void members_of_others_are_refused(void **state)
+{
+	(void)state;
+	send_record("net.allow", "", "\"call\":\"a.1\"");
+	assert_int_equal(log_count(&box, "net.allow"), 0);
+	assert_int_equal(log_count(&box, "gateway.exit"), 1);
+}
+
+/* A record over the bound of the log would be its end, and what comes later would not be recorded. */
+static void a_record_cannot_end_the_log(void **state)
+{
+	char reason[100001];
+	(void)state;
+
+	memset(reason, 0xff, sizeof(reason) - 1); /* six bytes each in the log */
+	reason[sizeof(reason) - 1] = '\0';
+	send_record("net.deny", reason, "");
+	assert_int_equal(log_count(&box, "gateway.exit"), 1);
+	assert_int_equal(audit_log_flush(f.s.sandboxes->log), 0);
+}
+
+/* Nor can what a client asks for. */
+static void a_directory_cannot_end_the_log(void **state)
+{
+	char cwd[100001];
+	char *const argv[] = { (char *)"true", NULL }, *const env[] = { NULL };
+	const int fds[3] = { 0, 1, 2 };
+	int guardian = script_slot(&f, &box, box.first);
+	(void)state;
+
+	memset(cwd, 0xff, sizeof(cwd) - 1);
+	cwd[sizeof(cwd) - 1] = '\0';
+	fake_send(client, fds, 3, "uusvvsuuuq", MSG_START, 1u, "a", argv, env, cwd, 0u, 0u, 0u, (uint64_t)0);
+	script_started(&f, &box, guardian);
+	expect_success(&f, client, 1);
+	close(guardian);
+}
+
+/* Answers that nobody reads would fill the memory. */
+static void a_gateway_that_does_not_read_is_ended(void **state)
+{
+	int r = 0;
+	(void)state;
+
+	for (size_t i = 0; i < 100000 && !box.gateway->gone; i++) {
+		r = fake_send(box.gateway->sock, NULL, 0, "uqu", GATEWAY_RECORDS, (uint64_t)i + 1, 0u);
+		assert_true(r == 0 || r == -EPIPE);
+		fake_run(&f);
+	}
+	assert_true(box.gateway->gone);
+	assert_int_equal(log_count(&box, "gateway.exit"), 1);
+}
+
+static void a_client_that_does_not_read_is_dropped(void **state)
+{
+	int r = 0;
+	size_t i = 0;
+	(void)state;
+
+	for (; i < 100000 && r == 0; i++) {
+		r = fake_send(client, NULL, 0, "uus", MSG_INSPECT, 1u, "none");
+		fake_run(&f);
+	}
+	assert_int_equal(r, -EPIPE);
+	assert_true(f.s.done);
+}
+
+/* Nothing prepared there could be finished. */
+static void no_calls_are_prepared_without_gateway(void **state)
+{
+	(void)state;
+	fake_gateway_exit(box.gateway);
+	fake_run(&f);
+	fake_send(client, NULL, 0, "uusu", MSG_POOL, 1u, "a", 4u);
+	expect_success(&f, client, 1);
+	expect_nothing(&f, f.launcher);
+	assert_null(f.s.sandboxes->calls);
+}
+
+/* What the launcher says when it cannot be is a bug of ours: all ends. */
+static void a_sandbox_is_made_once(void **state)
+{
+	(void)state;
+	fake_send(f.launcher, NULL, 0, "uub", LAUNCHER_SANDBOX_READY, box.number, 0u);
+	fake_run(&f);
+	assert_true(f.s.done);
+}
+
+static void a_guardian_comes_once(void **state)
+{
+	int pair[2];
+	(void)state;
+
+	/* Not prepared yet: the gateway has its part to do. */
+	fake_pair(pair);
+	for (size_t i = 0; i < 2; i++) {
+		assert_false(f.s.done);
+		fake_send(f.launcher, pair, 1, "uuub", LAUNCHER_SLOT_READY, box.number, box.first, 0u);
+		fake_run(&f);
+	}
+	assert_true(f.s.done);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void a_sandbox_ends_after_it_began(void **state)
+{
+	int log = fake_log("log");
+	const int fds[2] = { fake_policy(false), log };
+	(void)state;
+
+	fake_send(client, fds, 2, "uussu", MSG_CREATE, 1u, "b", "", 0u);
+	uint32_t number = wire_get_u32(&expect(&f, f.launcher, LAUNCHER_SANDBOX)->in);
+	fake_send(f.launcher, NULL, 0, "uu", LAUNCHER_ENDED, number);
+	/* The launcher is at fault: everything ends, and the client is told why. */
+	expect(&f, client, MSG_REPLY);
+	assert_true(f.s.done);
+	close(log);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define GATEWAY_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		GATEWAY_TEST(records_are_written_and_acknowledged),
+		GATEWAY_TEST(events_of_others_are_refused),
+		GATEWAY_TEST(members_of_others_are_refused),
+		GATEWAY_TEST(a_record_cannot_end_the_log),
+		GATEWAY_TEST(a_directory_cannot_end_the_log),
+		GATEWAY_TEST(a_gateway_that_does_not_read_is_ended),
+		GATEWAY_TEST(a_client_that_does_not_read_is_dropped),
+		GATEWAY_TEST(no_calls_are_prepared_without_gateway),
+		GATEWAY_TEST(a_sandbox_is_made_once),
+		GATEWAY_TEST(a_guardian_comes_once),
+		GATEWAY_TEST(a_sandbox_ends_after_it_began),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
