@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nsbox audit: show a log, verify its chain. */
+/* nsbox audit: show a log, verify its chain (and report_html.c: make a page of it). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,10 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit.h"
 #include "base/util.h"
-#include "nsbox.h"
-
-enum { OPTION_FILE = OPTION_OWN, OPTION_JSON, OPTION_HEAD };
 
 static const struct option show_options[] = {
 	{ .id = OPTION_FILE, .name = "file", .value = "FILE", .help = "this log file" },
@@ -26,14 +24,14 @@ static const struct option verify_options[] = {
 	{ 0 },
 };
 
-struct audit_args {
-	const char *id, *file, *head;
-	bool json;
-	char *path; /* of the log they mean */
-};
+static bool names_a_file(const char *word)
+{
+	size_t len = strlen(word);
 
-/* 0 to go on, else the exit status plus one. */
-static int take_arguments(const struct command *self, int argc, char **argv, struct audit_args *a)
+	return strchr(word, '/') || (len > 6 && strcmp(word + len - 6, ".jsonl") == 0);
+}
+
+int audit_take_arguments(const struct command *self, int argc, char **argv, bool id_or_file, struct audit_args *a)
 {
 	struct option_reader r = { .command = self, .argc = argc, .argv = argv };
 	sandbox_error *error = NULL;
@@ -48,6 +46,8 @@ static int take_arguments(const struct command *self, int argc, char **argv, str
 			a->file = r.value;
 		else if (id == OPTION_HEAD)
 			a->head = r.value;
+		else if (id == OPTION_OUTPUT)
+			a->output = r.value;
 		else if (id == OPTION_JSON)
 			a->json = true;
 		else if (r.at >= argc)
@@ -56,6 +56,10 @@ static int take_arguments(const struct command *self, int argc, char **argv, str
 			return refuse("nsbox %s takes one sandbox id, not also %s", self->name, argv[r.at]) + 1;
 		else
 			a->id = argv[r.at++];
+	}
+	if (id_or_file && a->id && !a->file && names_a_file(a->id)) {
+		a->file = a->id;
+		a->id = NULL;
 	}
 	if (a->id && a->file)
 		return refuse("give a sandbox id or --file FILE, not both") + 1;
@@ -161,10 +165,17 @@ static int run_show(const struct command *self, int argc, char **argv)
 {
 	struct audit_args a = { 0 };
 
-	int r = take_arguments(self, argc, argv, &a);
+	int r = audit_take_arguments(self, argc, argv, false, &a);
 	r = r ? r - 1 : show(&a);
 	free(a.path);
 	return r;
+}
+
+int audit_check_head(const char *head)
+{
+	if (head && (strlen(head) != 64 || strspn(head, "0123456789abcdef") != 64))
+		return refuse("--head needs the hash of the last record: 64 lower-case hex digits");
+	return 0;
 }
 
 static int verify(const struct audit_args *a)
@@ -173,8 +184,8 @@ static int verify(const struct audit_args *a)
 	sandbox_error *error = NULL;
 	int ok;
 
-	if (a->head && (strlen(a->head) != 64 || strspn(a->head, "0123456789abcdef") != 64))
-		return refuse("--head needs the hash of the last record: 64 lower-case hex digits");
+	if (audit_check_head(a->head))
+		return EXIT_NSBOX;
 	if (sandbox_audit_verify(a->path, a->head, &ok, &text, &error) < 0)
 		return refuse_error(error);
 	printf("%s: %s\n", ok ? "intact" : "NOT intact", text ? text : "");
@@ -185,7 +196,7 @@ static int run_verify(const struct command *self, int argc, char **argv)
 {
 	struct audit_args a = { 0 };
 
-	int r = take_arguments(self, argc, argv, &a);
+	int r = audit_take_arguments(self, argc, argv, false, &a);
 	r = r ? r - 1 : verify(&a);
 	free(a.path);
 	return r;
@@ -212,6 +223,6 @@ static const struct command command_verify = {
 const struct command command_audit = {
 	.name = "audit",
 	.arguments = "COMMAND",
-	.summary = "read and verify audit logs",
-	.subcommands = (const struct command *const[]){ &command_show, &command_verify, NULL },
+	.summary = "read, verify and report audit logs",
+	.subcommands = (const struct command *const[]){ &command_show, &command_verify, &command_audit_report, NULL },
 };

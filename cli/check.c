@@ -26,7 +26,7 @@ struct question {
 	bool write, json;
 };
 
-static void print_answer(const char *text)
+void answer_print(const char *text)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	json_t *answer = json_loads(text, 0, NULL);
@@ -70,7 +70,7 @@ static int decide(const struct policy_args *args, const struct question *q)
 	if (q->json)
 		puts(text);
 	else
-		print_answer(text);
+		answer_print(text);
 	return allowed ? EXIT_YES : EXIT_NO;
 }
 

@@ -8,10 +8,14 @@
 #include "policy_args.h"
 #include "runner.h"
 
-enum { OPTION_WORKDIR = OPTION_OWN, OPTION_ENV, OPTION_ENV_FILE, OPTION_TIMEOUT, OPTION_BACKGROUND, OPTION_LATER };
+enum { OPTION_WORKDIR = OPTION_OWN, OPTION_ENV, OPTION_ENV_FILE, OPTION_TIMEOUT, OPTION_BACKGROUND, OPTION_GRANT, OPTION_NARROW,
+       OPTION_READ_ONLY, OPTION_LATER };
 
 #define LATER(name_, value_) \
 	{ .id = OPTION_LATER, .name = name_, .value = value_, .help = "not available in this version" }
+
+/* A line of the call's grant. */
+#define NARROW(name_, value_, help_) { .id = OPTION_NARROW, .name = name_, .value = value_, .help = help_ }
 
 static const struct option own_options[] = {
 	{ .id = OPTION_WORKDIR, .letter = 'w', .name = "workdir", .value = "DIR",
@@ -23,14 +27,20 @@ static const struct option own_options[] = {
 	  .help = "TERM after TIME (for example 10m), KILL 5 s later; exit status 124" },
 	{ .id = OPTION_BACKGROUND, .name = "background",
 	  .help = "what the command leaves running goes on when it has ended" },
-	LATER("grant", "NAME|FILE"),
-	LATER("allow", "RULE"),
-	LATER("secret", "NAME[=SOURCE]@TARGET[,TARGET]"),
-	LATER("read-only", NULL),
-	LATER("write", "PATH"),
+	{ .id = OPTION_GRANT, .name = "grant", .value = "NAME",
+	  .help = "no more than [grant NAME] of the sandbox's policy; the options below narrow it further" },
+	NARROW("allow", "RULE", "on the network only this (repeatable), within what the sandbox may"),
+	NARROW("deny", "RULE", "not this"),
+	NARROW("secret", "NAME", "only these secrets of the sandbox (repeatable; none: no secret)"),
+	NARROW("read", "PATH", "of the sandbox's files only these (repeatable)"),
+	NARROW("write", "PATH", "of the sandbox's files only these can be written (repeatable)"),
+	{ .id = OPTION_READ_ONLY, .name = "read-only", .help = "no file of the workspace can be written" },
+	NARROW("exec", "PATH", "execute only what is at or below PATH (repeatable)"),
+	NARROW("ttl", "TIME", "everything of the call ends after TIME"),
+	NARROW("uses", "N", "at most N requests"),
+	NARROW("bytes-up", "SIZE", "send at most SIZE"),
+	NARROW("credentials", "any|placeholders-only", "whether credentials that were not issued to the call may be sent"),
 	LATER("view", "VIEW"),
-	LATER("ttl", "TIME"),
-	LATER("uses", "N"),
 	{ 0 },
 };
 
@@ -39,8 +49,15 @@ struct variable {
 	bool file;
 };
 
+struct narrowing {
+	const char *option, *value;
+};
+
 struct exec {
 	struct runner runner;
+	const char *grant;
+	struct narrowing *narrowings;
+	size_t n_narrowings;
 	const char *sandbox, *directory;
 	unsigned long timeout_ms;
 	bool background;
@@ -82,6 +99,38 @@ static int set_call(struct exec *x)
 	return r;
 }
 
+static int narrow(sandbox_grant *grant, const struct narrowing *n)
+{
+	sandbox_error *error = NULL;
+	char origin[32];
+
+	snprintf(origin, sizeof(origin), "--%s", n->option);
+	const char *key = strcmp(n->option, "bytes-up") == 0  ? "bytes_up" :
+			  strcmp(n->option, "read-only") == 0 ? "read_only" :
+								n->option;
+	return sandbox_grant_set(grant, key, n->value, origin, &error) < 0 ? refuse_error(error) : 0;
+}
+
+/* Behind the opening of the sandbox, whose policy has the templates. */
+static int set_grant(struct exec *x)
+{
+	sandbox_error *error = NULL;
+	sandbox_grant *grant = NULL;
+
+	if (!x->grant && x->n_narrowings == 0)
+		return 0;
+	if ((x->grant ? sandbox_grant_from_sandbox(x->runner.box, x->grant, &grant, &error) :
+			sandbox_grant_new(&grant, &error)) < 0)
+		return refuse_error(error);
+	int status = 0;
+	for (size_t i = 0; i < x->n_narrowings && status == 0; i++)
+		status = narrow(grant, &x->narrowings[i]);
+	if (status == 0 && sandbox_command_set_grant(x->runner.command, grant, &error) < 0)
+		status = refuse_error(error);
+	sandbox_grant_free(grant);
+	return status;
+}
+
 static int exec_all(struct exec *x)
 {
 	struct runner *r = &x->runner;
@@ -97,6 +146,9 @@ static int exec_all(struct exec *x)
 	    sandbox_runtime_set_events(r->runtime, REPORT_EVENTS, &error) < 0 ||
 	    sandbox_open(r->runtime, x->sandbox, &r->box, &error) < 0)
 		return refuse_error(error);
+	status = set_grant(x);
+	if (status)
+		return status;
 	status = runner_run(r);
 	if (r->detach && r->report.started)
 		puts(sandbox_call_id(r->call));
@@ -111,6 +163,17 @@ static int add_variable(struct exec *x, const char *text, bool file)
 		return refuse("out of memory");
 	x->variables = more;
 	x->variables[x->n_variables++] = (struct variable){ text, file };
+	return 0;
+}
+
+static int add_narrowing(struct exec *x, const char *option, const char *value)
+{
+	struct narrowing *more = reallocarray(x->narrowings, x->n_narrowings + 1, sizeof(*more));
+
+	if (!more)
+		return refuse("out of memory");
+	x->narrowings = more;
+	x->narrowings[x->n_narrowings++] = (struct narrowing){ option, value };
 	return 0;
 }
 
@@ -132,9 +195,15 @@ static int take_option(struct exec *x, int id, const struct option_reader *r)
 	case OPTION_BACKGROUND:
 		x->background = true;
 		return 0;
+	case OPTION_GRANT:
+		x->grant = r->value;
+		return 0;
+	case OPTION_NARROW:
+		return add_narrowing(x, r->option->name, r->value);
+	case OPTION_READ_ONLY:
+		return add_narrowing(x, r->option->name, "yes");
 	default:
-		return refuse("--%s is not available in this version; leave it out: a call has what its sandbox was made with",
-			      r->option->name);
+		return refuse("--%s is not available in this version: leave it out", r->option->name);
 	}
 }
 
@@ -175,6 +244,7 @@ static int run_exec(const struct command *self, int argc, char **argv)
 		runner_report(&x.runner, status);
 	}
 	free(x.variables);
+	free(x.narrowings);
 	runner_free(&x.runner);
 	return status;
 }
@@ -184,7 +254,8 @@ const struct command command_exec = {
 	.arguments = "ID [OPTIONS] [--] COMMAND [ARGUMENTS]",
 	.summary = "run COMMAND as one more call in a named sandbox",
 	.text = "Exit status as of nsbox run. With -d the id of the call is printed and not waited for; otherwise the call\n"
-		"ends with nsbox exec. Every call has a network of its own, also its own loopback.",
+		"ends with nsbox exec. Every call has a network of its own, also its own loopback. Options from --grant on can\n"
+		"only narrow what the sandbox has; one that asks for more is refused.",
 	.options = (const struct option *const[]){ own_options, call_options, NULL },
 	.run = run_exec,
 };

@@ -87,7 +87,7 @@ const struct command command_help = {
 
 static void print_words(const struct command *c)
 {
-	printf("\t\t%s) words='", strchr(c->name, ' ') ? strchr(c->name, ' ') + 1 : c->name);
+	printf("\t\t'%s') words='", c->name);
 	if (c->subcommands) {
 		for (const struct command *const *s = c->subcommands; *s; s++)
 			printf("%s ", strchr((*s)->name, ' ') + 1);
@@ -109,7 +109,7 @@ static int run_completion(const struct command *self, int argc, char **argv)
 	puts("# bash completion for nsbox\n"
 	     "_nsbox()\n{\n"
 	     "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words='' key=${COMP_WORDS[1]}\n"
-	     "\t[[ $key == audit && $COMP_CWORD -gt 2 ]] && key=${COMP_WORDS[2]}\n"
+	     "\t[[ $key == @(audit|grant) && $COMP_CWORD -gt 2 ]] && key+=\" ${COMP_WORDS[2]}\"\n"
 	     "\tif [[ $COMP_CWORD -eq 1 ]]; then\n"
 	     "\t\tkey=''");
 	printf("\t\twords='");
@@ -122,7 +122,7 @@ static int run_completion(const struct command *self, int argc, char **argv)
 			print_words(*s);
 	}
 	puts("\tesac\n"
-	     "\tif [[ $COMP_CWORD -eq 1 || $cur == -* || $key == audit ]]; then\n"
+	     "\tif [[ $COMP_CWORD -eq 1 || $cur == -* || $key == @(audit|grant) ]]; then\n"
 	     "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 	     "\telse\n"
 	     "\t\tCOMPREPLY=($(compgen -c -f -- \"$cur\"))\n"

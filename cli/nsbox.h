@@ -31,13 +31,16 @@ struct command {
 extern const struct command *const commands[];
 extern const struct command command_run, command_create, command_exec, command_ls, command_inspect, command_kill,
 	command_rm, command_prune, command_logs, command_events, command_check, command_doctor, command_audit,
-	command_version, command_help, command_completion;
+	command_grant, command_version, command_help, command_completion;
 
 /* commands.c: argv[0] is the first word behind "nsbox". The exit status. */
 int commands_run(int argc, char **argv);
 
 /* help.c */
 int help_print(const struct command *command); /* of one command, or of all (NULL), to stdout; 0 */
+
+/* check.c: an answer {decision, rule, source, reason} as one line on stdout. */
+void answer_print(const char *json);
 
 /* message.c */
 /* One line "nsbox: ..." on stderr; control bytes come out escaped, so a file name cannot drive the terminal. */

@@ -153,10 +153,13 @@ static void put_hint(struct buf *b, const json_t *denial, bool fixed)
 		buf_printf(b, ", %" JSON_INTEGER_FORMAT " times", count);
 	buf_puts(b, "; ");
 	size_t before = b->len;
+	/* What the policy allows is not allowed by another flag of the sandbox. */
+	bool granted = strncmp(text_of(denial, "reason"), "grant", 5) == 0;
 	buf_puts(b, fixed ? "allowed in a sandbox that is made with " : "allow it with ");
-	if (!denial_flag(denial, b)) {
+	if (granted || !denial_flag(denial, b)) {
 		b->len = before;
-		buf_puts(b, misuse		  ? "a secret goes only to the targets of its own --secret" :
+		buf_puts(b, granted		  ? "the grant of the call does not allow it" :
+			    misuse		  ? "a secret goes only to the targets of its own --secret" :
 			    *rule		  ? "a deny rule beats every allow rule" :
 						    "no flag allows it");
 	}

@@ -103,7 +103,7 @@ def main():
                  if n not in functions]
     result('manual.links', 'links to functions that are none: ' + ', '.join(strangers) if strangers else None)
 
-    for path in pages + sorted(glob.glob(prefix + '/share/man/man1/*.1')):
+    for path in pages + sorted(glob.glob(prefix + '/share/man/man[17]/*.[17]')):
         if shutil.which('groff'):
             result('manual.format.' + os.path.basename(path), check_format(path))
         else:

@@ -8,7 +8,7 @@ build='meson ninja-build gcc pkg-config libseccomp-dev libcap-dev libnl-3-dev li
 android-libboringssl-dev libjansson-dev libc-ares-dev nettle-dev libidn2-dev zlib1g-dev linux-libc-dev'
 tests='libcmocka-dev clang libclang-rt-14-dev python3 curl wget git openssl ca-certificates bubblewrap haproxy strace
 iproute2 libssl-dev procps
-util-linux python3-requests gnutls-bin groff-base'
+util-linux python3-requests gnutls-bin groff-base chromium'
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
 	echo "setup: this is not Debian, so nothing was installed. Needed (Debian names):" $build $tests >&2

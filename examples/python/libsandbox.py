@@ -122,6 +122,19 @@ PROTOTYPES = {
     'sandbox_policy_check_url': (_int, _ptr, _text, _text, _to_int, _to_ptr, _to_ptr),
     'sandbox_policy_check_path': (_int, _ptr, _text, _int, _to_int, _to_ptr, _to_ptr),
     'sandbox_policy_warnings': (_text, _ptr),
+    # grant.h
+    'sandbox_grant_new': (_int, _to_ptr, _to_ptr),
+    'sandbox_grant_from_template': (_int, _ptr, _text, _to_ptr, _to_ptr),
+    'sandbox_grant_for_argv': (_int, _ptr, _argv, _to_ptr, _to_ptr),
+    'sandbox_grant_free': (None, _ptr),
+    'sandbox_grant_set': (_int, _ptr, _text, _text, _text, _to_ptr),
+    'sandbox_grant_check': (_int, _ptr, _ptr, _to_ptr),
+    'sandbox_grant_is_subset': (_int, _ptr, _ptr, _to_int, _to_ptr, _to_ptr),
+    'sandbox_grant_intersect': (_int, _ptr, _ptr, _to_ptr, _to_ptr),
+    'sandbox_grant_dump': (_int, _ptr, _to_ptr, _to_ptr),
+    'sandbox_grant_check_url': (_int, _ptr, _ptr, _text, _text, _to_int, _to_ptr, _to_ptr),
+    'sandbox_grant_check_path': (_int, _ptr, _ptr, _text, _int, _to_int, _to_ptr, _to_ptr),
+    'sandbox_grant_check_secret': (_int, _ptr, _ptr, _text, _to_int, _to_ptr, _to_ptr),
     # call.h
     'sandbox_create': (_int, _ptr, _ptr, _to_ptr, _to_ptr),
     'sandbox_id': (_text, _ptr),
@@ -141,6 +154,8 @@ PROTOTYPES = {
     'sandbox_command_set_background': (_int, _ptr, _int),
     'sandbox_command_set_detached': (_int, _ptr, _int),
     'sandbox_command_set_last': (_int, _ptr, _int),
+    'sandbox_command_set_grant': (_int, _ptr, _ptr, _to_ptr),
+    'sandbox_grant_from_sandbox': (_int, _ptr, _text, _to_ptr, _to_ptr),
     'sandbox_start': (_int, _ptr, _ptr, _to_ptr, _to_ptr),
     'sandbox_start_async': (_int, _ptr, _ptr, _to_ptr, _to_ptr),
     'sandbox_call_state': (_int, _ptr),
@@ -406,6 +421,13 @@ class Decision(typing.NamedTuple):
     reason: str
 
 
+def _decide(name, *arguments):
+    allowed, text = _int(), _ptr()
+    _invoke(name, *arguments, ctypes.byref(allowed), ctypes.byref(text))
+    said = json.loads(_take(text))
+    return Decision(bool(allowed.value), said['rule'], said['source'], said['reason'])
+
+
 class Policy(_Handle):
     """What a sandbox may do at most, by layers in order. The setters return the policy."""
     FREE = 'sandbox_policy_free'
@@ -450,21 +472,75 @@ class Policy(_Handle):
         self._do('sandbox_policy_dump', ctypes.byref(text))
         return _take(text)
 
-    def _decide(self, name, *arguments):
-        allowed, text = _int(), _ptr()
-        self._do(name, *arguments, ctypes.byref(allowed), ctypes.byref(text))
-        said = json.loads(_take(text))
-        return Decision(bool(allowed.value), said['rule'], said['source'], said['reason'])
-
     def check_url(self, url, method=None):
-        return self._decide('sandbox_policy_check_url', _in(url), _in_or_null(method))
+        return _decide('sandbox_policy_check_url', self._get(), _in(url), _in_or_null(method))
 
     def check_path(self, path, write=False):
-        return self._decide('sandbox_policy_check_path', _in(path), write)
+        return _decide('sandbox_policy_check_path', self._get(), _in(path), write)
+
+    def grant(self, name):
+        """A copy of [grant NAME]."""
+        pointer = _ptr()
+        self._do('sandbox_grant_from_template', _in(name), ctypes.byref(pointer))
+        return Grant(_pointer=pointer)
+
+    def grant_for(self, argv):
+        """Name of the first [grant NAME] that is bound to this command, or None."""
+        name = _ptr()
+        words = (_text * (len(argv) + 1))(*[_in(word) for word in argv], None)
+        self._do('sandbox_grant_for_argv', words, ctypes.byref(name))
+        return _take(name) or None
 
     @property
     def warnings(self):
         return _out(_function('sandbox_policy_warnings')(self._get())).splitlines()
+
+
+class Grant(_Handle):
+    """The authority of one call, narrower than a policy. set() returns the grant."""
+    FREE = 'sandbox_grant_free'
+
+    def __init__(self, _pointer=None):
+        if _pointer is None:
+            _pointer = _ptr()
+            _invoke('sandbox_grant_new', ctypes.byref(_pointer))
+        self._pointer = _pointer
+
+    def set(self, key, value, origin=None):
+        """One line `key = value` as in [grant NAME]."""
+        _invoke('sandbox_grant_set', self._get(), _in(key), _in(value), _in_or_null(origin))
+        return self
+
+    def check(self, policy):
+        """Raises SandboxError with EPERM, naming the first excess, when it is not within the policy."""
+        _invoke('sandbox_grant_check', self._get(), policy._get())
+        return self
+
+    def excess(self, other):
+        """None when it is at most the other, else a sentence about the first excess."""
+        subset, text = _int(), _ptr()
+        _invoke('sandbox_grant_is_subset', self._get(), other._get(), ctypes.byref(subset), ctypes.byref(text))
+        said = _take(text)
+        return None if subset.value else said
+
+    def intersect(self, other):
+        pointer = _ptr()
+        _invoke('sandbox_grant_intersect', self._get(), other._get(), ctypes.byref(pointer))
+        return Grant(_pointer=pointer)
+
+    def dump(self):
+        text = _ptr()
+        _invoke('sandbox_grant_dump', self._get(), ctypes.byref(text))
+        return _take(text)
+
+    def check_url(self, policy, url, method=None):
+        return _decide('sandbox_grant_check_url', self._get(), policy._get(), _in(url), _in_or_null(method))
+
+    def check_path(self, policy, path, write=False):
+        return _decide('sandbox_grant_check_path', self._get(), policy._get(), _in(path), write)
+
+    def check_secret(self, policy, name):
+        return _decide('sandbox_grant_check_secret', self._get(), policy._get(), _in(name))
 
 
 class Command(_Handle):
@@ -474,7 +550,7 @@ class Command(_Handle):
     FREE = 'sandbox_command_free'
 
     def __init__(self, argv, *, stdin=0, stdout=1, stderr=2, terminal=None, directory=None, env=None, isolation=None,
-                 timeout=None, background=False, detached=False, last=False):
+                 timeout=None, background=False, detached=False, last=False, grant=None):
         if isinstance(argv, (str, bytes)):
             raise TypeError('argv is a sequence of words; for a shell give ["sh", "-c", COMMAND]')
         words = [_in(word) for word in argv]
@@ -500,6 +576,8 @@ class Command(_Handle):
             self._do('sandbox_command_set_detached', True)
         if last:
             self._do('sandbox_command_set_last', True)
+        if grant is not None:
+            _invoke('sandbox_command_set_grant', pointer, grant._get())
 
     @staticmethod
     def _descriptor(value):
@@ -760,6 +838,12 @@ class Sandbox(_Owned):
         pointer = _ptr()
         runtime._call(how, runtime._get(), *arguments, ctypes.byref(pointer))
         self._runtime, self._pointer = runtime, pointer
+
+    def grant(self, name):
+        """A copy of [grant NAME] of the policy that it was made from."""
+        pointer = _ptr()
+        _invoke('sandbox_grant_from_sandbox', self._get(), _in(name), ctypes.byref(pointer))
+        return Grant(_pointer=pointer)
 
     @property
     def runtime(self):

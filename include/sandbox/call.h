@@ -10,6 +10,7 @@
 #ifndef SANDBOX_CALL_H
 #define SANDBOX_CALL_H
 
+#include <sandbox/grant.h>
 #include <sandbox/policy.h>
 #include <sandbox/runtime.h>
 
@@ -77,6 +78,16 @@ SANDBOX_API int sandbox_command_set_background(sandbox_command *command, int bac
 SANDBOX_API int sandbox_command_set_detached(sandbox_command *command, int detached);
 /** Non-zero: the named sandbox is removed when this call ends, also when nobody is connected to it any more. */
 SANDBOX_API int sandbox_command_set_last(sandbox_command *command, int last);
+
+/**
+ * Give the call less than its sandbox has: the grant is copied, and checked by sandbox_start(). Where a [grant NAME] of
+ * the policy is bound to the command, it has to be inside that too. One that asks for more is an error (-EPERM, stage
+ * POLICY) which names the first excess, and nothing runs.
+ */
+SANDBOX_API int sandbox_command_set_grant(sandbox_command *command, sandbox_grant *grant, sandbox_error **error);
+/** A copy of [grant NAME] of the policy that the sandbox was made from. -ENOENT when there is none. */
+SANDBOX_API int sandbox_grant_from_sandbox(const sandbox *box, const char *name, sandbox_grant **ret_grant,
+					   sandbox_error **error);
 
 /** Where a call is. */
 enum sandbox_call_state {

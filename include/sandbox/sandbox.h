@@ -7,6 +7,7 @@
 #include <sandbox/call.h>
 #include <sandbox/error.h>
 #include <sandbox/event.h>
+#include <sandbox/grant.h>
 #include <sandbox/named.h>
 #include <sandbox/policy.h>
 #include <sandbox/runtime.h>

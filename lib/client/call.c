@@ -71,7 +71,9 @@ static int put_start(struct sandbox *b, const struct sandbox_command *command, c
 		r = wire_put_u32(m, command->rows);
 	if (r == 0)
 		r = wire_put_u32(m, command->columns);
-	return r < 0 ? r : wire_put_u64(m, command->timeout_us);
+	if (r == 0)
+		r = wire_put_u64(m, command->timeout_us);
+	return r < 0 ? r : wire_put_bytes(m, command->grant.data, command->grant.len);
 }
 
 static int build_environment(struct sandbox *b, struct error *e)

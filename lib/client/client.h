@@ -68,6 +68,10 @@ struct sandbox {
 	char *log_path;
 };
 
+struct sandbox_grant {
+	struct grant *grant;
+};
+
 struct sandbox_command {
 	char **argv, **env; /* env: NAME=VALUE */
 	char *cwd;
@@ -75,6 +79,7 @@ struct sandbox_command {
 	bool terminal, full, background, detached, last;
 	unsigned rows, columns;
 	uint64_t timeout_us;
+	struct buf grant; /* encoded; empty: nothing narrower is asked for */
 };
 
 struct sandbox_call {
@@ -92,6 +97,10 @@ struct sandbox_call {
 
 /* error.c: make a public error of a record; returns the negative errno of it. */
 int error_publish(const struct error *e, sandbox_error **ret);
+
+/* policy_api.c: an answer of the functions that decide. ret_json may be NULL. */
+int decision_json(bool allowed, const char *rule, const char *source, const char *reason, int *ret_allowed, char **ret_json,
+		  sandbox_error **error);
 
 /* sandbox.c */
 int sandbox_id_new(char ret[ID_MAX]);

@@ -137,8 +137,8 @@ int sandbox_policy_dump(sandbox_policy *policy, char **ret_text, sandbox_error *
 	return 0;
 }
 
-static int decision_json(bool allowed, const char *rule, const char *source, const char *reason, int *ret_allowed,
-			 char **ret_json, sandbox_error **error)
+int decision_json(bool allowed, const char *rule, const char *source, const char *reason, int *ret_allowed, char **ret_json,
+		  sandbox_error **error)
 {
 	struct buf b = { 0 };
 

@@ -81,8 +81,10 @@ int landlock_allow(int ruleset, int abi, int fd, bool is_dir, unsigned grants)
 {
 	uint64_t access = 0;
 
-	if (grants & LANDLOCK_GRANT_READ)
-		access |= FS_EXECUTE | FS_READ_FILE | FS_READ_DIR;
+	if (grants & (LANDLOCK_GRANT_READ | LANDLOCK_GRANT_LOOK))
+		access |= FS_READ_FILE | FS_READ_DIR;
+	if (grants & (LANDLOCK_GRANT_READ | LANDLOCK_GRANT_EXECUTE))
+		access |= FS_EXECUTE;
 	if (grants & LANDLOCK_GRANT_WRITE)
 		access |= FS_WRITE_FILE | FS_TRUNCATE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG |
 			  FS_MAKE_SOCK | FS_MAKE_FIFO | FS_MAKE_SYM | FS_REFER;

@@ -17,10 +17,16 @@
 #define LANDLOCK_SCOPE_ABI 6
 
 enum landlock_grant {
-	LANDLOCK_GRANT_READ = 1,    /* read, list, execute */
+	LANDLOCK_GRANT_LOOK = 16,   /* read and list */
+	LANDLOCK_GRANT_EXECUTE = 32,
+	LANDLOCK_GRANT_READ = 1,    /* both of these */
 	LANDLOCK_GRANT_WRITE = 2,   /* create, write, remove, rename; never device nodes */
 	LANDLOCK_GRANT_DEVICE = 4,  /* write and ioctl existing nodes */
 	LANDLOCK_GRANT_CONTENT = 8, /* write existing files, nothing created or removed */
+	/* For whoever opens the path: it may be missing or a link; links are followed. */
+	LANDLOCK_GRANT_OPTIONAL = 64,
+	LANDLOCK_GRANT_FOLLOW = 128,
+	LANDLOCK_GRANTS = 255,
 };
 
 /* 0 without Landlock, else the ABI, at most LANDLOCK_KNOWN_ABI. */

@@ -11,6 +11,7 @@
 #include "base/wire.h"
 #include "gateway/gateway.h"
 #include "gateway/session.h"
+#include "policy/grant.h"
 
 static struct call **bucket_of(struct calls *c, uint32_t addr)
 {
@@ -30,6 +31,7 @@ static void call_free(struct call *call)
 	if (!call)
 		return;
 	free(call->names_seen);
+	grant_free(call->grant);
 	free(call);
 }
 
@@ -51,6 +53,13 @@ int calls_add(struct gateway *gw, uint32_t addr, char ***ret_env)
 	*bucket = call;
 	gw->calls.n++;
 	return 0;
+}
+
+void calls_bind(struct gateway *gw, struct call *call, struct grant *grant)
+{
+	call->grant = grant;
+	if (grant)
+		secrets_narrow_call(&gw->secrets, call, grant);
 }
 
 void calls_end(struct gateway *gw, struct call *call)

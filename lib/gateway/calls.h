@@ -19,10 +19,13 @@ struct session;
 struct upstream;
 struct name;
 struct holder;
+struct grant;
 
 struct call {
 	struct call *chain; /* bucket by address */
 	uint32_t addr; /* host byte order; what the supervisor knows it by too */
+	struct grant *grant;    /* NULL: all of the policy */
+	uint64_t requests, bytes_up; /* counted against the grant */
 	struct holder *holders; /* its placeholders */
 	struct session *sessions;
 	size_t n_sessions;
@@ -41,6 +44,8 @@ struct calls {
 struct call *calls_by_addr(struct calls *c, uint32_t addr);
 /* Add a call and make its placeholders; env gets NAME=placeholder entries (strv_free). */
 int calls_add(struct gateway *gw, uint32_t addr, char ***ret_env);
+/* It starts, with this grant (taken over; NULL: all of the policy). */
+void calls_bind(struct gateway *gw, struct call *call, struct grant *grant);
 /* Cut everything the call has, kill its placeholders, forget it. */
 void calls_end(struct gateway *gw, struct call *call);
 bool call_has_seen(const struct call *call, const struct name *name);

@@ -13,6 +13,7 @@
 #include "base/util.h"
 #include "base/wire.h"
 #include "gateway/gateway.h"
+#include "policy/grant.h"
 #include "supervisor/protocol.h"
 
 #define POLICY_MAX (16u * 1024u * 1024u)
@@ -195,6 +196,20 @@ static int on_call(struct gateway *gw, struct wire_reader *in)
 	return r < 0 ? r : records_send(&gw->records, &m);
 }
 
+static int on_call_bind(struct gateway *gw, struct wire_reader *in)
+{
+	uint32_t addr = wire_get_u32(in);
+	struct grant *grant = NULL;
+	size_t len = 0;
+
+	const void *bytes = wire_get_bytes(in, &len);
+	struct call *call = calls_by_addr(&gw->calls, addr);
+	if (!wire_done(in) || !call || call->grant || grant_decode(bytes, len, &grant, NULL) < 0)
+		return -EPROTO;
+	calls_bind(gw, call, grant);
+	return 0;
+}
+
 static int on_call_end(struct gateway *gw, struct wire_reader *in)
 {
 	_cleanup_buf_ struct buf m = { 0 };
@@ -227,12 +242,29 @@ static int handle(struct gateway *gw, struct wire_reader *in)
 	switch (wire_get_u32(in)) {
 	case GATEWAY_CALL:
 		return on_call(gw, in);
+	case GATEWAY_CALL_BIND:
+		return on_call_bind(gw, in);
 	case GATEWAY_CALL_END:
 		return on_call_end(gw, in);
 	case GATEWAY_WRITTEN:
 		return on_written(gw, in);
 	default:
 		return -EPROTO;
+	}
+}
+
+void control_take(struct gateway *gw)
+{
+	for (;;) {
+		ssize_t n = msg_recv(CONTROL_FD, packet, sizeof(packet), NULL, 0, NULL);
+		if (n == -EAGAIN)
+			return;
+		/* Without a supervisor there is nobody to write the log: nothing may happen any more. */
+		if (n == 0 || n == -ECONNRESET)
+			_exit(0);
+		struct wire_reader in = wire_reader(packet, n > 0 ? (size_t)n : 0);
+		if (n < 0 || handle(gw, &in) < 0)
+			_exit(1);
 	}
 }
 
@@ -243,17 +275,7 @@ static void control_event(struct source *source, uint32_t events)
 	(void)events;
 	if (records_writable(&gw->records) < 0)
 		_exit(0);
-	for (;;) {
-		ssize_t n = msg_recv(source->fd, packet, sizeof(packet), NULL, 0, NULL);
-		if (n == -EAGAIN)
-			return;
-		/* Without a supervisor there is nobody to write the log: nothing may happen any more. */
-		if (n == 0 || n == -ECONNRESET)
-			_exit(0);
-		struct wire_reader in = wire_reader(packet, n > 0 ? (size_t)n : 0);
-		if (n < 0 || handle(gw, &in) < 0)
-			_exit(1);
-	}
+	control_take(gw);
 }
 
 int control_start(struct gateway *gw)

@@ -18,5 +18,7 @@ int control_ready(struct gateway *gw, const struct error *failed);
 void control_drain(void);
 /* From here on messages are handled in the loop. */
 int control_start(struct gateway *gw);
+/* Handle what has come by now, also outside of its turn. */
+void control_take(struct gateway *gw);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "gateway/authority.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 
@@ -39,7 +40,7 @@ static const char *objection(const struct session *s, const struct placeholder *
 		return "ended-call";
 	if (h->call != s->call)
 		return "other-call";
-	if (!s->x->verdict.allowed || !secret_allowed(rule, &s->x->target))
+	if (!s->x->verdict.allowed || !authority_secret(s->call, rule, &s->x->target))
 		return "target";
 	if (!s->tls && !rule->insecure)
 		return "plain-http";
@@ -167,6 +168,57 @@ bool credentials_leak(struct session *s)
 		return false;
 	misused(s, in.misuse.placeholder, in.misuse_place);
 	return true;
+}
+
+struct own_search {
+	const struct session *session;
+	bool found;
+};
+
+static bool note_own(void *data, const struct placeholder *p, enum inject_place place, struct secret_value *ret)
+{
+	struct own_search *search = data;
+
+	(void)place;
+	(void)ret;
+	const struct holder *h = p->call;
+	search->found |= h->call == search->session->call;
+	return false;
+}
+
+/* Headers whose whole purpose is to say who asks. */
+static bool is_credential(const char *name, size_t len)
+{
+	static const char *const names[] = { "authorization", "proxy-authorization", "cookie", "x-api-key", "api-key",
+					     "apikey", "x-auth-token", "x-access-token", "private-token", "job-token",
+					     "x-goog-api-key", "x-amz-security-token", "x-csrf-token", "x-session-token",
+					     "x-vault-token", "x-github-token", "x-gitlab-token" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strlen(names[i]) == len && strncasecmp(name, names[i], len) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool credentials_foreign(struct session *s)
+{
+	const struct http1_head *h = &s->x->request;
+	struct buf none = { 0 };
+	bool foreign = false;
+
+	for (size_t i = 0; i < h->n_fields && !foreign; i++) {
+		const struct http1_field *f = &h->fields[i];
+		struct own_search search = { .session = s };
+		struct inject in = { .table = &s->gw->secrets.table, .decide = note_own, .data = &search };
+		if (!is_credential(http1_text(h, f->name), f->name.len))
+			continue;
+		if (any_placeholder(s))
+			value(&in, h, i, &none);
+		foreign = !search.found;
+	}
+	buf_free(&none);
+	return foreign;
 }
 
 int credentials_check_body(struct session *s, const uint8_t *data, size_t len)

@@ -2,6 +2,8 @@
 /* Synthetic DNS service. */
 #include "gateway/dns_server.h"
 
+#include "gateway/control.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -80,6 +82,7 @@ static void udp_ready(struct source *source, uint32_t events)
 	uint8_t query[DNS_MAX_QUERY], reply[DNS_MAX_ANSWER];
 
 	(void)events;
+	control_take(d->gw); /* as listener_ready() */
 	for (int i = 0; i < BURST; i++) {
 		struct sockaddr_in from;
 		socklen_t from_len = sizeof(from);

@@ -69,6 +69,8 @@ void request_record(struct session *s, const char *event, const char *reason, bo
 int credentials_write(struct session *s, const struct http1_request_out *how);
 /* A request that is denied anyway: is there a placeholder in it? Records it then. */
 bool credentials_leak(struct session *s);
+/* A header for credentials without a placeholder of this call. */
+bool credentials_foreign(struct session *s);
 /* The whole small body at the head of client.in. 0, -EACCES (recorded) or -ENOMEM. */
 int credentials_check_body(struct session *s, const uint8_t *data, size_t len);
 /* The next piece of a streamed one: appended to x->held, of which *ret_clean bytes may go on. */

@@ -2,6 +2,8 @@
 /* Accepting connections from inside. */
 #include "gateway/listener.h"
 
+#include "gateway/control.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -118,6 +120,8 @@ static void listener_ready(struct source *source, uint32_t events)
 		pause_all(l->gw);
 		return;
 	}
+	/* The grant of a call is sent before its command runs: whatever it was that connected, its grant is here. */
+	control_take(l->gw);
 	for (int i = 0; i < BURST; i++) {
 		int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {

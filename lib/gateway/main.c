@@ -70,6 +70,8 @@ static int confine(struct error *e)
 static int start(struct gateway *gw, struct error *e)
 {
 	int r = hide_memory(e);
+	if (r == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		r = fail_errno(e, errno, SANDBOX_STAGE_GATEWAY, "gateway", "Cannot bind the gateway to the supervisor");
 	if (r == 0) {
 		r = loop_init(&gw->loop);
 		if (r < 0)
@@ -116,7 +118,6 @@ int main(void)
 	static struct gateway gw;
 	struct error e = { 0 };
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptors();
 	records_init(&gw.records, CONTROL_FD);

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "gateway/authority.h"
 #include "gateway/gateway.h"
 #include "gateway/session.h"
 
@@ -95,7 +96,14 @@ static bool pump(struct stream *from, struct stream *to, uint64_t *count)
 static bool relay_bytes(struct session *s)
 {
 	struct stream *c = &s->client, *u = &s->up->stream;
+	uint64_t before = s->relay_up;
 	bool moved = pump(c, u, &s->relay_up);
+
+	if (!authority_count_upload(s->call, s->relay_up - before)) {
+		add_record(s, "limit.hit", "bytes-up", NULL);
+		session_abort(s);
+		return true;
+	}
 
 	moved |= pump(u, c, &s->relay_down);
 	if (stream_gone(c) || stream_gone(u)) {

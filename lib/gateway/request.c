@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "gateway/authority.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 
@@ -214,10 +215,33 @@ static int write_request(struct session *s)
 	return r < 0 ? r : credentials_write(s, &out);
 }
 
+static bool over_quota(struct session *s)
+{
+	struct exchange *x = s->x;
+	uint64_t length = x->request.framing == HTTP1_BODY_LENGTH ? x->request.content_length : 0;
+	const char *reason = authority_count_request(s->call, length);
+
+	if (!reason)
+		return false;
+	request_refuse(s, "limit.hit", 429, reason,
+		       strcmp(reason, "uses") == 0 ? "The grant of this call allows no more requests." :
+						     "The grant of this call allows no more bytes to be sent.");
+	return true;
+}
+
 static void allow(struct session *s)
 {
 	struct exchange *x = s->x;
 	struct iobuf *in = &s->client.in;
+
+	if (over_quota(s))
+		return;
+	if (authority_placeholders_only(s->call) && credentials_foreign(s)) {
+		credentials_leak(s); /* perhaps that of another call: then it is recorded as that too */
+		request_refuse(s, "http.deny", 403, "foreign-credential",
+			       "The request carries a credential that was not issued to this call.");
+		return;
+	}
 	int r = write_request(s);
 
 	if (r == 0 && x->body_seen)
@@ -268,6 +292,11 @@ static void deny(struct session *s)
 		request_refuse(s, "http.deny", 403, reason, "No rule allows this path.");
 		return;
 	}
+	if (strcmp(reason, "grant") == 0 || strcmp(reason, "grant-deny") == 0) {
+		request_refuse(s, "http.deny", 403, reason,
+			       "The policy allows this request, but the grant of this call does not.");
+		return;
+	}
 	request_refuse(s, "http.deny", 403, reason, "No rule allows this host.");
 }
 
@@ -308,7 +337,7 @@ void request_decide(struct session *s)
 	x->target = (struct net_target){ .proto = s->tls ? PROTO_HTTPS : PROTO_HTTP,
 					 .host = s->name ? s->name->text : NULL, .addr = s->name ? NULL : &x->raw,
 					 .port = s->port, .method = x->method, .path = x->path };
-	policy_decide(s->gw->policy, &x->target, &x->verdict);
+	authority_decide(s->gw, s->call, &x->target, &x->verdict);
 	if (x->verdict.allowed)
 		allow(s);
 	else

@@ -2,6 +2,8 @@
 /* Loading of secret values. */
 #include "gateway/secrets.h"
 
+#include "policy/grant.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -166,18 +168,43 @@ int secrets_open_call(struct secrets *s, struct call *call, char ***ret_env)
 	return 0;
 }
 
+/* Remembered for a while as what it was, so that its use is seen as misuse and not as text. */
+static void bury(struct secrets *s, struct holder *h)
+{
+	h->call = NULL;
+	h->next = NULL;
+	*s->dead_tail = h;
+	s->dead_tail = &h->next;
+	s->n_dead++;
+	s->dead_bytes += h->placeholder->len;
+}
+
+static void forget_surplus(struct secrets *s)
+{
+	while (s->n_dead > DEAD_MAX || s->dead_bytes > DEAD_BYTES_MAX)
+		forget_oldest(s);
+}
+
+void secrets_narrow_call(struct secrets *s, struct call *call, const struct grant *grant)
+{
+	for (struct holder **at = &call->holders; *at;) {
+		struct holder *h = *at;
+		if (grant_has_secret(grant, s->v[h->placeholder->secret].rule->name)) {
+			at = &h->next;
+			continue;
+		}
+		*at = h->next;
+		bury(s, h);
+	}
+	forget_surplus(s);
+}
+
 void secrets_close_call(struct secrets *s, struct call *call)
 {
 	while (call->holders) {
 		struct holder *h = call->holders;
 		call->holders = h->next;
-		h->call = NULL;
-		h->next = NULL;
-		*s->dead_tail = h;
-		s->dead_tail = &h->next;
-		s->n_dead++;
-		s->dead_bytes += h->placeholder->len;
+		bury(s, h);
 	}
-	while (s->n_dead > DEAD_MAX || s->dead_bytes > DEAD_BYTES_MAX)
-		forget_oldest(s);
+	forget_surplus(s);
 }

@@ -14,6 +14,7 @@
 #include "policy/policy.h"
 
 struct call;
+struct grant;
 
 #define SECRET_MAX (64u * 1024u)
 
@@ -52,6 +53,8 @@ int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_
 /* Placeholders for a new call: call->holders, and NAME=placeholder entries for its environment (strv_free). */
 int secrets_open_call(struct secrets *s, struct call *call, char ***ret_env);
 /* They are worth nothing from here on. */
+/* Only what the grant holds stays alive. */
+void secrets_narrow_call(struct secrets *s, struct call *call, const struct grant *grant);
 void secrets_close_call(struct secrets *s, struct call *call);
 
 #endif

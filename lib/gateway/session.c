@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "gateway/client_hello.h"
+#include "gateway/authority.h"
 #include "gateway/gateway.h"
 
 #define LINGER_US (2u * 1000000u)
@@ -271,7 +272,7 @@ static bool client_hello_run(struct session *s)
 	}
 	struct net_target target = { .proto = PROTO_PASSTHROUGH, .host = s->name->text, .port = s->port };
 	struct net_verdict verdict;
-	policy_decide(s->gw->policy, &target, &verdict);
+	authority_decide(s->gw, s->call, &target, &verdict);
 	relay_decide(s, true, &verdict);
 	return true;
 }
@@ -291,7 +292,7 @@ static bool first_bytes_run(struct session *s)
 		struct in6_addr raw = session_raw_addr(s);
 		if (s->name && policy_is_passthrough(s->gw->policy, s->name->text, s->port))
 			s->state = SESSION_CLIENT_HELLO;
-		else if (!s->name && !policy_host_possible(s->gw->policy, PROTO_HTTPS, NULL, &raw, s->port))
+		else if (!s->name && !authority_host_possible(s->gw, s->call, PROTO_HTTPS, NULL, &raw, s->port))
 			deny_silently(s, "raw-address");
 		else
 			start_tls(s);
@@ -374,9 +375,9 @@ static bool is_opaque(struct session *s, struct net_verdict *verdict)
 		target.host = s->name->text;
 	else
 		target.addr = &raw;
-	if (!policy_host_possible(s->gw->policy, PROTO_TCP, target.host, target.addr, s->port))
+	if (!authority_host_possible(s->gw, s->call, PROTO_TCP, target.host, target.addr, s->port))
 		return false;
-	policy_decide(s->gw->policy, &target, verdict);
+	authority_decide(s->gw, s->call, &target, verdict);
 	return verdict->allowed;
 }
 

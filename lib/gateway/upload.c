@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/util.h"
+#include "gateway/authority.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 
@@ -15,6 +16,8 @@ static int send_clean(struct session *s, size_t clean)
 
 	if (!clean)
 		return 0;
+	if (!authority_count_upload(s->call, clean))
+		return -EDQUOT;
 	x->body_sent = true;
 	if (x->upload.framing == HTTP1_BODY_CHUNKED) {
 		char head[HTTP1_CHUNK_HEAD_MAX];
@@ -82,6 +85,8 @@ static void cut(struct session *s, int error)
 	if (error == -EACCES)
 		request_refuse(s, NULL, 403, "secret-misuse",
 			       "The request carries the placeholder of a secret to where that secret may not go.");
+	else if (error == -EDQUOT)
+		request_refuse(s, "limit.hit", 429, "bytes-up", "The grant of this call allows no more bytes to be sent.");
 	else
 		request_refuse(s, "http.deny", 400, x->upload.error ? x->upload.error : "bad-body",
 			       "The body is not well-formed.");

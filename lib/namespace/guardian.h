@@ -21,11 +21,20 @@ struct guardian_setup {
 	bool full, wired; /* wired: there is a way to a gateway */
 };
 
+/* What is granted at and below a path (enum landlock_grant). */
+struct call_path {
+	char *path;
+	uint32_t grants;
+};
+
 /* What GUARDIAN_EXEC asks for; points into memory of guardian_request.c. */
 struct call_request {
 	char **argv, **env;
 	char *cwd;
 	uint32_t flags, rows, columns; /* enum start_flag */
+	uint32_t open_files; /* 0: the sandbox's limit */
+	uint32_t n_paths; /* 0: files as in the sandbox */
+	const struct call_path *paths;
 	int stdio[3];
 };
 

@@ -6,15 +6,18 @@
 
 #include "base/util.h"
 #include "base/wire.h"
+#include "confine/landlock.h"
 #include "namespace/guardian.h"
 #include "supervisor/protocol.h"
 
 /* Each string has a head of four bytes in the packet, which its terminating zero replaces here. */
+#define MAX_PATHS 2048u
 #define MAX_STRINGS (WIRE_MAX_PACKET / 4u)
 
 static uint8_t packet[WIRE_MAX_PACKET];
 static char text[WIRE_MAX_PACKET];
 static char *strings[MAX_STRINGS + 2]; /* the ends of both vectors */
+static struct call_path paths[MAX_PATHS];
 
 struct arena {
 	size_t text, strings;
@@ -50,6 +53,20 @@ static char **take_strings(struct wire_reader *in, struct arena *a)
 	return v;
 }
 
+static void take_paths(struct wire_reader *in, struct arena *a, struct call_request *ret)
+{
+	uint32_t n = wire_get_u32(in);
+
+	in->bad |= n > MAX_PATHS;
+	for (uint32_t i = 0; i < n && !in->bad; i++) {
+		paths[i].path = take_string(in, a);
+		paths[i].grants = wire_get_u32(in);
+		in->bad |= !in->bad && (paths[i].path[0] != '/' || paths[i].grants & ~(uint32_t)LANDLOCK_GRANTS);
+	}
+	ret->n_paths = n;
+	ret->paths = paths;
+}
+
 int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_request *ret)
 {
 	struct wire_reader in = wire_reader(data, len);
@@ -63,6 +80,8 @@ int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_r
 	ret->flags = wire_get_u32(&in);
 	ret->rows = wire_get_u32(&in);
 	ret->columns = wire_get_u32(&in);
+	ret->open_files = wire_get_u32(&in);
+	take_paths(&in, &a, ret);
 	return wire_done(&in) && ret->argv[0] && ret->flags <= _START_FLAGS &&
 		       n_fds == (ret->flags & START_TERMINAL ? 0u : 3u) ?
 		       0 :

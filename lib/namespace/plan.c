@@ -224,8 +224,7 @@ static int put_draft(struct buf *b, const struct draft *t)
 	return r;
 }
 
-/* A home directory that cannot be a path inside (none, "/", with "..") is replaced, so that there is always one. */
-static void home_of(const struct policy *p, char ret[PLAN_MAX_PATH + 1])
+void plan_home(const struct policy *p, char ret[PLAN_MAX_PATH + 1])
 {
 	const char *home = policy_home(p);
 	size_t len = home ? strlen(home) : 0;
@@ -257,7 +256,7 @@ int root_plan_build(const struct policy *p, struct buf *out, struct error *e)
 	if (d.n > PLAN_MAX_STEPS)
 		return fail(e, E2BIG, SANDBOX_STAGE_POLICY, NULL, "more than %u paths in the policy", PLAN_MAX_STEPS);
 
-	home_of(p, home);
+	plan_home(p, home);
 	r = wire_put_u32(out, PLAN_VERSION);
 	if (r == 0)
 		r = wire_put_u8(out, (uint8_t)policy_net_mode(p));

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "namespace/plan_path.h"
 
 struct policy;
 
@@ -48,6 +49,10 @@ struct plan {
 
 /* Policy to bytes. Fails (SANDBOX_STAGE_POLICY) when the plan would not fit, or names what this version lacks. */
 int root_plan_build(const struct policy *p, struct buf *out, struct error *e);
+
+/* The private home directory inside. One that cannot be a path there (none, "/", with "..") is replaced, so that there
+ * is always one. */
+void plan_home(const struct policy *p, char ret[PLAN_MAX_PATH + 1]);
 
 /* Bounded; every value is checked again. 0, -EPROTO, -ENOMEM. */
 int plan_decode(const void *data, size_t len, struct plan *ret);

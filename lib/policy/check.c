@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "policy/etc_hidden.h"
-#include "policy/internal.h"
+#include "policy/grant_internal.h"
 
 static int bad_url(struct error *e, const char *url, const char *what)
 {
@@ -15,7 +15,16 @@ static int bad_url(struct error *e, const char *url, const char *what)
 		    "'%.100s': %s; accepted: http://HOST[:PORT][/PATH], https://HOST[:PORT][/PATH], tcp://HOST:PORT", url, what);
 }
 
-static int decide_url(const struct policy *p, struct net_target *t, const char *host, struct net_verdict *ret)
+static void decide(const struct policy *p, const struct grant *g, const struct net_target *t, struct net_verdict *ret)
+{
+	if (g)
+		grant_decide(p, g, t, ret);
+	else
+		policy_decide(p, t, ret);
+}
+
+static int decide_url(const struct policy *p, const struct grant *g, struct net_target *t, const char *host,
+		      struct net_verdict *ret)
 {
 	struct in6_addr addr;
 
@@ -25,20 +34,21 @@ static int decide_url(const struct policy *p, struct net_target *t, const char *
 		t->host = host;
 	if (t->host && t->proto == PROTO_HTTPS && policy_is_passthrough(p, host, t->port))
 		t->proto = PROTO_PASSTHROUGH;
-	policy_decide(p, t, ret);
+	decide(p, g, t, ret);
 	/* tcp:// and ranges relay whatever is sent, HTTP too. */
-	if (!ret->allowed && strcmp(ret->reason, "deny-rule") != 0 && t->proto != PROTO_PASSTHROUGH) {
+	if (!ret->allowed && strcmp(ret->reason, "deny-rule") != 0 && strcmp(ret->reason, "grant-deny") != 0 &&
+	    t->proto != PROTO_PASSTHROUGH) {
 		struct net_target tcp = { .proto = PROTO_TCP, .host = t->host, .addr = t->addr, .port = t->port };
 		struct net_verdict relayed;
-		policy_decide(p, &tcp, &relayed);
+		decide(p, g, &tcp, &relayed);
 		if (relayed.allowed)
 			*ret = relayed;
 	}
 	return 0;
 }
 
-int policy_check_url(const struct policy *p, const char *url, const char *method, struct net_verdict *ret,
-		     struct error *e)
+static int check_url(const struct policy *p, const struct grant *g, const char *url, const char *method,
+		     struct net_verdict *ret, struct error *e)
 {
 	struct net_target t = { .method = method ? method : "GET" };
 	char host[256];
@@ -89,7 +99,19 @@ int policy_check_url(const struct policy *p, const char *url, const char *method
 					     .reason = p->mode == NET_HOST ? "net-host" : "net-none" };
 		return 0;
 	}
-	return decide_url(p, &t, host, ret);
+	return decide_url(p, g, &t, host, ret);
+}
+
+int policy_check_url(const struct policy *p, const char *url, const char *method, struct net_verdict *ret,
+		     struct error *e)
+{
+	return check_url(p, NULL, url, method, ret, e);
+}
+
+int grant_check_url(const struct policy *p, const struct grant *g, const char *url, const char *method,
+		    struct net_verdict *ret, struct error *e)
+{
+	return check_url(p, g, url, method, ret, e);
 }
 
 /* A directory of the sandbox's own in the place of the host's: empty and writable. What the host has there is not there
@@ -102,28 +124,43 @@ static void private_view(const char *path, const char *dir, struct path_verdict 
 	ret->allowed = strcmp(path, dir) == 0 || lstat(path, &st) < 0;
 }
 
-/* The default root view (DESIGN 6 and 13): what is there without any entry of the policy. */
-static void default_view(const char *path, bool write, struct path_verdict *ret)
+static bool is_absent(const char *path)
 {
-	static const char *const system[] = { "/usr", "/opt", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-					      "/etc", "/proc", "/sys" };
-	static const char *const own[] = { "/tmp", "/var/tmp", "/run", "/dev" };
-	_cleanup_free_ char *home = NULL;
-
 	for (size_t i = 0; i < ARRAY_LEN(etc_hidden); i++) {
 		char hidden[64];
 		snprintf(hidden, sizeof(hidden), "/etc/%s", etc_hidden[i]);
-		if (path_below(path, hidden)) {
-			ret->reason = "absent";
-			return;
-		}
+		if (path_below(path, hidden))
+			return true;
 	}
+	return false;
+}
+
+bool system_view_has(const char *path)
+{
+	static const char *const system[] = { "/usr", "/opt", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
+					      "/etc", "/proc", "/sys" };
+
 	for (size_t i = 0; i < ARRAY_LEN(system); i++) {
-		if (path_below(path, system[i])) {
-			ret->allowed = !write;
-			ret->reason = "system";
-			return;
-		}
+		if (path_below(path, system[i]))
+			return !is_absent(path);
+	}
+	return false;
+}
+
+/* The default root view (DESIGN 6 and 13): what is there without any entry of the policy. */
+static void default_view(const char *path, bool write, struct path_verdict *ret)
+{
+	static const char *const own[] = { "/tmp", "/var/tmp", "/run", "/dev" };
+	_cleanup_free_ char *home = NULL;
+
+	if (is_absent(path)) {
+		ret->reason = "absent";
+		return;
+	}
+	if (system_view_has(path)) {
+		ret->allowed = !write;
+		ret->reason = "system";
+		return;
 	}
 	/* First, because it may lie below one of the others. */
 	if (home_dir(&home) == 0 && home[1] && path_below(path, home)) {
@@ -163,11 +200,10 @@ static int canonical_part(const char *given, char **ret, struct error *e)
 	return 0;
 }
 
-int policy_check_path(const struct policy *p, const char *path, bool write, struct path_verdict *ret, struct error *e)
+int check_canonical(const char *path, char **ret, struct error *e)
 {
-	static const char *const keys[] = { "read", "write", "overlay", "hide", "protect", "tmpfs" };
 	bool relative = path[0] != '/';
-	_cleanup_free_ char *cwd = relative ? getcwd(NULL, 0) : NULL, *given = NULL, *real = NULL;
+	_cleanup_free_ char *cwd = relative ? getcwd(NULL, 0) : NULL, *given = NULL;
 
 	if (check_path_bytes(path) < 0)
 		return fail(e, EINVAL, SANDBOX_STAGE_USAGE, "path", "the path is empty or has control bytes");
@@ -176,10 +212,17 @@ int policy_check_path(const struct policy *p, const char *path, bool write, stru
 	int r = absolute_path(cwd, path, &given);
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_USAGE, path, "%s", path);
-	r = canonical_part(given, &real, e);
+	return canonical_part(given, ret, e);
+}
+
+int policy_check_path(const struct policy *p, const char *path, bool write, struct path_verdict *ret, struct error *e)
+{
+	static const char *const keys[] = { "read", "write", "overlay", "hide", "protect", "tmpfs" };
+	_cleanup_free_ char *real = NULL;
+
+	int r = check_canonical(path, &real, e);
 	if (r < 0)
 		return r;
-
 	*ret = (struct path_verdict){ .origin = "default", .reason = "not-granted" };
 	const struct policy_path *entry = effective_path(p, real);
 	if (!entry) {

@@ -10,7 +10,7 @@
 #include "policy/encode.h"
 
 /* A count, refused when even empty elements of that many bytes could not follow. */
-static uint32_t get_count(struct wire_reader *r, uint32_t max, size_t element)
+uint32_t checked_count(struct wire_reader *r, uint32_t max, size_t element)
 {
 	uint32_t n = wire_get_u32(r);
 
@@ -21,7 +21,7 @@ static uint32_t get_count(struct wire_reader *r, uint32_t max, size_t element)
 	return n;
 }
 
-static bool get_bool(struct wire_reader *r)
+bool checked_bool(struct wire_reader *r)
 {
 	uint8_t v = wire_get_u8(r);
 
@@ -29,7 +29,7 @@ static bool get_bool(struct wire_reader *r)
 	return v == 1;
 }
 
-static char *get_text(struct wire_reader *r, size_t max)
+char *checked_text(struct wire_reader *r, size_t max)
 {
 	char *s = wire_get_str(r);
 
@@ -39,9 +39,9 @@ static char *get_text(struct wire_reader *r, size_t max)
 }
 
 /* NULL for "". */
-static char *get_optional(struct wire_reader *r, size_t max)
+char *checked_optional(struct wire_reader *r, size_t max)
 {
-	char *s = get_text(r, max);
+	char *s = checked_text(r, max);
 
 	if (s && *s)
 		return s;
@@ -49,9 +49,9 @@ static char *get_optional(struct wire_reader *r, size_t max)
 	return NULL;
 }
 
-static char *get_path(struct wire_reader *r)
+char *checked_path(struct wire_reader *r)
 {
-	char *s = get_text(r, PATH_MAX);
+	char *s = checked_text(r, PATH_MAX);
 
 	if (!s || s[0] != '/') {
 		r->bad = true;
@@ -69,7 +69,7 @@ static char *get_path(struct wire_reader *r)
 
 static char *get_host(struct wire_reader *r, bool optional)
 {
-	char *s = get_text(r, 255), again[256];
+	char *s = checked_text(r, 255), again[256];
 
 	if (s && optional && !*s) {
 		free(s);
@@ -90,7 +90,7 @@ static uint16_t get_port(struct wire_reader *r)
 
 static void get_paths(struct wire_reader *r, struct policy *p)
 {
-	uint32_t n = get_count(r, ENTRIES_MAX + 1024, 38);
+	uint32_t n = checked_count(r, ENTRIES_MAX + 1024, 38);
 
 	p->paths = calloc(n ? n : 1, sizeof(*p->paths));
 	r->bad = r->bad || !p->paths;
@@ -99,18 +99,18 @@ static void get_paths(struct wire_reader *r, struct policy *p)
 		uint8_t kind = wire_get_u8(r);
 		r->bad = r->bad || kind > PATH_TMPFS || kind == PATH_OVERLAY;
 		path->kind = (enum path_kind)kind;
-		path->path = get_path(r);
-		path->given = get_path(r);
+		path->path = checked_path(r);
+		path->given = checked_path(r);
 		path->dev = wire_get_u64(r);
 		path->ino = wire_get_u64(r);
-		path->is_dir = get_bool(r);
+		path->is_dir = checked_bool(r);
 		path->size = wire_get_u64(r);
-		path->origin = get_text(r, ORIGIN_MAX);
+		path->origin = checked_text(r, ORIGIN_MAX);
 	}
 }
 
 /* The text must parse, be canonical, and name what it is counted as. */
-static struct rule *get_rule(struct wire_reader *r, enum rule_kind kind, const char *text)
+struct rule *checked_rule(struct wire_reader *r, enum rule_kind kind, const char *text)
 {
 	_cleanup_buf_ struct buf again = { 0 };
 	struct rule *rule = NULL;
@@ -123,7 +123,7 @@ static struct rule *get_rule(struct wire_reader *r, enum rule_kind kind, const c
 
 static void get_rules(struct wire_reader *r, struct net_rules *rules, bool deny)
 {
-	uint32_t n = get_count(r, ENTRIES_MAX, 10);
+	uint32_t n = checked_count(r, ENTRIES_MAX, 10);
 
 	rules->rule = calloc(n ? n : 1, sizeof(*rules->rule));
 	r->bad = r->bad || !rules->rule;
@@ -132,43 +132,43 @@ static void get_rules(struct wire_reader *r, struct net_rules *rules, bool deny)
 		uint8_t kind = wire_get_u8(r);
 		if (deny ? kind != RULE_DENY : kind != RULE_ALLOW && kind != RULE_PASSTHROUGH)
 			r->bad = true;
-		rule->allow_private = get_bool(r);
+		rule->allow_private = checked_bool(r);
 		r->bad = r->bad || (rule->allow_private && kind != RULE_ALLOW);
-		rule->text = get_text(r, 2 * RULE_TEXT_MAX);
-		rule->origin = get_text(r, ORIGIN_MAX);
-		rule->rule = get_rule(r, (enum rule_kind)kind, rule->text);
+		rule->text = checked_text(r, 2 * RULE_TEXT_MAX);
+		rule->origin = checked_text(r, ORIGIN_MAX);
+		rule->rule = checked_rule(r, (enum rule_kind)kind, rule->text);
 	}
 }
 
 static void get_secret(struct wire_reader *r, struct policy_secret *s)
 {
-	s->name = get_text(r, 64);
+	s->name = checked_text(r, 64);
 	uint8_t source = wire_get_u8(r);
 	s->source = (enum secret_source)source;
-	s->source_arg = get_text(r, VALUE_MAX);
-	s->placeholder = get_optional(r, 256);
+	s->source_arg = checked_text(r, VALUE_MAX);
+	s->placeholder = checked_optional(r, 256);
 	s->inject = wire_get_u32(r);
-	s->insecure = get_bool(r);
-	s->scrub = get_bool(r);
-	s->origin = get_text(r, ORIGIN_MAX);
+	s->insecure = checked_bool(r);
+	s->scrub = checked_bool(r);
+	s->origin = checked_text(r, ORIGIN_MAX);
 	if (r->bad || !variable_name_valid(s->name, strlen(s->name)) || source > SOURCE_VALUE ||
 	    (s->source == SOURCE_ENV && !variable_name_valid(s->source_arg, strlen(s->source_arg))) ||
 	    (s->source == SOURCE_FILE && s->source_arg[0] != '/') ||
 	    (s->placeholder && !placeholder_valid(s->placeholder)) || s->inject == 0 ||
 	    s->inject > (INJECT_HEADER | INJECT_BASIC | INJECT_QUERY))
 		r->bad = true;
-	uint32_t n = get_count(r, TARGETS_MAX, 4);
+	uint32_t n = checked_count(r, TARGETS_MAX, 4);
 	s->allow = calloc(n ? n : 1, sizeof(struct rule *));
 	r->bad = r->bad || !s->allow || n == 0;
 	for (uint32_t i = 0; i < n && !r->bad; i++) {
-		_cleanup_free_ char *text = get_text(r, 2 * RULE_TEXT_MAX);
-		s->allow[s->n_allow++] = get_rule(r, RULE_SECRET, text);
+		_cleanup_free_ char *text = checked_text(r, 2 * RULE_TEXT_MAX);
+		s->allow[s->n_allow++] = checked_rule(r, RULE_SECRET, text);
 	}
 }
 
 static void get_secrets(struct wire_reader *r, struct policy *p)
 {
-	uint32_t n = get_count(r, SECRETS_MAX, 31);
+	uint32_t n = checked_count(r, SECRETS_MAX, 31);
 
 	p->secrets = calloc(n ? n : 1, sizeof(*p->secrets));
 	r->bad = r->bad || !p->secrets;
@@ -181,7 +181,7 @@ static void get_secrets(struct wire_reader *r, struct policy *p)
 
 static void get_dialling(struct wire_reader *r, struct policy *p)
 {
-	uint32_t n = get_count(r, ENTRIES_MAX, 20);
+	uint32_t n = checked_count(r, ENTRIES_MAX, 20);
 
 	p->connect_tos = calloc(n ? n : 1, sizeof(*p->connect_tos));
 	r->bad = r->bad || !p->connect_tos;
@@ -191,36 +191,36 @@ static void get_dialling(struct wire_reader *r, struct policy *p)
 		c->port = get_port(r);
 		c->addr = get_host(r, false);
 		c->addr_port = get_port(r);
-		c->origin = get_text(r, ORIGIN_MAX);
+		c->origin = checked_text(r, ORIGIN_MAX);
 		if (r->bad || !before)
 			continue;
 		/* Sorted without repeats, or the search in policy_connect_to() would miss some. */
 		int order = strcmp(before->host, c->host);
 		r->bad = order > 0 || (order == 0 && before->port >= c->port);
 	}
-	n = get_count(r, ENTRIES_MAX, 12);
+	n = checked_count(r, ENTRIES_MAX, 12);
 	p->cas = calloc(n ? n : 1, sizeof(*p->cas));
 	r->bad = r->bad || !p->cas;
 	for (uint32_t i = 0; i < n && !r->bad; i++) {
 		struct policy_upstream_ca *ca = &p->cas[p->n_cas++];
-		ca->path = get_path(r);
+		ca->path = checked_path(r);
 		ca->host = get_host(r, true);
-		ca->origin = get_text(r, ORIGIN_MAX);
+		ca->origin = checked_text(r, ORIGIN_MAX);
 	}
 }
 
 static void get_envs(struct wire_reader *r, struct policy *p)
 {
-	uint32_t n = get_count(r, ENTRIES_MAX, 13);
+	uint32_t n = checked_count(r, ENTRIES_MAX, 13);
 
 	p->envs = calloc(n ? n : 1, sizeof(*p->envs));
 	r->bad = r->bad || !p->envs;
 	for (uint32_t i = 0; i < n && !r->bad; i++) {
 		struct policy_env *env = &p->envs[p->n_envs++];
-		env->name = get_text(r, 64);
-		bool set = get_bool(r);
+		env->name = checked_text(r, 64);
+		bool set = checked_bool(r);
 		char *value = wire_get_str(r);
-		env->origin = get_text(r, ORIGIN_MAX);
+		env->origin = checked_text(r, ORIGIN_MAX);
 		r->bad = r->bad || !variable_name_valid(env->name, strlen(env->name)) || strlen(value) > VALUE_MAX ||
 			 (!set && *value);
 		if (set)
@@ -244,7 +244,29 @@ static void get_limits(struct wire_reader *r, struct policy *p)
 	    l->pids > 4194304 || l->open_files > 1048576)
 		r->bad = true;
 	for (int i = 0; i < LIMIT_COUNT; i++)
-		p->limit_origins[i] = get_optional(r, ORIGIN_MAX);
+		p->limit_origins[i] = checked_optional(r, ORIGIN_MAX);
+}
+
+/* Not whether they are within the policy: every decision asks that as well, so one that is not allows nothing more. */
+static void get_grants(struct wire_reader *r, struct policy *p)
+{
+	uint32_t n = checked_count(r, GRANT_TEMPLATES_MAX, 32);
+
+	p->grants = calloc(n ? n : 1, sizeof(*p->grants));
+	r->bad = r->bad || !p->grants;
+	for (uint32_t i = 0; i < n && !r->bad; i++) {
+		size_t len;
+		const void *bytes = wire_get_bytes(r, &len);
+		struct grant *g;
+		if (!bytes || grant_decode(bytes, len, &g, NULL) < 0) {
+			r->bad = true;
+			return;
+		}
+		p->grants[p->n_grants++] = g;
+		r->bad = !g->template || p->mode == NET_HOST;
+		for (uint32_t k = 0; k < i && !r->bad; k++)
+			r->bad = strcmp(p->grants[k]->name, g->name) == 0;
+	}
 }
 
 static void get_policy(struct wire_reader *r, struct policy *p)
@@ -253,9 +275,9 @@ static void get_policy(struct wire_reader *r, struct policy *p)
 	uint8_t mode = wire_get_u8(r);
 	r->bad = r->bad || mode > NET_HOST;
 	p->mode = (enum net_mode)mode;
-	p->mode_origin = get_optional(r, ORIGIN_MAX);
-	p->workdir = get_path(r);
-	p->home = get_optional(r, 4095);
+	p->mode_origin = checked_optional(r, ORIGIN_MAX);
+	p->workdir = checked_path(r);
+	p->home = checked_optional(r, 4095);
 	get_paths(r, p);
 	get_rules(r, &p->allow, false);
 	get_rules(r, &p->deny, true);
@@ -267,6 +289,7 @@ static void get_policy(struct wire_reader *r, struct policy *p)
 	p->n_degraded = strv_len(p->degraded);
 	for (size_t i = 0; i < p->n_degraded; i++)
 		r->bad = r->bad || check_path_bytes(p->degraded[i]) < 0;
+	get_grants(r, p);
 }
 
 int policy_decode(const void *data, size_t len, struct policy **ret, struct error *e)

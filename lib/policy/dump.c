@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/grant_internal.h"
 
 #define LINE_BYTES_MAX 199
 
 /* Comment lines of at most 199 bytes; bytes that no policy file may hold become '?'. */
-static int put_comment(struct buf *out, const char *text)
+int dump_comment(struct buf *out, const char *text)
 {
 	int r = 0;
 
@@ -45,7 +45,7 @@ static bool representable(const char *key, const char *value)
 	return true;
 }
 
-static int put_line(struct buf *out, const char *key, const char *value, const char *reason, const char *origin)
+int dump_line(struct buf *out, const char *key, const char *value, const char *reason, const char *origin)
 {
 	char comment[ORIGIN_MAX + 64];
 
@@ -56,12 +56,12 @@ static int put_line(struct buf *out, const char *key, const char *value, const c
 			line = NULL;
 			return -ENOMEM;
 		}
-		int r = put_comment(out, comment);
-		return r < 0 ? r : put_comment(out, line);
+		int r = dump_comment(out, comment);
+		return r < 0 ? r : dump_comment(out, line);
 	}
 	if (strlen(key) + 3 + strlen(value) + 3 + strlen(comment) <= LINE_BYTES_MAX)
 		return buf_printf(out, "%s = %s ; %s\n", key, value, comment);
-	int r = put_comment(out, comment);
+	int r = dump_comment(out, comment);
 	return r < 0 ? r : buf_printf(out, "%s = %s\n", key, value);
 }
 
@@ -86,7 +86,7 @@ static int dump_paths(const struct policy *p, struct buf *out)
 			format_size(path->size, size);
 			snprintf(text, sizeof(text), "%s:%s", path->given, size);
 		}
-		r = put_line(out, keys[path->kind], text, reason, path->origin);
+		r = dump_line(out, keys[path->kind], text, reason, path->origin);
 	}
 	return r;
 }
@@ -105,7 +105,7 @@ static int dump_rules(const struct policy *p, struct buf *out)
 			size_t kind = rule->rule->kind == RULE_DENY ? 1 : rule->rule->kind == RULE_PASSTHROUGH ? 3 :
 				      rule->allow_private ? 2 : 0;
 			if (kind == pass)
-				r = put_line(out, keys[pass], rule->text, reasons[pass], rule->origin);
+				r = dump_line(out, keys[pass], rule->text, reasons[pass], rule->origin);
 		}
 	}
 	return r;
@@ -119,7 +119,7 @@ static int dump_network(const struct policy *p, struct buf *out)
 	int r = buf_puts(out, "\n[network]\n");
 
 	if (r == 0)
-		r = put_line(out, "mode", modes[p->mode], reasons[p->mode], p->mode_origin);
+		r = dump_line(out, "mode", modes[p->mode], reasons[p->mode], p->mode_origin);
 	if (r == 0)
 		r = dump_rules(p, out);
 	for (size_t i = 0; i < p->n_connect_tos && r == 0; i++) {
@@ -127,14 +127,14 @@ static int dump_network(const struct policy *p, struct buf *out)
 		bool h6 = strchr(c->host, ':'), a6 = strchr(c->addr, ':');
 		snprintf(text, sizeof(text), "%s%s%s:%u:%s%s%s:%u", h6 ? "[" : "", c->host, h6 ? "]" : "", c->port,
 			 a6 ? "[" : "", c->addr, a6 ? "]" : "", c->addr_port);
-		r = put_line(out, "connect_to", text, "dialled instead", c->origin);
+		r = dump_line(out, "connect_to", text, "dialled instead", c->origin);
 	}
 	for (size_t i = 0; i < p->n_cas && r == 0; i++) {
 		const struct policy_upstream_ca *ca = &p->cas[i];
 		_cleanup_buf_ struct buf b = { 0 };
 		r = buf_printf(&b, "%s%s%s", ca->path, ca->host ? " " : "", ca->host ? ca->host : "");
 		if (r == 0)
-			r = buf_str(&b) ? put_line(out, "upstream_ca", buf_str(&b), "trusted upstream", ca->origin) : -ENOMEM;
+			r = buf_str(&b) ? dump_line(out, "upstream_ca", buf_str(&b), "trusted upstream", ca->origin) : -ENOMEM;
 	}
 	return r;
 }
@@ -147,25 +147,25 @@ static int dump_secret(const struct policy_secret *s, struct buf *out)
 
 	_cleanup_buf_ struct buf source = { 0 };
 	if (r == 0 && s->source == SOURCE_VALUE)
-		r = put_comment(out, "the value is given by the program");
+		r = dump_comment(out, "the value is given by the program");
 	else if (r == 0 && (r = buf_printf(&source, "%s%s", kinds[s->source], s->source_arg)) == 0)
-		r = buf_str(&source) ? put_line(out, "source", buf_str(&source), "where the value is read", s->origin) : -ENOMEM;
+		r = buf_str(&source) ? dump_line(out, "source", buf_str(&source), "where the value is read", s->origin) : -ENOMEM;
 	for (size_t i = 0; i < s->n_allow && r == 0; i++) {
 		_cleanup_buf_ struct buf text = { 0 };
 		r = rule_text(s->allow[i], &text);
 		if (r == 0)
-			r = buf_str(&text) ? put_line(out, "allow", buf_str(&text), "where it may go", s->origin) : -ENOMEM;
+			r = buf_str(&text) ? dump_line(out, "allow", buf_str(&text), "where it may go", s->origin) : -ENOMEM;
 	}
 	snprintf(inject, sizeof(inject), "%s%s%s", s->inject & INJECT_HEADER ? ", header" : "",
 		 s->inject & INJECT_BASIC ? ", basic" : "", s->inject & INJECT_QUERY ? ", query" : "");
 	if (r == 0)
-		r = put_line(out, "inject", inject + 2, "where it is replaced", s->origin);
+		r = dump_line(out, "inject", inject + 2, "where it is replaced", s->origin);
 	if (r == 0 && s->placeholder)
-		r = put_line(out, "placeholder", s->placeholder, "shape inside", s->origin);
+		r = dump_line(out, "placeholder", s->placeholder, "shape inside", s->origin);
 	if (r == 0 && s->insecure)
-		r = put_line(out, "insecure", "yes", "also without TLS", s->origin);
+		r = dump_line(out, "insecure", "yes", "also without TLS", s->origin);
 	if (r == 0 && !s->scrub)
-		r = put_line(out, "scrub", "no", "responses are left as they are", s->origin);
+		r = dump_line(out, "scrub", "no", "responses are left as they are", s->origin);
 	return r;
 }
 
@@ -178,7 +178,7 @@ static int dump_env(const struct policy *p, struct buf *out)
 		_cleanup_buf_ struct buf text = { 0 };
 		r = buf_printf(&text, "%s%s%s", env->name, env->value ? "=" : "", env->value ? env->value : "");
 		if (r == 0)
-			r = buf_str(&text) ? put_line(out, env->value ? "set" : "pass", buf_str(&text),
+			r = buf_str(&text) ? dump_line(out, env->value ? "set" : "pass", buf_str(&text),
 						      env->value ? "set" : "passed on", env->origin) : -ENOMEM;
 	}
 	return r;
@@ -192,27 +192,27 @@ static int dump_limits(const struct policy *p, struct buf *out)
 
 	if (r == 0 && l->memory) {
 		format_size(l->memory, text);
-		r = put_line(out, "memory", text, "limit", p->limit_origins[LIMIT_MEMORY]);
+		r = dump_line(out, "memory", text, "limit", p->limit_origins[LIMIT_MEMORY]);
 	}
 	if (r == 0 && l->cpus_milli) {
 		snprintf(text, sizeof(text), "%llu.%03llu", (unsigned long long)l->cpus_milli / 1000,
 			 (unsigned long long)l->cpus_milli % 1000);
-		r = put_line(out, "cpus", text, "limit", p->limit_origins[LIMIT_CPUS]);
+		r = dump_line(out, "cpus", text, "limit", p->limit_origins[LIMIT_CPUS]);
 	}
 	snprintf(text, sizeof(text), "%u", l->pids ? l->pids : 4096);
 	if (r == 0)
-		r = put_line(out, "pids", text, "limit", p->limit_origins[LIMIT_PIDS]);
+		r = dump_line(out, "pids", text, "limit", p->limit_origins[LIMIT_PIDS]);
 	if (r == 0 && l->timeout_us) {
 		format_duration(l->timeout_us, text);
-		r = put_line(out, "timeout", text, "limit", p->limit_origins[LIMIT_TIMEOUT]);
+		r = dump_line(out, "timeout", text, "limit", p->limit_origins[LIMIT_TIMEOUT]);
 	}
 	if (r == 0 && l->disk) {
 		format_size(l->disk, text);
-		r = put_line(out, "disk", text, "limit", p->limit_origins[LIMIT_DISK]);
+		r = dump_line(out, "disk", text, "limit", p->limit_origins[LIMIT_DISK]);
 	}
 	snprintf(text, sizeof(text), "%u", l->open_files ? l->open_files : 1024);
 	if (r == 0)
-		r = put_line(out, "open_files", text, "limit", p->limit_origins[LIMIT_OPEN_FILES]);
+		r = dump_line(out, "open_files", text, "limit", p->limit_origins[LIMIT_OPEN_FILES]);
 	return r;
 }
 
@@ -222,7 +222,7 @@ int policy_dump(struct policy *p, struct buf *out)
 		return -EINVAL;
 	int r = buf_puts(out, "[sandbox]\nversion = 1 ; format of this file/default\n");
 	for (size_t i = 0; i < p->n_degraded && r == 0; i++)
-		r = put_line(out, "allow_degraded", p->degraded[i], "may be missing", "given");
+		r = dump_line(out, "allow_degraded", p->degraded[i], "may be missing", "given");
 	if (r == 0)
 		r = dump_paths(p, out);
 	if (r == 0)
@@ -231,5 +231,9 @@ int policy_dump(struct policy *p, struct buf *out)
 		r = dump_secret(&p->secrets[i], out);
 	if (r == 0)
 		r = dump_env(p, out);
-	return r < 0 ? r : dump_limits(p, out);
+	if (r == 0)
+		r = dump_limits(p, out);
+	for (size_t i = 0; i < p->n_grants && r == 0; i++)
+		r = grant_dump_section(p->grants[i], p->grants[i]->name, out);
+	return r;
 }

@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A finished policy as bytes for the supervisor and the gateway. decode.c reads the same order. */
-#include "base/wire.h"
 #include "policy/encode.h"
-
-/* The first failure of a sequence of puts. */
-#define PUT(r, call)               \
-	do {                       \
-		if ((r) == 0)      \
-			(r) = call; \
-	} while (0)
 
 static int put_rules(struct buf *out, const struct net_rules *rules)
 {
@@ -121,6 +113,7 @@ int policy_encode(const struct policy *p, struct buf *out)
 	}
 	PUT(r, put_limits(out, p));
 	PUT(r, wire_put_strv(out, p->degraded));
+	PUT(r, grants_encode(p, out));
 	PUT(r, out->len > POLICY_BYTES_MAX ? -E2BIG : 0);
 	return r;
 }

@@ -5,9 +5,32 @@
 
 #include <errno.h>
 
-#include "policy/internal.h"
+#include "base/wire.h"
+#include "policy/grant_internal.h"
 
-#define POLICY_MAGIC 0x314c4f50u /* "POL1" */
+#define POLICY_MAGIC 0x324c4f50u /* "POL2" */
+#define GRANT_MAGIC 0x31545247u /* "GRT1" */
 #define POLICY_BYTES_MAX (16u << 20)
+#define GRANT_BYTES_MAX (8u << 20)
+
+/* The first failure of a sequence of puts. */
+#define PUT(r, call)               \
+	do {                       \
+		if ((r) == 0)      \
+			(r) = call; \
+	} while (0)
+
+/* decode.c: values that are checked as they are read. */
+/* A count, refused when even empty elements of that many bytes could not follow. */
+uint32_t checked_count(struct wire_reader *r, uint32_t max, size_t element);
+bool checked_bool(struct wire_reader *r);
+/* Without control bytes; may be empty. */
+char *checked_text(struct wire_reader *r, size_t max);
+/* NULL for "". */
+char *checked_optional(struct wire_reader *r, size_t max);
+/* Absolute and canonical. */
+char *checked_path(struct wire_reader *r);
+/* The text must parse and be canonical. */
+struct rule *checked_rule(struct wire_reader *r, enum rule_kind kind, const char *text);
 
 #endif

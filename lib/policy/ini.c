@@ -42,6 +42,18 @@ __attribute__((format(printf, 2, 3))) static int bad_line(struct reader *r, cons
 	return fail(r->e, EINVAL, SANDBOX_STAGE_POLICY, r->name, "%s:%u: %s", r->name, r->line, what);
 }
 
+static int add_entry(struct reader *r, const char *section, const char *key, const char *value)
+{
+	struct ini_entry *entry = grow(&r->file->entry, &r->file->n, sizeof(*entry), LINES_MAX, "lines", r->name, r->e);
+
+	if (!entry)
+		return r->failed = -ENOMEM;
+	*entry = (struct ini_entry){ strdup(section), strdup(key), strdup(value), r->line };
+	if (!entry->section || !entry->key || !entry->value)
+		return r->failed = out_of_memory(r->e);
+	return 0;
+}
+
 static int open_section(struct reader *r, const char *s, size_t len)
 {
 	const char *close = memchr(s, ']', len), *name;
@@ -69,14 +81,14 @@ static int open_section(struct reader *r, const char *s, size_t len)
 	char **slot = grow(&r->opened, &r->n_opened, sizeof(*slot), LINES_MAX, "sections", r->name, r->e);
 	if (!slot || !(*slot = strdup(r->section)))
 		return r->failed = out_of_memory(r->e);
-	/* Found here, because inih says nothing about a section without keys. */
-	if (strcmp(r->section, "audit") == 0 || strncmp(r->section, "grant ", 6) == 0) {
+	/* Both found here, because inih says nothing about a section without keys. */
+	if (strcmp(r->section, "audit") == 0) {
 		BAD(r, "[%s]: not available in this version", r->section);
 		if (r->e)
 			r->e->err = ENOTSUP;
 		return r->failed = -ENOTSUP;
 	}
-	return 0;
+	return strncmp(r->section, "grant ", 6) == 0 ? add_entry(r, r->section, "", "") : 0;
 }
 
 static int check_key_line(struct reader *r, const char *s, size_t len)
@@ -169,14 +181,7 @@ static int on_key(void *user, const char *section, const char *name, const char 
 		return 0;
 	}
 	r->expect_key = false;
-	struct ini_entry *entry = grow(&r->file->entry, &r->file->n, sizeof(*entry), LINES_MAX, "lines", r->name, r->e);
-	if (!entry) {
-		r->failed = -ENOMEM;
-		return 0;
-	}
-	*entry = (struct ini_entry){ strdup(section), strdup(name), strdup(value ? value : ""), r->line };
-	if (!entry->section || !entry->key || !entry->value)
-		r->failed = out_of_memory(r->e);
+	add_entry(r, section, name, value ? value : "");
 	return 1;
 }
 

@@ -49,6 +49,8 @@ struct policy_file {
 
 enum limit_key { LIMIT_MEMORY = 0, LIMIT_DISK, LIMIT_CPUS, LIMIT_TIMEOUT, LIMIT_PIDS, LIMIT_OPEN_FILES, LIMIT_COUNT };
 
+struct grant; /* grant.h */
+
 struct policy {
 	char *workdir; /* absolute; canonical when finished */
 	char *home;    /* the caller's home directory as it names it, or NULL */
@@ -73,6 +75,8 @@ struct policy {
 	char *limit_origins[LIMIT_COUNT];
 	char **degraded; /* sorted, NULL-terminated */
 	size_t n_degraded;
+	struct grant **grants; /* templates, as given */
+	size_t n_grants;
 	struct policy_file *files;
 	size_t n_files;
 	char **profiles; /* applied already */
@@ -132,7 +136,7 @@ const char *near_name(const char *s, const char *const *list);
 
 /* ini.c */
 struct ini_entry {
-	char *section, *key, *value;
+	char *section, *key, *value; /* key "": the section [grant NAME] begins here */
 	unsigned line;
 };
 struct ini_file {
@@ -168,6 +172,15 @@ int resolve_path(const char *path, char **ret, dev_t *dev, ino_t *ino, bool *is_
 int check_fit(struct policy *p, struct error *e);
 /* The part of check_fit() that looks at nothing outside of the policy. */
 int check_contradictions(struct policy *p, struct error *e);
+/* check.c: is a canonical path read-only there in every sandbox, without being named? And the canonical form of a path
+ * that may be missing at its end. */
+bool system_view_has(const char *path);
+int check_canonical(const char *path, char **ret, struct error *e);
+/* The key and the bytes of a value of [grant NAME]. */
+int check_grant_line(const struct setting *s, struct error *e);
+/* dump.c: one line with why it is there and where it was written; and lines of comments. */
+int dump_line(struct buf *out, const char *key, const char *value, const char *reason, const char *origin);
+int dump_comment(struct buf *out, const char *text);
 int warn(struct policy *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* index.c */

@@ -3,6 +3,9 @@
  * Inclusion of path patterns: all automata are run side by side over every possible path until a path is found that
  * the left side takes and the right side does not, or no new combination of states appears. Exact; the number of
  * combinations is bounded, and past the bound the answer is an error, which callers take for "no".
+ *
+ * A loose list takes what its patterns match, and also what they match after slashes were merged and parameters dropped
+ * (path_pattern_matches). That reading is a small automaton too: it runs once, beside the others.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,11 +16,35 @@
 #define STATES_MAX 16384
 #define BYTES_MAX (24u << 20)
 
+/* Where the loose reading of the path stands, kept as the first set of a state. */
+enum { AFTER_SLASH = 1, IN_PARAMETERS = 2 };
+
+/* A search is bounded by its states; many small ones, about rules that somebody else wrote, by this. */
+static _Thread_local uint64_t budget;
+
+void pattern_budget(uint64_t steps)
+{
+	budget = steps;
+}
+
+/* False when it is used up: 1 is left then, because 0 means that there is none. */
+static bool spend(uint64_t steps)
+{
+	if (budget == 0)
+		return true;
+	if (steps >= budget) {
+		budget = 1;
+		return false;
+	}
+	budget -= steps;
+	return true;
+}
+
 struct search {
-	struct pattern_list a;
-	const struct pattern_list *b;
-	size_t n_b;
-	size_t width; /* sets in one state: of a's patterns, then of each of b's */
+	const struct pattern_list *a, *b;
+	size_t n_a, n_b;
+	bool loose;
+	size_t width; /* sets in one state: the loose reading, then of a's patterns, then of b's; loose patterns have two */
 	struct pattern_set *states;
 	size_t n_states, cap;
 	uint32_t *table; /* open addressing: index + 1 of a state */
@@ -48,7 +75,9 @@ static void make_alphabet(struct search *s)
 	bool used[256] = { ['/'] = true };
 	bool other = false;
 
-	mark_bytes(&s->a, used);
+	used[';'] = s->loose;
+	for (size_t i = 0; i < s->n_a; i++)
+		mark_bytes(&s->a[i], used);
 	for (size_t j = 0; j < s->n_b; j++)
 		mark_bytes(&s->b[j], used);
 	for (unsigned c = 0x21; c < 256 + 0x21; c++) {
@@ -96,10 +125,18 @@ static int keep_state(struct search *s)
 	return 0;
 }
 
+static size_t sets_of(const struct pattern_list *l)
+{
+	return l->loose ? 2 * l->n : l->n;
+}
+
 static bool list_accepts(const struct pattern_list *l, const struct pattern_set *sets)
 {
 	for (size_t i = 0; i < l->n; i++) {
-		if (!pattern_accepts(l->p[i], &sets[i]))
+		bool accepts = pattern_accepts(l->p[i], sets++);
+		if (l->loose)
+			accepts = pattern_accepts(l->p[i], sets++) || accepts;
+		if (!accepts)
 			return false;
 	}
 	return true;
@@ -108,44 +145,93 @@ static bool list_accepts(const struct pattern_list *l, const struct pattern_set 
 /* Is the path that led here in a and in no b? */
 static bool is_counterexample(const struct search *s, const struct pattern_set *sets)
 {
-	if (!list_accepts(&s->a, sets))
-		return false;
-	sets += s->a.n;
-	for (size_t j = 0; j < s->n_b; sets += s->b[j].n, j++) {
+	sets += s->loose;
+	for (size_t i = 0; i < s->n_a; sets += sets_of(&s->a[i]), i++) {
+		if (!list_accepts(&s->a[i], sets))
+			return false;
+	}
+	for (size_t j = 0; j < s->n_b; sets += sets_of(&s->b[j]), j++) {
 		if (list_accepts(&s->b[j], sets))
 			return false;
 	}
 	return true;
 }
 
-/* Step every set of from; false when a can take nothing from here on. */
-static bool step_all(const struct search *s, const struct pattern_set *from, struct pattern_set *to, uint8_t c)
+static bool is_empty(const struct pattern_set *set)
 {
-	memcpy(to, from, s->width * sizeof(*to));
-	for (size_t i = 0; i < s->a.n; i++) {
-		if (!pattern_step(s->a.p[i], &to[i], c))
+	for (size_t w = 0; w < PATTERN_WORDS; w++) {
+		if (set->w[w])
 			return false;
-	}
-	to += s->a.n;
-	for (size_t j = 0; j < s->n_b; j++) {
-		for (size_t i = 0; i < s->b[j].n; i++)
-			pattern_step(s->b[j].p[i], to++, c);
 	}
 	return true;
 }
 
+/* As run() in path_pattern.c: does the loose reading pass over this byte? */
+static bool loose_skips(struct pattern_set *reader, uint8_t c)
+{
+	uint64_t was = reader->w[0];
+
+	if ((was & IN_PARAMETERS) && c != '/')
+		return true;
+	reader->w[0] = c == '/' ? AFTER_SLASH : c == ';' ? IN_PARAMETERS : 0;
+	return c == ';' || (c == '/' && (was & AFTER_SLASH));
+}
+
+/* False when some pattern of the list can take nothing from here on. */
+static bool step_list(const struct pattern_list *l, struct pattern_set *to, uint8_t c, bool skip)
+{
+	bool alive = true;
+
+	for (size_t i = 0; i < l->n; i++) {
+		bool any = pattern_step(l->p[i], to++, c);
+		if (l->loose) {
+			any = (skip ? !is_empty(to) : pattern_step(l->p[i], to, c)) || any;
+			to++;
+		}
+		alive = alive && any;
+	}
+	return alive;
+}
+
+/* Step every set of from; false when a can take nothing from here on. */
+static bool step_all(const struct search *s, const struct pattern_set *from, struct pattern_set *to, uint8_t c)
+{
+	memcpy(to, from, s->width * sizeof(*to));
+	bool skip = s->loose && loose_skips(to, c);
+	to += s->loose;
+	for (size_t i = 0; i < s->n_a; to += sets_of(&s->a[i]), i++) {
+		if (!step_list(&s->a[i], to, c, skip))
+			return false;
+	}
+	for (size_t j = 0; j < s->n_b; to += sets_of(&s->b[j]), j++)
+		step_list(&s->b[j], to, c, skip);
+	return true;
+}
+
+static struct pattern_set *start_list(const struct pattern_list *l, struct pattern_set *set)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		pattern_start(l->p[i], set++);
+		if (l->loose) {
+			*set = set[-1];
+			set++;
+		}
+	}
+	return set;
+}
+
 static int run_search(struct search *s)
 {
-	struct pattern_set *first = s->states;
+	struct pattern_set *first = s->states + s->loose;
 
-	for (size_t i = 0; i < s->a.n; i++)
-		pattern_start(s->a.p[i], first++);
-	for (size_t j = 0; j < s->n_b; j++) {
-		for (size_t i = 0; i < s->b[j].n; i++)
-			pattern_start(s->b[j].p[i], first++);
-	}
+	for (size_t i = 0; i < s->n_a; i++)
+		first = start_list(&s->a[i], first);
+	for (size_t j = 0; j < s->n_b; j++)
+		first = start_list(&s->b[j], first);
 	s->n_states = 1;
 	for (size_t at = 0; at < s->n_states; at++) {
+		if (!spend(s->n_alphabet * s->width))
+			return -E2BIG;
 		for (size_t c = 0; c < s->n_alphabet; c++) {
 			/* A path always begins with '/'. */
 			if (at == 0 && s->alphabet[c] != '/')
@@ -163,20 +249,38 @@ static int run_search(struct search *s)
 	return 1;
 }
 
-int pattern_lists_included(struct pattern_list a, const struct pattern_list *b, size_t n_b)
+/* The usual case: b is literally one of the patterns that a is cut down to. */
+static bool named_by(const struct search *s, const struct pattern_list *b)
 {
-	_cleanup_(search_done) struct search s = { .a = a, .b = b, .n_b = n_b, .width = a.n };
+	for (size_t i = 0; b->n == 1 && i < s->n_a; i++) {
+		for (size_t k = 0; k < s->a[i].n && (b->loose || !s->a[i].loose); k++) {
+			if (path_pattern_equal(s->a[i].p[k], b->p[0]))
+				return true;
+		}
+	}
+	return false;
+}
 
+static int included(const struct pattern_list *a, size_t n_a, const struct pattern_list *b, size_t n_b)
+{
+	_cleanup_(search_done) struct search s = { .a = a, .b = b, .n_a = n_a, .n_b = n_b };
+
+	for (size_t i = 0; i < n_a; i++) {
+		s.width += sets_of(&a[i]);
+		s.loose = s.loose || (a[i].loose && a[i].n);
+	}
 	for (size_t j = 0; j < n_b; j++) {
-		if (b[j].n == 0)
+		if (b[j].n == 0 || named_by(&s, &b[j]))
 			return 1;
-		/* The usual case: literally the same pattern. */
-		if (b[j].n == 1 && a.n == 1 && path_pattern_equal(a.p[0], b[j].p[0]))
-			return 1;
-		s.width += b[j].n;
+		s.width += sets_of(&b[j]);
+		s.loose = s.loose || b[j].loose;
 	}
 	if (s.width == 0)
 		return 0;
+	/* The table alone costs as much as a thousand steps. */
+	if (!spend(1000))
+		return -E2BIG;
+	s.width += s.loose;
 	make_alphabet(&s);
 	s.cap = 16;
 	s.states = calloc(s.cap * s.width, sizeof(*s.states));
@@ -185,4 +289,14 @@ int pattern_lists_included(struct pattern_list a, const struct pattern_list *b, 
 	if (!s.states || !s.table)
 		return -ENOMEM;
 	return run_search(&s);
+}
+
+int pattern_lists_included(struct pattern_list a, const struct pattern_list *b, size_t n_b)
+{
+	return included(&a, 1, b, n_b);
+}
+
+int pattern_pair_included(const struct pattern_list a[2], const struct pattern_list *b, size_t n_b)
+{
+	return included(a, 2, b, n_b);
 }

@@ -45,12 +45,18 @@ void pattern_start(const struct path_pattern *p, struct pattern_set *set);
 bool pattern_step(const struct path_pattern *p, struct pattern_set *set, uint8_t c);
 bool pattern_accepts(const struct path_pattern *p, const struct pattern_set *set);
 
-/* A conjunction of patterns. */
+/* A conjunction of patterns; loose: each as a denial reads it. */
 struct pattern_list {
 	struct path_pattern *const *p;
 	size_t n;
+	bool loose;
 };
 /* Whether every path in all of a is in all patterns of at least one of b. 1, 0, -ENOMEM, -E2BIG. */
 int pattern_lists_included(struct pattern_list a, const struct pattern_list *b, size_t n_b);
+/* The same for the paths that are in both lists of a. */
+int pattern_pair_included(const struct pattern_list a[2], const struct pattern_list *b, size_t n_b);
+/* What this thread may spend on inclusions from now on, in steps of one pattern over one byte (some 10 ns); then all
+ * that need a search are -E2BIG. For questions about what somebody else wrote; 0: without bound, as at the beginning. */
+void pattern_budget(uint64_t steps);
 
 #endif

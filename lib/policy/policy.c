@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/wire.h"
-#include "policy/internal.h"
+#include "policy/grant_internal.h"
 
 int policy_new(struct policy **ret)
 {
@@ -50,6 +50,8 @@ void policy_free(struct policy *p)
 		free(p->envs[i].value);
 		free(p->envs[i].origin);
 	}
+	for (size_t i = 0; i < p->n_grants; i++)
+		grant_free(p->grants[i]);
 	for (size_t i = 0; i < p->n_files; i++)
 		free(p->files[i].path);
 	for (size_t i = 0; i < p->n_profiles; i++)
@@ -65,6 +67,7 @@ void policy_free(struct policy *p)
 	free(p->connect_tos);
 	free(p->cas);
 	free(p->envs);
+	free(p->grants);
 	free(p->files);
 	free(p->profiles);
 	free(p->workdir);
@@ -149,6 +152,8 @@ int policy_finish(struct policy *p, struct error *e)
 		r = finish_workdir(p, e);
 	if (r == 0)
 		r = finish_paths(p, e);
+	if (r == 0)
+		r = finish_grants(p, e);
 	if (r < 0)
 		return r;
 	if (rules_index(&p->allow) < 0 || rules_index(&p->deny) < 0)

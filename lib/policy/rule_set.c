@@ -10,12 +10,18 @@
 #include "base/util.h"
 #include "policy/rule.h"
 
-/* The rules still in play for the cell. */
+/* What is to be covered: a, cut down to what the denial takes (NULL: all of a); and the rules still in play for the
+ * cell. Denials among those take what they match, which is more than the same text allows. */
 struct cover {
 	const struct rule **b;
 	size_t n;
-	const struct rule *a;
+	const struct rule *a, *cut;
 };
+
+static struct pattern_list paths_of(const struct rule *r)
+{
+	return (struct pattern_list){ r->paths, r->n_paths, r->kind == RULE_DENY };
+}
 
 static int cell_paths(const struct cover *c)
 {
@@ -23,30 +29,47 @@ static int cell_paths(const struct cover *c)
 	if (!lists)
 		return -ENOMEM;
 	for (size_t i = 0; i < c->n; i++)
-		lists[i] = (struct pattern_list){ c->b[i]->paths, c->b[i]->n_paths };
-	int r = pattern_lists_included((struct pattern_list){ c->a->paths, c->a->n_paths }, lists, c->n);
+		lists[i] = paths_of(c->b[i]);
+	struct pattern_list a[2] = { paths_of(c->a) };
+	if (c->cut)
+		a[1] = paths_of(c->cut);
+	int r = pattern_pair_included(a, lists, c->n);
 	free(lists);
 	return r;
+}
+
+/* A method as it is written, or in other letter case, which only denials take for the same. */
+static bool has_method(const struct rule *r, unsigned bit, bool folded)
+{
+	return r->methods >> (folded && r->kind != RULE_DENY ? 31 : bit) & 1;
 }
 
 /* One host, one protocol, one port: by methods. */
 static int cell_methods(const struct cover *c, enum net_proto proto, unsigned port)
 {
-	const struct rule **b = calloc(c->n ? c->n : 1, sizeof(*b));
+	const struct rule **b = calloc(c->n ? 2 * c->n : 1, sizeof(*b)), **last = b ? b + c->n : NULL;
+	size_t n_last = SIZE_MAX;
 	int r = 1;
 
 	if (!b)
 		return -ENOMEM;
-	for (unsigned bit = 0; bit < 32 && r == 1; bit++) {
-		struct cover cell = { b, 0, c->a };
-		if (!(c->a->methods >> bit & 1))
+	for (unsigned m = 0; m < 64 && r == 1; m++) {
+		struct cover cell = { b, 0, c->a, c->cut };
+		unsigned bit = m % 32;
+		bool folded = m >= 32;
+		if (!has_method(c->a, bit, folded) || (c->cut && !has_method(c->cut, bit, folded)))
 			continue;
 		for (size_t i = 0; i < c->n; i++) {
 			const struct port_range *p = &c->b[i]->ports[proto];
-			if (p->lo && port >= p->lo && port <= p->hi && (c->b[i]->methods >> bit & 1))
+			if (p->lo && port >= p->lo && port <= p->hi && has_method(c->b[i], bit, folded))
 				b[cell.n++] = c->b[i];
 		}
+		/* Most methods are alike: decided with the one before. */
+		if (cell.n == n_last && memcmp(b, last, cell.n * sizeof(*b)) == 0)
+			continue;
 		r = cell_paths(&cell);
+		memcpy(last, b, cell.n * sizeof(*b));
+		n_last = cell.n;
 	}
 	free(b);
 	return r;
@@ -56,17 +79,21 @@ static int cell_methods(const struct cover *c, enum net_proto proto, unsigned po
 static int cell_ports(const struct cover *c)
 {
 	for (int p = 0; p < PROTO_COUNT; p++) {
-		const struct port_range *range = &c->a->ports[p];
-		if (!range->lo)
+		struct port_range range = c->a->ports[p];
+		if (c->cut && c->cut->ports[p].lo > range.lo)
+			range.lo = c->cut->ports[p].lo;
+		if (c->cut && c->cut->ports[p].hi < range.hi)
+			range.hi = c->cut->ports[p].hi;
+		if (!c->a->ports[p].lo || (c->cut && !c->cut->ports[p].lo) || range.lo > range.hi)
 			continue;
-		int r = cell_methods(c, (enum net_proto)p, range->lo);
+		int r = cell_methods(c, (enum net_proto)p, range.lo);
 		for (size_t i = 0; i < c->n && r == 1; i++) {
 			unsigned lo = c->b[i]->ports[p].lo, after = c->b[i]->ports[p].hi + 1u;
 			if (!lo)
 				continue;
-			if (lo > range->lo && lo <= range->hi)
+			if (lo > range.lo && lo <= range.hi)
 				r = cell_methods(c, (enum net_proto)p, lo);
-			if (r == 1 && after > range->lo && after <= range->hi)
+			if (r == 1 && after > range.lo && after <= range.hi)
 				r = cell_methods(c, (enum net_proto)p, after);
 		}
 		if (r != 1)
@@ -87,7 +114,7 @@ static int cover_addr(const struct cover *c, struct host_pattern part)
 	const struct rule **b = calloc(c->n ? c->n : 1, sizeof(*b));
 	if (!b)
 		return -ENOMEM;
-	struct cover cell = { b, 0, c->a };
+	struct cover cell = { b, 0, c->a, c->cut };
 	for (size_t i = 0; i < c->n; i++) {
 		if (host_pattern_is_subset(&part, &c->b[i]->host))
 			b[cell.n++] = c->b[i];
@@ -111,14 +138,14 @@ static int cover_addr(const struct cover *c, struct host_pattern part)
  * Names: nobody can use up the endless set below a suffix by naming some of it, so only rules that contain all of a's
  * names count; any narrower one merely covers some names twice.
  */
-static int cover_names(const struct cover *c)
+static int cover_names(const struct cover *c, const struct host_pattern *names)
 {
 	const struct rule **b = calloc(c->n ? c->n : 1, sizeof(*b));
 	if (!b)
 		return -ENOMEM;
-	struct cover cell = { b, 0, c->a };
+	struct cover cell = { b, 0, c->a, c->cut };
 	for (size_t i = 0; i < c->n; i++) {
-		if (host_pattern_is_subset(&c->a->host, &c->b[i]->host))
+		if (host_pattern_is_subset(names, &c->b[i]->host))
 			b[cell.n++] = c->b[i];
 	}
 	int r = cell_ports(&cell);
@@ -126,17 +153,20 @@ static int cover_names(const struct cover *c)
 	return r;
 }
 
-static int rule_is_covered(const struct rule *a, struct rule *const *rules, size_t n)
+int rule_is_covered(const struct rule *a, const struct rule *cut, struct rule *const *rules, size_t n)
 {
+	const struct host_pattern *host = cut ? host_pattern_intersect(&a->host, &cut->host) : &a->host;
+	if (!host)
+		return 1;
 	const struct rule **b = calloc(n ? n : 1, sizeof(*b));
 	if (!b)
 		return -ENOMEM;
-	struct cover c = { b, 0, a };
+	struct cover c = { b, 0, a, cut };
 	for (size_t i = 0; i < n; i++) {
-		if (host_pattern_intersect(&a->host, &rules[i]->host))
+		if (host_pattern_intersect(host, &rules[i]->host))
 			b[c.n++] = rules[i];
 	}
-	int r = a->host.kind == HOST_ADDR ? cover_addr(&c, a->host) : cover_names(&c);
+	int r = host->kind == HOST_ADDR ? cover_addr(&c, *host) : cover_names(&c, host);
 	free(b);
 	return r;
 }
@@ -144,7 +174,7 @@ static int rule_is_covered(const struct rule *a, struct rule *const *rules, size
 int rules_are_subset(struct rule *const *a, size_t n_a, struct rule *const *b, size_t n_b)
 {
 	for (size_t i = 0; i < n_a; i++) {
-		int r = rule_is_covered(a[i], b, n_b);
+		int r = rule_is_covered(a[i], NULL, b, n_b);
 		if (r != 1)
 			return r;
 	}

@@ -5,20 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/grant_internal.h"
 
 struct section {
 	const char *name;
 	bool named; /* [NAME ...] carries a name of its own */
 	int (*set)(struct policy *p, const struct setting *s, struct error *e);
-	const char *keys[12];
+	const char *keys[24];
 };
 
 static int set_unavailable(struct policy *p, const struct setting *s, struct error *e)
 {
 	(void)p;
-	return bad_setting(s, e, ENOTSUP, "not available in this version: [%s]",
-			   strcmp(s->section, "audit") == 0 ? "audit], the auditor" : "grant NAME");
+	return bad_setting(s, e, ENOTSUP, "not available in this version: [audit], the auditor");
 }
 
 static const struct section sections[] = {
@@ -31,8 +30,9 @@ static const struct section sections[] = {
 	{ "env", false, set_env, { "pass", "set" } },
 	{ "limits", false, set_limit, { "memory", "cpus", "pids", "timeout", "disk", "open_files" } },
 	{ "audit", false, set_unavailable, { "auditor", "deadline" } },
-	{ "grant", true, set_unavailable,
-	  { "argv", "allow", "secret", "view", "uses", "ttl", "read", "write", "hide", "bytes_up", "isolation" } },
+	{ "grant", true, set_grant,
+	  { "argv", "allow", "deny", "passthrough", "secret", "read", "write", "read_only", "hide", "exec", "view", "timeout",
+	    "ttl", "open_files", "uses", "bytes_up", "isolation", "background", "credentials" } },
 };
 
 const char *section_list(void)
@@ -170,32 +170,25 @@ static int unknown_key(const struct section *section, const struct setting *s, s
 	char list[256];
 	size_t n = 0;
 
+	if (section->set == set_grant && strcmp(s->key, "allow_private") == 0)
+		return bad_setting(s, e, EINVAL, "accepted: allow; whether a target may be at a private address stays the policy's "
+				   "decision ([network] allow_private)");
 	for (size_t i = 0; section->keys[i]; i++)
 		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", i ? ", " : "", section->keys[i]);
 	return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->key, "%s: unknown key '%.50s' in [%s]%s%s%s; accepted: %s", s->origin,
 		    s->key, s->section, near ? ", did you mean '" : "", near ? near : "", near ? "'" : "", list);
 }
 
-int policy_apply(struct policy *p, const struct setting *s, struct error *e)
+/* Key and bytes of a value, as far as they are the same for every section. */
+static int check_line(const struct section *section, const struct setting *s, struct error *e)
 {
-	struct setting own = *s;
-	const struct section *section = find_section(s->section, &own.name);
+	size_t len = strlen(s->value);
 	bool known = false;
 
-	if (p->finished)
-		return fail(e, EBUSY, SANDBOX_STAGE_POLICY, s->key, "%s: the policy is finished and cannot be changed",
-			    s->origin);
-	if (!section)
-		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->section, "%s: unknown section [%.60s]; accepted: %s", s->origin,
-			    s->section, section_list());
 	for (size_t i = 0; section->keys[i]; i++)
 		known = known || strcmp(s->key, section->keys[i]) == 0;
 	if (!known)
 		return unknown_key(section, s, e);
-	if (section->named && section->set == set_secret && !variable_name_valid(own.name, strlen(own.name)))
-		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->section,
-			    "%s: a secret's name is a variable's name of up to 64 letters, digits and '_'", s->origin);
-	size_t len = strlen(s->value);
 	if (len > VALUE_MAX)
 		return fail(e, E2BIG, SANDBOX_STAGE_POLICY, s->key, "%s: the value of %s is over %d bytes", s->origin, s->key,
 			    VALUE_MAX);
@@ -206,8 +199,39 @@ int policy_apply(struct policy *p, const struct setting *s, struct error *e)
 			return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->key,
 				    "%s: the value of %s has a control byte (0x%02x at byte %zu)", s->origin, s->key, c, i + 1);
 	}
-	if (len == 0)
-		return bad_setting(&own, e, EINVAL, "the value is empty");
+	return len ? 0 : bad_setting(s, e, EINVAL, "the value is empty");
+}
+
+int check_grant_line(const struct setting *s, struct error *e)
+{
+	const char *name;
+
+	return check_line(find_section("grant x", &name), s, e);
+}
+
+int policy_apply(struct policy *p, const struct setting *s, struct error *e)
+{
+	struct setting own = *s;
+	const struct section *section = find_section(s->section, &own.name);
+	int r = 0;
+
+	if (p->finished)
+		return fail(e, EBUSY, SANDBOX_STAGE_POLICY, s->key, "%s: the policy is finished and cannot be changed",
+			    s->origin);
+	if (!section)
+		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->section, "%s: unknown section [%.60s]; accepted: %s", s->origin,
+			    s->section, section_list());
+	/* A grant without a line is one too, so the reader reports the section itself, as a line without a key. */
+	if (section->set != set_grant || *s->key)
+		r = check_line(section, &own, e);
+	if (r < 0)
+		return r;
+	if (section->set == set_secret && !variable_name_valid(own.name, strlen(own.name)))
+		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->section,
+			    "%s: a secret's name is a variable's name of up to 64 letters, digits and '_'", s->origin);
+	if (section->set == set_grant && !grant_name_valid(own.name))
+		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->section,
+			    "%s: a grant's name is 1 to 64 letters, digits, '-' and '_'", s->origin);
 	return section->set(p, &own, e);
 }
 

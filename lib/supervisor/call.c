@@ -9,6 +9,7 @@
 #include "base/addresses.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "policy/grant.h"
 #include "supervisor/supervisor.h"
 
 /* What of argv and cwd goes into the log; a record has to stay readable and bounded. */
@@ -131,14 +132,35 @@ static int record_start(struct call *call)
 		r = json_member_bytes(&m, "cwd", call->start->cwd, strnlen(call->start->cwd, RECORD_ARG_BYTES));
 	if (r == 0)
 		r = json_member_string(&m, "isolation", call->full ? "full" : "light");
+	if (r == 0 && call->start->grant)
+		r = call_grant_members(call->start->grant, &m);
 	const char *members = r == 0 ? buf_str(&m) : NULL;
 	return members ? record_write(call->sandbox, "call.start", call->id, NULL, members) : -ENOMEM;
+}
+
+/* Of secrets that the call was not granted it gets no placeholder either. */
+static void drop_ungranted(struct call *call)
+{
+	char **to = call->placeholders;
+
+	for (char **from = call->placeholders; from && *from; from++) {
+		_cleanup_free_ char *name = strndup(*from, strcspn(*from, "="));
+		if (name && grant_has_secret(call->start->grant, name))
+			*to++ = *from;
+		else
+			free(*from);
+	}
+	if (to)
+		*to = NULL;
 }
 
 /* NAME=placeholder, which only this call has. */
 static int add_placeholders(struct call *call)
 {
 	struct start *start = call->start;
+
+	if (start->grant)
+		drop_ungranted(call);
 	size_t have = strv_len(start->env), more = strv_len(call->placeholders);
 	char **all = more ? reallocarray(start->env, have + more + 1, sizeof(*all)) : start->env;
 
@@ -173,6 +195,12 @@ void call_take(struct call *call, struct start *start)
 		return;
 	}
 	call->state = CALL_STARTING;
+	/* To the gateway first: it looks for this before it takes a connection of the call. */
+	if (start->grant && call->address && gateway_send_bind(call) < 0) {
+		fail(&e, EIO, SANDBOX_STAGE_GATEWAY, call->id, "cannot tell the gateway what the call was granted");
+		call_started(call, &e, -EBADF);
+		return;
+	}
 	if (guardian_send_exec(call, &e) < 0)
 		call_started(call, &e, -EBADF);
 }
@@ -183,6 +211,9 @@ static void set_deadline(struct call *call)
 	uint64_t timeout = own && (!limit || own < limit) ? own : limit;
 
 	call->deadline = timeout ? now_us() + timeout : 0;
+	call->ttl_at = call->start->ttl_us ? now_us() + call->start->ttl_us : 0;
+	if (call->ttl_at && (!call->deadline || call->ttl_at < call->deadline))
+		call->deadline = call->ttl_at;
 	loop_deadline(call->sandbox->supervisor, call->deadline);
 }
 
@@ -220,10 +251,18 @@ void call_signal(struct call *call, uint32_t signal)
 
 void call_expire(struct call *call)
 {
-	if (!call->timed_out) {
+	/* A grant that has run out is over at once, a command that has is asked to end first. */
+	if (call->ttl_at && call->ttl_at <= now_us()) {
+		record_write(call->sandbox, "limit.hit", call->id, "ttl", "");
+		call->expired = true;
+		call->deadline = 0;
+		guardian_send_signal(call, SIGKILL);
+	} else if (!call->timed_out) {
 		record_write(call->sandbox, "limit.hit", call->id, "timeout", "");
 		call->timed_out = true;
 		call->deadline = now_us() + KILL_AFTER_US;
+		if (call->ttl_at && call->ttl_at < call->deadline)
+			call->deadline = call->ttl_at;
 		loop_deadline(call->sandbox->supervisor, call->deadline);
 		guardian_send_signal(call, SIGTERM);
 	} else {
@@ -236,7 +275,8 @@ void call_expire(struct call *call)
 static void tell_exit(struct call *call, bool left)
 {
 	_cleanup_buf_ struct buf m = { 0 };
-	const char *reason = call->timed_out	 ? "timeout" :
+	const char *reason = call->expired	 ? "expired" :
+			     call->timed_out	 ? "timeout" :
 			     call->killed	 ? "killed" :
 			     call->exit_signal ? "signal" :
 						 "exit";
@@ -258,6 +298,8 @@ void call_exited(struct call *call, uint32_t status, uint32_t signal, bool left)
 	call->deadline = 0;
 	if (left) {
 		call->state = CALL_LEFT;
+		call->deadline = call->ttl_at;
+		loop_deadline(call->sandbox->supervisor, call->deadline);
 		tell_exit(call, true);
 	} else {
 		call_done(call);

@@ -96,7 +96,9 @@ static size_t stdio_count(uint32_t flags)
 	return flags & START_TERMINAL ? 0 : flags & START_LOG ? 1 : 3;
 }
 
-static struct start *read_start(struct client *c, struct client_message_in *m, char **ret_sandbox)
+/* grant: points into the message. */
+static struct start *read_start(struct client *c, struct client_message_in *m, char **ret_sandbox, const void **ret_grant,
+				size_t *ret_len)
 {
 	struct start *start = calloc(1, sizeof(*start));
 
@@ -112,6 +114,7 @@ static struct start *read_start(struct client *c, struct client_message_in *m, c
 	start->rows = wire_get_u32(&m->in);
 	start->columns = wire_get_u32(&m->in);
 	start->timeout_us = wire_get_u64(&m->in);
+	*ret_grant = wire_get_bytes(&m->in, ret_len);
 	for (size_t i = 0; i < 3; i++)
 		start->stdio[i] = -EBADF;
 	if (!wire_done(&m->in) || !start->argv[0] || start->flags > _START_FLAGS ||
@@ -140,7 +143,9 @@ static size_t n_calls(const struct sandbox *b)
 static int on_start(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
 	_cleanup_free_ char *id = NULL;
-	struct start *start = read_start(c, m, &id);
+	const void *grant = NULL;
+	size_t grant_len = 0;
+	struct start *start = read_start(c, m, &id, &grant, &grant_len);
 
 	if (!start)
 		return -EPROTO;
@@ -160,6 +165,13 @@ static int on_start(struct supervisor *s, struct client *c, struct client_messag
 	if (why) {
 		start_free(start);
 		return refuse(c, request, EBUSY, id, why);
+	}
+	struct error e = { 0 };
+	if (call_grant_decide(b, start, grant, grant_len, &e) < 0) {
+		record_write(b, "call.denied", NULL, e.message, "");
+		start_free(start);
+		client_reply(c, request, &e, "", NULL, 0);
+		return 0;
 	}
 	call_ask(b, start);
 	return 0;

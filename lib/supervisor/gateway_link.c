@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "supervisor/members.h"
+#include "policy/grant.h"
 #include "supervisor/supervisor.h"
 
 #define MAX_RECORDS 1024u
@@ -85,6 +86,20 @@ static int send_call(struct call *call, uint32_t type)
 int gateway_send_call(struct call *call)
 {
 	return send_call(call, GATEWAY_CALL);
+}
+
+int gateway_send_bind(struct call *call)
+{
+	_cleanup_buf_ struct buf m = { 0 }, grant = { 0 };
+
+	int r = grant_encode(call->start->grant, &grant);
+	if (r == 0)
+		r = wire_put_u32(&m, GATEWAY_CALL_BIND);
+	if (r == 0)
+		r = wire_put_u32(&m, call->address);
+	if (r == 0)
+		r = wire_put_bytes(&m, grant.data, grant.len);
+	return r < 0 ? r : send_to_gateway(call->sandbox, &m, NULL, 0);
 }
 
 int gateway_send_call_end(struct call *call)

@@ -24,8 +24,7 @@ static int gateway_child(void *arg)
 	static char *const env[] = { NULL };
 	const struct spawn *s = arg;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != s->parent)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != s->parent)
 		_exit(127);
 	for (int fd = 0; fd < 3; fd++) {
 		if (dup2(s->null, fd) < 0)

@@ -33,6 +33,12 @@ int guardian_send_exec(struct call *call, struct error *e)
 	if (r == 0)
 		r = wire_put_u32(&m, start->columns);
 	if (r == 0)
+		r = wire_put_u32(&m, start->open_files);
+	if (r == 0)
+		r = wire_put_u32(&m, start->n_paths);
+	if (r == 0)
+		r = buf_append(&m, start->paths.data, start->paths.len);
+	if (r == 0)
 		r = send_to_guardian(call, &m, start->stdio, start->flags & START_TERMINAL ? 0 : 3);
 	/* It has ended. What it said before is still to be read: that, or its silence, tells what has happened. */
 	if (r == -EPIPE || r == -ECONNRESET)

@@ -10,6 +10,7 @@
 
 #include "base/addresses.h"
 #include "base/util.h"
+#include "policy/grant.h"
 #include "supervisor/supervisor.h"
 
 #define ADAPTIVE_MAX 32u
@@ -35,6 +36,8 @@ void start_free(struct start *start)
 	strv_free(start->argv);
 	strv_free(start->env);
 	free(start->cwd);
+	grant_free(start->grant);
+	buf_free(&start->paths);
 	free(start);
 }
 

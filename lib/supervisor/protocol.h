@@ -21,7 +21,8 @@ enum client_message {
 	 *       listening socket NAME.sock in it; then one pipe a secret.  reply: "" */
 	MSG_CREATE = 3,
 	/* c->s  u32 request, str sandbox id, strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns,
-	 *       u64 time limit in us (0: none of its own); fds: in, out, err; none with START_TERMINAL; only in with
+	 *       u64 time limit in us (0: none of its own), bytes grant (policy/grant.h; none: as the policy and what binds
+	 *       the command); fds: in, out, err; none with START_TERMINAL; only in with
 	 *       START_LOG.  reply: call id; fd: terminal's other side */
 	MSG_START = 4,
 	/* c->s  u32 request, str id of a call or of a sandbox (then every running call), u32 signal (SIGKILL: every
@@ -81,8 +82,10 @@ enum launcher_message {
 
 /* ---- supervisor <-> guardian of a call (namespace/guardian.c) ---- */
 enum guardian_message {
-	/* s->u  strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns; fds: in, out, err, except with
-	 *       START_TERMINAL. Once. */
+	/* s->u  strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns, u32 limit of open files
+	 *       (0: the sandbox's), u32 n, n times: str path, u32 what
+	 *       is granted there (confine/landlock.h); with n = 0 files are as in the sandbox. fds: in, out, err, except
+	 *       with START_TERMINAL. Once. */
 	GUARDIAN_EXEC = 48,
 	/* u->s  u8 failed, [error | -]; fd: terminal's other side when one was asked. With failed the guardian is at its
 	 *       end and nothing has run; also sent unasked when it cannot be prepared. */
@@ -108,6 +111,9 @@ enum gateway_message {
 	/* s->g  u32 address.   g->s GATEWAY_CALL_READY  u32 address, strv env (NAME=placeholder) */
 	GATEWAY_CALL = 67,
 	GATEWAY_CALL_READY = 68,
+	/* s->g  u32 address, bytes grant (policy/grant.h): before its command runs; without it the call has all of the
+	 *       policy */
+	GATEWAY_CALL_BIND = 73,
 	/* s->g  u32 address: cut its connections, forget its placeholders.   g->s GATEWAY_CALL_ENDED  u32 address */
 	GATEWAY_CALL_END = 69,
 	GATEWAY_CALL_ENDED = 70,

@@ -59,8 +59,12 @@ struct start {
 	bool answered;
 	char **argv, **env, *cwd;
 	uint32_t flags, rows, columns; /* enum start_flag */
-	uint64_t timeout_us;
+	uint64_t timeout_us, ttl_us;
 	int stdio[3];
+	/* call_grant.c: the call's authority; NULL: all of the policy */
+	struct grant *grant;
+	struct buf paths; /* the rules of GUARDIAN_EXEC */
+	uint32_t n_paths, open_files;
 };
 
 /* One of the two pipes of a call whose output is kept. */
@@ -94,7 +98,8 @@ struct call {
 	struct capture captures[2];
 	uint64_t started_us; /* since the epoch */
 	uint64_t deadline;   /* now_us() value, 0 = none */
-	bool timed_out, killed;
+	uint64_t ttl_at;     /* when its grant ends, 0 = with the call */
+	bool timed_out, killed, expired;
 	uint32_t pending_signal; /* came while it was starting */
 	bool sent; /* a packet has left it, so the gateway may know it */
 	bool cut_asked; /* the gateway is cutting its connections */
@@ -222,6 +227,8 @@ int gateway_process(struct supervisor *s, int *ret_sock, int *ret_pidfd);
 int gateway_spawn(struct sandbox *sandbox, int policy_fd, const int *secret_fds, size_t n_secrets, struct error *e);
 int gateway_attach(struct sandbox *sandbox, const int *fds, size_t n_fds, struct error *e);
 int gateway_send_call(struct call *call);
+/* Its grant, before it starts. */
+int gateway_send_bind(struct call *call);
 int gateway_send_call_end(struct call *call);
 /* Kill it; sandbox_part_gone() tells when it is gone. */
 void gateway_stop(struct sandbox *sandbox);
@@ -300,6 +307,15 @@ void call_drop(struct call *call);
 void call_lost(struct call *call);
 void call_expire(struct call *call);
 void call_free(struct call *call);
+
+/* call_grant.c: what start may do: what its client asked for (encoded, or nothing), within the template that its command
+ * is bound to, within the policy. An excess is an error that names it. */
+int call_grant_decide(const struct sandbox *sandbox, struct start *start, const void *bytes, size_t len,
+		      struct error *e);
+/* The same for the record: members grant and granted. */
+int call_grant_members(const struct grant *grant, struct buf *members);
+/* call_paths.c: the files of the grant as rules of a Landlock layer; *ret_n 0: as in the sandbox. */
+int call_paths(const struct policy *p, const struct grant *g, struct buf *out, uint32_t *ret_n, struct error *e);
 
 /* output.c: pipes instead of the standard output and error of start; then what is in them. */
 int output_open(struct call *call);

@@ -10,7 +10,6 @@ outcome depends on it in a call of a named sandbox instead of nsbox run; the nam
 import argparse
 import os
 import shlex
-import subprocess
 import sys
 import threading
 import time
@@ -262,7 +261,11 @@ def main():
         runner = Runner(the_host, options)
         for attempt in table.attempts(hooks):
             if chosen(options, attempt.number, attempt.name):
-                good &= runner.attempt(attempt)
+                try:
+                    good &= runner.attempt(attempt)
+                except Exception as e:  # noqa: BLE001
+                    print('not ok %s: %s: %s' % (runner.title(attempt.number, attempt.name), type(e).__name__, e))
+                    good = False
         for number, name, function in special.TESTS + special_more.TESTS + special_socket.TESTS:
             if chosen(options, number, name) and not (options.isolation and name in BOTH_BY_ITSELF):
                 good &= one_special(runner, number, name, function)
@@ -282,8 +285,8 @@ def one_special(runner, number, name, function):
     place = host.Place(runner.host, name)
     try:
         result, why = function(runner, place)
-    except subprocess.TimeoutExpired as e:
-        result, why = 'not ok', str(e)
+    except Exception as e:  # noqa: BLE001  # whatever it is, the other attempts are to be made
+        result, why = 'not ok', '%s: %s' % (type(e).__name__, e)
     finally:
         place.close()
     print('%s %s%s' % (result, name, (': ' if result != 'ok' else ' ') + why if why else ''), flush=True)

@@ -255,16 +255,16 @@ def main():
         try:
             tests = [('end-' + k, lambda isolation, k=k: ends.kind(k, isolation)) for k in KINDS]
             tests += [('end-' + f.__name__.replace('_', '-'), f) for f in (
-                ends.forking, ends.forking_killed, ends.killer, ends.client_killed, ends.many, ends.background, ends.detached,
-                ends.supervisor_killed, ends.lent_sockets)]
+                ends.forking, ends.forking_killed, ends.killer, ends.client_killed, ends.many, ends.background,
+                ends.detached, ends.supervisor_killed, ends.lent_sockets)]
             for name, function in tests:
                 for isolation in ('light', 'full'):
                     if options.which and name not in options.which:
                         continue
                     try:
                         result, why = function(isolation)
-                    except (RuntimeError, subprocess.TimeoutExpired) as e:
-                        result, why = 'not ok', str(e)
+                    except Exception as e:  # noqa: BLE001  # whatever it is, the others are to run
+                        result, why = 'not ok', '%s: %s' % (type(e).__name__, e)
                     print('%s %s-%s%s' % (result, name, isolation, ': ' + why if why else ''), flush=True)
                     good &= result != 'not ok'
         finally:

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 
+import box
 import host
 import hooks
 
@@ -130,8 +131,8 @@ def secret_in_memory(runner, place):
     def look(client, mine):
         found, unreadable, looked = [], [], 0
         for pid in mine - {client}:
-            comm = open('/proc/%d/comm' % pid).read().strip()
-            if comm.startswith('nsbox-gateway'):
+            comm = box.comm(pid)
+            if not comm or comm.startswith('nsbox-gateway'):
                 continue
             has = memory_has(pid, needle)
             looked += has is not None
@@ -167,7 +168,7 @@ def secret_in_arguments(runner, place):
                     with open('/proc/%d/%s' % (pid, name), 'rb') as f:
                         looked += 1
                         if needle in f.read():
-                            found.append('%s of %s' % (name, open('/proc/%d/comm' % pid).read().strip()))
+                            found.append('%s of %s' % (name, box.comm(pid)))
                 except OSError:
                     pass
         if found:

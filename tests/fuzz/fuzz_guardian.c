@@ -24,7 +24,11 @@ static void check_request(const struct call_request *q, size_t n_fds, const uint
 	check(n_fds == (terminal ? 0u : 3u));
 	check(wire_put_u32(&b, GUARDIAN_EXEC) == 0 && wire_put_strv(&b, q->argv) == 0 && wire_put_strv(&b, q->env) == 0 &&
 	      wire_put_str(&b, q->cwd) == 0 && wire_put_u32(&b, q->flags) == 0 && wire_put_u32(&b, q->rows) == 0 &&
-	      wire_put_u32(&b, q->columns) == 0);
+	      wire_put_u32(&b, q->columns) == 0 && wire_put_u32(&b, q->open_files) == 0 &&
+	      wire_put_u32(&b, q->n_paths) == 0);
+	for (uint32_t i = 0; i < q->n_paths; i++)
+		check(q->paths[i].path[0] == '/' && wire_put_str(&b, q->paths[i].path) == 0 &&
+		      wire_put_u32(&b, q->paths[i].grants) == 0);
 	check(b.len == size && memcmp(b.data, data, size) == 0);
 	buf_free(&b);
 }

@@ -215,8 +215,8 @@ static void start(struct input *in, struct peer_client *c)
 
 	if ((flags & START_TERMINAL) && (flags & START_LOG))
 		flags &= ~(uint32_t)START_LOG;
-	fake_send(c->sock, fds, n, "uusvvsuuuq", MSG_START, request(c, MSG_START), id, argv, env, "/", flags, 24u, 80u,
-		  how & 4 ? (uint64_t)1000000 : (uint64_t)0);
+	fake_send(c->sock, fds, n, "uusvvsuuuqs", MSG_START, request(c, MSG_START), id, argv, env, "/", flags, 24u, 80u,
+		  how & 4 ? (uint64_t)1000000 : (uint64_t)0, "");
 }
 
 static void short_request(struct input *in, struct peer_client *c)

@@ -170,8 +170,8 @@ static void asked_to_exec(struct peers *w, struct peer_slot *slot, struct fake_p
 	char *cwd = wire_get_str(&p->in);
 
 	slot->flags = wire_get_u32(&p->in);
-	wire_get_u32(&p->in);
-	wire_get_u32(&p->in);
+	for (int i = 0; i < 4; i++) /* rows, columns, open files, no paths */
+		wire_get_u32(&p->in);
 	strv_free(env);
 	free(cwd);
 	check(wire_done(&p->in) && argv[0] && p->n_fds == (slot->flags & START_TERMINAL ? 0u : 3u), "GUARDIAN_EXEC");

@@ -193,6 +193,8 @@ static void execute(int guardian, const struct job *job)
 	wire_put_u32(&b, job->terminal ? START_TERMINAL : 0);
 	wire_put_u32(&b, 24);
 	wire_put_u32(&b, 80);
+	wire_put_u32(&b, 0);
+	wire_put_u32(&b, 0);
 	msg_send(guardian, b.data, b.len, stdio, job->terminal ? 0 : 3);
 	expect(guardian, GUARDIAN_STARTED);
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the integration tests: the built nsbox against real servers on loopback.
 
-usage: run.py --prefix DIR [-j N] [--list] [--keep] [--slowness X] [PATTERN...]
+usage: run.py --prefix DIR [-j N] [--list] [--keep] [--slowness X] [--long] [-v] [PATTERN...]
 Prints `ok NAME`, `not ok NAME: why` or `skip NAME: why` for each test."""
 import argparse
 import glob
@@ -29,8 +29,12 @@ def main():
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--keep', action='store_true', help='keep the directories of failed tests')
     parser.add_argument('--slowness', type=float, default=1.0, help='factor for time limits (sanitizers: 4)')
+    parser.add_argument('--long', action='store_true', help='the long form of the tests that have one (leaks)')
+    parser.add_argument('-v', '--verbose', action='store_true', help='also print what good tests said (numbers)')
     parser.add_argument('patterns', nargs='*')
     options = parser.parse_args()
+    if options.long:
+        os.environ['NSBOX_TEST_LONG'] = '1'
     sys.path.insert(0, options.dir)
     for path in sorted(glob.glob(os.path.join(options.dir, 'test_*.py'))):
         importlib.import_module(os.path.basename(path)[:-3])

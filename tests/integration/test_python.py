@@ -183,6 +183,29 @@ print(json.dumps(found))''')
     equal(said, [[2, True], [2, True]], 'errors')
 
 
+# ---- Grants
+
+@test
+def grants(t):
+    result = script(t, PRELUDE + """
+p = sb.Policy().set('network', 'allow', 'https://a.example.com/**')
+p.set('secret KEY', 'allow', 'https://a.example.com/**').set('grant push', 'argv', 'git push *')
+p.set('grant push', 'allow', 'POST https://a.example.com/x/**').set('limits', 'timeout', '1m')
+push, top = p.grant('push'), sb.Grant()
+mine = sb.Grant().set('allow', 'https://a.example.com/x/y').set('secret', 'KEY').set('uses', '3').check(p)
+both = mine.intersect(push)
+wide = sb.Grant().set('allow', 'https://a.example.com', '--allow').set('allow', 'b.example.com', '--allow')
+out([p.grant_for(['git', 'push', 'x']), p.grant_for(['make']), push.excess(top), top.excess(push) is None,
+     both.excess(mine), both.excess(push), both.check_url(p, 'https://a.example.com/x/y', 'POST').allowed,
+     both.check_url(p, 'https://a.example.com/x/y').reason, both.check_secret(p, 'KEY').allowed,
+     mine.check_secret(p, 'KEY').allowed, mine.check_path(p, '.', True).allowed, push.dump().splitlines()[:2],
+     refused(wide.check, p), refused(p.grant, 'pull'), refused(top.set, 'argv', 'x')])
+""")
+    equal(result, ['push', None, None, False, None, None, True, 'grant', False, True, True,
+                   ['[grant push]', 'argv = git push * ; bound to this command/api'],
+                   ['EPERM', 'policy', 'b.example.com'], ['ENOENT', 'policy', 'pull'], ['EINVAL', 'policy', 'x']], 'grants')
+
+
 # ---- Calls
 
 @test

@@ -221,8 +221,8 @@ uint32_t script_start(struct fake *f, int sock, const char *id, uint32_t flags)
 	const int fds[3] = { 0, 1, 2 };
 	uint32_t request = new_request();
 
-	assert_int_equal(fake_send(sock, fds, flags & START_TERMINAL ? 0 : flags & START_LOG ? 1 : 3, "uusvvsuuuq", MSG_START,
-				   request, id, argv, env, "/", flags, 24u, 80u, (uint64_t)0), 0);
+	assert_int_equal(fake_send(sock, fds, flags & START_TERMINAL ? 0 : flags & START_LOG ? 1 : 3, "uusvvsuuuqs", MSG_START,
+				   request, id, argv, env, "/", flags, 24u, 80u, (uint64_t)0, ""), 0);
 	fake_run(f);
 	return request;
 }

@@ -102,10 +102,7 @@ static void test_not_in_this_version(void **state)
 	(void)state;
 	expect_refusal(WORDS("run", "--overlay", ".", "true"), "--overlay is not available in this version");
 	expect_refusal(WORDS("run", "--auditor", "exec:x", "true"), "--auditor is not available in this version");
-	static const char *const grants[] = { "--grant=x", "--allow=x", "--secret=x", "--read-only", "--write=x", "--view=x",
-					      "--ttl=x", "--uses=x" };
-	for (size_t i = 0; i < ARRAY_LEN(grants); i++)
-		expect_refusal(WORDS("exec", "box", grants[i], "true"), "is not available in this version");
+	expect_refusal(WORDS("exec", "box", "--view=x", "true"), "--view is not available in this version");
 }
 
 /* A forgotten prefix or target leaves the secret itself in the argument. */
@@ -189,6 +186,51 @@ static void test_check(void **state)
 	expect_refusal(WORDS("check", "--url", "a", "--path", "b"), "needs one of");
 	expect_refusal(WORDS("check", "--url", "a", "--write"), "--write with --path");
 	expect_refusal(WORDS("check", "--url", "bad"), "bad is no URL");
+}
+
+static void expect_answer(const char *const *words, int status, const char *out)
+{
+	_cleanup_outcome_ struct outcome o;
+
+	run_nsbox(words, NULL, &o);
+	if (o.status != status || strcmp(out_of(&o), out) != 0)
+		fail_msg("status %d, out '%s', err '%s', expected %d '%s'", o.status, out_of(&o), err_of(&o), status, out);
+}
+
+static void test_grant(void **state)
+{
+	static const char yes[] = "allow: a (from --allow), reason: rule\n", no[] = "deny: no rule, reason: no-rule\n";
+	_cleanup_outcome_ struct outcome flags;
+	(void)state;
+
+	expect_answer(WORDS("grant", "show", "-f", "p.ini", "push"), EXIT_YES, "[grant push]\n");
+	expect_answer(WORDS("grant", "show", "push", "-f", "p.ini"), EXIT_YES, "[grant push]\n");
+	expect_answer(WORDS("grant", "check", "push", "--url", "https://a/"), EXIT_YES, yes);
+	expect_answer(WORDS("grant", "check", "--url", "https://a/", "--method", "POST", "push"), EXIT_NO, no);
+	expect_answer(WORDS("grant", "check", "push", "--path", "/x", "--write"), EXIT_NO, no);
+	expect_answer(WORDS("grant", "check", "push", "--secret", "KEY"), EXIT_YES, yes);
+	expect_answer(WORDS("grant", "check", "push", "--secret=OTHER"), EXIT_NO, no);
+	expect_answer(WORDS("grant", "check", "-f", "p", "--", "git", "push"), EXIT_YES, "push\n");
+	expect_answer(WORDS("grant", "check", "push", "--", "git", "push"), EXIT_YES, "push\n");
+	expect_answer(WORDS("grant", "check", "push", "--", "hg"), EXIT_NO, "no grant\n");
+	expect_answer(WORDS("grant", "check", "--json", "push", "--", "git"), EXIT_YES,
+		      "{\"decision\":\"allow\",\"rule\":\"push\",\"source\":\"\",\"reason\":\"argv\"}\n");
+	/* With a target it is the policy's flag. */
+	fake_show_calls = 1;
+	run_nsbox(WORDS("grant", "check", "--secret", "K@a.example", "--write=/y", "push", "--secret", "KEY"), NULL, &flags);
+	fake_show_calls = 0;
+	assert_int_equal(flags.status, EXIT_YES);
+	assert_string_equal(err_of(&flags), "[secret K] allow = a.example (--secret)\n[filesystem] write = /y (--write)\n");
+	expect_refusal(WORDS("grant", "show"), "needs the name of a grant");
+	expect_refusal(WORDS("grant", "show", "pull"), "no such grant");
+	expect_refusal(WORDS("grant", "show", "push", "pull"), "takes one grant, not also pull");
+	expect_refusal(WORDS("grant", "check", "push"), "needs one of --url URL");
+	expect_refusal(WORDS("grant", "check", "push", "--url", "a", "--", "git"), "needs one of --url URL");
+	expect_refusal(WORDS("grant", "check", "--url", "a"), "needs the name of a grant");
+	expect_refusal(WORDS("grant", "check", "push", "--"), "no command behind --");
+	expect_refusal(WORDS("grant", "check", "pull", "--", "git"), "no such grant");
+	expect_refusal(WORDS("grant", "check", "push", "--secret", "K", "--write"), "--write with --path");
+	expect_refusal(WORDS("grant", "chekc"), "did you mean check?");
 }
 
 static void test_audit(void **state)
@@ -311,7 +353,8 @@ int main(void)
 		cmocka_unit_test(test_policy_flags),	      cmocka_unit_test(test_bad_options),
 		cmocka_unit_test(test_not_in_this_version),   cmocka_unit_test(test_secret_is_never_shown),
 		cmocka_unit_test(test_env_file),	      cmocka_unit_test(test_warnings),
-		cmocka_unit_test(test_check),		      cmocka_unit_test(test_audit),
+		cmocka_unit_test(test_check),		      cmocka_unit_test(test_grant),
+		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_doctor_and_version),    cmocka_unit_test(test_help_is_complete),
 		cmocka_unit_test(test_denial_flags),	      cmocka_unit_test(test_escape),
 	};

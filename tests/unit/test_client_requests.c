@@ -430,6 +430,8 @@ static void flags_and_descriptors_of_a_start(void **state)
 	wire_get_u32(&got.in);
 	wire_get_u32(&got.in);
 	assert_int_equal(wire_get_u64(&got.in), 1500000);
+	_cleanup_free_ char *grant = wire_get_str(&got.in);
+	assert_string_equal(grant, "");
 	assert_true(wire_done(&got.in));
 
 	int in = sandbox_call_take_stdio(a, 0), err = sandbox_call_take_stdio(a, 2);

@@ -133,7 +133,8 @@ static void test_lines_refused(void **state)
 	REFUSED(HEAD "[env] x\n", ":3: only a comment may follow");
 	REFUSED("version = 1\n", ":1: 'version' stands before the first [SECTION]");
 	REFUSED(HEAD "[audit]\nauditor = exec:/x\n", ":3: [audit]: not available in this version");
-	REFUSED(HEAD "[grant push]\n", ":3: [grant push]: not available in this version");
+	REFUSED(HEAD "[grant a b]\n", ":3: a name in [grant a b] is letters, digits, '_' and '-'");
+	REFUSED(HEAD "[grant x]\n[grant y]\n[grant x]\n", ":5: [grant x] is opened a second time");
 }
 
 static void test_values_refused(void **state)

@@ -255,13 +255,13 @@ static char paths[N_PATHS][8];
 static const char *const world_hosts[] = { "t.x", "a.t.x", "b.a.t.x", "c.b.a.t.x", "z.t.x", "z.a.t.x", "y.x", "q.y" };
 static const char *const world_addrs[] = { "10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "11.0.0.0", "::", "::1", "1::" };
 static const uint16_t world_ports[] = { 80, 81, 443 };
-static const char *const world_methods[] = { "GET", "POST", "XYZ" };
+static const char *const world_methods[] = { "GET", "POST", "XYZ", "get", "post" };
 
-static void make_paths(void)
+static void make_paths(const char *bytes)
 {
-	static const char bytes[] = "/abz";
 	size_t n = 0;
 
+	memset(paths, 0, sizeof(paths));
 	for (size_t len = 0; len <= 6; len++) {
 		for (size_t v = 0; v < (size_t)1 << (2 * len); v++, n++) {
 			paths[n][0] = '/';
@@ -303,6 +303,8 @@ static void random_path(char *out, unsigned segments)
 	}
 }
 
+static unsigned rule_segments = 2;
+
 static void random_rule(char *out, bool with_path)
 {
 	static const char *const hosts[] = { "t.x", "a.t.x", "b.a.t.x", "*.t.x", "*.a.t.x", "*.x", "*", "10.0.0.1" };
@@ -325,7 +327,7 @@ static void random_rule(char *out, bool with_path)
 		sprintf(out, "%s:%u", PICK(ranges), PICK(world_ports));
 		break;
 	default:
-		random_path(path, 2);
+		random_path(path, rule_segments);
 		sprintf(out, "%shttp%s://%s:%u%s", PICK(methods), below(2) ? "s" : "", PICK(hosts), PICK(world_ports), path);
 	}
 }
@@ -554,10 +556,60 @@ static void test_sets_cover_together(void **state)
 	assert_sets(v6_without_v4, 2, 0);
 }
 
+struct covering {
+	struct rule *a, *cut, *b[4];
+	size_t n_b;
+};
+
+static bool contradicts_covering(const struct net_target *t, void *arg)
+{
+	struct covering *c = arg;
+	return rule_matches(c->a, t) && (!c->cut || rule_matches(c->cut, t)) && !any_matches(c->b, c->n_b, t);
+}
+
+/* Denials on either side, in a world where paths have parameters and doubled slashes. */
+static void test_covering_random(void **state)
+{
+	unsigned yes = 0, no = 0;
+
+	(void)state;
+	make_paths("/ab;");
+	rule_segments = 1; /* or witnesses would need longer paths than the world has */
+	for (int i = 0; i < 1500; i++) {
+		char text[6][128], all[900] = "";
+		bool with_path = below(4);
+		struct covering c = { .n_b = below(4) };
+		for (size_t k = 0; k < 2 + c.n_b; k++) {
+			bool deny = k && (k == 1 || below(2));
+			random_rule(text[k], with_path);
+			*(k == 0 ? &c.a : k == 1 ? &c.cut : &c.b[k - 2]) = parse(text[k], deny ? RULE_DENY : RULE_ALLOW);
+			sprintf(all + strlen(all), "%s%s%s", k == 2 ? " | " : ", ", deny ? "deny " : "", text[k]);
+		}
+		if (below(3) == 0) {
+			rule_free(c.cut);
+			c.cut = NULL;
+		}
+		int covered = rule_is_covered(c.a, c.cut, c.b, c.n_b);
+		bool contradicted = each_request(contradicts_covering, &c);
+		if (!covered && !contradicted)
+			contradicted = each_of(N_PATHS, contradicts_covering, &c);
+		if (covered == contradicted)
+			fail_msg("%s: %d", all, covered);
+		yes += (unsigned)covered;
+		no += !covered;
+		rule_free(c.a);
+		rule_free(c.cut);
+		rules_free(memcpy(calloc(4, sizeof(c.b[0])), c.b, sizeof(c.b)), c.n_b);
+	}
+	make_paths("/abz");
+	rule_segments = 2;
+	assert_true(yes > 200 && no > 100);
+}
+
 static int setup(void **state)
 {
 	(void)state;
-	make_paths();
+	make_paths("/abz");
 	return 0;
 }
 
@@ -574,6 +626,7 @@ int main(void)
 		cmocka_unit_test(test_rules_random),
 		cmocka_unit_test(test_sets_random),
 		cmocka_unit_test(test_sets_cover_together),
+		cmocka_unit_test(test_covering_random),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -97,7 +97,7 @@ static void a_directory_cannot_end_the_log(void **state)
 
 	memset(cwd, 0xff, sizeof(cwd) - 1);
 	cwd[sizeof(cwd) - 1] = '\0';
-	fake_send(client, fds, 3, "uusvvsuuuq", MSG_START, 1u, "a", argv, env, cwd, 0u, 0u, 0u, (uint64_t)0);
+	fake_send(client, fds, 3, "uusvvsuuuqs", MSG_START, 1u, "a", argv, env, cwd, 0u, 0u, 0u, (uint64_t)0, "");
 	script_started(&f, &box, guardian);
 	expect_success(&f, client, 1);
 	close(guardian);

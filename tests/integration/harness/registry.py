@@ -254,8 +254,8 @@ def run_all(options, pki):
             verdict, why = result
             took = time.monotonic() - one.started
             print(verdict + ' ' + one.name + (': ' + why if why else '') + (' (%.1f s)' % took if took > 5 else ''))
-            if verdict == 'not ok':
-                failed += 1
+            failed += verdict == 'not ok'
+            if verdict == 'not ok' or options.verbose:
                 one.log.seek(0)
                 for line in one.log.read().splitlines()[-60:]:
                     print('#   ' + line[:2000])

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a call may do on the network: the sandbox's policy, and the grant that the call was started with. */
+#ifndef NSBOX_GATEWAY_AUTHORITY_H
+#define NSBOX_GATEWAY_AUTHORITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "policy/grant.h"
+#include "policy/policy.h"
+
+struct call;
+struct gateway;
+
+void authority_decide(const struct gateway *gw, const struct call *call, const struct net_target *t,
+		      struct net_verdict *ret);
+/* Never says no where authority_decide() could say yes. */
+bool authority_host_possible(const struct gateway *gw, const struct call *call, enum net_proto proto, const char *host,
+			     const struct in6_addr *addr, uint16_t port);
+bool authority_secret(const struct call *call, const struct policy_secret *s, const struct net_target *t);
+/* Only what carries a placeholder of the call may stand in a header for credentials. */
+bool authority_placeholders_only(const struct call *call);
+
+/* Quotas of the call. One more request, whose body has this length as far as it is known (0: not): NULL, counted, or
+ * the reason why it is over. */
+const char *authority_count_request(struct call *call, uint64_t length);
+/* Bytes that go up; false when they are over. */
+bool authority_count_upload(struct call *call, uint64_t bytes);
+
+#endif

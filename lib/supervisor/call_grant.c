@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The authority of a call. What its client asks for may only narrow: the template that its command is bound to, and the
+ * policy above that. What asks for more is an error that names the first excess, never a silent cut. What comes out
+ * goes to those that enforce it: rules, secrets and quotas to the gateway, files and executables to the guardian, times
+ * to the loop.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "policy/grant.h"
+#include "supervisor/supervisor.h"
+
+/* Of what was granted into a record. */
+#define RECORD_LINES 64u
+
+/* The policy, or the template for this command in it. */
+static int find_parent(const struct policy *p, char *const *argv, struct grant **ret, const char **ret_what)
+{
+	const struct grant *bound = policy_grant_for_argv(p, (const char *const *)argv);
+
+	*ret_what = bound ? grant_name(bound) : NULL;
+	return bound ? grant_copy(bound, ret) : grant_of_policy(p, ret);
+}
+
+static int narrow(const struct policy *p, const struct grant *parent, const struct grant *request, const char *template,
+		  struct grant **ret, struct error *e)
+{
+	struct grant_excess excess;
+	char than[160] = "the policy";
+	bool in_policy = false;
+
+	int r = grant_within(p, request, &excess);
+	if (r == 1) {
+		in_policy = true;
+		r = grant_narrow(parent, request, ret, &excess);
+	}
+	if (r == 1)
+		return 0;
+	if (template && in_policy)
+		snprintf(than, sizeof(than), "grant %s, which this command is bound to,", template);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_POLICY, "grant", "cannot compute the grant of the call") :
+		       grant_excess_error(&excess, "the call", than, e);
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a == 0 ? b : b == 0 || a < b ? a : b;
+}
+
+/* What of it is not the gateway's. */
+static int apply(const struct policy *p, struct start *start, struct error *e)
+{
+	const struct grant *g = start->grant;
+
+	if (grant_full(g))
+		start->flags |= START_FULL;
+	if (start->flags & START_BACKGROUND && !grant_background(g))
+		return fail(e, EPERM, SANDBOX_STAGE_POLICY, "background",
+			    "the grant of this call does not let processes go on behind it: leave --background away");
+	start->timeout_us = smaller(start->timeout_us, grant_number(g, GRANT_TIMEOUT));
+	start->ttl_us = grant_number(g, GRANT_TTL);
+	start->open_files = (uint32_t)grant_number(g, GRANT_OPEN_FILES);
+	return call_paths(p, g, &start->paths, &start->n_paths, e);
+}
+
+int call_grant_decide(const struct sandbox *b, struct start *start, const void *bytes, size_t len, struct error *e)
+{
+	_cleanup_(grant_freep) struct grant *request = NULL;
+	_cleanup_(grant_freep) struct grant *parent = NULL;
+	const char *template = NULL;
+
+	int r = len ? grant_decode(bytes, len, &request, e) : 0;
+	if (r < 0)
+		return r;
+	if (find_parent(b->policy, start->argv, &parent, &template) < 0)
+		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory");
+	if (!request && !template)
+		return 0;
+	if (request)
+		r = narrow(b->policy, parent, request, template, &start->grant, e);
+	else
+		start->grant = TAKE_PTR(parent);
+	return r < 0 ? r : apply(b->policy, start, e);
+}
+
+int call_grant_members(const struct grant *grant, struct buf *members)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	char *lines[RECORD_LINES + 1] = { 0 }, *rest = NULL;
+	size_t n = 0;
+
+	int r = grant_dump(grant, &text);
+	if (r < 0 || !buf_str(&text))
+		return -ENOMEM;
+	for (char *line = strtok_r((char *)text.data, "\n", &rest); line && n < RECORD_LINES;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		char *comment = strstr(line, " ;");
+		if (comment)
+			*comment = '\0';
+		size_t len = strlen(line);
+		while (len > 0 && line[len - 1] == ' ')
+			line[--len] = '\0';
+		if (strchr(line, '=') && line[0] != ';')
+			lines[n++] = line;
+	}
+	r = json_member_string(members, "grant", grant_name(grant)[0] ? grant_name(grant) : "call");
+	return r < 0 ? r : json_member_strv(members, "granted", lines);
+}
