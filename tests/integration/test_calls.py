@@ -89,7 +89,8 @@ LEAVERS = {
     'daemons': '(setsid sh -c "sleep $1 & sleep $1 &" &) ; (setsid sleep $1 &)',
     'deaf': 'setsid sh -c "trap \\"\\" TERM HUP INT QUIT; sleep $1; sleep $1" & sleep 0.05',
     'stopped': 'sh -c "kill -STOP \\$\\$; sleep $1" & sleep $1 &',
-    'forking': 'for i in 1 2 3 4; do setsid sh -c "while :; do setsid sleep $1 & : ; sleep 0.002; done" & done; sleep 0.3',
+    'forking': 'for i in 1 2 3 4; do setsid sh -c "while :; do setsid sleep $1 & : ; sleep 0.002; done" & done; '
+               'sleep 0.3',
     'orphan tree': '(sleep $1 & (sleep $1 & (sleep $1 &))) &',
 }
 
@@ -104,7 +105,8 @@ def nothing_lives_when_wait_returns(t, api):
         for isolation in ('light', 'full'):
             for name, script in LEAVERS.items():
                 for _ in range(3):
-                    call = api.sh(box, script + '\necho started; read end', api.mark, stdin=api.sb.PIPE, isolation=isolation)
+                    call = api.sh(box, script + '\necho started; read end', api.mark, stdin=api.sb.PIPE,
+                                  isolation=isolation)
                     equal(call.stdout.readline(), b'started\n', name)
                     until(lambda: len(api.marked()) >= 2, 5, '%s: it started nothing' % name)
                     call.stdin.write(b'end\n')
@@ -185,7 +187,8 @@ def requests_end_with_the_call(t, api):
     """The same for HTTPS in the middle of an answer."""
     origin = Origin(t.pki.context([HOST]))
     with api.create(api.wired(origin, HOST)) as box:
-        call = api.sh(box, '(setsid curl -sSN "https://api.example.com/events?n=1000&every=0.05" >&2 &) ; echo ready; read x',
+        call = api.sh(box, '(setsid curl -sSN "https://api.example.com/events?n=1000&every=0.05" >&2 &) ; '
+                      'echo ready; read x',
                       stdin=api.sb.PIPE)
         until(lambda: origin.connections, 10, 'no connection')
         check(call.stderr.read1(100), 'a part of the answer')
@@ -204,9 +207,11 @@ def requests_end_with_the_call(t, api):
 def placeholders_end_with_the_call(t, api):
     """What another call left in a file works for nobody: not while it runs, not afterwards."""
     origin = Origin(t.pki.context([HOST]))
-    ask = 'curl -sS -o /dev/null -w "%{http_code}" -H "Authorization: Bearer $(cat key)" https://api.example.com/stolen'
+    ask = ('curl -sS -o /dev/null -w "%{http_code}" -H "Authorization: Bearer $(cat key)" '
+           'https://api.example.com/stolen')
     with api.create(api.wired(origin, HOST, secret='KEY')) as box:
-        first = api.sh(box, 'echo $KEY > key; curl -sS -H "X: $KEY" https://api.example.com/own >/dev/null; echo ready; read x',
+        first = api.sh(box, 'echo $KEY > key; curl -sS -H "X: $KEY" https://api.example.com/own >/dev/null; '
+                       'echo ready; read x',
                        stdin=api.sb.PIPE)
         equal(first.stdout.readline(), b'ready\n', 'first line')
         equal(finish(api.sh(box, ask), '403').status, 0, 'the second call, while the first runs')
@@ -326,7 +331,8 @@ def timeouts(t, api):
 @test
 @with_api
 def signals(t, api):
-    script = '''trap 'echo USR1' USR1; trap 'echo TERM; exit 4' TERM; (sleep $1; echo late) & echo ready; while :; do sleep 0.02; done'''
+    script = '''trap 'echo USR1' USR1; trap 'echo TERM; exit 4' TERM; (sleep $1; echo late) & echo ready
+                while :; do sleep 0.02; done'''
     with api.create() as box:
         one, two = [api.sh(box, script, api.mark) for _ in range(2)]
         for call in (one, two):
@@ -364,7 +370,8 @@ def environment_and_directory(t, api):
             finish(call, '%d none %s/sub\n' % (i, api.box.work))
         finish(plain, 'none none %s\n' % api.box.work)
         e = api.refused(api.sh, box, 'touch ran', directory=api.box.work + '/missing')
-        equal((e.errno, e.stage, e.object), (errno.ENOENT, api.sb.Stage.USAGE, api.box.work + '/missing'), 'no directory')
+        equal((e.errno, e.stage, e.object), (errno.ENOENT, api.sb.Stage.USAGE, api.box.work + '/missing'),
+              'no directory')
         e = api.refused(api.sh, box, 'touch ran', directory='/proc/self/fd/0')
         check(e.errno in (errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.ENOENT), 'a magic link: %r' % e)
         check(not os.path.exists('ran'), 'nothing ran')
@@ -378,7 +385,8 @@ def environment_and_directory(t, api):
 def background(t, api):
     """What is left goes on with its network and placeholder, and ends with the sandbox at the latest."""
     origin = Origin(t.pki.context([HOST]))
-    script = '''(while [ ! -e stop ]; do curl -s -o /dev/null -H "X: $KEY" https://api.example.com/beat; sleep 0.05; done;
+    script = '''(while [ ! -e stop ]; do
+                 curl -s -o /dev/null -H "X: $KEY" https://api.example.com/beat; sleep 0.05; done;
              : $1) >/dev/null 2>&1 & (setsid sleep $1 >/dev/null 2>&1 &) ; exit 6'''
     with api.create(api.wired(origin, HOST, secret='KEY')) as box:
         call = api.sh(box, script, api.mark, background=True)
@@ -440,12 +448,13 @@ def kill_helper(api, name, many=False):
 @test(timeout=60)
 @with_api
 def gateway_killed(t, api):
-    """The network is gone for good; what runs goes on without; a new call is refused, since it would have no network."""
+    """The network is gone for good; what runs goes on without; a new call is refused, as it would have no network."""
     origin = Origin(t.pki.context([HOST]))
     with api.create(api.wired(origin, HOST)) as box:
         box.set_pool(0)
         call = api.sh(box, 'curl -sS https://api.example.com/before >/dev/null; echo ready; read x; '
-                      'curl -s -m 5 https://api.example.com/after; echo $?; echo kept > file; read y; exit 9', stdin=api.sb.PIPE)
+                      'curl -s -m 5 https://api.example.com/after; echo $?; echo kept > file; read y; exit 9',
+                      stdin=api.sb.PIPE)
         equal(call.stdout.readline(), b'ready\n', 'first line')
         waiting = [api.sh_async(box, 'touch ran') for _ in range(3)]
         kill_helper(api, 'nsbox-gateway')
@@ -471,7 +480,8 @@ def gateway_killed(t, api):
         call.close()
         equal(len(api.box.audit('gateway.exit')), 1, 'record')
         with api.create(api.wired(origin, HOST)) as fresh:
-            equal(finish(api.sh(fresh, 'curl -sS https://api.example.com/fresh >/dev/null')).status, 0, 'a new sandbox')
+            equal(finish(api.sh(fresh, 'curl -sS https://api.example.com/fresh >/dev/null')).status, 0,
+                  'a new sandbox')
     equal([r.path for r in origin.requests], ['/before', '/fresh'], 'requests at the origin')
     equal(api.box.nsbox('audit', 'verify').code, 0, 'audit verify')
 
@@ -538,7 +548,8 @@ def most_at_once(t, api):
     with api.create() as box:
         calls, over = [], []
         for _ in range(1024 + 8):
-            calls.append(box.start_async(['sleep', api.mark], stdin=api.sb.NULL, stdout=api.sb.NULL, stderr=api.sb.NULL))
+            calls.append(box.start_async(['sleep', api.mark], stdin=api.sb.NULL, stdout=api.sb.NULL,
+                                         stderr=api.sb.NULL))
         for call in calls[:1024]:
             while call.state == api.sb.State.STARTING:
                 select.select([api.runtime], [], [], 30)

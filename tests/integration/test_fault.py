@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each system call of the set-up fails once. Then either the command has run with every control in force, or it has not
-run and one message says why; and nothing is left on the host."""
+"""Each system call of the set-up fails once. Then either the command has run with every control in force, or it has
+not run and one message says why; and nothing is left on the host."""
 import os
 
 from harness.fault import SANITIZED, Faults, program
@@ -26,8 +26,10 @@ CONFINEMENT = {
     'close_range': FULL, 'madvise': FULL,
 }
 DESCRIPTORS = {
-    'socketpair': FILES, 'memfd_create': FILES, 'fcntl': FILES, 'epoll_create1': FILES, 'epoll_ctl': FULL, 'epoll_wait': ('EINTR',),
-    'signalfd4': FILES, 'dup2': (*FULL, 'EINTR', 'EMFILE'), 'dup3': FILES, 'pipe2': FILES, 'eventfd2': FILES, 'poll': ('EINTR', 'ENOMEM'),
+    'socketpair': FILES, 'memfd_create': FILES, 'fcntl': FILES, 'epoll_create1': FILES, 'epoll_ctl': FULL,
+    'epoll_wait': ('EINTR',),
+    'signalfd4': FILES, 'dup2': (*FULL, 'EINTR', 'EMFILE'), 'dup3': FILES, 'pipe2': FILES, 'eventfd2': FILES,
+    'poll': ('EINTR', 'ENOMEM'),
     'ftruncate': TALK, 'pread64': FULL,
 }
 MESSAGES = {'sendmsg': (*TALK, 'EMFILE'), 'recvmsg': (*TALK, 'EMFILE')}
@@ -48,7 +50,8 @@ def with_policy(f):
     """Paths of every kind, and the state directory in the workspace, where it has to be hidden."""
     f.box.state = f.box.env['XDG_STATE_HOME'] = f.box.work + '/.state'
     os.mkdir(f.box.state, 0o700)
-    flags = ['--hide', '.env', '--hide', 'hidden', '--protect', 'kept', '--read', 'read-only', '--tmpfs', f.box.work + '/inner:1M',
+    flags = ['--hide', '.env', '--hide', 'hidden', '--protect', 'kept', '--read', 'read-only', '--tmpfs',
+             f.box.work + '/inner:1M',
              '--open-files', '200', '--env', 'A=b']
     return [f.box.nsbox_path, 'run', '--net', 'none', *flags, '--', *f.canary_command()]
 
@@ -77,7 +80,8 @@ OPTIONAL = {
 NEEDED = {
     'nsbox-guardian': (),
     'nsbox-launcher': (('prctl', 4, 0), ('prctl', 1, 9)),
-    'nsbox-init': (('prctl', 4, 0), ('prctl', 23), ('prctl', 24), ('prctl', 28), ('prctl', 38), ('prctl', 47), ('capset',),
+    'nsbox-init': (('prctl', 4, 0), ('prctl', 23), ('prctl', 24), ('prctl', 28), ('prctl', 38), ('prctl', 47),
+                   ('capset',),
                    ('seccomp',)),
 }
 TALK_CALLS = ('recvmsg', 'sendmsg', 'poll', 'epoll_wait', 'epoll_ctl')
@@ -148,7 +152,8 @@ class AnyTime(Rules):
 @cases([(mode, mode) for mode in ('none', 'gateway')], timeout=100)
 def any_time(t, mode):
     Faults(t, MODES[mode], marks=()).all({**MESSAGES, 'poll': ('EINTR', 'ENOMEM'), 'epoll_wait': ('EINTR', 'ENOMEM'),
-                                          'wait4': ('EINTR',), 'waitid': ('EINTR',), 'write': ('ENOSPC', 'EIO', 'EINTR')},
+                                          'wait4': ('EINTR',), 'waitid': ('EINTR',),
+                                          'write': ('ENOSPC', 'EIO', 'EINTR')},
                                          seed=103, most=10000 if EVERY else 200, rules=AnyTime('files'),
                                          seconds=10000 if EVERY else 60)
 
@@ -179,7 +184,8 @@ def start_command(mode, isolation):
 
 
 START = {**PROCESSES, **CONFINEMENT, **DESCRIPTORS, **MESSAGES, **NETWORK,
-         **{call: MOUNTS[call] for call in ('open_tree', 'move_mount', 'mount_setattr', 'fsopen', 'fsmount', 'openat2')}}
+         **{call: MOUNTS[call] for call in ('open_tree', 'move_mount', 'mount_setattr', 'fsopen', 'fsmount',
+                                            'openat2')}}
 
 
 @cases([(mode + '.' + isolation, mode, isolation) for mode in ('none', 'gateway') for isolation in ('light', 'full')],
@@ -187,21 +193,27 @@ START = {**PROCESSES, **CONFINEMENT, **DESCRIPTORS, **MESSAGES, **NETWORK,
 def start(t, mode, isolation):
     faults = Faults(t, start_command(mode, isolation), marks=('-m', '-e'))
     faults.quiet = True
-    faults.all(START, seed=104, most=10000 if EVERY else 250, rules=StartRules('start'), seconds=10000 if EVERY else 60)
+    faults.all(START, seed=104, most=10000 if EVERY else 250, rules=StartRules('start'),
+               seconds=10000 if EVERY else 60)
 
 
 # A system call that never works, and the stage and object that the error of sandbox_create() or sandbox_start() names.
 STAGES = [
-    ('clone', 'EPERM', 'create', 'helper', 'nsbox-supervisor'), ('dup2', 'EMFILE', 'create', 'helper', 'nsbox-supervisor'),
+    ('clone', 'EPERM', 'create', 'helper', 'nsbox-supervisor'),
+    ('dup2', 'EMFILE', 'create', 'helper', 'nsbox-supervisor'),
     ('close_range', 'ENOSYS', 'create', 'helper', 'nsbox-supervisor'),
-    ('prctl', 'EPERM', 'create', 'helper', 'nsbox-supervisor'), ('dup3', 'EMFILE', 'create', 'helper', 'nsbox-launcher'),
+    ('prctl', 'EPERM', 'create', 'helper', 'nsbox-supervisor'),
+    ('dup3', 'EMFILE', 'create', 'helper', 'nsbox-launcher'),
     ('memfd_create', 'ENOSYS', 'create', 'policy', 'policy'),
-    ('clone3', 'EPERM', 'create', 'user-namespace', 'clone3'), ('clone3', 'ENOSYS', 'create', 'user-namespace', 'clone3'),
+    ('clone3', 'EPERM', 'create', 'user-namespace', 'clone3'),
+    ('clone3', 'ENOSYS', 'create', 'user-namespace', 'clone3'),
     ('unshare', 'EPERM', 'create', 'network', 'lo'), ('ioctl', 'EPERM', 'create', 'network', 'lo'),
     ('setns', 'EPERM', 'create', 'network', 'gateway'), ('bind', 'EACCES', 'create', 'network', 'gateway'),
     ('listen', 'EPERM', 'create', 'network', 'gateway'), ('setsockopt', 'EPERM', 'create', 'network', 'gateway'),
-    ('sethostname', 'EPERM', 'create', 'namespace', 'hostname'), ('capget', 'EPERM', 'create', 'capabilities', 'nsbox-init'),
-    ('capset', 'EPERM', 'create', 'capabilities', 'nsbox-init'), ('signalfd4', 'EMFILE', 'create', 'internal', 'signalfd'),
+    ('sethostname', 'EPERM', 'create', 'namespace', 'hostname'),
+    ('capget', 'EPERM', 'create', 'capabilities', 'nsbox-init'),
+    ('capset', 'EPERM', 'create', 'capabilities', 'nsbox-init'),
+    ('signalfd4', 'EMFILE', 'create', 'internal', 'signalfd'),
     ('fsopen', 'ENOSYS', 'create', 'mount', 'tmpfs'), ('fsconfig', 'EPERM', 'create', 'mount', 'tmpfs'),
     ('move_mount', 'EPERM', 'create', 'mount', '/'), ('open_tree', 'ENOSYS', 'create', 'mount', '/usr'),
     ('mount_setattr', 'ENOSYS', 'create', 'mount', '/usr'), ('openat2', 'ENOSYS', 'create', 'mount', '/usr'),
@@ -217,7 +229,8 @@ STAGES = [
 @test(timeout=100)
 def stages(t):
     """The API names stage and object of what never works, and the message ends with the reason."""
-    faults = Faults(t, lambda f: [program(t, 'fault_call'), f.box.work, 'gateway', 'light', 'all', *f.canary_command()])
+    faults = Faults(t, lambda f: [program(t, 'fault_call'), f.box.work, 'gateway', 'light', 'all',
+                                  *f.canary_command()])
     problems = []
     for call, error, step, stage, about in STAGES:
         status, out, err, hit, _ = faults.run(call, error, '1+')

@@ -73,7 +73,8 @@ def longest_name(t):
 @test
 def run_with_a_name(t):
     with Named(t) as box:
-        equal(box.nsbox('run', '--net', 'none', '--name', 'kept', '--', 'sh', '-c', 'echo hi > f; exit 3').code, 3, 'status')
+        equal(box.nsbox('run', '--net', 'none', '--name', 'kept', '--', 'sh', '-c', 'echo hi > f; exit 3').code, 3,
+              'status')
         equal(box.exec('kept', 'cat', 'f').ok().out, 'hi\n', 'it stays')
         refused(box.nsbox('run', '--net', 'none', '--name', 'kept', '--', 'touch', 'ran'), 'kept', 'nsbox rm kept')
         check(not os.path.exists(box.work + '/ran'), 'the command of a refused run does not run')
@@ -96,7 +97,8 @@ def detached(t):
         equal((got.out, got.err), ('out\nlate\n', 'err\n'), 'the two streams')
         call = box.nsbox('exec', '-d', 'back', '--', 'echo', 'second').ok().out.strip()
         equal(call, box.find('back')['id'] + '.2', 'what exec -d prints')
-        until(lambda: box.nsbox('logs', 'back', '--call', '2').ok().out == 'second\n', 5, 'no output of the second call')
+        until(lambda: box.nsbox('logs', 'back', '--call', '2').ok().out == 'second\n', 5,
+              'no output of the second call')
         refused(box.nsbox('rm', 'back'), 'back', 'nsbox rm -f back')
         equal(sorted(box.calls('back')), ['sh'], 'running calls')
         box.nsbox('kill', 'back', '1').ok()
@@ -119,7 +121,8 @@ def options_of_exec(t):
     with Named(t) as box:
         box.create('x')
         os.mkdir(box.work + '/sub')
-        got = box.exec('x', 'sh', '-c', 'echo $A $B $PWD', flags=('--env', 'A=1', '--env', 'B', '--workdir', box.work + '/sub'),
+        got = box.exec('x', 'sh', '-c', 'echo $A $B $PWD',
+                       flags=('--env', 'A=1', '--env', 'B', '--workdir', box.work + '/sub'),
                        env=dict(box.env, B='2', C='3')).ok()
         equal(got.out, '1 2 %s/sub\n' % box.work, 'environment and directory')
         equal(box.exec('x', 'sh', '-c', 'echo ${A-none}').ok().out, 'none\n', 'the next call')
@@ -193,7 +196,8 @@ def many_create_one_name(t):
         equal(winners, [b'same\n'], 'winners')
         for p, out, err in results:
             if p.returncode != 0:
-                check(p.returncode == 125 and b'there is a sandbox same already' in err, 'a loser: %r' % ((p.returncode, err),))
+                check(p.returncode == 125 and b'there is a sandbox same already' in err,
+                      'a loser: %r' % ((p.returncode, err),))
         equal([e['name'] for e in box.ls()], ['same'], 'list')
         equal(box.exec('same', 'echo', 'x').ok().out, 'x\n', 'it works')
 
@@ -201,7 +205,8 @@ def many_create_one_name(t):
 @test(timeout=120)
 def churn(t):
     """Everything at once on three names for ten seconds. Each command ends, and well or with a reason that fits."""
-    fine = ('there is no sandbox', 'there is a sandbox', 'commands run in sandbox', 'has ended', 'is starting or ending',
+    fine = ('there is no sandbox', 'there is a sandbox', 'commands run in sandbox', 'has ended',
+            'is starting or ending',
             'was replaced', 'was cancelled', 'the sandbox ended', 'is ending', 'cannot connect to sandbox')
     names, seconds, problems, count = ['a', 'b', 'c'], 10, [], {}
 
@@ -254,7 +259,8 @@ def supervisor_killed(t):
         os.kill(entry['pid'], signal.SIGKILL)
         within(1, lambda: gone(mine), 'everything of it is gone')
         out, err = client.communicate(timeout=5)
-        check(client.returncode == 125 and b'nsbox: ' in err and b'x' in err, 'its client: %r' % ((client.returncode, err),))
+        check(client.returncode == 125 and b'nsbox: ' in err and b'x' in err,
+              'its client: %r' % ((client.returncode, err),))
         check(os.path.isdir(box.state + '/nsbox/sandboxes/x'), 'the entry is there until somebody looks')
         equal(box.ls(), [], 'the next command sweeps it')
         check(not box.left(), 'left: %r' % box.left())
@@ -262,7 +268,8 @@ def supervisor_killed(t):
         equal(box.exec('x', 'echo', 'again').ok().out, 'again\n', 'the name is free again')
 
 
-@cases([('exec', ('exec', 'x', '--', 'true')), ('rm', ('rm', 'x')), ('inspect', ('inspect', 'x')), ('logs', ('logs', 'x')),
+@cases([('exec', ('exec', 'x', '--', 'true')), ('rm', ('rm', 'x')), ('inspect', ('inspect', 'x')),
+        ('logs', ('logs', 'x')),
         ('kill', ('kill', 'x')), ('prune', ('prune',)), ('create', ('create', '--net', 'none', '--name', 'x'))])
 def dead_entry(t, command):
     """Whatever comes next after the supervisor was killed sees that it is dead."""
@@ -290,12 +297,14 @@ def dead_entry(t, command):
 def client_killed(t):
     with Named(t) as box:
         box.create('x')
-        client = box.start_exec('x', 'sh', '-c', '(trap "" HUP TERM INT; exec setsid sleep 51) & echo ready; exec sleep 52')
+        client = box.start_exec('x', 'sh', '-c',
+                                '(trap "" HUP TERM INT; exec setsid sleep 51) & echo ready; exec sleep 52')
         equal(lines(client, 1), ['ready\n'], 'first line')
         box.nsbox('exec', '-d', 'x', '--', 'sleep', '53').ok()
         client.kill()
         client.wait()
-        within(3, lambda: [c['argv'][1] for c in box.inspect('x')['calls']] == ['53'], 'its call ended, the detached one goes on')
+        within(3, lambda: [c['argv'][1] for c in box.inspect('x')['calls']] == ['53'],
+               'its call ended, the detached one goes on')
         check('sleep' in descendants(os.getpid()).values(), 'the detached one runs')
         equal(sum(n == 'sleep' for n in descendants(os.getpid()).values()), 1, 'sleeping processes')
         equal([r['reason'] for r in box.audit('call.exit')], ['killed'], 'records of ended calls')
@@ -324,7 +333,8 @@ def creator_killed(t):
                'only the first supervisor is left')
 
 
-@cases([('unset', None), ('long', 'r' * 200 + '/' + 'q' * 200), ('relative', 'relative/path'), ('spaces', 'with a space')])
+@cases([('unset', None), ('long', 'r' * 200 + '/' + 'q' * 200), ('relative', 'relative/path'),
+        ('spaces', 'with a space')])
 def runtime_directory(t, place):
     with Named(t) as box:
         if place is None:
@@ -436,7 +446,8 @@ def events(t):
         box.exec('x', 'sh', '-c', 'exit 4')
         out, err = watcher.communicate(timeout=5)
         got = [json.loads(line) for line in out.splitlines()]
-        equal([(e['event'], e['call']) for e in got], [(n, box.find('x')['id'] + '.1') for n in ('call.start', 'call.exit')],
+        equal([(e['event'], e['call']) for e in got],
+              [(n, box.find('x')['id'] + '.1') for n in ('call.start', 'call.exit')],
               'events of x (%r)' % err)
         equal(got[1]['exit'], 4, 'exit in the event')
         for name in ('x', 'y'):
@@ -475,7 +486,8 @@ def removed_while_calls_run(t):
         out, err = client.communicate(timeout=5)
         equal(client.returncode, 137, 'its client (%r)' % err)
         log = records(box.logs()[-1])
-        equal([(r['event'], r.get('signal')) for r in log[-2:]], [('call.exit', 9), ('sandbox.exit', None)], 'last records')
+        equal([(r['event'], r.get('signal')) for r in log[-2:]], [('call.exit', 9), ('sandbox.exit', None)],
+              'last records')
 
 
 @test
@@ -486,7 +498,8 @@ def gateway_of_a_named_one(t):
     with Named(t) as box:
         box.connect(origin, 'api.example.com')
         box.env['KEY'] = 'value-of-the-key-1234'
-        box.nsbox('create', '--name', 'x', '--allow', 'api.example.com', '--secret', 'KEY@api.example.com', *box.flags).ok()
+        box.nsbox('create', '--name', 'x', '--allow', 'api.example.com', '--secret', 'KEY@api.example.com',
+                  *box.flags).ok()
         del box.env['KEY']
         seen = [box.exec('x', 'sh', '-c', 'curl -sS -H "X-Key: $KEY" https://api.example.com/ >&2; echo $KEY').ok().out
                 for _ in range(3)]
@@ -576,8 +589,10 @@ def stopped_supervisor(t):
 def survives_the_end_of_the_session(t):
     """Made in a session whose leader and terminal are gone."""
     with Named(t) as box:
-        leader = subprocess.Popen(['/bin/sh', '-c', '"$0" create --net none --name x >/dev/null && "$0" exec -d x -- sleep 50; '
-                                   'echo done; sleep 60', box.nsbox_path], env=box.env, cwd=box.work, start_new_session=True,
+        leader = subprocess.Popen(['/bin/sh', '-c', '"$0" create --net none --name x >/dev/null && '
+                                   '"$0" exec -d x -- sleep 50; '
+                                   'echo done; sleep 60', box.nsbox_path], env=box.env, cwd=box.work,
+                                   start_new_session=True,
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         until(lambda: box.find('x') and box.calls('x'), 10, 'no sandbox')
         os.killpg(leader.pid, signal.SIGKILL)

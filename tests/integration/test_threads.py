@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Embedding in hosts with threads, and in difficult ones: nothing crosses from one thread's sandboxes to another's, and
-what the host does with its processes, signals and descriptors disturbs neither side."""
+"""Embedding in hosts with threads, and in difficult ones: nothing crosses from one thread's sandboxes to another's,
+and what the host does with its processes, signals and descriptors disturbs neither side."""
 import json
 import os
 import resource
@@ -19,7 +19,8 @@ def run(t, box, *args, starts, **kwargs):
     os.set_inheritable(high, True)
     os.close(writer)
     done = subprocess.run([program, box.work, str(high), str(starts), *args], env=box.env, timeout=170,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[high], **kwargs)
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[high],
+                          **kwargs)
     os.close(high)
     with os.fdopen(reader) as f:
         text = f.read()
@@ -74,7 +75,8 @@ def no_descriptors(t):
 
 
 def cost(t, program, box, megabytes):
-    done = subprocess.run([program, box.work, str(megabytes), '12'], env=box.env, timeout=100, stdin=subprocess.DEVNULL,
+    done = subprocess.run([program, box.work, str(megabytes), '12'], env=box.env, timeout=100,
+                          stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     equal(done.returncode, 0, 'exit status (%r)' % done.stderr)
     return json.loads(done.stdout)
@@ -144,10 +146,12 @@ print(json.dumps(sorted(results.items())))
     box = Box(t)
     certificate, key = t.pki.server(['api.example.com'])
     binding = os.path.join(os.path.dirname(os.path.dirname(t.tests)), 'examples', 'python')
-    done = subprocess.run(['/usr/bin/python3', '-c', script, t.prefix + '/lib/libsandbox.so', certificate, key, t.pki.ca],
+    done = subprocess.run(['/usr/bin/python3', '-c', script, t.prefix + '/lib/libsandbox.so', certificate, key,
+                           t.pki.ca],
                           env=dict(box.env, PYTHONPATH=binding), cwd=box.work, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=50)
-    equal(done.stdout.decode().strip(), json.dumps([[n, True] for n in range(6)]), 'results (%r)' % done.stderr[-2000:])
+    equal(done.stdout.decode().strip(), json.dumps([[n, True] for n in range(6)]),
+          'results (%r)' % done.stderr[-2000:])
 
 
 NODE = '''
@@ -186,7 +190,8 @@ def node(t):
     if not path:
         t.skip('there is no node')
     exe = subprocess.run([path, '-p', 'process.execPath'], stdout=subprocess.PIPE, timeout=30).stdout.decode().strip()
-    include = [d for d in (os.path.join(os.path.dirname(os.path.dirname(exe)), 'include', 'node'), '/usr/include/nodejs/src')
+    include = [d for d in (os.path.join(os.path.dirname(os.path.dirname(exe)), 'include', 'node'),
+                           '/usr/include/nodejs/src')
                if os.path.exists(d + '/node_api.h')]
     if not include:
         t.skip('node has no headers (node_api.h) beside %s' % exe)

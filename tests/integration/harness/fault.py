@@ -108,7 +108,8 @@ class Faults:
         held = [line for line in held if not line.startswith(may_differ)] if may_differ else held
         shared = [name for name in ('user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup')
                   if spaces.get(name, '0') in ('0', self.host[name])]
-        missing = [line for line in self.baseline if line not in held and not (may_differ and line.startswith(may_differ))]
+        missing = [line for line in self.baseline
+                   if line not in held and not (may_differ and line.startswith(may_differ))]
         # More of /proc may be hidden when it could not be looked at.
         more = [line for line in held if line not in self.baseline and
                 not (line.startswith('mount /proc/') and ' ro,' in line)]
@@ -117,7 +118,7 @@ class Faults:
         return 'weaker: shares %r, lacks %r, has instead %r' % (shared, missing[:5], more[:5])
 
     def measure(self, calls):
-        """The baseline, and how often each call happens: the middle of some runs, since what is made ahead may be late."""
+        """The baseline, and how often each call happens: the middle of some runs, as what is made ahead varies."""
         seen = collections.defaultdict(list)
         for _ in range(5):
             status, out, err, _, counts = self.run(','.join(calls), 'EPERM', 0)
@@ -158,7 +159,8 @@ class Faults:
 
     def recorded(self):
         """Whether the audit log says why the sandbox, or its call, ended as it did."""
-        return self.box.logs() and any(r.get('reason') for e in ('sandbox.exit', 'limit.hit') for r in self.box.audit(e))
+        records = self.box.audit('sandbox.exit') + self.box.audit('limit.hit') if self.box.logs() else []
+        return any(r.get('reason') for r in records)
 
     def one(self, call, error, when, rules):
         """What is wrong with this case, or None."""
@@ -191,7 +193,8 @@ class Faults:
         self.seen[kind] += 1
         if os.environ.get('NSBOX_FAULT_LOG') and hit:
             with open(os.environ['NSBOX_FAULT_LOG'], 'a') as f:
-                f.write('%s %s %s %s %r %s %r %r\n' % (kind, call, error, hit.process, hit.arguments, hit.path, err[-200:], problem))
+                f.write('%s %s %s %s %r %s %r %r\n' % (kind, call, error, hit.process, hit.arguments, hit.path,
+                                                       err[-200:], problem))
         if not problem:
             return None
         return '%s %d fails with %s (%s): exit %d, %r: %s' % (
