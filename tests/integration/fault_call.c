@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One sandbox and calls in it through the API, for the fault tests. Prints one line for each step:
- * "STEP ok STATUS" or "STEP failed ERRNO STAGE OBJECT: MESSAGE". usage: fault_call WORKDIR MODE ISOLATION WHEN COMMAND...
+ * "STEP ok STATUS" or "STEP failed ERRNO STAGE OBJECT: MESSAGE".
+ * usage: fault_call WORKDIR MODE ISOLATION WHEN COMMAND...
  *
  * WHEN "start": faults are armed after the sandbox has been made and nothing is prepared, so that they meet the start
  * of the call; then a second call follows, which must work. "all": from the beginning.
@@ -19,8 +20,8 @@ static sandbox_error *error;
 static int step(const char *name, int r)
 {
 	if (r < 0) {
-		printf("%s failed %d %s %s: %s\n", name, sandbox_error_errno(error), sandbox_stage_name(sandbox_error_stage(error)),
-		       sandbox_error_object(error), sandbox_error_message(error));
+		printf("%s failed %d %s %s: %s\n", name, sandbox_error_errno(error),
+		       sandbox_stage_name(sandbox_error_stage(error)), sandbox_error_object(error), sandbox_error_message(error));
 		sandbox_error_free(error);
 		error = NULL;
 	}

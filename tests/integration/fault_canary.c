@@ -116,11 +116,11 @@ static void attempts(const char *host_file)
 static void paths(void)
 {
 	static const char *const secret[] = {
-		"/etc/gshadow", "/etc/ssh", "/etc/sudoers", "/etc/ssl/private", "/etc/fstab", "/etc/machine-id", "/etc/crontab",
-		"/etc/security/opasswd", "/etc/private-of-test", ".env", "hidden/file", ".state/nsbox/format", NULL };
+		"/etc/gshadow", "/etc/ssh", "/etc/sudoers", "/etc/ssl/private", "/etc/fstab", "/etc/machine-id",
+		"/etc/crontab", "/etc/security/opasswd", "/etc/private-of-test", ".env", "hidden/file", ".state/nsbox/format", NULL };
 	static const char *const kept[] = {
-		".git/hooks/post-commit", ".git/hooks/new", ".git/config", ".envrc", ".claude/settings.json", ".vscode/tasks.json",
-		"kept/file", "kept/new", "read-only/file", "/usr/local/new", "/etc/new", "/new", NULL };
+		".git/hooks/post-commit", ".git/hooks/new", ".git/config", ".envrc", ".claude/settings.json",
+		".vscode/tasks.json", "kept/file", "kept/new", "read-only/file", "/usr/local/new", "/etc/new", "/new", NULL };
 	char what[300];
 
 	for (const char *const *s = secret; *s; s++) {
@@ -141,7 +141,8 @@ static void limits(void)
 
 	for (size_t i = 0; i < sizeof(which) / sizeof(*which); i++)
 		if (getrlimit(which[i], &l) == 0)
-			fprintf(out, "limit %d %lu %lu\n", which[i], (unsigned long)l.rlim_cur, (unsigned long)l.rlim_max);
+			fprintf(out, "limit %d %lu %lu\n", which[i], (unsigned long)l.rlim_cur,
+				(unsigned long)l.rlim_max);
 }
 
 static void process(void)
@@ -159,7 +160,8 @@ static void process(void)
 
 int main(int argc, char **argv)
 {
-	static const char *const status[] = { "Uid:", "Gid:", "Cap", "NoNewPrivs:", "Seccomp", "SigBlk:", "SigIgn:", NULL };
+	static const char *const status[] = { "Uid:",	 "Gid:",    "Cap",     "NoNewPrivs:",
+					      "Seccomp", "SigBlk:", "SigIgn:", NULL };
 	char path[4096], final[4096];
 
 	close(LAST_MARK);

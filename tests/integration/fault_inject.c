@@ -3,9 +3,9 @@
  * Run a command and let one system call of all that it starts fail, once: the N-th of that name that any process below
  * makes. usage: fault_inject [-m] [-e] REPORT NAME[,NAME] ERRNO N COMMAND [ARGUMENTS]
  *
- * N 0: nothing fails, calls are counted. N+: the N-th and all after it fail. -m: only from the first mark on, which is close(MARK); -e: only until the last
- * mark, which is what the canary does first. Exit status: that of COMMAND, or 98 (stopped here: no end in time) or 99
- * (its processes did not end with it). REPORT gets lines:
+ * N 0: nothing fails, calls are counted. N+: the N-th and all after it fail. -m: only from the first mark on, which is
+ * close(MARK); -e: only until the last mark, which is what the canary does first. Exit status: that of COMMAND, or 98
+ * (stopped here: no end in time) or 99 (its processes did not end with it). REPORT gets lines:
  *   hit NAME PROCESS ARGUMENTS PATH    (what failed)
  *   count NAME NUMBER
  *
@@ -54,21 +54,24 @@ static const struct call {
 	const char *name;
 	long number;
 } calls[] = {
-	CALL(accept4), CALL(bind), CALL(capget), CALL(capset), CALL(chdir), CALL(clone), CALL(clone3), CALL(close_range),
-	CALL(connect), CALL(dup3), CALL(epoll_create1), CALL(epoll_ctl), CALL(eventfd2), CALL(execve), CALL(execveat),
-	CALL(faccessat), CALL(faccessat2), CALL(fchdir), CALL(fchmod), CALL(fchmodat), CALL(fchown), CALL(fcntl), CALL(fdatasync), CALL(flock), CALL(fsconfig),
-	CALL(fsmount), CALL(fsopen), CALL(fstat), CALL(fstatfs), CALL(fsync), CALL(ftruncate), CALL(getcwd),
-	CALL(getdents64), CALL(getrandom), CALL(getsockname), CALL(getsockopt), CALL(ioctl), CALL(kill),
-	CALL(landlock_add_rule), CALL(landlock_create_ruleset), CALL(landlock_restrict_self), CALL(listen), CALL(lseek),
-	CALL(madvise), CALL(memfd_create), CALL(mkdirat), CALL(mknodat), CALL(mlock), CALL(mlockall), CALL(mmap), CALL(mount_setattr),
-	CALL(move_mount), CALL(mprotect), CALL(newfstatat), CALL(open_tree), CALL(openat), CALL(openat2), CALL(pidfd_open),
-	CALL(pidfd_send_signal), CALL(pipe2), CALL(pivot_root), CALL(prctl), CALL(pread64), CALL(prlimit64), CALL(read),
-	CALL(readlinkat), CALL(recvfrom), CALL(recvmsg), CALL(renameat), CALL(rt_sigaction), CALL(rt_sigprocmask),
-	CALL(seccomp), CALL(sendmsg), CALL(sendto), CALL(sethostname), CALL(setns), CALL(setrlimit), CALL(setsid),
-	CALL(setsockopt), CALL(shutdown), CALL(signalfd4), CALL(socket), CALL(socketpair), CALL(statx), CALL(symlinkat),
-	CALL(umount2), CALL(unlinkat), CALL(unshare), CALL(wait4), CALL(waitid), CALL(write), CALL(writev),
+	CALL(accept4), CALL(bind), CALL(capget), CALL(capset), CALL(chdir), CALL(clone), CALL(clone3),
+	CALL(close_range), CALL(connect), CALL(dup3), CALL(epoll_create1), CALL(epoll_ctl), CALL(eventfd2),
+	CALL(execve), CALL(execveat), CALL(faccessat), CALL(faccessat2), CALL(fchdir), CALL(fchmod),
+	CALL(fchmodat), CALL(fchown), CALL(fcntl), CALL(fdatasync), CALL(flock), CALL(fsconfig), CALL(fsmount),
+	CALL(fsopen), CALL(fstat), CALL(fstatfs), CALL(fsync), CALL(ftruncate), CALL(getcwd), CALL(getdents64),
+	CALL(getrandom), CALL(getsockname), CALL(getsockopt), CALL(ioctl), CALL(kill), CALL(landlock_add_rule),
+	CALL(landlock_create_ruleset), CALL(landlock_restrict_self), CALL(listen), CALL(lseek), CALL(madvise),
+	CALL(memfd_create), CALL(mkdirat), CALL(mknodat), CALL(mlock), CALL(mlockall), CALL(mmap),
+	CALL(mount_setattr), CALL(move_mount), CALL(mprotect), CALL(newfstatat), CALL(open_tree), CALL(openat),
+	CALL(openat2), CALL(pidfd_open), CALL(pidfd_send_signal), CALL(pipe2), CALL(pivot_root), CALL(prctl),
+	CALL(pread64), CALL(prlimit64), CALL(read), CALL(readlinkat), CALL(recvfrom), CALL(recvmsg),
+	CALL(renameat), CALL(rt_sigaction), CALL(rt_sigprocmask), CALL(seccomp), CALL(sendmsg), CALL(sendto),
+	CALL(sethostname), CALL(setns), CALL(setrlimit), CALL(setsid), CALL(setsockopt), CALL(shutdown),
+	CALL(signalfd4), CALL(socket), CALL(socketpair), CALL(statx), CALL(symlinkat), CALL(umount2),
+	CALL(unlinkat), CALL(unshare), CALL(wait4), CALL(waitid), CALL(write), CALL(writev),
 #ifdef __x86_64__
-	CALL(access), CALL(dup2), CALL(epoll_wait), CALL(mkdir), CALL(open), CALL(pipe), CALL(poll), CALL(readlink), CALL(rename), CALL(stat), CALL(unlink),
+	CALL(access), CALL(dup2), CALL(epoll_wait), CALL(mkdir), CALL(open), CALL(pipe), CALL(poll),
+	CALL(readlink), CALL(rename), CALL(stat), CALL(unlink),
 #else
 	CALL(epoll_pwait), CALL(ppoll),
 #endif
@@ -125,7 +128,8 @@ static int install_filter(void)
 	program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
 	for (size_t i = 0; i < job.n_calls; i++) {
-		program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)job.call[i]->number, 0, 1);
+		const unsigned number = (unsigned)job.call[i]->number;
+		program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1);
 		program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
 	}
 	program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close, 0, 3);
@@ -146,7 +150,7 @@ static _Noreturn void child(char **argv)
 	int listener = install_filter();
 	taken[0] = listener >= 0 ? listener : -errno;
 	while (!taken[1])
-		__builtin_ia32_pause();
+		__asm__ volatile("" ::: "memory");
 	execve(argv[0], argv, environ);
 	_exit(97);
 }
