@@ -6,9 +6,14 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/util.h"
 #include "base/wire.h"
+
+/* For others to receive what they were sent. */
+#define IN_FLIGHT_TRIES 200u
+static const struct timespec in_flight_pause = { .tv_nsec = 1000000 };
 
 #define MEMFD_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
@@ -34,11 +39,14 @@ int msg_send(int sock, const void *data, size_t len, const int *fds, size_t n_fd
 		c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
 	}
-	for (;;) {
+	for (unsigned tries = 0;;) {
 		ssize_t n = sendmsg(sock, &msg, MSG_NOSIGNAL);
 		if (n >= 0)
 			return 0;
-		if (errno != EINTR)
+		/* Descriptors that are sent and not received yet are counted for all processes of a user together. */
+		if (errno == ETOOMANYREFS && tries++ < IN_FLIGHT_TRIES)
+			nanosleep(&in_flight_pause, NULL);
+		else if (errno != EINTR)
 			return -errno;
 	}
 }

@@ -7,8 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/util.h"
@@ -235,6 +239,46 @@ static void test_last_words(void **state)
 	fd_close(pair[0]);
 }
 
+/* In a process of its own: 0 when all could be sent though the receiver was late. */
+static int send_many(void)
+{
+	const struct rlimit few = { 16, 16 };
+	const struct timespec late = { .tv_nsec = 50000000 };
+	char byte = 'x';
+	int pair[2], fd;
+
+	/* Who may exceed all limits is not stopped by this one. */
+	if ((geteuid() == 0 && setresuid(65534, 65534, 65534) < 0) || setrlimit(RLIMIT_NOFILE, &few) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return 1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		fd_close(pair[0]);
+		nanosleep(&late, NULL);
+		for (int i = 0; i < 40 && msg_recv(pair[1], &byte, 1, &fd, 1, NULL) == 1; i++)
+			fd_close(fd);
+		_exit(0);
+	}
+	int r = 0;
+	for (int i = 0; i < 40 && r == 0; i++)
+		r = msg_send(pair[0], &byte, 1, pair + 1, 1);
+	fd_close(pair[0]);
+	waitpid(pid, NULL, 0);
+	return r < 0 ? 2 : 0;
+}
+
+static void test_many_on_their_way(void **state)
+{
+	int status = -1;
+
+	(void)state;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(send_many());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void test_sealed_memory(void **state)
 {
 	_cleanup_buf_ struct buf b = { 0 };
@@ -271,6 +315,7 @@ int main(void)
 		cmocka_unit_test(test_lying_lengths), cmocka_unit_test(test_hostile_strings),
 		cmocka_unit_test(test_errors),	      cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_sealed_memory), cmocka_unit_test(test_last_words),
+		cmocka_unit_test(test_many_on_their_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
