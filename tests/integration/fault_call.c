@@ -21,7 +21,8 @@ static int step(const char *name, int r)
 {
 	if (r < 0) {
 		printf("%s failed %d %s %s: %s\n", name, sandbox_error_errno(error),
-		       sandbox_stage_name(sandbox_error_stage(error)), sandbox_error_object(error), sandbox_error_message(error));
+		       sandbox_stage_name(sandbox_error_stage(error)), sandbox_error_object(error),
+		       sandbox_error_message(error));
 		sandbox_error_free(error);
 		error = NULL;
 	}

@@ -117,10 +117,12 @@ static void paths(void)
 {
 	static const char *const secret[] = {
 		"/etc/gshadow", "/etc/ssh", "/etc/sudoers", "/etc/ssl/private", "/etc/fstab", "/etc/machine-id",
-		"/etc/crontab", "/etc/security/opasswd", "/etc/private-of-test", ".env", "hidden/file", ".state/nsbox/format", NULL };
+		"/etc/crontab", "/etc/security/opasswd", "/etc/private-of-test", ".env",
+		"hidden/file", ".state/nsbox/format", NULL };
 	static const char *const kept[] = {
 		".git/hooks/post-commit", ".git/hooks/new", ".git/config", ".envrc", ".claude/settings.json",
-		".vscode/tasks.json", "kept/file", "kept/new", "read-only/file", "/usr/local/new", "/etc/new", "/new", NULL };
+		".vscode/tasks.json", "kept/file", "kept/new", "read-only/file", "/usr/local/new", "/etc/new",
+		"/new", NULL };
 	char what[300];
 
 	for (const char *const *s = secret; *s; s++) {
