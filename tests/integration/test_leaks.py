@@ -162,7 +162,7 @@ def at_once(t, mode, most, limit):
               'processes after all were removed')
         print('%d idle sandboxes at once, %s: %d processes, made in %.1f ms each, removed in %.1f ms each; '
               'one more has %.0f KiB (%s)' % (more, mode, count, took / few, down / more, one,
-                                              'PSS' if os.geteuid() == 0 else 'anonymous, shared pages counted for each'))
+                                              'PSS' if os.geteuid() == 0 else 'anonymous, shared ones too'))
         if not SANITIZED and os.geteuid() == 0:
             # The target is the limit; here only what would be a leak of pages fails.
             check(one < 2 * limit, 'one more idle sandbox has %.0f KiB' % one)
