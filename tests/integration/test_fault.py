@@ -71,8 +71,10 @@ OPTIONAL = {
     'nsbox-superviso': (*LIBRARY, OPEN_FILES, ('setsid',), ('fcntl', None, 4), ('fcntl', None, 1030), ('epoll_ctl',),
                         ('sendmsg',), ('recvmsg',), ('clone',), ('socketpair',), ('prctl', 1, 9),
                         ('landlock_create_ruleset', 0, 0, 1)),
-    # Advice for BoringSSL, a filter that saves work, and the network, which the canary does not use.
-    'nsbox-gateway': (*LIBRARY, OPEN_FILES, ('madvise',), ('setsockopt', None, 1, 26), ('sendmsg',), ('recvmsg',)),
+    # Advice for BoringSSL, a filter that saves work, the network, which the canary does not use, and what its parent
+    # has bound already.
+    'nsbox-gateway': (*LIBRARY, OPEN_FILES, ('prctl', 1, 9), ('madvise',), ('setsockopt', None, 1, 26), ('sendmsg',),
+                      ('recvmsg',)),
     'nsbox': (*LIBRARY, ('setsid',), ('ioctl', None, 0x5401), ('fcntl', None, 1), ('lseek',)),
 }
 # Inits and calls are prepared ahead; what fails is made anew when it is asked for, and the canary is in that. But what
@@ -174,6 +176,8 @@ class StartRules(Rules):
         # Where a part of the sandbox was lost (init is still closing itself up), all of it is, and the
         # next start says so.
         lost = call.startswith(('call failed ', 'call ok 0 9')) or hit.process in ('nsbox-init', 'nsbox-gateway')
+        # What is not taken out of an epoll set (the kernel never refuses that) is seen again after it is gone.
+        lost |= hit.call == 'epoll_ctl' and hit.arguments[1] == 2
         if again != 'again ok 0 0' and not (again.startswith('again failed ') and lost):
             return 'the next call: %r' % again
         return ''
