@@ -35,7 +35,8 @@ class Named(Box):
         return next((e for e in self.ls() if e['name'] == name), None)
 
     def create(self, name, *flags):
-        equal(self.nsbox('create', '--name', name, '--net', 'none', *flags).ok().out, name + '\n', 'what create prints')
+        done = self.nsbox('create', '--name', name, '--net', 'none', *flags).ok()
+        equal(done.out, name + '\n', 'what create prints')
 
     def exec(self, name, *command, flags=(), **kwargs):
         return self.nsbox('exec', name, *flags, '--', *command, **kwargs)
