@@ -86,6 +86,13 @@ int guardian_start(const struct sandbox *s, struct slot *slot, int *ret_sock, st
 	int r = start(&job);
 	fd_close(pair[1]);
 	if (r < 0) {
+		/* The helper can be killed, when init dies, after it has made a guardian. Nobody else would reap that, and the
+		 * end of init waits for every process of its pid namespace to be reaped. Not open: there is none. */
+		if (job.pidfd >= 0) {
+			syscall(SYS_pidfd_send_signal, job.pidfd, SIGKILL, NULL, 0);
+			guardian_reap(job.pidfd);
+			fd_close(job.pidfd);
+		}
 		fd_close(pair[0]);
 		return r;
 	}
