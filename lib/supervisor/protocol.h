@@ -111,8 +111,8 @@ enum gateway_message {
 	/* s->g  u32 address.   g->s GATEWAY_CALL_READY  u32 address, strv env (NAME=placeholder) */
 	GATEWAY_CALL = 67,
 	GATEWAY_CALL_READY = 68,
-	/* s->g  u32 address, bytes grant (policy/grant.h): before its command runs; without it the call has all of the
-	 *       policy */
+	/* s->g  u32 address, u32 address of the call that asked for it (0: none; what this one uses counts against that one
+	 *       too), bytes grant (policy/grant.h; none: all of the policy): before its command runs */
 	GATEWAY_CALL_BIND = 73,
 	/* s->g  u32 address: cut its connections, forget its placeholders.   g->s GATEWAY_CALL_ENDED  u32 address */
 	GATEWAY_CALL_END = 69,
@@ -122,6 +122,17 @@ enum gateway_message {
 	 *       all before it. With failed every waiting and later decision is a denial. */
 	GATEWAY_RECORDS = 71,
 	GATEWAY_WRITTEN = 72,
+	/* s->g  u32 ops, AUDITOR_OP() bits of audit/auditor.h: ask before doing these. Before the first call runs; without
+	 *       it nothing is asked. */
+	GATEWAY_AUDIT = 74,
+	/* g->s  u64 ticket (never used twice), u32 op, u32 address of the call, str members of the question (JSON without
+	 *       braces, names and digests only).  s->g GATEWAY_DECIDED u64 ticket, u8 allowed, u8 also for equal questions of
+	 *       this call, str reason (may be ""): exactly one, after minutes when a person is asked, but for a ticket that
+	 *       was given up */
+	GATEWAY_ASK = 75,
+	GATEWAY_DECIDED = 76,
+	/* g->s  u64 ticket: nobody waits for it any more */
+	GATEWAY_ASK_CANCEL = 77,
 };
 
 #endif
