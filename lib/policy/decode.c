@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "audit/auditor_spec.h"
 #include "base/wire.h"
 #include "policy/encode.h"
 
@@ -247,6 +248,19 @@ static void get_limits(struct wire_reader *r, struct policy *p)
 		p->limit_origins[i] = checked_optional(r, ORIGIN_MAX);
 }
 
+static void get_auditor(struct wire_reader *r, struct policy_auditor *a)
+{
+	struct auditor_spec spec;
+
+	a->spec = checked_optional(r, VALUE_MAX);
+	a->origin = checked_optional(r, ORIGIN_MAX);
+	a->deadline_us = wire_get_u64(r);
+	a->deadline_origin = checked_optional(r, ORIGIN_MAX);
+	if ((a->spec && auditor_spec_parse(a->spec, &spec, NULL) < 0) ||
+	    (a->deadline_us && (a->deadline_us < AUDITOR_MIN_DEADLINE_US || a->deadline_us > AUDITOR_MAX_DEADLINE_US)))
+		r->bad = true;
+}
+
 /* Not whether they are within the policy: every decision asks that as well, so one that is not allows nothing more. */
 static void get_grants(struct wire_reader *r, struct policy *p)
 {
@@ -285,6 +299,7 @@ static void get_policy(struct wire_reader *r, struct policy *p)
 	get_dialling(r, p);
 	get_envs(r, p);
 	get_limits(r, p);
+	get_auditor(r, &p->auditor);
 	p->degraded = wire_get_strv(r, 64);
 	p->n_degraded = strv_len(p->degraded);
 	for (size_t i = 0; i < p->n_degraded; i++)

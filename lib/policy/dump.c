@@ -216,6 +216,20 @@ static int dump_limits(const struct policy *p, struct buf *out)
 	return r;
 }
 
+static int dump_auditor(const struct policy_auditor *a, struct buf *out)
+{
+	char text[32];
+	int r = a->spec || a->deadline_us ? buf_puts(out, "\n[audit]\n") : 0;
+
+	if (r == 0 && a->spec)
+		r = dump_line(out, "auditor", a->spec, "decides before something happens", a->origin);
+	if (r == 0 && a->deadline_us) {
+		snprintf(text, sizeof(text), "%llums", (unsigned long long)a->deadline_us / 1000);
+		r = dump_line(out, "deadline", text, "of an answer, else it is no", a->deadline_origin);
+	}
+	return r;
+}
+
 int policy_dump(struct policy *p, struct buf *out)
 {
 	if (!p->finished)
@@ -233,6 +247,8 @@ int policy_dump(struct policy *p, struct buf *out)
 		r = dump_env(p, out);
 	if (r == 0)
 		r = dump_limits(p, out);
+	if (r == 0)
+		r = dump_auditor(&p->auditor, out);
 	for (size_t i = 0; i < p->n_grants && r == 0; i++)
 		r = grant_dump_section(p->grants[i], p->grants[i]->name, out);
 	return r;

@@ -88,6 +88,16 @@ static int put_limits(struct buf *out, const struct policy *p)
 	return r;
 }
 
+static int put_auditor(struct buf *out, const struct policy_auditor *a)
+{
+	int r = wire_put_str(out, a->spec ? a->spec : "");
+
+	PUT(r, wire_put_str(out, a->origin ? a->origin : ""));
+	PUT(r, wire_put_u64(out, a->deadline_us));
+	PUT(r, wire_put_str(out, a->deadline_origin ? a->deadline_origin : ""));
+	return r;
+}
+
 int policy_encode(const struct policy *p, struct buf *out)
 {
 	if (!p->finished)
@@ -112,6 +122,7 @@ int policy_encode(const struct policy *p, struct buf *out)
 		PUT(r, wire_put_str(out, p->envs[i].origin));
 	}
 	PUT(r, put_limits(out, p));
+	PUT(r, put_auditor(out, &p->auditor));
 	PUT(r, wire_put_strv(out, p->degraded));
 	PUT(r, grants_encode(p, out));
 	PUT(r, out->len > POLICY_BYTES_MAX ? -E2BIG : 0);

@@ -81,13 +81,7 @@ static int open_section(struct reader *r, const char *s, size_t len)
 	char **slot = grow(&r->opened, &r->n_opened, sizeof(*slot), LINES_MAX, "sections", r->name, r->e);
 	if (!slot || !(*slot = strdup(r->section)))
 		return r->failed = out_of_memory(r->e);
-	/* Both found here, because inih says nothing about a section without keys. */
-	if (strcmp(r->section, "audit") == 0) {
-		BAD(r, "[%s]: not available in this version", r->section);
-		if (r->e)
-			r->e->err = ENOTSUP;
-		return r->failed = -ENOTSUP;
-	}
+	/* Found here, because inih says nothing about a section without keys. */
 	return strncmp(r->section, "grant ", 6) == 0 ? add_entry(r, r->section, "", "") : 0;
 }
 

@@ -73,6 +73,7 @@ struct policy {
 	size_t n_envs;
 	struct policy_limits limits;
 	char *limit_origins[LIMIT_COUNT];
+	struct policy_auditor auditor;
 	char **degraded; /* sorted, NULL-terminated */
 	size_t n_degraded;
 	struct grant **grants; /* templates, as given */
@@ -109,6 +110,7 @@ int set_network(struct policy *p, const struct setting *s, struct error *e);
 int set_secret(struct policy *p, const struct setting *s, struct error *e);
 int set_env(struct policy *p, const struct setting *s, struct error *e);
 int set_limit(struct policy *p, const struct setting *s, struct error *e);
+int set_audit(struct policy *p, const struct setting *s, struct error *e);
 int set_sandbox(struct policy *p, const struct setting *s, struct error *e);
 /* Known section? Then its keys as "a, b, c" in ret_keys (may be NULL). name: what follows "secret ". */
 bool section_known(const char *section, const char **ret_name);

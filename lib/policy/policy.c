@@ -73,6 +73,9 @@ void policy_free(struct policy *p)
 	free(p->workdir);
 	free(p->home);
 	free(p->mode_origin);
+	free(p->auditor.spec);
+	free(p->auditor.origin);
+	free(p->auditor.deadline_origin);
 	buf_free(&p->warnings);
 	free(p);
 }
@@ -216,6 +219,11 @@ const struct policy_env *policy_envs(const struct policy *p, size_t *ret_n)
 const struct policy_limits *policy_limits(const struct policy *p)
 {
 	return &p->limits;
+}
+
+const struct policy_auditor *policy_auditor(const struct policy *p)
+{
+	return &p->auditor;
 }
 
 bool policy_degraded_allowed(const struct policy *p, const char *control)

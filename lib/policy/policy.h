@@ -81,6 +81,13 @@ struct policy_limits { /* 0 = the default of DESIGN 6 */
 	uint32_t pids, open_files;
 };
 
+struct policy_auditor {
+	char *spec; /* unix:PATH or exec:COMMAND (audit/auditor_spec.h), NULL: nobody is asked */
+	char *origin;
+	uint64_t deadline_us; /* of an answer, 0 = the default */
+	char *deadline_origin;
+};
+
 struct policy; /* private to lib/policy; the accessors below are the interface */
 
 /* ---- building (client side) ---- */
@@ -120,6 +127,7 @@ const struct policy_connect_to *policy_connect_tos(const struct policy *p, size_
 const struct policy_upstream_ca *policy_upstream_cas(const struct policy *p, size_t *ret_n);
 const struct policy_env *policy_envs(const struct policy *p, size_t *ret_n);
 const struct policy_limits *policy_limits(const struct policy *p);
+const struct policy_auditor *policy_auditor(const struct policy *p);
 /* True when the control (for example "memory") was named by --allow-degraded ([sandbox] allow_degraded = ...). */
 bool policy_degraded_allowed(const struct policy *p, const char *control);
 /* All degraded controls named, sorted; for the start message and the log. */

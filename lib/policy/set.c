@@ -14,12 +14,6 @@ struct section {
 	const char *keys[24];
 };
 
-static int set_unavailable(struct policy *p, const struct setting *s, struct error *e)
-{
-	(void)p;
-	return bad_setting(s, e, ENOTSUP, "not available in this version: [audit], the auditor");
-}
-
 static const struct section sections[] = {
 	{ "sandbox", false, set_sandbox, { "version", "extends", "allow_degraded" } },
 	{ "filesystem", false, set_filesystem, { "read", "write", "overlay", "hide", "protect", "tmpfs" } },
@@ -29,7 +23,7 @@ static const struct section sections[] = {
 	  { "source", "allow", "inject", "placeholder", "insecure", "scrub", "on_misuse", "revoke" } },
 	{ "env", false, set_env, { "pass", "set" } },
 	{ "limits", false, set_limit, { "memory", "cpus", "pids", "timeout", "disk", "open_files" } },
-	{ "audit", false, set_unavailable, { "auditor", "deadline" } },
+	{ "audit", false, set_audit, { "auditor", "deadline" } },
 	{ "grant", true, set_grant,
 	  { "argv", "allow", "deny", "passthrough", "secret", "read", "write", "read_only", "hide", "exec", "view", "timeout",
 	    "ttl", "open_files", "uses", "bytes_up", "isolation", "background", "credentials" } },

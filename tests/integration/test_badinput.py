@@ -140,7 +140,8 @@ FLAGS = [
     ('detach', ['-d', '-t'], ['-d|detach']),
     ('name', ['--name', 'x/1'], ['x/1', 'letters']),
     ('overlay', ['--overlay', '.'], ['overlay']),
-    ('auditor', ['--auditor', 'exec:/bin/true'], ['auditor']),
+    ('auditor_form', ['--auditor', '/bin/true'], ['--auditor', 'unix:PATH', 'exec:COMMAND']),
+    ('auditor_empty', ['--auditor', 'exec:'], ['--auditor', 'names no command']),
     ('terminal_both', ['-t', '-T'], ['-t|-T|terminal']),
 ]
 

@@ -132,7 +132,11 @@ static void test_lines_refused(void **state)
 	REFUSED(HEAD "[env\n", ":3: '[' without ']'");
 	REFUSED(HEAD "[env] x\n", ":3: only a comment may follow");
 	REFUSED("version = 1\n", ":1: 'version' stands before the first [SECTION]");
-	REFUSED(HEAD "[audit]\nauditor = exec:/x\n", ":3: [audit]: not available in this version");
+	REFUSED(HEAD "[audit]\nauditor = /x\n", ":4: [audit] auditor = /x: the auditor '/x' has no known prefix; give unix:PATH");
+	REFUSED(HEAD "[audit]\nauditor = exec:\n", ":4: [audit] auditor = exec:: the auditor 'exec:' names no command");
+	REFUSED(HEAD "[audit]\nauditor = unix:\n", ":4: [audit] auditor = unix:: the auditor 'unix:' names no absolute path");
+	REFUSED(HEAD "[audit]\ndeadline = 1ms\n", ":4: [audit] deadline = 1ms: the deadline of the auditor is a time from 5ms");
+	REFUSED(HEAD "[audit]\nauditors = exec:x\n", ":4: unknown key 'auditors' in [audit], did you mean 'auditor'");
 	REFUSED(HEAD "[grant a b]\n", ":3: a name in [grant a b] is letters, digits, '_' and '-'");
 	REFUSED(HEAD "[grant x]\n[grant y]\n[grant x]\n", ":5: [grant x] is opened a second time");
 }
@@ -480,6 +484,8 @@ static struct policy *rich_policy(void)
 	set(p, "limits", "timeout", "250ms");
 	set(p, "limits", "disk", "10M");
 	set(p, "sandbox", "allow_degraded", "memory, cpus");
+	set(p, "audit", "auditor", "unix:auditor.sock");
+	set(p, "audit", "deadline", "2s");
 	finish(p);
 	return p;
 }
@@ -514,6 +520,8 @@ static void test_dump_loads_again(void **state)
 	assert_non_null(strstr(first, "allow = *.example.org\n"));
 	assert_non_null(strstr(first, "memory = 1536M\n"));
 	assert_non_null(strstr(first, "timeout = 250.000ms\n"));
+	assert_non_null(strstr(first, "/auditor.sock\n"));
+	assert_non_null(strstr(first, "deadline = 2000ms\n"));
 	policy_free(p);
 	policy_free(again);
 	free(first);
