@@ -8,7 +8,7 @@
 const struct command *const commands[] = {
 	&command_run,	&command_create, &command_exec,	 &command_ls,	  &command_inspect, &command_kill,
 	&command_rm,	&command_prune,	 &command_logs,	 &command_events, &command_check,   &command_doctor,
-	&command_audit, &command_grant,	 &command_version, &command_help, &command_completion, NULL,
+	&command_audit, &command_grant,	 &command_approve, &command_version, &command_help, &command_completion, NULL,
 };
 
 static const char *last_word(const char *name)

@@ -20,7 +20,7 @@ static const char *text_of(const json_t *object, const char *key)
 /* "events.lost" comes unasked too. */
 static bool is_denial(const char *event)
 {
-	const char *at = strstr("," REPORT_EVENTS ",", event);
+	const char *at = strstr("," REPORT_DENIALS ",", event);
 	return at && at[-1] == ',' && at[strlen(event)] == ',';
 }
 
@@ -58,6 +58,15 @@ void report_add_denial(struct report *report, const char *event_json)
 	}
 }
 
+static void say_asked(const char *event_json)
+{
+	json_t *event = json_loads(event_json, 0, NULL);
+
+	say("waits for a person: nsbox approve %s (%s%s%s)", text_of(event, "ticket"), text_of(event, "op"),
+	    *text_of(event, "reason") ? ": " : "", text_of(event, "reason"));
+	json_decref(event);
+}
+
 void report_take_events(struct report *report, sandbox_runtime *runtime)
 {
 	sandbox_event *event;
@@ -66,6 +75,9 @@ void report_take_events(struct report *report, sandbox_runtime *runtime)
 		bool ours = !report->call || strcmp(sandbox_event_call(event), report->call) == 0;
 		if (ours && is_denial(sandbox_event_name(event)))
 			report_add_denial(report, sandbox_event_json(event));
+		/* Before it has started, a call has no id that would tell its own from others. */
+		if (strcmp(sandbox_event_name(event), "approval.asked") == 0 && (ours || !report->started))
+			say_asked(sandbox_event_json(event));
 		sandbox_event_free(event);
 	}
 }
@@ -177,6 +189,9 @@ void report_hints(const struct report *report)
 			say("%zu more denials: nsbox audit show %s", more - i, report->sandbox ? report->sandbox : "");
 			return;
 		}
+		/* That the command itself was not let start is said already. */
+		if (!report->started && strcmp(text_of(denial, "event"), "call.denied") == 0)
+			continue;
 		put_hint(&b, denial, report->fixed);
 		if (buf_str(&b))
 			say("%s", buf_str(&b));

@@ -24,9 +24,10 @@ struct report {
 };
 
 /* The events to ask the runtime for. */
-#define REPORT_EVENTS "net.deny,http.deny,secret.misuse,call.denied"
+#define REPORT_DENIALS "net.deny,http.deny,secret.misuse,call.denied"
+#define REPORT_EVENTS REPORT_DENIALS ",approval.asked"
 
-/* Pull the waiting events and keep the denials. */
+/* Pull the waiting events: keep the denials, and say what waits for a person. */
 void report_take_events(struct report *report, sandbox_runtime *runtime);
 /* One denial, as the audit log has it. */
 void report_add_denial(struct report *report, const char *event_json);

@@ -41,14 +41,16 @@ static int dry_run(sandbox_policy *policy)
 static int run_in(struct run *run, sandbox_policy *policy)
 {
 	struct runner *r = &run->runner;
-	bool stays = run->name || r->detach;
+	/* Where a person may have to decide, another process has to find it. */
+	bool asks = sandbox_policy_auditor(policy) != NULL;
+	bool stays = run->name || r->detach, named = stays || asks;
 	sandbox_error *error = NULL;
 
-	r->last = run->rm && r->detach;
+	r->last = (run->rm && r->detach) || (asks && !stays);
 	int status = runner_prepare(r);
 	if (status)
 		return status;
-	if (stays ? sandbox_create_named(r->runtime, policy, run->name, &r->box, &error) :
+	if (named ? sandbox_create_named(r->runtime, policy, run->name, &r->box, &error) :
 		    sandbox_create(r->runtime, policy, &r->box, &error))
 		return refuse_error(error);
 	status = runner_run(r);
@@ -57,7 +59,7 @@ static int run_in(struct run *run, sandbox_policy *policy)
 		return status;
 	}
 	/* Without a command that ran, nobody would expect the name to be taken. */
-	if (stays && (run->rm || !r->report.started))
+	if (named && (run->rm || !stays || !r->report.started))
 		sandbox_remove(r->box, 1, NULL);
 	return status;
 }

@@ -3,8 +3,12 @@
 #include "runner.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "nsbox.h"
@@ -52,9 +56,11 @@ int runner_take(struct runner *runner, const struct option_reader *r)
 	return 0;
 }
 
-/* A command that is not there or no program is told from a failure of ours, as shells do. */
+/* A command that is not there, no program, or denied by who decides is told from a failure of ours, as shells do. */
 static int start_failure_status(const sandbox_error *error)
 {
+	if (error && sandbox_error_stage(error) == SANDBOX_STAGE_AUDITOR && sandbox_error_errno(error) == EACCES)
+		return EXIT_NOT_EXECUTABLE;
 	if (!error || sandbox_error_stage(error) != SANDBOX_STAGE_EXEC)
 		return EXIT_NSBOX;
 	switch (sandbox_error_errno(error)) {
@@ -118,6 +124,26 @@ int runner_prepare(struct runner *r)
 	return k < 0 ? refuse("cannot prepare the command: %s", strerrordesc_np(-k)) : 0;
 }
 
+/* A person may have to be asked first, and says so in an event; a signal gives the command up. */
+static int wait_started(struct runner *r, int signals, sandbox_error **error)
+{
+	struct pollfd p[] = { { .fd = sandbox_runtime_fd(r->runtime), .events = POLLIN },
+			      { .fd = signals, .events = POLLIN } };
+	struct signalfd_siginfo info;
+
+	for (;;) {
+		sandbox_runtime_dispatch(r->runtime, NULL); /* a loss ends the call too */
+		if (sandbox_call_state(r->call) == SANDBOX_CALL_FAILED)
+			return sandbox_call_wait(r->call, 0, error);
+		if (sandbox_call_state(r->call) != SANDBOX_CALL_STARTING)
+			return 0;
+		report_take_events(&r->report, r->runtime);
+		if (poll(p, ARRAY_LEN(p), -1) > 0 && p[1].revents && read(signals, &info, sizeof(info)) == sizeof(info) &&
+		    info.ssi_signo != SIGWINCH)
+			sandbox_call_cancel(r->call, NULL);
+	}
+}
+
 int runner_run(struct runner *r)
 {
 	_cleanup_close_ int signals = -EBADF;
@@ -129,7 +155,7 @@ int runner_run(struct runner *r)
 		if (signals < 0)
 			return refuse("cannot take signals: %s", strerrordesc_np(-signals));
 	}
-	if (sandbox_start(r->box, r->command, &r->call, &error) < 0) {
+	if (sandbox_start_async(r->box, r->command, &r->call, &error) < 0 || wait_started(r, signals, &error) < 0) {
 		int status = start_failure_status(error);
 		refuse_error(error);
 		/* In a sandbox that others use too, nothing that was denied is known to be ours. */

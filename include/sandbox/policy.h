@@ -49,6 +49,8 @@ SANDBOX_API int sandbox_policy_check_url(sandbox_policy *policy, const char *url
 					 char **ret_json, sandbox_error **error);
 SANDBOX_API int sandbox_policy_check_path(sandbox_policy *policy, const char *path, int write, int *ret_allowed,
 					  char **ret_json, sandbox_error **error);
+/** The auditor that it names ("unix:PATH" or "exec:COMMAND"), or NULL. Owned by the policy. */
+SANDBOX_API const char *sandbox_policy_auditor(const sandbox_policy *policy);
 /** Warnings that the layers gave (one per line), or "". Owned by the policy. */
 SANDBOX_API const char *sandbox_policy_warnings(const sandbox_policy *policy);
 

@@ -3,6 +3,7 @@
 #ifndef SANDBOX_SANDBOX_H
 #define SANDBOX_SANDBOX_H
 
+#include <sandbox/approval.h>
 #include <sandbox/audit.h>
 #include <sandbox/call.h>
 #include <sandbox/error.h>

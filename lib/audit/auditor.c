@@ -235,6 +235,11 @@ enum auditor_state auditor_state(const struct auditor *a)
 	return a->state;
 }
 
+unsigned auditor_ops(const struct auditor *a)
+{
+	return a->ops;
+}
+
 bool auditor_wants_write(const struct auditor *a)
 {
 	return a->blocked || a->hello_waits;

@@ -54,6 +54,10 @@ enum auditor_op {
 #define AUDITOR_OP(op) (1u << (op)) /* for sets of them */
 const char *auditor_op_name(enum auditor_op op);
 
+/* What two questions have in common when they have one answer. */
+#define AUDITOR_DIGEST 32 /* bytes, SHA-256 */
+void auditor_digest(enum auditor_op op, const char *significant, uint8_t ret[AUDITOR_DIGEST]);
+
 enum auditor_decision {
 	AUDITOR_DENY = 0,
 	AUDITOR_ALLOW,
@@ -115,6 +119,8 @@ int auditor_fd(const struct auditor *a);
 /* READY after the auditor's hello. BROKEN is for good (stop watching the descriptor, its end stays readable): every
  * open question was denied, or is in the next auditor_expire(), every later one is denied at once. */
 enum auditor_state auditor_state(const struct auditor *a);
+/* AUDITOR_OP() of what it decides, once READY. */
+unsigned auditor_ops(const struct auditor *a);
 /* While STARTING questions wait for the hello, within their deadlines.
  * ret_ticket (for auditor_cancel()) is set when 0 is returned, ret_result when 1 is. */
 int auditor_ask(struct auditor *a, const struct auditor_question *question, uint64_t now, uint64_t *ret_ticket,

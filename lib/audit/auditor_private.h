@@ -8,14 +8,11 @@
 #include "audit/auditor.h"
 #include "base/buf.h"
 
-#define AUDITOR_DIGEST 32
-
 /* auditor_request.c: packets to the auditor, 0 or -ENOMEM. */
 int auditor_put_hello(struct buf *b, unsigned ops, uint64_t deadline_us);
 int auditor_put_question(struct buf *b, uint64_t id, enum auditor_op op, uint64_t left_us, const char *members);
 /* Of the largest packet with these members. */
 size_t auditor_question_len(const char *members);
-void auditor_digest(enum auditor_op op, const char *significant, uint8_t ret[AUDITOR_DIGEST]);
 
 /* auditor_answer.c: packets from it. */
 struct auditor_answer {

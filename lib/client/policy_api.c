@@ -199,3 +199,8 @@ const char *sandbox_policy_warnings(const sandbox_policy *policy)
 {
 	return policy_warnings(policy->policy);
 }
+
+const char *sandbox_policy_auditor(const sandbox_policy *policy)
+{
+	return policy_auditor(policy->policy)->spec;
+}

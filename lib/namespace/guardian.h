@@ -38,6 +38,13 @@ struct call_request {
 	int stdio[3];
 };
 
+/* What a call executes, when that is shown before it runs. */
+struct program {
+	int file, fd;	 /* as found; as executed: the same, or a sealed copy */
+	bool by_path;	 /* nothing in the sandbox can change what the path leads to */
+	char path[4096]; /* of file, without links */
+};
+
 /* The process that becomes the command, in memory that it shares with the guardian until it executes. */
 struct command {
 	pid_t pid;
@@ -46,6 +53,7 @@ struct command {
 	bool layer; /* GUARDIAN_RULESET is one, to be entered */
 	bool asked; /* it has got a command */
 	struct call_request request;
+	struct program program;
 	struct error outcome; /* err 0: executed */
 };
 
@@ -65,7 +73,17 @@ int command_clone(struct command *command, int *ret_notice, struct error *e);
 int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_request *ret);
 /* From GUARDIAN_SOCKET. A negative errno also when it was closed. */
 int call_request_receive(struct call_request *ret);
+/* What the supervisor says about what it was shown: GUARDIAN_PROGRAM (ret_copied), GUARDIAN_GO (into request, and
+ * ret_by_path), or a negative errno, also when the connection was closed. */
+int program_message_parse(const void *data, size_t len, struct call_request *request, bool *ret_copied,
+			  bool *ret_by_path);
+int program_message_receive(struct call_request *request, bool *ret_copied, bool *ret_by_path);
 /* Take the page faults of receiving one. */
 void call_request_touch(void);
+
+/* guardian_program.c: with START_SHOW, show the program and wait for the word that it may run. */
+int program_show(struct call_request *q, struct program *program, struct error *e);
+/* Does not return but with the errno: ENOENT, or of the best attempt. */
+int program_execute(struct call_request *q, const struct program *program);
 
 #endif

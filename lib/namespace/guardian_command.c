@@ -159,44 +159,6 @@ static int finish(struct command *c, struct error *e)
 	return 0;
 }
 
-static const char *path_of(char *const *env)
-{
-	for (; *env; env++)
-		if (strncmp(*env, "PATH=", 5) == 0)
-			return *env + 5;
-	return "/usr/local/bin:/usr/bin:/bin";
-}
-
-/* Returns the errno of the best attempt: EACCES when something was found, else ENOENT. */
-static int execute(const struct call_request *q)
-{
-	char file[4096];
-	const char *name = q->argv[0];
-	int best = ENOENT;
-
-	if (strchr(name, '/')) {
-		execve(name, q->argv, q->env);
-		return errno;
-	}
-	for (const char *dir = path_of(q->env); *name; dir++) {
-		size_t n = strcspn(dir, ":");
-		int len = snprintf(file, sizeof(file), "%.*s/%s", (int)n, n ? dir : ".", name);
-		if (n == 0)
-			len = snprintf(file, sizeof(file), "./%s", name);
-		if (len > 0 && (size_t)len < sizeof(file)) {
-			execve(file, q->argv, q->env);
-			if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
-				return errno;
-			if (errno == EACCES)
-				best = EACCES;
-		}
-		dir += n;
-		if (!*dir)
-			break;
-	}
-	return best;
-}
-
 static int command_main(void *arg)
 {
 	struct command *c = arg;
@@ -213,11 +175,13 @@ static int command_main(void *arg)
 	/* Holds until the last step: one that was killed on the way has not started. */
 	fail(&e, ECHILD, SANDBOX_STAGE_EXEC, name, "%s was killed while it was started", name);
 	c->outcome = e;
+	if (c->request.flags & START_SHOW && program_show(&c->request, &c->program, &c->outcome) < 0)
+		_exit(126);
 	if (finish(c, &c->outcome) < 0)
 		_exit(125);
 	/* From here on success is the end of this memory. */
 	c->outcome.err = 0;
-	int err = execute(&c->request);
+	int err = program_execute(&c->request, &c->program);
 	if (err == ENOENT || err == ENOTDIR)
 		fail(&c->outcome, ENOENT, SANDBOX_STAGE_EXEC, name, "%s was not found inside the sandbox", name);
 	else

@@ -17,10 +17,12 @@
 static uint8_t packet[WIRE_MAX_PACKET];
 static char text[WIRE_MAX_PACKET];
 static char *strings[MAX_STRINGS + 2]; /* the ends of both vectors */
+static char path_text[WIRE_MAX_PACKET]; /* apart: they may come in a later packet */
 static struct call_path paths[MAX_PATHS];
 
 struct arena {
-	size_t text, strings;
+	char *text;
+	size_t strings;
 };
 
 static char *take_string(struct wire_reader *in, struct arena *a)
@@ -32,7 +34,7 @@ static char *take_string(struct wire_reader *in, struct arena *a)
 		in->bad = true;
 		return NULL;
 	}
-	char *to = text + a->text;
+	char *to = a->text;
 	memcpy(to, from, len);
 	to[len] = '\0';
 	a->text += len + 1;
@@ -53,13 +55,14 @@ static char **take_strings(struct wire_reader *in, struct arena *a)
 	return v;
 }
 
-static void take_paths(struct wire_reader *in, struct arena *a, struct call_request *ret)
+static void take_paths(struct wire_reader *in, struct call_request *ret)
 {
+	struct arena a = { .text = path_text };
 	uint32_t n = wire_get_u32(in);
 
 	in->bad |= n > MAX_PATHS;
 	for (uint32_t i = 0; i < n && !in->bad; i++) {
-		paths[i].path = take_string(in, a);
+		paths[i].path = take_string(in, &a);
 		paths[i].grants = wire_get_u32(in);
 		in->bad |= !in->bad && (paths[i].path[0] != '/' || paths[i].grants & ~(uint32_t)LANDLOCK_GRANTS);
 	}
@@ -70,7 +73,7 @@ static void take_paths(struct wire_reader *in, struct arena *a, struct call_requ
 int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_request *ret)
 {
 	struct wire_reader in = wire_reader(data, len);
-	struct arena a = { 0 };
+	struct arena a = { .text = text };
 
 	if (wire_get_u32(&in) != GUARDIAN_EXEC)
 		return -EPROTO;
@@ -81,7 +84,7 @@ int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_r
 	ret->rows = wire_get_u32(&in);
 	ret->columns = wire_get_u32(&in);
 	ret->open_files = wire_get_u32(&in);
-	take_paths(&in, &a, ret);
+	take_paths(&in, ret);
 	return wire_done(&in) && ret->argv[0] && ret->flags <= _START_FLAGS &&
 		       n_fds == (ret->flags & START_TERMINAL ? 0u : 3u) ?
 		       0 :
@@ -102,6 +105,30 @@ int call_request_receive(struct call_request *ret)
 
 	ssize_t n = msg_recv(GUARDIAN_SOCKET, packet, sizeof(packet), ret->stdio, ARRAY_LEN(ret->stdio), &n_fds);
 	return n <= 0 ? -ECONNRESET : call_request_parse(packet, (size_t)n, n_fds, ret);
+}
+
+int program_message_parse(const void *data, size_t len, struct call_request *request, bool *ret_copied, bool *ret_by_path)
+{
+	struct wire_reader in = wire_reader(data, len);
+	uint32_t type = wire_get_u32(&in);
+
+	if (type == GUARDIAN_PROGRAM) {
+		*ret_copied = wire_get_u8(&in);
+	} else if (type == GUARDIAN_GO) {
+		*ret_by_path = wire_get_u8(&in);
+		request->open_files = wire_get_u32(&in);
+		take_paths(&in, request);
+	} else {
+		return -EPROTO;
+	}
+	return wire_done(&in) ? (int)type : -EPROTO;
+}
+
+int program_message_receive(struct call_request *request, bool *ret_copied, bool *ret_by_path)
+{
+	ssize_t n = msg_recv(GUARDIAN_SOCKET, packet, sizeof(packet), NULL, 0, NULL);
+
+	return n <= 0 ? -ECONNRESET : program_message_parse(packet, (size_t)n, request, ret_copied, ret_by_path);
 }
 
 void call_request_touch(void)

@@ -147,10 +147,11 @@ bool system_view_has(const char *path)
 	return false;
 }
 
+static const char *const own_directories[] = { "/tmp", "/var/tmp", "/run", "/dev" };
+
 /* The default root view (DESIGN 6 and 13): what is there without any entry of the policy. */
 static void default_view(const char *path, bool write, struct path_verdict *ret)
 {
-	static const char *const own[] = { "/tmp", "/var/tmp", "/run", "/dev" };
 	_cleanup_free_ char *home = NULL;
 
 	if (is_absent(path)) {
@@ -167,12 +168,36 @@ static void default_view(const char *path, bool write, struct path_verdict *ret)
 		private_view(path, home, ret);
 		return;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
-		if (path_below(path, own[i])) {
-			private_view(path, own[i], ret);
+	for (size_t i = 0; i < ARRAY_LEN(own_directories); i++) {
+		if (path_below(path, own_directories[i])) {
+			private_view(path, own_directories[i], ret);
 			return;
 		}
 	}
+}
+
+/* Of the directories that are private and writable. */
+static bool below_own(const char *path, const char *home)
+{
+	for (size_t i = 0; i < ARRAY_LEN(own_directories); i++) {
+		if (path_below(path, own_directories[i]))
+			return true;
+	}
+	return home && home[1] && path_below(path, home);
+}
+
+bool policy_path_fixed(const struct policy *p, const char *path)
+{
+	bool read = false;
+
+	for (size_t i = 0; i < p->n_paths; i++) {
+		if (!path_below(path, p->paths[i].path))
+			continue;
+		if (p->paths[i].kind == PATH_WRITE || p->paths[i].kind == PATH_OVERLAY || p->paths[i].kind == PATH_TMPFS)
+			return false;
+		read |= p->paths[i].kind == PATH_READ;
+	}
+	return system_view_has(path) || (read && !below_own(path, p->home));
 }
 
 /* Resolve the longest existing beginning, so that the answer is about the object, and keep the rest. */

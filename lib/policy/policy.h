@@ -136,6 +136,10 @@ char *const *policy_degraded(const struct policy *p);
  * (more = policy_finish fails, naming the limit). */
 size_t policy_ports(const struct policy *p, uint16_t *ports, size_t max);
 
+/* Whether a canonical path leads to the same file all the time, whatever runs inside: no directory on the way can be
+ * changed or moved there. (Whether the file can is its mount's and its mode's business.) */
+bool policy_path_fixed(const struct policy *p, const char *path);
+
 /* ---- deciding (client for `check`, gateway for real; allocation-free, cost at most logarithmic in rules) ---- */
 enum net_proto { PROTO_HTTP = 0, PROTO_HTTPS, PROTO_TCP, PROTO_PASSTHROUGH };
 

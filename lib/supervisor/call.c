@@ -79,9 +79,14 @@ void call_free(struct call *call)
 			break;
 		}
 	}
+	if (call->question)
+		auditor_cancel(call->sandbox->auditor, call->question);
+	if (call->parked)
+		approval_drop_call(call);
 	guardian_close(call);
 	output_close(call);
 	start_free(call->start);
+	shown_free(call->shown);
 	strv_free(call->placeholders);
 	free(call);
 }
@@ -113,9 +118,9 @@ static void start_failed(struct call *call, const struct error *failure)
 	call_drop(call);
 }
 
-static int record_start(struct call *call)
+/* What it is: for the records of its start, or of that it was not let. */
+static int put_command(const struct call *call, struct buf *m)
 {
-	_cleanup_buf_ struct buf m = { 0 };
 	char **argv = call->start->argv;
 	char *shown[RECORD_ARGS + 1] = { 0 };
 	size_t bytes = 0, n = 0;
@@ -125,17 +130,48 @@ static int record_start(struct call *call)
 		shown[n] = argv[n];
 		n++;
 	}
-	int r = json_member_strv(&m, "argv", shown);
+	int r = json_member_strv(m, "argv", shown);
 	if (r == 0 && argv[n])
-		r = json_member_int(&m, "argv_left_out", (int64_t)(strv_len(argv) - n));
+		r = json_member_int(m, "argv_left_out", (int64_t)(strv_len(argv) - n));
 	if (r == 0)
-		r = json_member_bytes(&m, "cwd", call->start->cwd, strnlen(call->start->cwd, RECORD_ARG_BYTES));
+		r = json_member_bytes(m, "cwd", call->start->cwd, strnlen(call->start->cwd, RECORD_ARG_BYTES));
+	if (r == 0 && call->shown && call->shown->read)
+		r = question_program_members(call->shown, m);
+	return r;
+}
+
+static int record_start(struct call *call)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = put_command(call, &m);
 	if (r == 0)
 		r = json_member_string(&m, "isolation", call->full ? "full" : "light");
+	if (r == 0 && call->start->decided_by)
+		r = json_member_string(&m, "decided_by", call->start->decided_by);
 	if (r == 0 && call->start->grant)
 		r = call_grant_members(call->start->grant, &m);
 	const char *members = r == 0 ? buf_str(&m) : NULL;
 	return members ? record_write(call->sandbox, "call.start", call->id, NULL, members) : -ENOMEM;
+}
+
+static void never_ran(struct call *call, const char *event, const struct error *failure, const char *reason)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	const char *members = put_command(call, &m) == 0 ? buf_str(&m) : NULL;
+
+	record_write(call->sandbox, event, call->id, reason, members ? members : "");
+	start_failed(call, failure);
+}
+
+void call_denied(struct call *call, const struct error *failure, const char *reason)
+{
+	never_ran(call, "call.denied", failure, reason);
+}
+
+void call_not_shown(struct call *call, const struct error *failure)
+{
+	never_ran(call, "call.exit", failure, failure->message);
 }
 
 /* Of secrets that the call was not granted it gets no placeholder either. */
@@ -174,6 +210,31 @@ static int add_placeholders(struct call *call)
 }
 
 /* The record is on disk before the guardian is told: a call that ran is in the log. */
+void call_go(struct call *call)
+{
+	const struct start *start = call->start;
+	struct error e = { 0 };
+
+	if (record_start(call) < 0) {
+		fail(&e, EIO, SANDBOX_STAGE_AUDIT, call->sandbox->id,
+		     "cannot write the audit log; without it nothing runs");
+		start_failed(call, &e);
+		return;
+	}
+	call->state = CALL_STARTING;
+	/* To the gateway first: it looks for this before it takes a connection of the call. */
+	if (start->grant && call->address && gateway_send_bind(call) < 0) {
+		fail(&e, EIO, SANDBOX_STAGE_GATEWAY, call->id, "cannot tell the gateway what the call was granted");
+		call_started(call, &e, -EBADF);
+		return;
+	}
+	int r = start->flags & START_SHOW ? guardian_send_go(call) : guardian_send_exec(call, &e);
+	if (r < 0 && start->flags & START_SHOW)
+		fail_errno(&e, -r, SANDBOX_STAGE_PROTOCOL, call->id, "cannot reach the guardian of the call");
+	if (r < 0)
+		call_started(call, &e, -EBADF);
+}
+
 void call_take(struct call *call, struct start *start)
 {
 	struct error e = { 0 };
@@ -188,21 +249,14 @@ void call_take(struct call *call, struct start *start)
 		start_failed(call, &e);
 		return;
 	}
-	if (record_start(call) < 0) {
-		fail(&e, EIO, SANDBOX_STAGE_AUDIT, call->sandbox->id,
-		     "cannot write the audit log; without it nothing runs");
-		start_failed(call, &e);
+	if (!auditor_link_decides(call->sandbox, AUDITOR_CALL_START)) {
+		call_go(call);
 		return;
 	}
-	call->state = CALL_STARTING;
-	/* To the gateway first: it looks for this before it takes a connection of the call. */
-	if (start->grant && call->address && gateway_send_bind(call) < 0) {
-		fail(&e, EIO, SANDBOX_STAGE_GATEWAY, call->id, "cannot tell the gateway what the call was granted");
-		call_started(call, &e, -EBADF);
-		return;
-	}
+	call->state = CALL_ASKING;
+	start->flags |= START_SHOW;
 	if (guardian_send_exec(call, &e) < 0)
-		call_started(call, &e, -EBADF);
+		call_not_shown(call, &e);
 }
 
 static void set_deadline(struct call *call)
@@ -239,12 +293,23 @@ void call_started(struct call *call, const struct error *failure, int terminal_f
 		guardian_send_signal(call, call->pending_signal);
 }
 
+/* Nobody waits any more for what may start it. */
+static void give_up(struct call *call)
+{
+	struct error e;
+
+	fail(&e, ECANCELED, SANDBOX_STAGE_USAGE, call->start->argv[0], "%s was cancelled before it started", call->start->argv[0]);
+	call_not_shown(call, &e);
+}
+
 void call_signal(struct call *call, uint32_t signal)
 {
 	if (signal == SIGKILL && call_is_running(call))
 		call->killed = true;
 	if (call->state == CALL_RUNNING || call->state == CALL_LEFT)
 		guardian_send_signal(call, signal);
+	else if (call->state == CALL_ASKING && signal == SIGKILL)
+		give_up(call);
 	else if (call->state == CALL_STARTING)
 		call->pending_signal = signal; /* the command is not there yet; the last one counts */
 }
@@ -343,9 +408,9 @@ void call_lost(struct call *call)
 {
 	struct error e;
 
-	if (call->state == CALL_STARTING) {
+	if (call->state == CALL_STARTING || call->state == CALL_ASKING) {
 		fail(&e, ECANCELED, SANDBOX_STAGE_EXEC, call->id, "the sandbox ended while the call was started");
-		record_write(call->sandbox, "call.exit", call->id, e.message, "");
+		record_write(call->sandbox, call->state == CALL_ASKING ? "call.denied" : "call.exit", call->id, e.message, "");
 		answer(call, &e, -EBADF);
 	} else if (call->state == CALL_RUNNING) {
 		call->exit_status = 0;

@@ -51,8 +51,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a == 0 ? b : b == 0 || a < b ? a : b;
 }
 
-/* What of it is not the gateway's. */
-static int apply(const struct policy *p, struct start *start, struct error *e)
+int call_grant_apply(const struct sandbox *b, struct start *start, struct error *e)
 {
 	const struct grant *g = start->grant;
 
@@ -64,7 +63,8 @@ static int apply(const struct policy *p, struct start *start, struct error *e)
 	start->timeout_us = smaller(start->timeout_us, grant_number(g, GRANT_TIMEOUT));
 	start->ttl_us = grant_number(g, GRANT_TTL);
 	start->open_files = (uint32_t)grant_number(g, GRANT_OPEN_FILES);
-	return call_paths(p, g, &start->paths, &start->n_paths, e);
+	start->paths.len = 0;
+	return call_paths(b->policy, g, &start->paths, &start->n_paths, e);
 }
 
 int call_grant_decide(const struct sandbox *b, struct start *start, const void *bytes, size_t len, struct error *e)
@@ -84,20 +84,15 @@ int call_grant_decide(const struct sandbox *b, struct start *start, const void *
 		r = narrow(b->policy, parent, request, template, &start->grant, e);
 	else
 		start->grant = TAKE_PTR(parent);
-	return r < 0 ? r : apply(b->policy, start, e);
+	return r < 0 ? r : call_grant_apply(b, start, e);
 }
 
-int call_grant_members(const struct grant *grant, struct buf *members)
+/* The lines of its dump, `key = value` without their comments: the next one at or behind *at, or NULL. */
+static char *next_line(char **at)
 {
-	_cleanup_buf_ struct buf text = { 0 };
-	char *lines[RECORD_LINES + 1] = { 0 }, *rest = NULL;
-	size_t n = 0;
+	char *line;
 
-	int r = grant_dump(grant, &text);
-	if (r < 0 || !buf_str(&text))
-		return -ENOMEM;
-	for (char *line = strtok_r((char *)text.data, "\n", &rest); line && n < RECORD_LINES;
-	     line = strtok_r(NULL, "\n", &rest)) {
+	while ((line = strsep(at, "\n"))) {
 		char *comment = strstr(line, " ;");
 		if (comment)
 			*comment = '\0';
@@ -105,8 +100,59 @@ int call_grant_members(const struct grant *grant, struct buf *members)
 		while (len > 0 && line[len - 1] == ' ')
 			line[--len] = '\0';
 		if (strchr(line, '=') && line[0] != ';')
-			lines[n++] = line;
+			return line;
 	}
+	return NULL;
+}
+
+int call_grant_members(const struct grant *grant, struct buf *members)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	char *lines[RECORD_LINES + 1] = { 0 };
+
+	int r = grant_dump(grant, &text);
+	if (r < 0 || !buf_str(&text))
+		return -ENOMEM;
+	char *rest = (char *)text.data;
+	for (size_t n = 0; n < RECORD_LINES && (lines[n] = next_line(&rest)); n++)
+		;
 	r = json_member_string(members, "grant", grant_name(grant)[0] ? grant_name(grant) : "call");
 	return r < 0 ? r : json_member_strv(members, "granted", lines);
+}
+
+/* The dump has the lines of a key together. */
+static int put_keys(char *text, struct buf *object)
+{
+	char key[64] = "", *line;
+	int r = 0;
+
+	while (r == 0 && (line = next_line(&text))) {
+		size_t n = strcspn(line, " =");
+		const char *value = strchr(line, '=') + 1;
+		value += strspn(value, " ");
+		if (strlen(key) != n || strncmp(key, line, n) != 0) {
+			r = buf_printf(object, "%s\"%.*s\":[", key[0] ? "]," : "", (int)n, line);
+			snprintf(key, sizeof(key), "%.*s", (int)n, line);
+		} else {
+			r = buf_putc(object, ',');
+		}
+		if (r == 0)
+			r = json_text(object, value, strlen(value));
+	}
+	return r == 0 && key[0] ? buf_putc(object, ']') : r;
+}
+
+int call_grant_object(const struct grant *grant, struct buf *members)
+{
+	_cleanup_buf_ struct buf text = { 0 }, object = { 0 };
+
+	int r = grant ? grant_dump(grant, &text) : 0;
+	if (r == 0)
+		r = buf_putc(&object, '{');
+	if (r == 0 && grant)
+		r = buf_str(&text) ? put_keys((char *)text.data, &object) : -ENOMEM;
+	if (r == 0)
+		r = buf_putc(&object, '}');
+	const char *value = r == 0 ? buf_str(&object) : NULL;
+	return value ? json_member_raw(members, "grant", value) : -ENOMEM;
 }

@@ -117,7 +117,7 @@ static struct start *read_start(struct client *c, struct client_message_in *m, c
 	*ret_grant = wire_get_bytes(&m->in, ret_len);
 	for (size_t i = 0; i < 3; i++)
 		start->stdio[i] = -EBADF;
-	if (!wire_done(&m->in) || !start->argv[0] || start->flags > _START_FLAGS ||
+	if (!wire_done(&m->in) || !start->argv[0] || start->flags > _START_CLIENT_FLAGS ||
 	    m->n_fds != stdio_count(start->flags) ||
 	    (start->flags & (START_TERMINAL | START_LOG)) == (START_TERMINAL | START_LOG)) {
 		start_free(start);
@@ -312,6 +312,44 @@ static int on_pool(struct supervisor *s, struct client *c, struct client_message
 	return 0;
 }
 
+static int on_approvals(struct supervisor *s, struct client *c, struct client_message_in *m)
+{
+	uint32_t request = wire_get_u32(&m->in);
+	_cleanup_free_ char *id = wire_get_str(&m->in);
+	_cleanup_buf_ struct buf json = { 0 };
+
+	if (!wire_done(&m->in) || m->n_fds)
+		return -EPROTO;
+	struct sandbox *b = sandbox_by_id(s, id);
+	if (!b)
+		return no_sandbox(c, request, id);
+	/* Questions of up to 64 KiB each do not fit a packet. */
+	_cleanup_close_ int fd = approvals_list(b, &json) < 0 ? -ENOMEM : memfd_from_bytes("approvals", json.data, json.len);
+	if (fd < 0)
+		return refuse(c, request, ENOMEM, id, "no memory or descriptors left");
+	client_reply(c, request, NULL, "", &fd, 1);
+	return 0;
+}
+
+static int on_decide(struct supervisor *s, struct client *c, struct client_message_in *m)
+{
+	uint32_t request = wire_get_u32(&m->in);
+	_cleanup_free_ char *id = wire_get_str(&m->in);
+	_cleanup_free_ char *ticket = wire_get_str(&m->in);
+	_cleanup_free_ char *digest = wire_get_str(&m->in);
+	uint32_t decision = wire_get_u32(&m->in);
+	struct error e;
+
+	if (!wire_done(&m->in) || m->n_fds || decision > APPROVAL_ALWAYS)
+		return -EPROTO;
+	struct sandbox *b = sandbox_by_id(s, id);
+	if (!b)
+		return no_sandbox(c, request, id);
+	int r = approval_decide(b, ticket, digest, decision, &e);
+	client_reply(c, request, r < 0 ? &e : NULL, "", NULL, 0);
+	return 0;
+}
+
 int client_request(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
 	static const struct {
@@ -322,7 +360,8 @@ int client_request(struct supervisor *s, struct client *c, struct client_message
 		{ MSG_HELLO, false, on_hello },	    { MSG_CREATE, true, on_create }, { MSG_START, true, on_start },
 		{ MSG_SIGNAL, true, on_signal },    { MSG_CANCEL, true, on_cancel }, { MSG_DESTROY, true, on_destroy },
 		{ MSG_OPEN, true, on_open },	    { MSG_INSPECT, true, on_inspect },
-		{ MSG_POOL, true, on_pool },
+		{ MSG_POOL, true, on_pool },	    { MSG_APPROVALS, true, on_approvals },
+		{ MSG_DECIDE, true, on_decide },
 	};
 	uint32_t type = wire_get_u32(&m->in);
 

@@ -107,6 +107,36 @@ int gateway_send_call_end(struct call *call)
 	return send_call(call, GATEWAY_CALL_END);
 }
 
+int gateway_send_audit(struct sandbox *b)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	unsigned ops = auditor_ops(b->auditor) & ~AUDITOR_OP(AUDITOR_CALL_START);
+
+	if (!ops)
+		return 0;
+	int r = wire_put_u32(&m, GATEWAY_AUDIT);
+	if (r == 0)
+		r = wire_put_u32(&m, ops);
+	return r < 0 ? r : send_to_gateway(b, &m, NULL, 0);
+}
+
+void gateway_send_decided(struct sandbox *b, uint64_t ticket, bool allowed, bool always, const char *reason)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GATEWAY_DECIDED);
+	if (r == 0)
+		r = wire_put_u64(&m, ticket);
+	if (r == 0)
+		r = wire_put_u8(&m, allowed);
+	if (r == 0)
+		r = wire_put_u8(&m, always);
+	if (r == 0)
+		r = wire_put_str(&m, reason);
+	if (r == 0)
+		send_to_gateway(b, &m, NULL, 0); /* a failure shows as the gateway's end; without memory it waits, and nothing passes */
+}
+
 /* The gateway is gone, with every socket of it. */
 static void gateway_exited(struct supervisor *s, struct source *source, uint32_t events)
 {
@@ -235,6 +265,28 @@ static int on_records(struct sandbox *b, struct wire_reader *in)
 	return r < 0 ? r : send_to_gateway(b, &m, NULL, 0);
 }
 
+static int on_ask(struct sandbox *b, struct wire_reader *in)
+{
+	uint64_t ticket = wire_get_u64(in);
+	uint32_t op = wire_get_u32(in);
+	const struct call *call = call_by_address(b, wire_get_u32(in));
+	_cleanup_free_ char *members = wire_get_str(in);
+
+	if (!wire_done(in) || b->gateway_link.queued >= MAX_ANSWERS_WAITING)
+		return -EPROTO;
+	return question_gateway(b, ticket, op, call, members);
+}
+
+static int on_ask_cancel(struct sandbox *b, struct wire_reader *in)
+{
+	uint64_t ticket = wire_get_u64(in);
+
+	if (!wire_done(in) || ticket == 0)
+		return -EPROTO;
+	question_gateway_cancel(b, ticket);
+	return 0;
+}
+
 static int handle(struct sandbox *b, struct wire_reader *in)
 {
 	uint32_t type = wire_get_u32(in);
@@ -250,6 +302,10 @@ static int handle(struct sandbox *b, struct wire_reader *in)
 		return on_call_ended(b, in);
 	case GATEWAY_RECORDS:
 		return on_records(b, in);
+	case GATEWAY_ASK:
+		return on_ask(b, in);
+	case GATEWAY_ASK_CANCEL:
+		return on_ask_cancel(b, in);
 	default:
 		return -EPROTO;
 	}

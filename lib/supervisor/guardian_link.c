@@ -3,6 +3,7 @@
  * call it guards: what one says concerns that call only, and a message out of form counts as its death. */
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "supervisor/supervisor.h"
@@ -12,6 +13,15 @@ static int send_to_guardian(struct call *call, const struct buf *m, const int *f
 	int r = link_send(&call->guardian, m, fds, n_fds);
 	loop_want_write(call->sandbox->supervisor, &call->guardian_source, &call->guardian);
 	return r;
+}
+
+static int put_limits(struct buf *m, const struct start *start)
+{
+	int r = wire_put_u32(m, start->open_files);
+
+	if (r == 0)
+		r = wire_put_u32(m, start->n_paths);
+	return r < 0 ? r : buf_append(m, start->paths.data, start->paths.len);
 }
 
 int guardian_send_exec(struct call *call, struct error *e)
@@ -33,11 +43,7 @@ int guardian_send_exec(struct call *call, struct error *e)
 	if (r == 0)
 		r = wire_put_u32(&m, start->columns);
 	if (r == 0)
-		r = wire_put_u32(&m, start->open_files);
-	if (r == 0)
-		r = wire_put_u32(&m, start->n_paths);
-	if (r == 0)
-		r = buf_append(&m, start->paths.data, start->paths.len);
+		r = put_limits(&m, start);
 	if (r == 0)
 		r = send_to_guardian(call, &m, start->stdio, start->flags & START_TERMINAL ? 0 : 3);
 	/* It has ended. What it said before is still to be read: that, or its silence, tells what has happened. */
@@ -47,6 +53,32 @@ int guardian_send_exec(struct call *call, struct error *e)
 		return fail(e, E2BIG, SANDBOX_STAGE_EXEC, start->argv[0],
 			    "the arguments and the environment are together over %u KiB", WIRE_MAX_PACKET / 1024u);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_PROTOCOL, call->id, "cannot reach the guardian of the call") : 0;
+}
+
+int guardian_send_program(struct call *call, bool copied)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GUARDIAN_PROGRAM);
+	if (r == 0)
+		r = wire_put_u8(&m, copied);
+	return r < 0 ? r : send_to_guardian(call, &m, NULL, 0);
+}
+
+int guardian_send_go(struct call *call)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	const struct shown *p = call->shown;
+
+	int r = wire_put_u32(&m, GUARDIAN_GO);
+	if (r == 0)
+		r = wire_put_u8(&m, !p->copied && policy_path_fixed(call->sandbox->policy, p->path));
+	if (r == 0)
+		r = put_limits(&m, call->start);
+	if (r == 0)
+		r = send_to_guardian(call, &m, NULL, 0);
+	/* As in guardian_send_exec(): what it said before its end tells what has happened. */
+	return r == -EPIPE || r == -ECONNRESET ? 0 : r;
 }
 
 int guardian_send_signal(struct call *call, uint32_t signal)
@@ -74,11 +106,39 @@ static int on_started(struct call *call, struct wire_reader *in, const int *fds,
 		wire_get_error(in, &e);
 	if (!wire_done(in) || (failed ? call->state > CALL_STARTING : call->state != CALL_STARTING))
 		return -EPROTO;
-	if (call->state == CALL_STARTING)
+	if (call->state == CALL_ASKING)
+		call_not_shown(call, &e);
+	else if (call->state == CALL_STARTING)
 		call_started(call, failed ? &e : NULL, n_fds ? fds[0] : -EBADF);
 	else
 		pool_failed(call, &e);
 	return 0;
+}
+
+static int on_shown(struct call *call, struct wire_reader *in)
+{
+	struct shown *p = calloc(1, sizeof(*p));
+	size_t len = 0;
+
+	if (!p)
+		return -ENOMEM;
+	p->path = wire_get_str(in);
+	p->fixed = wire_get_u8(in);
+	p->script = wire_get_u8(in);
+	p->dev = wire_get_u64(in);
+	p->ino = wire_get_u64(in);
+	p->size = wire_get_u64(in);
+	p->ctime_ns = wire_get_u64(in);
+	const void *digest = wire_get_bytes(in, &len);
+	if (!wire_done(in) || (len != 0 && len != sizeof(p->digest)) || call->state != CALL_ASKING || call->question ||
+	    call->parked) {
+		shown_free(p);
+		return -EPROTO;
+	}
+	p->read = len > 0;
+	if (p->read)
+		memcpy(p->digest, digest, len);
+	return program_shown(call, p);
 }
 
 static int on_exit_message(struct call *call, struct wire_reader *in)
@@ -100,6 +160,8 @@ static int handle(struct call *call, struct wire_reader *in, const int *fds, siz
 	switch (wire_get_u32(in)) {
 	case GUARDIAN_STARTED:
 		return on_started(call, in, fds, n_fds);
+	case GUARDIAN_SHOWN:
+		return on_shown(call, in);
 	case GUARDIAN_EXIT:
 		return on_exit_message(call, in);
 	case GUARDIAN_DONE:
@@ -133,7 +195,7 @@ static void guardian_died(struct call *call)
 
 static void guardian_ready(struct supervisor *s, struct source *source, uint32_t events)
 {
-	static uint8_t packet[4096];
+	static uint8_t packet[8192];
 	struct call *call = SOURCE_OWNER(source, struct call, guardian_source);
 	int fds[1];
 	size_t n_fds = 0;

@@ -23,8 +23,13 @@ void loop_remove(struct supervisor *s, struct source *source)
 
 void loop_want_write(struct supervisor *s, struct source *source, const struct link *l)
 {
+	loop_want(s, source, link_waiting(l));
+}
+
+void loop_want(struct supervisor *s, struct source *source, bool write)
+{
 	struct epoll_event event = {
-		.events = EPOLLIN | (link_waiting(l) ? (uint32_t)EPOLLOUT : 0u),
+		.events = EPOLLIN | (write ? (uint32_t)EPOLLOUT : 0u),
 		.data.ptr = source,
 	};
 	/* Hardly ever a change: a call of the kernel for each message would be a tenth of the supervisor's work. */
@@ -61,7 +66,7 @@ static bool expire_one(struct supervisor *s, uint64_t now)
 			gateway_is_late(b);
 			return true;
 		}
-		if (pool_expire(b, now))
+		if (pool_expire(b, now) || auditor_link_expire(b, now) || approval_expire(b, now))
 			return true;
 		for (struct call *c = b->calls; c; c = c->next) {
 			if (c->deadline && c->deadline <= now) {
@@ -83,6 +88,8 @@ static void expire(struct supervisor *s, uint64_t now)
 		loop_deadline(s, b->gateway_deadline);
 		loop_deadline(s, b->pool_deadline);
 		loop_deadline(s, b->refill_deadline);
+		loop_deadline(s, b->auditor ? auditor_next_deadline(b->auditor) : 0);
+		loop_deadline(s, approval_deadline(b));
 		for (const struct call *c = b->calls; c; c = c->next)
 			loop_deadline(s, c->deadline);
 	}

@@ -3,7 +3,7 @@
  * Check of the JSON members that a gateway wants in a record. A gateway that was taken over must not be able to forge
  * lines, end the object early, write a member that is ours, or make a line that a reader of JSON or a terminal chokes
  * on. So only a flat list of `"key":value` passes, where a value is a string as json_text() writes it, an integer, or an
- * array of such strings.
+ * array of such strings. In a question to the auditor it may be an object of these, too.
  */
 #include <string.h>
 
@@ -67,10 +67,14 @@ static bool skip_integer(struct cursor *c)
 	return digits > 0 && !padded && c->p - start <= 20;
 }
 
-static bool skip_value(struct cursor *c)
+static bool skip_members(struct cursor *c, bool objects);
+
+static bool skip_value(struct cursor *c, bool objects)
 {
 	if (*c->p == '"')
 		return skip_string(c, NULL, NULL);
+	if (objects && skip(c, '{'))
+		return skip_members(c, false) && skip(c, '}');
 	if (!skip(c, '['))
 		return skip_integer(c);
 	if (skip(c, ']'))
@@ -84,7 +88,8 @@ static bool skip_value(struct cursor *c)
 
 static bool key_is_free(const char *key, size_t len)
 {
-	static const char *const ours[] = { "seq", "time", "event", "sandbox", "call", "reason", "prev", "hash" };
+	static const char *const ours[] = { "seq", "time", "event", "sandbox", "call", "reason", "prev", "hash",
+					    "id",  "op",   "deadline_ms" };
 
 	for (size_t i = 0; i < len; i++) {
 		if (!(key[i] >= 'a' && key[i] <= 'z') && key[i] != '_')
@@ -97,17 +102,31 @@ static bool key_is_free(const char *key, size_t len)
 	return len > 0;
 }
 
-bool members_are_flat(const char *text)
+/* objects: a value may be an object of members too, without another in it. */
+static bool skip_members(struct cursor *c, bool objects)
 {
-	struct cursor c = { .p = text, .end = text + strlen(text) };
-
-	if (!*text)
-		return true;
 	do {
 		const char *key;
 		size_t len;
-		if (!skip_string(&c, &key, &len) || !key_is_free(key, len) || !skip(&c, ':') || !skip_value(&c))
+		if (!skip_string(c, &key, &len) || !key_is_free(key, len) || !skip(c, ':') || !skip_value(c, objects))
 			return false;
-	} while (skip(&c, ','));
-	return *c.p == '\0';
+	} while (skip(c, ','));
+	return true;
+}
+
+static bool all_members(const char *text, bool objects)
+{
+	struct cursor c = { .p = text, .end = text + strlen(text) };
+
+	return !*text || (skip_members(&c, objects) && *c.p == '\0');
+}
+
+bool members_are_flat(const char *text)
+{
+	return all_members(text, false);
+}
+
+bool members_are_question(const char *text)
+{
+	return all_members(text, true);
 }

@@ -38,6 +38,7 @@ void start_free(struct start *start)
 	free(start->cwd);
 	grant_free(start->grant);
 	buf_free(&start->paths);
+	free(start->decided_by);
 	free(start);
 }
 

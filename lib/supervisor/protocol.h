@@ -42,7 +42,13 @@ enum client_message {
 	MSG_POOL = 11,
 	/* c->s  u32 request, u32 earlier MSG_START of the same connection: give it up, or kill it.  reply: "" */
 	MSG_CANCEL = 12,
+	/* c->s  u32 request, str sandbox id.  reply: "", fd: sealed memfd with a JSON array of what waits for a person */
+	MSG_APPROVALS = 13,
+	/* c->s  u32 request, str sandbox id, str ticket, str digest, u32 decision (enum approval).  reply: "" */
+	MSG_DECIDE = 14,
 };
+
+enum approval_decision { APPROVAL_NO = 0, APPROVAL_YES = 1, APPROVAL_ALWAYS = 2 };
 
 enum start_flag {
 	START_TERMINAL = 1,
@@ -51,7 +57,9 @@ enum start_flag {
 	START_DETACHED = 8,   /* goes on without its client (named sandboxes) */
 	START_LOG = 16,	      /* standard output and error into the sandbox's output file */
 	START_REMOVES = 32,   /* the named sandbox ends with this call */
-	_START_FLAGS = 63,
+	START_SHOW = 64,      /* supervisor to guardian only: show the program, and wait for GUARDIAN_GO */
+	_START_CLIENT_FLAGS = 63,
+	_START_FLAGS = 127,
 };
 
 /* The file "output" in the entry of a named sandbox: frames of this head (little-endian) and its bytes. */
@@ -98,6 +106,15 @@ enum guardian_message {
 	GUARDIAN_EXIT = 51,
 	/* u->s  after GUARDIAN_EXIT with processes left: now all are dead */
 	GUARDIAN_DONE = 52,
+	/* u->s  with START_SHOW, in the place of starting: str path without links, u8 nobody in the sandbox can write it
+	 *       (the mount is read-only and no other name of it is in reach), u8 a script, u64 dev, u64 ino, u64 size,
+	 *       u64 ctime in ns, bytes digest (none, or SHA-256) */
+	GUARDIAN_SHOWN = 53,
+	/* s->u  u8 as a sealed copy, which then runs: read it and show it again with its digest. Once. */
+	GUARDIAN_PROGRAM = 54,
+	/* s->u  u8 by its path, u32 limit of open files, u32 n, n times a path and what is granted there, as in
+	 *       GUARDIAN_EXEC, in whose place these are: run what was shown */
+	GUARDIAN_GO = 55,
 };
 
 /* ---- supervisor <-> gateway (fd 3 of the gateway). A call is its address. ---- */

@@ -53,6 +53,9 @@ static void sandbox_free_one(struct sandbox *b)
 	while (b->calls)
 		call_free(b->calls);
 	gateway_forget(b);
+	questions_drop(b);
+	approvals_free(b);
+	auditor_link_stop(b);
 	if (b->named)
 		named_remove(b);
 	named_free(b->supervisor, b->named);
@@ -103,6 +106,7 @@ static struct sandbox *sandbox_new(struct supervisor *s, const struct create_req
 	b->next_address = CALL_ADDR_FIRST;
 	b->depth[s->scopes ? KIND_LIGHT : KIND_FULL] = 1;
 	b->policy_fd = b->gateway_pidfd = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
+	b->auditor_source.fd = b->auditor_pidfd = -EBADF;
 	b->next = s->sandboxes;
 	s->sandboxes = b;
 	s->n_sandboxes++;
@@ -126,6 +130,8 @@ void sandbox_start(struct supervisor *s, const struct create_request *q)
 	/* The gateway first: its program start and key making overlap with the launcher's work on another core. */
 	if (r == 0 && policy_net_mode(b->policy) == NET_GATEWAY)
 		r = gateway_spawn(b, q->policy_fd, q->secret_fds, q->n_secrets, &e);
+	if (r == 0)
+		r = auditor_link_start(b, &e);
 	if (r == 0)
 		r = launcher_send_sandbox(b, &e);
 	if (r < 0) {
@@ -155,19 +161,23 @@ static void ask_placeholders(struct sandbox *b)
 	}
 }
 
-/* Called when launcher or gateway finished its part; the start is complete when both did. */
+/* Called when launcher, gateway or auditor finished its part; the start is complete when all did. */
 void sandbox_progress(struct sandbox *b)
 {
 	_cleanup_buf_ struct buf m = { 0 };
 	struct error e;
 	char *const *degraded = policy_degraded(b->policy);
 
-	if (b->state != SANDBOX_STARTING || !b->launched || b->gateway == GATEWAY_STARTING)
+	if (b->state != SANDBOX_STARTING || !b->launched || b->gateway == GATEWAY_STARTING || auditor_link_pending(b))
 		return;
+	if (b->auditor && b->gateway == GATEWAY_UP)
+		gateway_send_audit(b); /* a failure shows as the gateway's end */
 	ask_placeholders(b);
 	int r = json_member_string(&m, "workdir", policy_workdir(b->policy));
 	if (r == 0)
 		r = json_member_string(&m, "net", mode_name(policy_net_mode(b->policy)));
+	if (r == 0 && b->auditor)
+		r = json_member_string(&m, "auditor", policy_auditor(b->policy)->spec);
 	if (r == 0 && degraded && degraded[0])
 		r = json_member_strv(&m, "degraded", degraded);
 	const char *members = r == 0 ? buf_str(&m) : NULL;
@@ -219,9 +229,14 @@ void sandbox_gateway_died(struct sandbox *b)
 	record_write(b, "gateway.exit", NULL, "the gateway ended; this sandbox has no network any more", "");
 	fail(&e, ECONNRESET, SANDBOX_STAGE_GATEWAY, b->id, "the gateway of this sandbox has ended");
 	refuse_waiting(b, &e);
+	questions_drop(b);
+	while (approval_drop_gateway(b, 0))
+		;
 	for (struct call *c = b->calls, *next; c; c = next) {
 		next = c->next;
-		if (c->state == CALL_CUTTING)
+		if (c->state == CALL_ASKING)
+			call_denied(c, &e, e.message);
+		else if (c->state == CALL_CUTTING)
 			call_cut(c);
 		else if (c->state <= CALL_PREPARED)
 			call_drop(c);
@@ -238,6 +253,7 @@ void sandbox_end(struct sandbox *b, struct client *client, uint32_t request)
 	for (struct call *c = b->calls; c; c = c->next)
 		c->killed |= call_is_running(c);
 	gateway_stop(b);
+	questions_drop(b);
 	b->gateway = GATEWAY_DEAD;
 	/* The launcher is gone: then everything ends, but not here, since callers still hold calls of this sandbox. */
 	if (launcher_send_end(b) < 0)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
+#include "audit/auditor.h"
 #include "audit/log.h"
 #include "policy/policy.h"
 #include "supervisor/link.h"
@@ -29,6 +30,8 @@
 struct supervisor;
 struct sandbox;
 struct call;
+struct approvals;
+struct gateway_question;
 
 /* A descriptor in the epoll set; a member of what it belongs to. */
 struct source {
@@ -65,7 +68,19 @@ struct start {
 	struct grant *grant;
 	struct buf paths; /* the rules of GUARDIAN_EXEC */
 	uint32_t n_paths, open_files;
+	char *decided_by; /* who let it start, NULL: nobody was asked */
 };
+
+/* The program of a call, as its guardian found it (GUARDIAN_SHOWN). */
+struct shown {
+	char *path;
+	bool fixed, script;
+	bool copied; /* a sealed copy runs */
+	uint64_t dev, ino, size, ctime_ns;
+	bool read;
+	uint8_t digest[AUDITOR_DIGEST]; /* once it was read */
+};
+#define MAX_DIGESTS 64u /* remembered of programs that no sandbox can write */
 
 /* One of the two pipes of a call whose output is kept. */
 struct capture {
@@ -77,6 +92,7 @@ struct capture {
 enum call_state {
 	CALL_PREPARING, /* its guardian and its placeholders are being made */
 	CALL_PREPARED,
+	CALL_ASKING,   /* its program is shown, and somebody decides whether it may start */
 	CALL_STARTING, /* the guardian executes the command */
 	CALL_RUNNING,
 	CALL_LEFT,    /* the command has ended, what it left in the background goes on */
@@ -95,6 +111,9 @@ struct call {
 	struct source guardian_source;
 	struct link guardian;
 	struct start *start;
+	struct shown *shown;
+	uint64_t question; /* to the auditor, 0: none is open */
+	bool parked;	   /* a person is asked */
 	struct capture captures[2];
 	uint64_t started_us; /* since the epoch */
 	uint64_t deadline;   /* now_us() value, 0 = none */
@@ -151,6 +170,19 @@ struct sandbox {
 	struct link gateway_link;
 	int gateway_pidfd;
 	uint64_t gateway_deadline;
+
+	struct auditor *auditor; /* NULL: the policy names none */
+	struct source auditor_source;
+	int auditor_pidfd;
+	bool auditor_told;     /* what its hello led to is done */
+	char *auditor_failure; /* the first one */
+	struct gateway_question *asked;
+	struct approvals *approvals; /* NULL until somebody has to be asked */
+};
+
+struct known_program {
+	uint64_t dev, ino, size, ctime_ns;
+	uint8_t digest[AUDITOR_DIGEST];
 };
 
 struct supervisor {
@@ -169,6 +201,8 @@ struct supervisor {
 	int spare_sock, spare_pidfd; /* a gateway started ahead of the first sandbox, -EBADF = none */
 	struct sandbox *sandboxes;
 	size_t n_sandboxes;
+	struct known_program known[MAX_DIGESTS];
+	uint32_t n_known; /* ever; the oldest gives way */
 	uint32_t last_number; /* of sandboxes and calls; 0 is never used */
 	uint64_t next_deadline; /* not later than the earliest, 0 = none */
 };
@@ -179,6 +213,7 @@ int loop_add(struct supervisor *s, struct source *source, int fd,
 void loop_remove(struct supervisor *s, struct source *source);
 /* Ask for POLLOUT as long as the link has packets waiting. */
 void loop_want_write(struct supervisor *s, struct source *source, const struct link *l);
+void loop_want(struct supervisor *s, struct source *source, bool write);
 /* Some object's deadline is now this. */
 void loop_deadline(struct supervisor *s, uint64_t at);
 /* One event, or what is due: 1. Nothing to do, or (wait) nothing until the next deadline: 0. */
@@ -214,6 +249,9 @@ int launcher_send_end(struct sandbox *sandbox);
 /* guardian_link.c */
 int guardian_attach(struct call *call, int sock);
 int guardian_send_exec(struct call *call, struct error *e);
+/* Read what was shown; run it (with START_SHOW). */
+int guardian_send_program(struct call *call, bool copied);
+int guardian_send_go(struct call *call);
 int guardian_send_signal(struct call *call, uint32_t signal);
 void guardian_close(struct call *call);
 
@@ -230,6 +268,9 @@ int gateway_send_call(struct call *call);
 /* Its grant, before it starts. */
 int gateway_send_bind(struct call *call);
 int gateway_send_call_end(struct call *call);
+/* What it has to ask about, before the first call. */
+int gateway_send_audit(struct sandbox *sandbox);
+void gateway_send_decided(struct sandbox *sandbox, uint64_t ticket, bool allowed, bool always, const char *reason);
 /* Kill it; sandbox_part_gone() tells when it is gone. */
 void gateway_stop(struct sandbox *sandbox);
 /* Kill it and do not wait: the end of the supervisor, or of a sandbox that nobody asks for any more. */
@@ -295,6 +336,11 @@ struct call *call_by_address(struct sandbox *sandbox, uint32_t address);
 struct call *call_by_id(struct supervisor *s, const char *id);
 bool call_is_running(const struct call *call);
 void call_started(struct call *call, const struct error *failure, int terminal_fd);
+/* Somebody decided about the program that its guardian has shown. */
+void call_go(struct call *call);
+void call_denied(struct call *call, const struct error *failure, const char *reason);
+/* It cannot be shown: not there, not executable. Nobody decided anything. */
+void call_not_shown(struct call *call, const struct error *failure);
 void call_signal(struct call *call, uint32_t signal);
 /* Its command has ended; left: something of it goes on. */
 void call_exited(struct call *call, uint32_t status, uint32_t signal, bool left);
@@ -312,10 +358,61 @@ void call_free(struct call *call);
  * is bound to, within the policy. An excess is an error that names it. */
 int call_grant_decide(const struct sandbox *sandbox, struct start *start, const void *bytes, size_t len,
 		      struct error *e);
+/* Once more after the grant became narrower: what of it is not the gateway's. */
+int call_grant_apply(const struct sandbox *sandbox, struct start *start, struct error *e);
+/* Member grant: an object of the keys of a [grant] section, each with an array; grant NULL: empty. */
+int call_grant_object(const struct grant *grant, struct buf *members);
 /* The same for the record: members grant and granted. */
 int call_grant_members(const struct grant *grant, struct buf *members);
 /* call_paths.c: the files of the grant as rules of a Landlock layer; *ret_n 0: as in the sandbox. */
 int call_paths(const struct policy *p, const struct grant *g, struct buf *out, uint32_t *ret_n, struct error *e);
+
+/* auditor_link.c */
+int auditor_link_start(struct sandbox *sandbox, struct error *e);
+/* Its hello has not come yet. */
+bool auditor_link_pending(const struct sandbox *sandbox);
+bool auditor_link_decides(const struct sandbox *sandbox, enum auditor_op op);
+bool auditor_link_expire(struct sandbox *sandbox, uint64_t now);
+void auditor_link_stop(struct sandbox *sandbox);
+/* After every call into the auditor. */
+void auditor_settled(struct sandbox *sandbox);
+
+/* program.c: the guardian has shown it (taken over); ends in question_call() or call_denied(). */
+int program_shown(struct call *call, struct shown *shown);
+void shown_free(struct shown *shown);
+
+/* question.c: ask the auditor whether the shown call may start; leads to question_decided(). */
+void question_call(struct call *call);
+/* by: who, for the record and the error. grant: of AUDITOR_NARROW. */
+void question_decided(struct call *call, enum auditor_decision decision, const char *by, const char *reason,
+		      const char *grant);
+/* GATEWAY_ASK: -EPROTO when it is out of form. Answered by gateway_send_decided(). */
+int question_gateway(struct sandbox *sandbox, uint64_t ticket, uint32_t op, const struct call *call, const char *members);
+void question_gateway_cancel(struct sandbox *sandbox, uint64_t ticket);
+void questions_drop(struct sandbox *sandbox);
+/* Members exe, exe_sha256, interpreter. */
+int question_program_members(const struct shown *shown, struct buf *members);
+
+/* approval.c */
+struct park {
+	enum auditor_op op;
+	struct call *call; /* NULL: the gateway waits under this ticket */
+	uint64_t gateway;
+	const char *call_id, *members, *key, *reason; /* key: what two questions are compared by, up to a comma */
+};
+/* False: too many wait, or no memory; then it is a denial. */
+bool approval_park(struct sandbox *sandbox, const struct park *park);
+/* A person said so of an equal call. */
+bool approval_always(const struct sandbox *sandbox, enum auditor_op op, const char *members);
+int approval_decide(struct sandbox *sandbox, const char *ticket, const char *digest, uint32_t decision, struct error *e);
+bool approval_expire(struct sandbox *sandbox, uint64_t now);
+uint64_t approval_deadline(const struct sandbox *sandbox);
+/* Nobody waits any more. ticket 0: all of the gateway's, one at a time. */
+void approval_drop_call(struct call *call);
+bool approval_drop_gateway(struct sandbox *sandbox, uint64_t ticket);
+/* A JSON array of what waits. */
+int approvals_list(const struct sandbox *sandbox, struct buf *out);
+void approvals_free(struct sandbox *sandbox);
 
 /* output.c: pipes instead of the standard output and error of start; then what is in them. */
 int output_open(struct call *call);

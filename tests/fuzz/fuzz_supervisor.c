@@ -206,7 +206,7 @@ static const char *sandbox_id(struct input *in)
 static void start(struct input *in, struct peer_client *c)
 {
 	const char *id = sandbox_id(in);
-	uint32_t flags = take(in) & _START_FLAGS;
+	uint32_t flags = take(in) & _START_CLIENT_FLAGS;
 	uint8_t how = take(in);
 	char *const argv[] = { (char *)"true", how & 1 ? (char *)"\xc2\x9b\"\\" : NULL, NULL };
 	char *const env[] = { how & 2 ? (char *)"A=b" : NULL, NULL };

@@ -101,7 +101,6 @@ static void test_not_in_this_version(void **state)
 {
 	(void)state;
 	expect_refusal(WORDS("run", "--overlay", ".", "true"), "--overlay is not available in this version");
-	expect_refusal(WORDS("run", "--auditor", "exec:x", "true"), "--auditor is not available in this version");
 	expect_refusal(WORDS("exec", "box", "--view=x", "true"), "--view is not available in this version");
 }
 
