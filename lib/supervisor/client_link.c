@@ -177,7 +177,8 @@ static void forget(struct supervisor *s, const struct client *c)
 			start_unqueue(b, w);
 			start_free(w);
 		}
-		for (struct call *call = b->calls; call; call = call->next) {
+		for (struct call *call = b->calls, *next_call; call; call = next_call) {
+			next_call = call->next;
 			if (!call->start || call->start->client != c)
 				continue;
 			call->start->client = NULL;

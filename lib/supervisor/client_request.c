@@ -222,9 +222,10 @@ static int on_cancel(struct supervisor *s, struct client *c, struct client_messa
 			start_free(w);
 			break;
 		}
-		for (struct call *call = b->calls; call; call = call->next) {
+		for (struct call *call = b->calls, *next; call; call = next) {
+			next = call->next;
 			if (call->start && call->start->client == c && call->start->asked == asked)
-				call_signal(call, SIGKILL);
+				call_signal(call, SIGKILL); /* one that waits to be let start is gone after it */
 		}
 	}
 	client_reply(c, request, NULL, "", NULL, 0);
