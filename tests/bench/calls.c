@@ -5,8 +5,13 @@
  * time of the whole machine for one (what else runs there is in it too). PAUSE_US lies before every batch: a front end
  * thinks between its calls, and what was used up is prepared anew in that time; 0 measures back to back.
  *
- * usage: calls ROUNDS AT_ONCE POOL PAUSE_US CPU_CALLS WORKDIR VARIANT[,VARIANT...] [--bwrap WORD... --bwrap-end] COMMAND...
- * VARIANT: spawn spawn2 light full light-net full-net bwrap. light and full are without a network, -net have a gateway.
+ * usage: calls ROUNDS AT_ONCE POOL PAUSE_US CPU_CALLS WORKDIR VARIANT[,VARIANT...] [--bwrap WORD... --bwrap-end]
+ *	COMMAND... [--next COMMAND...]
+ * With several commands each round takes the next of them: a trace.
+ * VARIANT: spawn spawn2 light full light-net full-net bwrap, or these with more words behind '-'. light and full are
+ * without a network; -net has a gateway; -grant gives each call a grant besides; -audit asks the auditor of the
+ * environment variable BENCH_AUDITOR, -remember one that lets its answers be remembered (BENCH_AUDITOR_REMEMBER).
+ * BENCH_RULES: so many rules in the policy.
  * Prints a line each: VARIANT p10 p50 p95 p99 mean (us of a batch) cpu (us a call) failures
  */
 #include <errno.h>
@@ -24,7 +29,8 @@
 #include <sandbox/sandbox.h>
 
 #define MAX_AT_ONCE 256
-#define MAX_VARIANTS 8
+#define MAX_VARIANTS 12
+#define MAX_COMMANDS 8
 
 extern char **environ;
 
@@ -34,14 +40,15 @@ struct variant {
 	const char *name;
 	enum kind kind;
 	sandbox *box;
-	sandbox_command *command;
+	sandbox_command *command[MAX_COMMANDS];
 	double *us;
 	double cpu_us;
 	unsigned long failures;
 };
 
 static unsigned at_once;
-static char **command, *bwrap[512];
+static size_t n_commands, turn; /* which one it is */
+static char **command[MAX_COMMANDS], *bwrap[MAX_COMMANDS][512];
 
 static void die(const char *what, sandbox_error *error)
 {
@@ -82,7 +89,7 @@ static void call_batch(struct variant *v)
 	sandbox_error *error = NULL;
 
 	for (unsigned i = 0; i < at_once; i++)
-		if (sandbox_start_async(v->box, v->command, &calls[i], &error) < 0)
+		if (sandbox_start_async(v->box, v->command[turn], &calls[i], &error) < 0)
 			die(v->name, error);
 	for (unsigned i = 0; i < at_once; i++) {
 		if (sandbox_call_wait(calls[i], 60000, &error) < 0)
@@ -95,30 +102,84 @@ static void call_batch(struct variant *v)
 static void batch(struct variant *v)
 {
 	if (v->kind == SPAWN)
-		spawn_batch(v, command);
+		spawn_batch(v, command[turn]);
 	else if (v->kind == BWRAP)
-		spawn_batch(v, bwrap);
+		spawn_batch(v, bwrap[turn]);
 	else
 		call_batch(v);
+}
+
+static int set(sandbox_policy *p, const char *section, const char *key, const char *value)
+{
+	sandbox_error *error = NULL;
+
+	if (sandbox_policy_set(p, section, key, value, NULL, &error) < 0)
+		die(value, error);
+	return 0;
+}
+
+static sandbox_policy *make_policy(const struct variant *v, const char *workdir)
+{
+	const char *rules = getenv("BENCH_RULES"), *auditor = getenv("BENCH_AUDITOR");
+	sandbox_error *error = NULL;
+	sandbox_policy *p;
+	char rule[64];
+
+	if (sandbox_policy_new(&p, &error) < 0 || sandbox_policy_set_workdir(p, workdir, 0, &error) < 0)
+		die(v->name, error);
+	if (!strstr(v->name, "-net"))
+		set(p, "network", "mode", "none");
+	for (long n = rules && strstr(v->name, "-net") ? atol(rules) : 1; n > 0 && strstr(v->name, "-net"); n--) {
+		snprintf(rule, sizeof(rule), "https://host%ld.example.com/v1/**", n);
+		set(p, "network", "allow", rule);
+	}
+	if (strstr(v->name, "-remember"))
+		auditor = getenv("BENCH_AUDITOR_REMEMBER");
+	if (strstr(v->name, "-audit") || strstr(v->name, "-remember"))
+		set(p, "audit", "auditor", auditor ? auditor : "exec:false");
+	return p;
+}
+
+/* What a tool might be given: its host, the workspace, bounds. */
+static void grant(sandbox_command *c, const char *workdir)
+{
+	static const char *const lines[][2] = { { "allow", "https://host1.example.com/v1/**" }, { "write", NULL },
+						{ "uses", "20" }, { "bytes_up", "1M" }, { "ttl", "10m" } };
+	sandbox_error *error = NULL;
+	sandbox_grant *g;
+
+	if (sandbox_grant_new(&g, &error) < 0)
+		die("grant", error);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (sandbox_grant_set(g, lines[i][0], lines[i][1] ? lines[i][1] : workdir, NULL, &error) < 0)
+			die(lines[i][0], error);
+	if (sandbox_command_set_grant(c, g, &error) < 0)
+		die("grant", error);
+	sandbox_grant_free(g);
 }
 
 static void prepare(struct variant *v, sandbox_runtime *runtime, const char *workdir, int pool)
 {
 	sandbox_error *error = NULL;
-	sandbox_policy *policy;
 
 	v->kind = strncmp(v->name, "light", 5) == 0 ? LIGHT : strncmp(v->name, "full", 4) == 0 ? FULL :
 		  strcmp(v->name, "bwrap") == 0 ? BWRAP : SPAWN;
 	if (v->kind != LIGHT && v->kind != FULL)
 		return;
-	if (sandbox_policy_new(&policy, &error) < 0 || sandbox_policy_set_workdir(policy, workdir, 0, &error) < 0 ||
-	    (!strstr(v->name, "-net") && sandbox_policy_set(policy, "network", "mode", "none", NULL, &error) < 0) ||
-	    sandbox_create(runtime, policy, &v->box, &error) < 0 ||
-	    sandbox_command_new((const char *const *)command, &v->command, &error) < 0 ||
-	    sandbox_command_set_stdio(v->command, SANDBOX_STDIO_NULL, SANDBOX_STDIO_NULL, SANDBOX_STDIO_NULL) < 0 ||
-	    sandbox_command_set_isolation(v->command, v->kind == FULL ? "full" : "light", &error) < 0)
+	sandbox_policy *policy = make_policy(v, workdir);
+	if (sandbox_create(runtime, policy, &v->box, &error) < 0)
 		die(v->name, error);
 	sandbox_policy_free(policy);
+	for (size_t i = 0; i < n_commands; i++) {
+		sandbox_command *c;
+		if (sandbox_command_new((const char *const *)command[i], &c, &error) < 0 ||
+		    sandbox_command_set_stdio(c, SANDBOX_STDIO_NULL, SANDBOX_STDIO_NULL, SANDBOX_STDIO_NULL) < 0 ||
+		    sandbox_command_set_isolation(c, v->kind == FULL ? "full" : "light", &error) < 0)
+			die(v->name, error);
+		if (strstr(v->name, "-grant"))
+			grant(c, workdir);
+		v->command[i] = c;
+	}
 	batch(v); /* also tells a full pool that full calls are wanted */
 	if (pool >= 0 && sandbox_set_pool(v->box, (unsigned)pool, &error) < 0)
 		die("pool", error);
@@ -177,19 +238,28 @@ static size_t read_variants(char *names, struct variant *variants)
 	return n;
 }
 
-/* What stands between --bwrap and --bwrap-end, then the command. */
+/* What stands between --bwrap and --bwrap-end, then the commands. */
 static void read_commands(char **argv)
 {
-	size_t n = 0;
+	char **prefix = argv;
+	size_t n_prefix = 0;
 
 	if (*argv && strcmp(*argv, "--bwrap") == 0) {
-		for (argv++; *argv && strcmp(*argv, "--bwrap-end") != 0 && n < 256; argv++)
-			bwrap[n++] = *argv;
+		for (prefix = ++argv; *argv && strcmp(*argv, "--bwrap-end") != 0; argv++)
+			n_prefix++;
 		argv += *argv != NULL;
 	}
-	command = argv;
-	for (; *argv && n < 511; argv++)
-		bwrap[n++] = *argv;
+	while (*argv && n_commands < MAX_COMMANDS) {
+		size_t n = 0;
+		for (; n < n_prefix && n < 256; n++)
+			bwrap[n_commands][n] = prefix[n];
+		command[n_commands] = argv;
+		for (; *argv && strcmp(*argv, "--next") != 0 && n < 511; argv++)
+			bwrap[n_commands][n++] = *argv;
+		n_commands++;
+		if (*argv)
+			*argv++ = NULL;
+	}
 }
 
 int main(int argc, char **argv)
@@ -204,7 +274,7 @@ int main(int argc, char **argv)
 	useconds_t pause_us = (useconds_t)strtoul(argv[4], NULL, 10);
 	at_once = (unsigned)strtoul(argv[2], NULL, 10);
 	read_commands(argv + 8);
-	if (rounds < 1 || at_once < 1 || at_once > MAX_AT_ONCE || !command[0])
+	if (rounds < 1 || at_once < 1 || at_once > MAX_AT_ONCE || n_commands < 1)
 		return 125;
 	size_t n = read_variants(argv[7], variants);
 	if (sandbox_runtime_new(&runtime, &error) < 0 || sandbox_runtime_set_events(runtime, "events.lost", &error) < 0)
@@ -217,6 +287,7 @@ int main(int argc, char **argv)
 	srandom(1);
 	for (unsigned long round = 0; round < rounds; round++) {
 		size_t first = (size_t)random() % n;
+		turn = round % n_commands;
 		for (size_t k = 0; k < n; k++) {
 			struct variant *v = &variants[(first + k) % n];
 			if (pause_us)

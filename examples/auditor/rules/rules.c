@@ -27,7 +27,9 @@
 #define MAX_PACKET 65536
 #define MAX_CONNECTIONS 64
 /* The same question has the same answer, but a person who edits the rules and restarts wants to see it. */
+#ifndef CACHE_MS /* for how long an allow counts for equal questions; 0: each is asked */
 #define CACHE_MS 10000
+#endif
 
 static const char hello[] =
 	"{\"hello\":\"rules\",\"version\":1,\"ops\":[\"call.start\",\"http.request\",\"net.connect\",\"grant.raise\"]}";
