@@ -27,6 +27,12 @@ struct call_path {
 	uint32_t grants;
 };
 
+/* A program that was decided about before, as GUARDIAN_SHOWN described it then. */
+struct expected {
+	const char *path;
+	uint64_t dev, ino, size, ctime_ns;
+};
+
 /* What GUARDIAN_EXEC asks for; points into memory of guardian_request.c. */
 struct call_request {
 	char **argv, **env;
@@ -35,6 +41,7 @@ struct call_request {
 	uint32_t open_files; /* 0: the sandbox's limit */
 	uint32_t n_paths; /* 0: files as in the sandbox */
 	const struct call_path *paths;
+	struct expected expected; /* with START_EXPECT */
 	int stdio[3];
 };
 
@@ -83,6 +90,8 @@ void call_request_touch(void);
 
 /* guardian_program.c: with START_SHOW, show the program and wait for the word that it may run. */
 int program_show(struct call_request *q, struct program *program, struct error *e);
+/* With START_EXPECT: find it, and fail with ESTALE when it is another one by now. */
+int program_expect(const struct call_request *q, struct program *program, struct error *e);
 /* Does not return but with the errno: ENOENT, or of the best attempt. */
 int program_execute(struct call_request *q, const struct program *program);
 

@@ -177,6 +177,8 @@ static int command_main(void *arg)
 	c->outcome = e;
 	if (c->request.flags & START_SHOW && program_show(&c->request, &c->program, &c->outcome) < 0)
 		_exit(126);
+	if (c->request.flags & START_EXPECT && program_expect(&c->request, &c->program, &c->outcome) < 0)
+		_exit(126);
 	if (finish(c, &c->outcome) < 0)
 		_exit(125);
 	/* From here on success is the end of this memory. */

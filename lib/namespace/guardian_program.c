@@ -131,10 +131,9 @@ static bool is_script(int fd)
 	return pread(fd, magic, sizeof(magic), 0) == 2 && magic[0] == '#' && magic[1] == '!';
 }
 
-/* What the descriptor refers to, with the digest of its bytes once they were read. */
-static int send_shown(const struct program *p, const uint8_t *digest)
+/* What identifies the bytes of the file, and whether nobody in the sandbox can change them. */
+static int describe(const struct program *p, struct expected *ret, bool *ret_fixed)
 {
-	struct buf m = { .data = shown, .cap = sizeof(shown) }; /* never grows: PATH_MAX and a few numbers */
 	struct statvfs vfs;
 	struct stat st;
 
@@ -142,15 +141,30 @@ static int send_shown(const struct program *p, const uint8_t *digest)
 		return -errno;
 	/* Who owns a file can always make it writable for himself, by another of its names too. */
 	bool writable = st.st_uid == geteuid() || st.st_mode & (S_IWGRP | S_IWOTH);
-	bool fixed = (vfs.f_flag & ST_RDONLY) && (!writable || st.st_nlink == 1);
+	*ret_fixed = (vfs.f_flag & ST_RDONLY) && (!writable || st.st_nlink == 1);
+	*ret = (struct expected){ .path = p->path, .dev = st.st_dev, .ino = st.st_ino, .size = (uint64_t)st.st_size,
+				  .ctime_ns = (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec };
+	return 0;
+}
+
+/* What the descriptor refers to, with the digest of its bytes once they were read. */
+static int send_shown(const struct program *p, const uint8_t *digest)
+{
+	struct buf m = { .data = shown, .cap = sizeof(shown) }; /* never grows: PATH_MAX and a few numbers */
+	struct expected x;
+	bool fixed;
+
+	int r = describe(p, &x, &fixed);
+	if (r < 0)
+		return r;
 	wire_put_u32(&m, GUARDIAN_SHOWN);
-	wire_put_str(&m, p->path);
+	wire_put_str(&m, x.path);
 	wire_put_u8(&m, fixed);
 	wire_put_u8(&m, is_script(p->file));
-	wire_put_u64(&m, st.st_dev);
-	wire_put_u64(&m, st.st_ino);
-	wire_put_u64(&m, (uint64_t)st.st_size);
-	wire_put_u64(&m, (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec);
+	wire_put_u64(&m, x.dev);
+	wire_put_u64(&m, x.ino);
+	wire_put_u64(&m, x.size);
+	wire_put_u64(&m, x.ctime_ns);
 	wire_put_bytes(&m, digest, digest ? SHA256_DIGEST_SIZE : 0);
 	return msg_send(GUARDIAN_SOCKET, m.data, m.len, NULL, 0);
 }
@@ -251,6 +265,23 @@ int program_show(struct call_request *q, struct program *p, struct error *e)
 	return 0;
 }
 
+int program_expect(const struct call_request *q, struct program *p, struct error *e)
+{
+	const struct expected *want = &q->expected;
+	struct expected x = { 0 };
+	bool fixed = false;
+
+	int r = look_up(q, p, e);
+	if (r < 0)
+		return r;
+	r = describe(p, &x, &fixed);
+	if (r < 0 || !fixed || strcmp(x.path, want->path) != 0 || x.dev != want->dev || x.ino != want->ino ||
+	    x.size != want->size || x.ctime_ns != want->ctime_ns)
+		return fail(e, ESTALE, SANDBOX_STAGE_AUDITOR, p->path, "%s is not what was decided about", p->path);
+	p->by_path = true;
+	return 0;
+}
+
 static int try_execute(const char *file, void *arg)
 {
 	const struct call_request *q = arg;
@@ -261,7 +292,7 @@ static int try_execute(const char *file, void *arg)
 
 int program_execute(struct call_request *q, const struct program *p)
 {
-	if (!(q->flags & START_SHOW))
+	if (!(q->flags & (START_SHOW | START_EXPECT)))
 		return program_search(q, try_execute, q);
 	if (p->by_path)
 		return try_execute(p->path, q);

@@ -70,6 +70,16 @@ static void take_paths(struct wire_reader *in, struct call_request *ret)
 	ret->paths = paths;
 }
 
+static void take_expected(struct wire_reader *in, struct arena *a, struct expected *ret)
+{
+	ret->path = take_string(in, a);
+	ret->dev = wire_get_u64(in);
+	ret->ino = wire_get_u64(in);
+	ret->size = wire_get_u64(in);
+	ret->ctime_ns = wire_get_u64(in);
+	in->bad |= !in->bad && ret->path[0] != '/';
+}
+
 int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_request *ret)
 {
 	struct wire_reader in = wire_reader(data, len);
@@ -85,7 +95,10 @@ int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_r
 	ret->columns = wire_get_u32(&in);
 	ret->open_files = wire_get_u32(&in);
 	take_paths(&in, ret);
+	if (ret->flags & START_EXPECT && !in.bad)
+		take_expected(&in, &a, &ret->expected);
 	return wire_done(&in) && ret->argv[0] && ret->flags <= _START_FLAGS &&
+		       (ret->flags & (START_SHOW | START_EXPECT)) != (START_SHOW | START_EXPECT) &&
 		       n_fds == (ret->flags & START_TERMINAL ? 0u : 3u) ?
 		       0 :
 		       -EPROTO;

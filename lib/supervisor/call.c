@@ -197,7 +197,7 @@ static int add_placeholders(struct call *call)
 
 	if (start->grant)
 		drop_ungranted(call);
-	size_t have = strv_len(start->env), more = strv_len(call->placeholders);
+	size_t have = start->n_env = strv_len(start->env), more = strv_len(call->placeholders);
 	char **all = more ? reallocarray(start->env, have + more + 1, sizeof(*all)) : start->env;
 
 	if (!all)
@@ -254,7 +254,10 @@ void call_take(struct call *call, struct start *start)
 		return;
 	}
 	call->state = CALL_ASKING;
-	start->flags |= START_SHOW;
+	start->flags |= START_EXPECT;
+	if (program_expected(call))
+		return;
+	start->flags = (start->flags & ~(uint32_t)START_EXPECT) | START_SHOW;
 	if (guardian_send_exec(call, &e) < 0)
 		call_not_shown(call, &e);
 }
@@ -271,6 +274,23 @@ static void set_deadline(struct call *call)
 	loop_deadline(call->sandbox->supervisor, call->deadline);
 }
 
+/* The program is not the one that was decided about: in another prepared call, and decided about once more. */
+static void start_again(struct call *call)
+{
+	struct sandbox *b = call->sandbox;
+	struct start *start = call->start;
+
+	program_changed(call);
+	call->start = NULL;
+	for (size_t i = start->n_env; start->env[i]; i++)
+		free(TAKE_PTR(start->env[i])); /* placeholders of the call that is no more */
+	start->flags &= ~(uint32_t)START_EXPECT;
+	start->shows = true;
+	free(TAKE_PTR(start->decided_by));
+	call_drop(call);
+	call_ask(b, start);
+}
+
 void call_started(struct call *call, const struct error *failure, int terminal_fd)
 {
 	/* What fails because the sandbox is being taken apart is told as that: call_lost(). */
@@ -278,7 +298,10 @@ void call_started(struct call *call, const struct error *failure, int terminal_f
 		return;
 	if (failure) {
 		record_write(call->sandbox, "call.exit", call->id, failure->message, "");
-		start_failed(call, failure);
+		if (call->start->flags & START_EXPECT && failure->err == ESTALE)
+			start_again(call);
+		else
+			start_failed(call, failure);
 		return;
 	}
 	/* The call has its own copies now; ours would keep a pipe's other end from seeing its end. */

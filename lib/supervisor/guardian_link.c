@@ -24,6 +24,16 @@ static int put_limits(struct buf *m, const struct start *start)
 	return r < 0 ? r : buf_append(m, start->paths.data, start->paths.len);
 }
 
+static int put_expected(struct buf *m, const struct shown *p)
+{
+	const uint64_t numbers[] = { p->dev, p->ino, p->size, p->ctime_ns };
+
+	int r = wire_put_str(m, p->path);
+	for (size_t i = 0; i < ARRAY_LEN(numbers) && r == 0; i++)
+		r = wire_put_u64(m, numbers[i]);
+	return r;
+}
+
 int guardian_send_exec(struct call *call, struct error *e)
 {
 	_cleanup_buf_ struct buf m = { 0 };
@@ -44,6 +54,8 @@ int guardian_send_exec(struct call *call, struct error *e)
 		r = wire_put_u32(&m, start->columns);
 	if (r == 0)
 		r = put_limits(&m, start);
+	if (r == 0 && start->flags & START_EXPECT)
+		r = put_expected(&m, call->shown);
 	if (r == 0)
 		r = send_to_guardian(call, &m, start->stdio, start->flags & START_TERMINAL ? 0 : 3);
 	/* It has ended. What it said before is still to be read: that, or its silence, tells what has happened. */

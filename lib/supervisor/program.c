@@ -45,6 +45,84 @@ static void remember(struct supervisor *s, const struct shown *p)
 	memcpy(k->digest, p->digest, sizeof(k->digest));
 }
 
+/* What decides which file a command is: the same sandbox, so the same files in the same places, unless they changed. */
+struct found {
+	char *name, *path, *cwd; /* argv[0], PATH, directory */
+	struct shown *shown;
+};
+
+static void found_free(struct found *f)
+{
+	if (!f)
+		return;
+	free(f->name);
+	free(f->path);
+	free(f->cwd);
+	shown_free(f->shown);
+	free(f);
+}
+
+void programs_free(struct sandbox *b)
+{
+	for (size_t i = 0; i < MAX_FOUND; i++)
+		found_free(TAKE_PTR(b->found[i]));
+}
+
+static struct shown *copy_shown(const struct shown *p)
+{
+	struct shown *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *p;
+	copy->path = strdup(p->path);
+	if (!copy->path) {
+		free(copy);
+		return NULL;
+	}
+	return copy;
+}
+
+static const char *path_of(const struct start *start)
+{
+	for (size_t i = 0; i < start->n_env; i++) {
+		if (strncmp(start->env[i], "PATH=", 5) == 0)
+			return start->env[i] + 5;
+	}
+	return "";
+}
+
+static struct found **find(struct sandbox *b, const struct start *start)
+{
+	for (size_t i = 0; i < MAX_FOUND; i++) {
+		const struct found *f = b->found[i];
+		if (f && strcmp(f->name, start->argv[0]) == 0 && strcmp(f->path, path_of(start)) == 0 &&
+		    strcmp(f->cwd, start->cwd) == 0)
+			return &b->found[i];
+	}
+	return NULL;
+}
+
+/* Only what runs by its path, as it is: of anything else the copy is what counts. */
+static void remember_found(struct call *call)
+{
+	struct sandbox *b = call->sandbox;
+	const struct start *start = call->start;
+	const struct shown *p = call->shown;
+
+	if (p->copied || !policy_path_fixed(b->policy, p->path) || find(b, start))
+		return;
+	struct found *f = calloc(1, sizeof(*f));
+	if (!f || !(f->name = strdup(start->argv[0])) || !(f->path = strdup(path_of(start))) ||
+	    !(f->cwd = strdup(start->cwd)) || !(f->shown = copy_shown(p))) {
+		found_free(f); /* then it is shown each time */
+		return;
+	}
+	struct found **slot = &b->found[b->n_found++ % MAX_FOUND];
+	found_free(*slot);
+	*slot = f;
+}
+
 /* A script is opened by its interpreter, by name, after everything was decided. */
 static bool needs_copy(const struct sandbox *b, const struct shown *p)
 {
@@ -57,20 +135,28 @@ static bool may_execute(const struct call *call)
 	return !call->start->grant || grant_may_execute(call->start->grant, call->shown->path);
 }
 
+static void deny_execution(struct call *call)
+{
+	const char *path = call->shown->path;
+	struct error e;
+
+	fail(&e, EACCES, SANDBOX_STAGE_EXEC, path, "the grant of this call does not let it execute %s", path);
+	call_denied(call, &e, e.message);
+}
+
 static int first_look(struct call *call)
 {
 	struct shown *p = call->shown;
-	struct error e;
 
 	if (!may_execute(call)) {
-		fail(&e, EACCES, SANDBOX_STAGE_EXEC, p->path, "the grant of this call does not let it execute %s", p->path);
-		call_denied(call, &e, e.message);
+		deny_execution(call);
 		return 0;
 	}
 	p->copied = needs_copy(call->sandbox, p);
 	if (p->copied || !is_known(call->sandbox->supervisor, p))
 		return guardian_send_program(call, p->copied) < 0 ? -EPROTO : 0;
 	p->read = true;
+	remember_found(call);
 	question_call(call);
 	return 0;
 }
@@ -95,6 +181,28 @@ int program_shown(struct call *call, struct shown *shown)
 	shown_free(shown);
 	if (!wanted)
 		return -EPROTO;
+	remember_found(call);
 	question_call(call);
 	return 0;
+}
+
+bool program_expected(struct call *call)
+{
+	struct found **f = call->start->shows ? NULL : find(call->sandbox, call->start);
+
+	if (!f || !(call->shown = copy_shown((*f)->shown)))
+		return false;
+	if (may_execute(call))
+		question_call(call);
+	else
+		deny_execution(call);
+	return true;
+}
+
+void program_changed(struct call *call)
+{
+	struct found **f = find(call->sandbox, call->start);
+
+	if (f)
+		found_free(TAKE_PTR(*f));
 }

@@ -58,8 +58,9 @@ enum start_flag {
 	START_LOG = 16,	      /* standard output and error into the sandbox's output file */
 	START_REMOVES = 32,   /* the named sandbox ends with this call */
 	START_SHOW = 64,      /* supervisor to guardian only: show the program, and wait for GUARDIAN_GO */
+	START_EXPECT = 128,   /* the same: run the program that is described, and nothing else */
 	_START_CLIENT_FLAGS = 63,
-	_START_FLAGS = 127,
+	_START_FLAGS = 255,
 };
 
 /* The file "output" in the entry of a named sandbox: frames of this head (little-endian) and its bytes. */
@@ -92,7 +93,8 @@ enum launcher_message {
 enum guardian_message {
 	/* s->u  strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns, u32 limit of open files
 	 *       (0: the sandbox's), u32 n, n times: str path, u32 what
-	 *       is granted there (confine/landlock.h); with n = 0 files are as in the sandbox. fds: in, out, err, except
+	 *       is granted there (confine/landlock.h); with n = 0 files are as in the sandbox; with START_EXPECT (not with
+	 *       START_SHOW) str path, u64 dev, u64 ino, u64 size, u64 ctime in ns of the program. fds: in, out, err, except
 	 *       with START_TERMINAL. Once. */
 	GUARDIAN_EXEC = 48,
 	/* u->s  u8 failed, [error | -]; fd: terminal's other side when one was asked. With failed the guardian is at its

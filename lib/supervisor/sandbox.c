@@ -56,6 +56,7 @@ static void sandbox_free_one(struct sandbox *b)
 	questions_drop(b);
 	approvals_free(b);
 	auditor_link_stop(b);
+	programs_free(b);
 	if (b->named)
 		named_remove(b);
 	named_free(b->supervisor, b->named);

@@ -31,6 +31,7 @@ struct supervisor;
 struct sandbox;
 struct call;
 struct approvals;
+struct found;
 struct gateway_question;
 
 /* A descriptor in the epoll set; a member of what it belongs to. */
@@ -69,6 +70,8 @@ struct start {
 	struct buf paths; /* the rules of GUARDIAN_EXEC */
 	uint32_t n_paths, open_files;
 	char *decided_by; /* who let it start, NULL: nobody was asked */
+	size_t n_env;	  /* without placeholders */
+	bool shows;	  /* the program that was expected was another one: have it shown */
 };
 
 /* The program of a call, as its guardian found it (GUARDIAN_SHOWN). */
@@ -81,6 +84,7 @@ struct shown {
 	uint8_t digest[AUDITOR_DIGEST]; /* once it was read */
 };
 #define MAX_DIGESTS 64u /* remembered of programs that no sandbox can write */
+#define MAX_FOUND 16u	/* remembered of a sandbox: what a name led to */
 
 /* One of the two pipes of a call whose output is kept. */
 struct capture {
@@ -176,6 +180,8 @@ struct sandbox {
 	int auditor_pidfd;
 	bool auditor_told;     /* what its hello led to is done */
 	char *auditor_failure; /* the first one */
+	struct found *found[MAX_FOUND];
+	uint32_t n_found; /* ever; the oldest gives way */
 	struct gateway_question *asked;
 	struct approvals *approvals; /* NULL until somebody has to be asked */
 };
@@ -380,6 +386,12 @@ void auditor_settled(struct sandbox *sandbox);
 /* program.c: the guardian has shown it (taken over); ends in question_call() or call_denied(). */
 int program_shown(struct call *call, struct shown *shown);
 void shown_free(struct shown *shown);
+/* What this command led to before in the sandbox, decided about without having it shown again: true, and the question is
+ * asked. The guardian then checks that it is the same (START_EXPECT). */
+bool program_expected(struct call *call);
+/* It was another one. */
+void program_changed(struct call *call);
+void programs_free(struct sandbox *sandbox);
 
 /* question.c: ask the auditor whether the shown call may start; leads to question_decided(). */
 void question_call(struct call *call);
