@@ -71,6 +71,16 @@ struct call *call_new(struct sandbox *b, bool full)
 	return call;
 }
 
+/* Nobody decides about it any more. */
+static void stop_asking(struct call *call)
+{
+	if (call->question)
+		auditor_cancel(call->sandbox->auditor, call->question);
+	call->question = 0;
+	if (call->parked)
+		approval_drop_call(call);
+}
+
 void call_free(struct call *call)
 {
 	for (struct call **at = &call->sandbox->calls; *at; at = &(*at)->next) {
@@ -79,10 +89,7 @@ void call_free(struct call *call)
 			break;
 		}
 	}
-	if (call->question)
-		auditor_cancel(call->sandbox->auditor, call->question);
-	if (call->parked)
-		approval_drop_call(call);
+	stop_asking(call);
 	guardian_close(call);
 	output_close(call);
 	start_free(call->start);
@@ -93,6 +100,7 @@ void call_free(struct call *call)
 
 void call_drop(struct call *call)
 {
+	stop_asking(call);
 	call->id[0] = '\0';
 	guardian_close(call); /* which makes a guardian leave */
 	call->state = CALL_CUTTING;

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "supervisor/auditor_process.h"
 
 /* More than any test has events; a loop that does not come to rest is a bug of the supervisor. */
 #define MAX_STEPS 1000000u
@@ -61,6 +62,34 @@ int gateway_process(struct supervisor *s, int *ret_sock, int *ret_pidfd)
 	*ret_sock = TAKE_FD(s->spare_sock);
 	*ret_pidfd = TAKE_FD(s->spare_pidfd);
 	return 0;
+}
+
+/* ---- in the place of auditor_process.c ---- */
+
+static int auditor = -EBADF;
+
+int auditor_reach(const char *text, const char *home, int *ret_sock, int *ret_pidfd, struct error *e)
+{
+	int pair[2];
+
+	(void)text;
+	(void)home;
+	(void)ret_pidfd;
+	(void)e;
+	fake_pair(pair);
+	*ret_sock = pair[0];
+	auditor = pair[1];
+	return 0;
+}
+
+void auditor_kill(int pidfd)
+{
+	fd_close(pidfd);
+}
+
+int fake_auditor(void)
+{
+	return auditor;
 }
 
 void fake_gateway_exit(struct fake_gateway *g)
@@ -237,23 +266,39 @@ int fake_send(int sock, const int *fds, size_t n_fds, const char *format, ...)
 
 /* ---- what a client sends along ---- */
 
-int fake_policy(bool gateway)
+static int make_policy(bool gateway, bool audited)
 {
-	static int made[2] = { -1, -1 };
 	_cleanup_buf_ struct buf bytes = { 0 };
 	struct error e = { 0 };
 	struct policy *p;
 
-	if (made[gateway] >= 0)
-		return made[gateway];
 	need(policy_new(&p) == 0 && policy_set_workdir(p, "/tmp", true, &e) == 0 &&
 	     policy_set(p, "network", "mode", gateway ? "gateway" : "none", "/", "test", &e) == 0 &&
 	     (!gateway || policy_set(p, "network", "allow", "https://example.org", "/", "test", &e) == 0) &&
+	     (!audited || policy_set(p, "audit", "auditor", "unix:/auditor", "/", "test", &e) == 0) &&
 	     policy_finish(p, &e) == 0 && policy_encode(p, &bytes) == 0, e.message);
 	policy_free(p);
-	made[gateway] = memfd_from_bytes("policy", bytes.data, bytes.len);
-	need(made[gateway] >= 0, "policy");
+	int fd = memfd_from_bytes("policy", bytes.data, bytes.len);
+	need(fd >= 0, "policy");
+	return fd;
+}
+
+int fake_policy(bool gateway)
+{
+	static int made[2] = { -1, -1 };
+
+	if (made[gateway] < 0)
+		made[gateway] = make_policy(gateway, false);
 	return made[gateway];
+}
+
+int fake_audited_policy(void)
+{
+	static int made = -1;
+
+	if (made < 0)
+		made = make_policy(true, true);
+	return made;
 }
 
 int fake_log(const char *name)

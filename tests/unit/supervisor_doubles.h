@@ -2,7 +2,7 @@
 /*
  * A supervisor without processes, for tests and fuzz targets: launcher, guardians, gateways and clients are sockets
  * whose other ends the test holds, and its loop turns only when the test says so. Linked in the place of
- * supervisor/gateway_process.c. What cannot be set up aborts.
+ * supervisor/gateway_process.c and auditor_process.c. What cannot be set up aborts.
  */
 #ifndef NSBOX_TESTS_SUPERVISOR_DOUBLES_H
 #define NSBOX_TESTS_SUPERVISOR_DOUBLES_H
@@ -64,6 +64,9 @@ int fake_send(int sock, const int *fds, size_t n_fds, const char *format, ...);
 
 /* Sealed memfd with the policy of a light sandbox, made once. */
 int fake_policy(bool gateway);
+/* The same with an auditor, whose end is then fake_auditor(). */
+int fake_audited_policy(void);
+int fake_auditor(void);
 /* An empty file as supervisors take for a log; it cannot grow any more after fake_log_full(). */
 int fake_log(const char *name);
 void fake_log_full(int log);

@@ -132,7 +132,25 @@ static void make_ready(struct fake *f, int sock, uint32_t request, bool gateway,
 		expect_nothing(f, sock);
 		fake_send(box->gateway->sock, NULL, 0, "ub", GATEWAY_READY, 0u);
 	}
+	if (gateway && box->audited) {
+		static const char hello[] = "{\"hello\":\"a\",\"version\":1,\"ops\":[\"call.start\",\"http.request\"]}";
+		fake_run(f);
+		expect_nothing(f, sock);
+		assert_int_equal(send(fake_auditor(), hello, strlen(hello), 0), strlen(hello));
+		assert_int_equal(wire_get_u32(&expect(f, box->gateway->sock, GATEWAY_AUDIT)->in),
+				 AUDITOR_OP(AUDITOR_HTTP_REQUEST));
+	}
 	expect_success(f, sock, request);
+}
+
+void script_audited(struct fake *f, int sock, const char *id, struct box *ret)
+{
+	*ret = (struct box){ .id = id, .log = fake_log(id), .audited = true };
+	const int fds[2] = { fake_audited_policy(), ret->log };
+	uint32_t request = new_request();
+
+	assert_int_equal(fake_send(sock, fds, 2, "uussu", MSG_CREATE, request, id, "", 0u), 0);
+	make_ready(f, sock, request, true, ret);
 }
 
 void script_sandbox(struct fake *f, int sock, const char *id, bool gateway, struct box *ret)

@@ -29,10 +29,13 @@ struct box {
 	uint32_t first;	 /* slot that is prepared beside the rest */
 	int log;
 	struct fake_gateway *gateway; /* NULL: none */
+	bool audited;
 };
 
 /* Up to and with the answer to MSG_CREATE; its first slot was asked for. */
 void script_sandbox(struct fake *f, int sock, const char *id, bool gateway, struct box *ret);
+/* The same with a gateway and an auditor that decides everything. */
+void script_audited(struct fake *f, int sock, const char *id, struct box *ret);
 /* The same for a named one, whose entry is in a new directory. */
 void script_named(struct fake *f, int sock, const char *id, bool gateway, struct box *ret);
 /* Connection of another client by the socket of the named sandbox. */
