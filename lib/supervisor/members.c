@@ -2,8 +2,8 @@
 /*
  * Check of the JSON members that a gateway wants in a record. A gateway that was taken over must not be able to forge
  * lines, end the object early, write a member that is ours, or make a line that a reader of JSON or a terminal chokes
- * on. So only a flat list of `"key":value` passes, where a value is a string as json_text() writes it, an integer, or an
- * array of such strings. In a question to the auditor it may be an object of these, too.
+ * on. So only a flat list of `"key":value` passes, where a value is a string as json_text() writes it, an integer,
+ * true, or an array of such strings. In a question to the auditor it may be an object of these, too.
  */
 #include <string.h>
 
@@ -75,6 +75,10 @@ static bool skip_value(struct cursor *c, bool objects)
 		return skip_string(c, NULL, NULL);
 	if (objects && skip(c, '{'))
 		return skip_members(c, false) && skip(c, '}');
+	if (strncmp(c->p, "true", 4) == 0) {
+		c->p += 4;
+		return true;
+	}
 	if (!skip(c, '['))
 		return skip_integer(c);
 	if (skip(c, ']'))

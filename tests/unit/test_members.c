@@ -19,6 +19,7 @@ static void accepts_flat_members(void **state)
 		"\"where\":[],\"names\":[\"A\",\"B\"]",
 		"\"bytes_up\":18446744073709551615",
 		"\"path\":\"/\\u00e9\xc3\xa9\\n\\ufffd\",\"ms\":0",
+		"\"raised\":true,\"ms\":0",
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -53,7 +54,11 @@ static void refuses_forgeries(void **state)
 		"\"host\":{}",
 		"\"host\":[[]]",
 		"\"host\":[\"a\",]",
-		"\"host\":true",
+		"\"host\":truer",
+		"\"host\":tru",
+		"\"host\":[true]",
+		"\"host\":false",
+		"\"host\":null",
 		"\"host\":1e9",
 		"\"host\":-",
 		"\"host\":111111111111111111111",
