@@ -92,9 +92,14 @@ class Origin:
         self.accepted = 0
         self.listener = socket.create_server(('127.0.0.1', 0), backlog=2048)
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
 
     def close(self):
+        """The thread has to be gone before the descriptor: about to accept, it would do that on the next origin's, which
+        gets the same number."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.acceptor.join()
         self.listener.close()
 
     @property
