@@ -2,6 +2,8 @@
 /* The policy decides first and the grant can only take away; a call without a grant has all of the policy. */
 #include "gateway/authority.h"
 
+#include <string.h>
+
 #include "gateway/gateway.h"
 
 void authority_decide(const struct gateway *gw, const struct call *call, const struct net_target *t,
@@ -20,6 +22,21 @@ bool authority_host_possible(const struct gateway *gw, const struct call *call, 
 			     policy_host_possible(gw->policy, proto, host, addr, port);
 }
 
+bool authority_host_raisable(const struct gateway *gw, enum net_proto proto, const char *host,
+			     const struct in6_addr *addr, uint16_t port)
+{
+	return questions_wanted(gw, AUDITOR_GRANT_RAISE) && policy_host_possible(gw->policy, proto, host, addr, port);
+}
+
+bool authority_raise(const struct gateway *gw, const struct net_target *t, struct net_verdict *verdict)
+{
+	/* "grant-deny" is final. */
+	if (verdict->allowed || strcmp(verdict->reason, "grant") != 0 || !questions_wanted(gw, AUDITOR_GRANT_RAISE))
+		return false;
+	policy_decide(gw->policy, t, verdict);
+	return verdict->allowed;
+}
+
 bool authority_secret(const struct call *call, const struct policy_secret *s, const struct net_target *t)
 {
 	return call->grant ? grant_secret_allowed(call->grant, s, t) : secret_allowed(s, t);
@@ -30,23 +47,30 @@ bool authority_placeholders_only(const struct call *call)
 	return call->grant && grant_placeholders_only(call->grant);
 }
 
-const char *authority_count_request(struct call *call, uint64_t length)
+const char *authority_over_quota(const struct call *call, uint64_t length)
 {
-	uint64_t uses = call->grant ? grant_number(call->grant, GRANT_USES) : 0;
-	uint64_t bytes = call->grant ? grant_number(call->grant, GRANT_BYTES_UP) : 0;
-
-	if (uses && call->requests >= uses)
-		return "uses";
-	if (bytes && (call->bytes_up >= bytes || length > bytes - call->bytes_up))
-		return "bytes-up";
-	call->requests++;
+	for (const struct usage *u = call->usage; u; u = u->parent) {
+		if (u->max_requests && u->requests >= u->max_requests)
+			return "uses";
+		if (u->max_bytes_up && (u->bytes_up >= u->max_bytes_up || length > u->max_bytes_up - u->bytes_up))
+			return "bytes-up";
+	}
 	return NULL;
+}
+
+void authority_count_request(struct call *call)
+{
+	for (struct usage *u = call->usage; u; u = u->parent)
+		u->requests++;
 }
 
 bool authority_count_upload(struct call *call, uint64_t bytes)
 {
-	uint64_t limit = call->grant ? grant_number(call->grant, GRANT_BYTES_UP) : 0;
+	bool within = true;
 
-	call->bytes_up += bytes;
-	return !limit || call->bytes_up <= limit;
+	for (struct usage *u = call->usage; u; u = u->parent) {
+		u->bytes_up += bytes;
+		within &= !u->max_bytes_up || u->bytes_up <= u->max_bytes_up;
+	}
+	return within;
 }

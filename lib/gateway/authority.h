@@ -18,12 +18,19 @@ void authority_decide(const struct gateway *gw, const struct call *call, const s
 bool authority_host_possible(const struct gateway *gw, const struct call *call, enum net_proto proto, const char *host,
 			     const struct in6_addr *addr, uint16_t port);
 bool authority_secret(const struct call *call, const struct policy_secret *s, const struct net_target *t);
+/* The auditor may be asked to raise a grant for this host. Never says no where authority_raise() could say yes. */
+bool authority_host_raisable(const struct gateway *gw, enum net_proto proto, const char *host,
+			     const struct in6_addr *addr, uint16_t port);
+/* The grant lacks what the policy allows, and the auditor may be asked to raise it: true, and the verdict is then the
+ * policy's. Nothing may happen unless it was raised. */
+bool authority_raise(const struct gateway *gw, const struct net_target *t, struct net_verdict *verdict);
 /* Only what carries a placeholder of the call may stand in a header for credentials. */
 bool authority_placeholders_only(const struct call *call);
 
-/* Quotas of the call. One more request, whose body has this length as far as it is known (0: not): NULL, counted, or
- * the reason why it is over. */
-const char *authority_count_request(struct call *call, uint64_t length);
+/* Quotas of the call and of those above it (struct usage). One more request, whose body has this length as far as it
+ * is known (0: not): NULL, or the reason why it is over. */
+const char *authority_over_quota(const struct call *call, uint64_t length);
+void authority_count_request(struct call *call);
 /* Bytes that go up; false when they are over. */
 bool authority_count_upload(struct call *call, uint64_t bytes);
 

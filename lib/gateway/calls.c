@@ -26,10 +26,21 @@ struct call *calls_by_addr(struct calls *c, uint32_t addr)
 	return call;
 }
 
+static void usage_unref(struct usage *u)
+{
+	while (u && --u->refs == 0) {
+		struct usage *parent = u->parent;
+		free(u);
+		u = parent;
+	}
+}
+
 static void call_free(struct call *call)
 {
 	if (!call)
 		return;
+	questions_forget(call);
+	usage_unref(call->usage);
 	free(call->names_seen);
 	grant_free(call->grant);
 	free(call);
@@ -43,6 +54,12 @@ int calls_add(struct gateway *gw, uint32_t addr, char ***ret_env)
 	if (!call)
 		return -ENOMEM;
 	call->addr = addr;
+	call->usage = calloc(1, sizeof(*call->usage));
+	if (!call->usage) {
+		call_free(call);
+		return -ENOMEM;
+	}
+	call->usage->refs = 1;
 	int r = secrets_open_call(&gw->secrets, call, ret_env);
 	if (r < 0) {
 		call_free(call);
@@ -55,11 +72,29 @@ int calls_add(struct gateway *gw, uint32_t addr, char ***ret_env)
 	return 0;
 }
 
-void calls_bind(struct gateway *gw, struct call *call, struct grant *grant)
+int calls_bind(struct gateway *gw, struct call *call, struct call *parent, struct grant *grant)
 {
+	struct usage *own = call->usage;
+
+	if (call->bound)
+		return -EINVAL;
+	/* A circle would be counted round for ever. */
+	for (const struct usage *u = parent ? parent->usage : NULL; u; u = u->parent) {
+		if (u == own)
+			return -EINVAL;
+	}
+	call->bound = true;
+	if (parent) {
+		own->parent = parent->usage;
+		own->parent->refs++;
+	}
 	call->grant = grant;
-	if (grant)
+	if (grant) {
+		own->max_requests = grant_number(grant, GRANT_USES);
+		own->max_bytes_up = grant_number(grant, GRANT_BYTES_UP);
 		secrets_narrow_call(&gw->secrets, call, grant);
+	}
+	return 0;
 }
 
 void calls_end(struct gateway *gw, struct call *call)

@@ -20,12 +20,25 @@ struct upstream;
 struct name;
 struct holder;
 struct grant;
+struct remembered;
+
+/*
+ * What a call has used, and the bounds of its grant. It counts against the call that asked for it too, and so on up,
+ * also when that one has ended: this lives as long as anybody counts against it.
+ */
+struct usage {
+	struct usage *parent; /* NULL: not asked for by a call */
+	size_t refs;
+	uint64_t requests, bytes_up;
+	uint64_t max_requests, max_bytes_up; /* 0: no bound */
+};
 
 struct call {
 	struct call *chain; /* bucket by address */
 	uint32_t addr; /* host byte order; what the supervisor knows it by too */
 	struct grant *grant;    /* NULL: all of the policy */
-	uint64_t requests, bytes_up; /* counted against the grant */
+	struct usage *usage;
+	bool bound;
 	struct holder *holders; /* its placeholders */
 	struct session *sessions;
 	size_t n_sessions;
@@ -34,6 +47,8 @@ struct call {
 	uint8_t *names_seen; /* bit i: has asked for the name with index i */
 	size_t names_seen_len, n_names;
 	bool limit_recorded;
+	struct remembered *remembered; /* answers of the auditor that hold on */
+	size_t n_remembered;
 };
 
 struct calls {
@@ -44,8 +59,9 @@ struct calls {
 struct call *calls_by_addr(struct calls *c, uint32_t addr);
 /* Add a call and make its placeholders; env gets NAME=placeholder entries (strv_free). */
 int calls_add(struct gateway *gw, uint32_t addr, char ***ret_env);
-/* It starts, with this grant (taken over; NULL: all of the policy). */
-void calls_bind(struct gateway *gw, struct call *call, struct grant *grant);
+/* It starts, asked for by parent (NULL: by no call), with this grant (taken over when it works; NULL: all of the
+ * policy). 0, or -EINVAL for one that was bound before or would be its own ancestor. */
+int calls_bind(struct gateway *gw, struct call *call, struct call *parent, struct grant *grant);
 /* Cut everything the call has, kill its placeholders, forget it. */
 void calls_end(struct gateway *gw, struct call *call);
 bool call_has_seen(const struct call *call, const struct name *name);

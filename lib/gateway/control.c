@@ -198,15 +198,18 @@ static int on_call(struct gateway *gw, struct wire_reader *in)
 
 static int on_call_bind(struct gateway *gw, struct wire_reader *in)
 {
-	uint32_t addr = wire_get_u32(in);
-	struct grant *grant = NULL;
+	uint32_t addr = wire_get_u32(in), parent_addr = wire_get_u32(in);
+	_cleanup_(grant_freep) struct grant *grant = NULL;
 	size_t len = 0;
 
 	const void *bytes = wire_get_bytes(in, &len);
 	struct call *call = calls_by_addr(&gw->calls, addr);
-	if (!wire_done(in) || !call || call->grant || grant_decode(bytes, len, &grant, NULL) < 0)
+	struct call *parent = parent_addr ? calls_by_addr(&gw->calls, parent_addr) : NULL;
+	/* A parent that is not there has no bounds that could be kept: nothing may start under it. */
+	if (!wire_done(in) || !call || (parent_addr && !parent) ||
+	    (len && grant_decode(bytes, len, &grant, NULL) < 0) || calls_bind(gw, call, parent, grant) < 0)
 		return -EPROTO;
-	calls_bind(gw, call, grant);
+	TAKE_PTR(grant);
 	return 0;
 }
 
@@ -237,6 +240,24 @@ static int on_written(struct gateway *gw, struct wire_reader *in)
 	return 0;
 }
 
+static int on_audit(struct gateway *gw, struct wire_reader *in)
+{
+	uint32_t ops = wire_get_u32(in);
+
+	return wire_done(in) ? questions_configure(&gw->questions, ops) : -EPROTO;
+}
+
+static int on_decided(struct gateway *gw, struct wire_reader *in)
+{
+	uint64_t ticket = wire_get_u64(in);
+	uint8_t allowed = wire_get_u8(in), equal = wire_get_u8(in);
+	_cleanup_free_ char *reason = wire_get_str(in);
+
+	if (!wire_done(in) || allowed > 1 || equal > 1)
+		return -EPROTO;
+	return questions_decided(gw, ticket, allowed, equal, reason);
+}
+
 static int handle(struct gateway *gw, struct wire_reader *in)
 {
 	switch (wire_get_u32(in)) {
@@ -248,6 +269,10 @@ static int handle(struct gateway *gw, struct wire_reader *in)
 		return on_call_end(gw, in);
 	case GATEWAY_WRITTEN:
 		return on_written(gw, in);
+	case GATEWAY_AUDIT:
+		return on_audit(gw, in);
+	case GATEWAY_DECIDED:
+		return on_decided(gw, in);
 	default:
 		return -EPROTO;
 	}

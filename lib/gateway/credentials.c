@@ -132,13 +132,13 @@ int credentials_write(struct session *s, const struct http1_request_out *how)
 	if (r == 0)
 		r = http1_write_request(&x->head, &x->request, &out);
 	buf_wipe(&query);
-	if (r == -EACCES)
-		return misused(s, in.misuse.placeholder, in.misuse_place);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < x->n_uses; i++)
-		record(s, "secret.use", x->uses[i].secret, x->uses[i].place, "rule");
-	return 0;
+	return r == -EACCES ? misused(s, in.misuse.placeholder, in.misuse_place) : r;
+}
+
+void credentials_record(struct session *s)
+{
+	for (size_t i = 0; i < s->x->n_uses; i++)
+		record(s, "secret.use", s->x->uses[i].secret, s->x->uses[i].place, "rule");
 }
 
 static bool refuse_all(void *data, const struct placeholder *p, enum inject_place place, struct secret_value *ret)

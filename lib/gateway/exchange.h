@@ -17,6 +17,7 @@
 enum exchange_state {
 	EXCHANGE_HEAD,    /* reading the request's head */
 	EXCHANGE_BODY,    /* a small body is read and looked at as a whole before anything is decided */
+	EXCHANGE_ASK,     /* allowed by policy and grant, or to be raised; the auditor has the word */
 	EXCHANGE_RECORD,  /* allowed; the record is on its way to the log */
 	EXCHANGE_REFUSED, /* denied; the record too */
 	EXCHANGE_CONNECT, /* upstream is on its way */
@@ -42,6 +43,9 @@ struct exchange {
 	struct secret_use uses[MAX_USES];
 	size_t n_uses;
 	const char *misuse; /* why, when a placeholder was found where it may not be */
+	bool beyond_grant;  /* the policy allows it and the grant does not: nothing happens unless that is raised */
+	bool raised;	    /* it was */
+	char *auditor;	    /* the auditor's reason */
 	struct problem problem;
 	struct buf what, flag, detail; /* texts of the problem */
 	struct placeholder_scan scan;
@@ -64,9 +68,18 @@ void request_refuse(struct session *s, const char *event, int status, const char
 /* Upstream could not be reached: the right status and text for it. */
 void request_unreachable(struct session *s);
 void request_record(struct session *s, const char *event, const char *reason, bool finished);
+/* EXCHANGE_ASK: true when there is an answer, which leads to RECORD or REFUSED. */
+bool request_asked(struct session *s);
+/* Append the path, percent-encoded; in_rule: as the text of a rule that matches nothing else. 0 or -ENOMEM. */
+int request_encode_path(const char *path, bool in_rule, struct buf *out);
+
+/* request_question.c: the members of the question whether it may go on. 0, -EMSGSIZE, -EILSEQ or -ENOMEM. */
+int request_question(const struct session *s, struct buf *members);
 
 /* credentials.c: fill x->head with the request to send. 0, -EACCES (misuse; recorded), -ENOMEM, -EINVAL. */
 int credentials_write(struct session *s, const struct http1_request_out *how);
+/* It goes out now: record which secrets are in it. */
+void credentials_record(struct session *s);
 /* A request that is denied anyway: is there a placeholder in it? Records it then. */
 bool credentials_leak(struct session *s);
 /* A header for credentials without a placeholder of this call. */

@@ -10,6 +10,7 @@
 #include "gateway/listener.h"
 #include "gateway/loop.h"
 #include "gateway/names.h"
+#include "gateway/questions.h"
 #include "gateway/records.h"
 #include "gateway/resolver.h"
 #include "gateway/secrets.h"
@@ -24,6 +25,7 @@ struct gateway {
 	char *sandbox;
 	struct source control; /* fd 3 */
 	struct records records;
+	struct questions questions;
 	struct secrets secrets;
 	struct ca ca;
 	struct trust trust;

@@ -29,21 +29,25 @@ void exchange_free(struct exchange *x)
 	iobuf_free(&x->held);
 	free(x->path);
 	free(x->method);
+	free(x->auditor);
 	free(x);
 }
 
-/* Record what became of a request that was allowed, also when it ended before its time. */
+/* Record what became of a request that was decided about, also when it ended before its time. */
 static void finish_record(struct session *s, const char *reason)
 {
 	if (s->x->state == EXCHANGE_CONNECT || s->x->state == EXCHANGE_FORWARD)
 		request_record(s, "http.request", reason, true);
+	else if (s->x->state == EXCHANGE_ASK)
+		request_record(s, "http.deny", reason, false);
 }
 
 void http_drop(struct session *s)
 {
 	if (!s->x)
 		return;
-	finish_record(s, stream_gone(&s->client) || s->client.eof ? "client-closed" : "cut");
+	finish_record(s, stream_gone(&s->client) || s->client.eof || (s->x->state == EXCHANGE_ASK && s->client.hup) ?
+				 "client-closed" : "cut");
 	exchange_free(TAKE_PTR(s->x));
 }
 
@@ -218,6 +222,23 @@ static bool connect_upstream(struct session *s, bool fresh)
 	return true;
 }
 
+/* It may take minutes. A client that leaves, also by ending only its own direction, no longer waits: what somebody
+ * allows then must not happen behind its back. */
+static bool asking(struct session *s)
+{
+	struct stream *c = &s->client;
+
+	if (request_asked(s))
+		return true;
+	/* Looks for the end; a pipelined request stays where it is. */
+	if (s->x->upload_done && !iobuf_len(&c->in))
+		stream_fill(c, 1);
+	if (!stream_gone(c) && !c->hup && !c->eof)
+		return false;
+	session_abort(s);
+	return true;
+}
+
 static bool recorded(struct session *s)
 {
 	if (!s->acked)
@@ -341,6 +362,8 @@ bool http_run(struct session *s)
 		return read_head(s);
 	case EXCHANGE_BODY:
 		return read_small_body(s);
+	case EXCHANGE_ASK:
+		return asking(s);
 	case EXCHANGE_RECORD:
 		return recorded(s);
 	case EXCHANGE_REFUSED:

@@ -17,8 +17,9 @@
  * over two streams (stream.c) that is simply run again whenever anything happened. Buffers are bounded; what does not
  * fit stays in the kernel, so a slow reader slows its writer and nothing else.
  *
- * Decisions: policy_decide() on the name that SNI, Host and the dialled address agree on. A record of the decision goes
- * to the supervisor (records.c), and only when it is known to be written anything is sent upstream. Upstream
+ * Decisions: policy_decide() on the name that SNI, Host and the dialled address agree on. With an auditor, what policy
+ * and grant allow is asked first (questions.c, request_question.c), and waits for the answer. A record of the decision
+ * goes to the supervisor (records.c), and only when it is known to be written anything is sent upstream. Upstream
  * (upstream.c) the name is resolved once, the address checked, dialled and verified before the first byte of the
  * request. Secrets (secrets.c) are put in place of placeholders in the head that is written there, and nowhere else.
  *

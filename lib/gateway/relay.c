@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opaque relays: tcp:// and CIDR rules and passthrough TLS. Bytes both ways, unread, in bounded memory. */
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -21,6 +22,9 @@ static void add_record(struct session *s, const char *event, const char *reason,
 	json_member_string(&members, "proto", "tcp");
 	if (rule)
 		json_member_string(&members, "rule", rule);
+	if (s->raised)
+		json_member_raw(&members, "raised", "true");
+	question_record(s->question.reason, &members);
 	if (s->up && s->name && !IN6_IS_ADDR_UNSPECIFIED(&s->up->addr)) {
 		bool v4 = IN6_IS_ADDR_V4MAPPED(&s->up->addr);
 		json_member_string(&members, "addr",
@@ -36,25 +40,93 @@ static void add_record(struct session *s, const char *event, const char *reason,
 	records_add(&s->gw->records, event, s->call, reason, &members);
 }
 
-void relay_decide(struct session *s, bool passthrough, const struct net_verdict *verdict)
+static void deny(struct session *s, const char *reason, const char *rule)
 {
-	if (!verdict->allowed) {
-		add_record(s, "net.deny", verdict->reason, verdict->rule);
-		session_abort(s);
+	add_record(s, "net.deny", reason, rule);
+	session_abort(s);
+}
+
+static void go_on(struct session *s)
+{
+	const struct net_verdict *verdict = &s->relay_verdict;
+
+	s->state = SESSION_RELAY_RECORD;
+	add_record(s, "net.allow", s->relay_passthrough ? "passthrough" : verdict->reason, verdict->rule);
+	question_end(s->gw, &s->question);
+	session_wait_record(s);
+}
+
+/* What the auditor is told. */
+static int question(const struct session *s, struct buf *members)
+{
+	char host[INET_ADDRSTRLEN], rule[300];
+	int r = 0;
+
+	snprintf(rule, sizeof(rule), "%s%s:%u", s->relay_passthrough ? "" : "tcp://", session_host(s, host), s->port);
+	if (s->beyond_grant)
+		r = question_grant(members, s->relay_passthrough ? "passthrough" : "allow", rule);
+	if (r == 0)
+		session_members(s, members);
+	return r < 0 ? r : json_member_string(members, "proto", "tcp");
+}
+
+static void ask(struct session *s)
+{
+	_cleanup_buf_ struct buf members = { 0 };
+	enum auditor_op op = s->beyond_grant ? AUDITOR_GRANT_RAISE : AUDITOR_NET_CONNECT;
+
+	if (!s->beyond_grant && !questions_wanted(s->gw, op)) {
+		go_on(s);
 		return;
 	}
-	s->state = SESSION_RELAY_RECORD;
-	s->relay_private = verdict->allow_private;
+	s->state = SESSION_RELAY_ASK;
+	int r = question(s, &members);
+	if (r == 0)
+		r = session_ask(s, op, &members);
+	if (r < 0) {
+		s->state = SESSION_RELAY_RECORD; /* recorded here */
+		deny(s, question_failure(r), s->relay_verdict.rule);
+	}
+}
+
+void relay_decide(struct session *s, bool passthrough, bool beyond_grant, const struct net_verdict *verdict)
+{
+	if (!verdict->allowed) {
+		deny(s, verdict->reason, verdict->rule);
+		return;
+	}
+	s->relay_verdict = *verdict;
+	s->relay_passthrough = passthrough;
+	s->beyond_grant = beyond_grant;
 	session_timeout(s, 0);
-	add_record(s, "net.allow", passthrough ? "passthrough" : verdict->reason, verdict->rule);
-	session_wait_record(s);
+	ask(s);
+}
+
+static bool asking(struct session *s)
+{
+	struct stream *c = &s->client;
+
+	if (s->question.answered) {
+		s->state = SESSION_RELAY_RECORD;
+		s->raised = s->beyond_grant && s->question.allowed;
+		if (s->question.allowed)
+			go_on(s);
+		else
+			deny(s, s->beyond_grant ? "grant" : "auditor", s->beyond_grant ? "" : s->relay_verdict.rule);
+		return true;
+	}
+	/* As in http.c: nobody waits any more. */
+	if (!stream_gone(c) && !c->hup && !c->eof)
+		return false;
+	session_abort(s);
+	return true;
 }
 
 static void dial(struct session *s)
 {
 	/* A raw address was named by its rule, so it is meant even when it is a private one. */
 	struct destination to = { .host = s->name ? s->name->text : NULL, .addr = session_raw_addr(s), .port = s->port,
-				  .allow_private = s->relay_private || !s->name };
+				  .allow_private = s->relay_verdict.allow_private || !s->name };
 
 	s->state = SESSION_RELAY_DIAL;
 	s->up = upstream_get(s->gw, s->call, s, &to, true);
@@ -129,6 +201,8 @@ static bool relay_bytes(struct session *s)
 
 bool relay_run(struct session *s)
 {
+	if (s->state == SESSION_RELAY_ASK)
+		return asking(s);
 	if (s->state == SESSION_RELAY_RECORD) {
 		if (!s->acked)
 			return false;
@@ -157,4 +231,7 @@ void relay_drop(struct session *s)
 {
 	if (s->state == SESSION_RELAY)
 		add_record(s, "net.allow", "ended", NULL);
+	else if (s->state == SESSION_RELAY_ASK)
+		add_record(s, "net.deny", stream_gone(&s->client) || s->client.hup ? "client-closed" : "cut",
+			   s->relay_verdict.rule);
 }

@@ -28,6 +28,8 @@ static void add_target(struct session *s, struct buf *members)
 	}
 	if (x->verdict.rule && *x->verdict.rule)
 		json_member_string(members, "rule", x->verdict.rule);
+	if (x->raised)
+		json_member_raw(members, "raised", "true");
 }
 
 static void add_upstream_addr(struct session *s, struct buf *members)
@@ -55,6 +57,8 @@ void request_record(struct session *s, const char *event, const char *reason, bo
 		json_member_int(&members, "bytes_up", (int64_t)x->upload.payload);
 		json_member_int(&members, "bytes_down", (int64_t)x->download.payload);
 		json_member_int(&members, "ms", (int64_t)((s->gw->loop.now - x->started) / 1000));
+	} else {
+		question_record(x->auditor, &members);
 	}
 	records_add(&s->gw->records, event, s->call, reason, &members);
 }
@@ -185,15 +189,15 @@ static bool is_plain_decoding(const char *raw, size_t len, const char *canonical
 	return canonical[at] == '\0';
 }
 
-/* The canonical path, encoded again: sent when the raw one held dot segments, so that the server sees what was decided
- * about whether or not it removes them itself. */
-static int encode_path(const char *path, struct buf *out)
+int request_encode_path(const char *path, bool in_rule, struct buf *out)
 {
-	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/";
+	/* What has a meaning in a rule comes last. */
+	static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()+=:@/*,;";
+	const size_t n_safe = strlen(all) - (in_rule ? 3 : 0);
 	int r = 0;
 
 	for (const char *p = path; *p && r == 0; p++)
-		r = strchr(safe, *p) ? buf_putc(out, *p) : buf_printf(out, "%%%02X", (unsigned char)*p);
+		r = memchr(all, *p, n_safe) ? buf_putc(out, *p) : buf_printf(out, "%%%02X", (unsigned char)*p);
 	return r;
 }
 
@@ -208,7 +212,9 @@ static int write_request(struct session *s)
 	int r = 0;
 
 	if (!is_plain_decoding(http1_text(h, h->path), h->path.len, x->path)) {
-		r = encode_path(x->path, &path);
+		/* The raw one held dot segments: the server shall see what was decided about whether or not it removes
+		 * them itself. */
+		r = request_encode_path(x->path, false, &path);
 		out.path = (const char *)path.data;
 		out.path_len = path.len;
 	}
@@ -219,7 +225,7 @@ static bool over_quota(struct session *s)
 {
 	struct exchange *x = s->x;
 	uint64_t length = x->request.framing == HTTP1_BODY_LENGTH ? x->request.content_length : 0;
-	const char *reason = authority_count_request(s->call, length);
+	const char *reason = authority_over_quota(s->call, length);
 
 	if (!reason)
 		return false;
@@ -227,6 +233,65 @@ static bool over_quota(struct session *s)
 		       strcmp(reason, "uses") == 0 ? "The grant of this call allows no more requests." :
 						     "The grant of this call allows no more bytes to be sent.");
 	return true;
+}
+
+/* Only here a request counts: one that was denied spends nothing, and of many that wait for the auditor at once no more
+ * get past this than the quota has left. */
+static void go_on(struct session *s)
+{
+	struct exchange *x = s->x;
+
+	if (over_quota(s))
+		return;
+	authority_count_request(s->call);
+	credentials_record(s);
+	request_record(s, "net.allow", x->verdict.reason, false);
+	x->state = EXCHANGE_RECORD;
+	session_timeout(s, 0);
+	session_wait_record(s);
+}
+
+static void refuse_unasked(struct session *s, int error)
+{
+	static const struct {
+		int error, status;
+		const char *detail;
+	} table[] = {
+		{ -EMSGSIZE, 431, "The request has more names than the auditor can be shown." },
+		{ -EILSEQ, 403, "The path or a name in the query is no text that the auditor can be shown." },
+		{ -EBUSY, 503, "Too many questions to the auditor wait already." },
+		{ -EIO, 503, "The audit log cannot be written, so nothing is allowed." },
+	};
+	int status = 503;
+	const char *detail = "The gateway is out of memory.";
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		if (table[i].error == error) {
+			status = table[i].status;
+			detail = table[i].detail;
+		}
+	}
+	request_refuse(s, "http.deny", status, question_failure(error), detail);
+}
+
+/* Nothing is left to decide but by the auditor: the head is written, and nothing can change it any more. */
+static void ask(struct session *s)
+{
+	_cleanup_buf_ struct buf members = { 0 };
+	struct exchange *x = s->x;
+	enum auditor_op op = x->beyond_grant ? AUDITOR_GRANT_RAISE : AUDITOR_HTTP_REQUEST;
+
+	if (!x->beyond_grant && !questions_wanted(s->gw, op)) {
+		go_on(s);
+		return;
+	}
+	x->state = EXCHANGE_ASK;
+	session_timeout(s, 0);
+	int r = request_question(s, &members);
+	if (r == 0)
+		r = session_ask(s, op, &members);
+	if (r < 0)
+		refuse_unasked(s, r);
 }
 
 static void allow(struct session *s)
@@ -259,10 +324,7 @@ static void allow(struct session *s)
 		request_refuse(s, "http.deny", 503, "no-memory", "The gateway is out of memory.");
 		return;
 	}
-	request_record(s, "net.allow", x->verdict.reason, false);
-	x->state = EXCHANGE_RECORD;
-	session_timeout(s, 0);
-	session_wait_record(s);
+	ask(s);
 }
 
 static void deny(struct session *s)
@@ -298,6 +360,26 @@ static void deny(struct session *s)
 		return;
 	}
 	request_refuse(s, "http.deny", 403, reason, "No rule allows this host.");
+}
+
+bool request_asked(struct session *s)
+{
+	struct exchange *x = s->x;
+
+	if (!s->question.answered)
+		return false;
+	x->auditor = TAKE_PTR(s->question.reason);
+	x->raised = x->beyond_grant && s->question.allowed;
+	if (s->question.allowed) {
+		go_on(s);
+	} else if (x->beyond_grant) {
+		authority_decide(s->gw, s->call, &x->target, &x->verdict);
+		deny(s);
+	} else {
+		request_refuse(s, "http.deny", 403, "auditor", "The auditor denied this request.");
+	}
+	question_end(s->gw, &s->question);
+	return true;
 }
 
 void request_decide(struct session *s)
@@ -338,6 +420,7 @@ void request_decide(struct session *s)
 					 .host = s->name ? s->name->text : NULL, .addr = s->name ? NULL : &x->raw,
 					 .port = s->port, .method = x->method, .path = x->path };
 	authority_decide(s->gw, s->call, &x->target, &x->verdict);
+	x->beyond_grant = authority_raise(s->gw, &x->target, &x->verdict);
 	if (x->verdict.allowed)
 		allow(s);
 	else

@@ -76,6 +76,17 @@ void session_wait_record(struct session *s)
 	records_wait(&s->gw->records, &s->waiter);
 }
 
+static void question_decided(struct question *q)
+{
+	session_run((struct session *)((char *)q - offsetof(struct session, question)));
+}
+
+int session_ask(struct session *s, enum auditor_op op, const struct buf *members)
+{
+	s->question.decided = question_decided;
+	return question_ask(s->gw, &s->question, s->call, op, members);
+}
+
 static void bury(struct session *s, bool reset)
 {
 	struct gateway *gw = s->gw;
@@ -87,6 +98,7 @@ static void bury(struct session *s, bool reset)
 	s->state = SESSION_DEAD;
 	session_timeout(s, 0);
 	records_forget(&gw->records, &s->waiter);
+	question_end(gw, &s->question);
 	if (s->up)
 		upstream_close(TAKE_PTR(s->up), true);
 	stream_close(&s->client, reset);
@@ -273,7 +285,8 @@ static bool client_hello_run(struct session *s)
 	struct net_target target = { .proto = PROTO_PASSTHROUGH, .host = s->name->text, .port = s->port };
 	struct net_verdict verdict;
 	authority_decide(s->gw, s->call, &target, &verdict);
-	relay_decide(s, true, &verdict);
+	bool beyond_grant = authority_raise(s->gw, &target, &verdict);
+	relay_decide(s, true, beyond_grant, &verdict);
 	return true;
 }
 
@@ -292,7 +305,8 @@ static bool first_bytes_run(struct session *s)
 		struct in6_addr raw = session_raw_addr(s);
 		if (s->name && policy_is_passthrough(s->gw->policy, s->name->text, s->port))
 			s->state = SESSION_CLIENT_HELLO;
-		else if (!s->name && !authority_host_possible(s->gw, s->call, PROTO_HTTPS, NULL, &raw, s->port))
+		else if (!s->name && !authority_host_possible(s->gw, s->call, PROTO_HTTPS, NULL, &raw, s->port) &&
+			 !authority_host_raisable(s->gw, PROTO_HTTPS, NULL, &raw, s->port))
 			deny_silently(s, "raw-address");
 		else
 			start_tls(s);
@@ -318,6 +332,7 @@ static bool step(struct session *s)
 		return handshake_run(s);
 	case SESSION_HTTP:
 		return http_run(s);
+	case SESSION_RELAY_ASK:
 	case SESSION_RELAY_RECORD:
 	case SESSION_RELAY_DIAL:
 	case SESSION_RELAY:
@@ -366,7 +381,7 @@ static void timer_fired(struct timer *t)
 }
 
 /* Opaque TCP is decided by the address alone: the server may be the one that speaks first. */
-static bool is_opaque(struct session *s, struct net_verdict *verdict)
+static bool is_opaque(struct session *s, struct net_verdict *verdict, bool *ret_beyond_grant)
 {
 	struct net_target target = { .proto = PROTO_TCP, .port = s->port };
 	struct in6_addr raw = session_raw_addr(s);
@@ -375,9 +390,12 @@ static bool is_opaque(struct session *s, struct net_verdict *verdict)
 		target.host = s->name->text;
 	else
 		target.addr = &raw;
-	if (!authority_host_possible(s->gw, s->call, PROTO_TCP, target.host, target.addr, s->port))
+	if (!authority_host_possible(s->gw, s->call, PROTO_TCP, target.host, target.addr, s->port) &&
+	    !authority_host_raisable(s->gw, PROTO_TCP, target.host, target.addr, s->port))
 		return false;
 	authority_decide(s->gw, s->call, &target, verdict);
+	/* No policy has rules for HTTP at the same place, so this is no HTTP that the grant might give. */
+	*ret_beyond_grant = authority_raise(s->gw, &target, verdict);
 	return verdict->allowed;
 }
 
@@ -386,6 +404,7 @@ void session_start(struct gateway *gw, struct call *call, int fd, uint32_t dst, 
 	_cleanup_close_ int owned = fd;
 	struct session *s = calloc(1, sizeof(*s));
 	struct net_verdict verdict;
+	bool beyond_grant;
 
 	if (!s)
 		return;
@@ -411,7 +430,7 @@ void session_start(struct gateway *gw, struct call *call, int fd, uint32_t dst, 
 	session_timeout(s, FIRST_BYTES_US);
 	/* The first bytes mostly came with the last packet of the TCP handshake. */
 	s->client.can_read = true;
-	if (is_opaque(s, &verdict))
-		relay_decide(s, false, &verdict);
+	if (is_opaque(s, &verdict, &beyond_grant))
+		relay_decide(s, false, beyond_grant, &verdict);
 	session_run(s);
 }

@@ -6,6 +6,7 @@
 #ifndef NSBOX_GATEWAY_SESSION_H
 #define NSBOX_GATEWAY_SESSION_H
 
+#include "gateway/questions.h"
 #include "gateway/records.h"
 #include "gateway/stream.h"
 #include "gateway/upstream.h"
@@ -20,6 +21,7 @@ enum session_state {
 	SESSION_CLIENT_HELLO, /* passthrough: reading the name */
 	SESSION_HANDSHAKE,
 	SESSION_HTTP,
+	SESSION_RELAY_ASK,    /* the auditor has the word */
 	SESSION_RELAY_RECORD, /* decided; the record is on its way to the log */
 	SESSION_RELAY_DIAL,
 	SESSION_RELAY,
@@ -45,10 +47,13 @@ struct session {
 	char *sni;
 	struct timer timer;
 	struct waiter waiter;
+	struct question question; /* of the request, or of the relay */
 	struct upstream *up;
 	struct exchange *x; /* the request being handled */
 	uint64_t started;
-	bool relay_private, relay_up_ended, relay_down_ended;
+	struct net_verdict relay_verdict;
+	bool relay_passthrough, relay_up_ended, relay_down_ended;
+	bool beyond_grant, raised; /* of a relay, as in struct exchange */
 	uint64_t relay_up, relay_down; /* bytes */
 };
 
@@ -65,6 +70,8 @@ void session_close(struct session *s);
 void session_finish(struct session *s);
 /* Wait for the records added so far; then s->acked, or s->refused when the log cannot be written. */
 void session_wait_record(struct session *s);
+/* As question_ask(), about what this connection does next; it runs when there is an answer. */
+int session_ask(struct session *s, enum auditor_op op, const struct buf *members);
 void session_timeout(struct session *s, uint64_t us);
 void session_free_dead(struct gateway *gw);
 /* Host as decided about: the name, or the text of the raw address in to (INET_ADDRSTRLEN). */
@@ -79,7 +86,8 @@ bool http_run(struct session *s);
 void http_drop(struct session *s);
 void http_timeout(struct session *s);
 /* relay.c */
-void relay_decide(struct session *s, bool passthrough, const struct net_verdict *verdict);
+/* beyond_grant: the verdict is the policy's, and the grant has to be raised for it. */
+void relay_decide(struct session *s, bool passthrough, bool beyond_grant, const struct net_verdict *verdict);
 bool relay_run(struct session *s);
 void relay_drop(struct session *s);
 

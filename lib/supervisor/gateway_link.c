@@ -92,11 +92,13 @@ int gateway_send_bind(struct call *call)
 {
 	_cleanup_buf_ struct buf m = { 0 }, grant = { 0 };
 
-	int r = grant_encode(call->start->grant, &grant);
+	int r = call->start->grant ? grant_encode(call->start->grant, &grant) : 0;
 	if (r == 0)
 		r = wire_put_u32(&m, GATEWAY_CALL_BIND);
 	if (r == 0)
 		r = wire_put_u32(&m, call->address);
+	if (r == 0)
+		r = wire_put_u32(&m, call->parent);
 	if (r == 0)
 		r = wire_put_bytes(&m, grant.data, grant.len);
 	return r < 0 ? r : send_to_gateway(call->sandbox, &m, NULL, 0);

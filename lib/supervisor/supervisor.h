@@ -107,6 +107,7 @@ struct call {
 	struct call *next;
 	struct sandbox *sandbox;
 	uint32_t number, address;
+	uint32_t parent; /* address of the call that asked for it, 0 = none did */
 	char id[64]; /* "" until a command has taken it */
 	bool full;
 	enum call_state state;

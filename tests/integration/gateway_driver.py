@@ -15,7 +15,9 @@ import tempfile
 import threading
 import time
 
-CONFIG, ATTACH, READY, CALL, CALL_READY, CALL_END, CALL_ENDED, RECORDS, WRITTEN = range(64, 73)
+CONFIG, ATTACH, READY, CALL, CALL_READY, CALL_END, CALL_ENDED, RECORDS, WRITTEN, CALL_BIND, AUDIT, ASK, \
+    DECIDED, ASK_CANCEL = range(64, 78)
+OPS = ['call.start', 'http.request', 'net.connect', 'grant.raise', 'fs.commit']
 WIRE_VERSION = 3
 GATEWAY = '100.64.0.1'
 F_ADD_SEALS, ALL_SEALS = 1033, 15
@@ -67,9 +69,12 @@ def die_with_parent():
 
 
 class Gateway:
-    """A running gateway. policy: the text of a policy file; secrets: values in the order of the policy."""
+    """A running gateway. policy: the text of a policy file; secrets: values in the order of the policy; ask: names
+    of what it asks about. answer(question) decides: True, False or (allowed, equal, reason); None leaves it open for
+    decide()."""
 
-    def __init__(self, build, policy, secrets=(), ports=(80, 443, 8443, 5432), ready=True, env=None):
+    def __init__(self, build, policy, secrets=(), ports=(80, 443, 8443, 5432), ready=True, env=None,
+                 ask=()):
         self.build = build
         self.records, self.events = [], threading.Condition()
         self.names = {}  # address -> name: the gateway knows addresses only
@@ -77,6 +82,9 @@ class Gateway:
         self.hold = False      # keep acknowledgements back
         self.fail_writes = False
         self.tickets = []
+        self.questions, self.packets, self.cancelled = [], [], []
+        self.answer = lambda question: None
+        self.policy = policy
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self.error = None
@@ -89,7 +97,7 @@ class Gateway:
         self.process = subprocess.Popen([os.path.join(build, 'lib/gateway/nsbox-gateway')], preexec_fn=child,
                                         close_fds=False, stdin=subprocess.DEVNULL, env=env or {})
         theirs.close()
-        self._configure(policy, secrets)
+        self._configure(secrets)
         self._attach(ports)
         message = self._receive()
         assert message.u32() == READY
@@ -101,15 +109,20 @@ class Gateway:
             self.sock.shutdown(socket.SHUT_RDWR)
             self.process.wait(10)
             return
+        if ask:
+            self._send(u32(AUDIT) + u32(sum(1 << OPS.index(op) for op in ask)))
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
-    def _configure(self, policy, secrets):
+    def _encode(self, *grant):
         with tempfile.NamedTemporaryFile('w', suffix='.ini') as f:
-            f.write(policy)
+            f.write(self.policy)
             f.flush()
-            encoded = subprocess.run([os.path.join(self.build, 'tests/integration/encode_policy'), f.name],
-                                     stdout=subprocess.PIPE, check=True).stdout
+            return subprocess.run([os.path.join(self.build, 'tests/integration/encode_policy'), f.name, *grant],
+                                  stdout=subprocess.PIPE, check=True).stdout
+
+    def _configure(self, secrets):
+        encoded = self._encode()
         memfd = os.memfd_create('policy', os.MFD_ALLOW_SEALING)
         os.write(memfd, encoded)
         fcntl.fcntl(memfd, F_ADD_SEALS, ALL_SEALS)
@@ -184,6 +197,10 @@ class Gateway:
                     self.calls[name] = dict(message.text().split('=', 1) for _ in range(message.u32()))
                 elif kind == CALL_ENDED:
                     self.ended.add(self.names[message.u32()])
+                elif kind == ASK:
+                    self._on_ask(message)
+                elif kind == ASK_CANCEL:
+                    self.cancelled.append(message.u64())
                 self.events.notify_all()
 
     def _on_records(self, message):
@@ -199,6 +216,25 @@ class Gateway:
                 self.tickets.append(ticket)
             else:
                 self._send(u32(WRITTEN) + struct.pack('<QB', ticket, self.fail_writes))
+
+    def _on_ask(self, message):
+        self.packets.append(message.data)
+        ticket, op, call = message.u64(), OPS[message.u32()], self.names[message.u32()]
+        question = json.loads('{' + message.text() + '}')
+        assert not {'ticket', 'op', 'call'} & set(question), question
+        question.update(ticket=ticket, op=op, call=call)
+        self.questions.append(question)
+        answer = self.answer(question)
+        if answer is not None:
+            self.decide(question, *(answer if isinstance(answer, tuple) else (answer,)))
+
+    def decide(self, question, allowed, equal=False, reason=''):
+        self._send(u32(DECIDED) + struct.pack('<QBB', question['ticket'], allowed, equal) + text(reason))
+
+    def wait_question(self, n=1, seconds=5):
+        """The n-th question that was asked, the first being 1."""
+        self.wait(lambda: len(self.questions) >= n, seconds)
+        return self.questions[n - 1]
 
     def release(self):
         with self.events:
@@ -222,11 +258,16 @@ class Gateway:
         self.wait(look)
         return found[0]
 
-    def call(self, name='c1', address='100.64.0.2'):
+    def call(self, name='c1', address='100.64.0.2', grant=None, parent=None):
+        """grant: name of a template; parent: the call that asks for it."""
         number = struct.unpack('>I', socket.inet_aton(address))[0]
         self.names[number] = name
         self._send(u32(CALL) + u32(number))
         self.wait(lambda: name in self.calls)
+        if grant or parent:
+            above = struct.unpack('>I', socket.inet_aton(parent.address))[0] if parent else 0
+            encoded = self._encode(grant) if grant else b''
+            self._send(u32(CALL_BIND) + u32(number) + u32(above) + text(encoded))
         return Call(self, name, address)
 
     def ca(self):

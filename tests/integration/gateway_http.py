@@ -647,13 +647,13 @@ def hidden(w):
     equal(os.stat('/proc/%d' % pid).st_uid in (0, 65534), True)
 
 
-def main():
+def main(tests):
     build = sys.argv[1]
     pattern = sys.argv[2] if len(sys.argv) > 2 else '*'
     failed = 0
     with tempfile.TemporaryDirectory() as directory:
         pki = Pki(directory)
-        for f in TESTS:
+        for f in tests:
             if not fnmatch.fnmatch(f.__name__, pattern):
                 continue
             world = World(build, pki)
@@ -672,4 +672,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(TESTS)

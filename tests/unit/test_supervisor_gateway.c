@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A gateway that was taken over, and what may come into the log. */
 #include "base/util.h"
+#include "policy/grant.h"
 #include "supervisor_script.h"
 
 #include <setjmp.h>
@@ -103,6 +104,36 @@ static void a_directory_cannot_end_the_log(void **state)
 	close(guardian);
 }
 
+/* With the address of the call that asked for it: none did. */
+static void a_grant_is_bound_before_its_command(void **state)
+{
+	_cleanup_buf_ struct buf m = { 0 }, bytes = { 0 };
+	_cleanup_(grant_freep) struct grant *grant = NULL, *bound = NULL;
+	char *const argv[] = { (char *)"true", NULL }, *const env[] = { NULL };
+	const int fds[3] = { 0, 1, 2 };
+	size_t len;
+	(void)state;
+
+	assert_int_equal(grant_new(&grant), 0);
+	assert_int_equal(grant_set(grant, "uses", "7", "/", "test", NULL), 0);
+	assert_int_equal(grant_finish(grant, NULL), 0);
+	assert_int_equal(grant_encode(grant, &bytes), 0);
+	int guardian = script_slot(&f, &box, box.first);
+	uint32_t address = f.s.sandboxes->calls->address;
+	fake_put(&m, "uusvvsuuuq", MSG_START, 1u, "a", argv, env, "/", 0u, 0u, 0u, (uint64_t)0);
+	assert_int_equal(wire_put_bytes(&m, bytes.data, bytes.len), 0);
+	assert_int_equal(msg_send(client, m.data, m.len, fds, 3), 0);
+	struct fake_packet *p = expect(&f, box.gateway->sock, GATEWAY_CALL_BIND);
+	assert_int_equal(wire_get_u32(&p->in), address);
+	assert_int_equal(wire_get_u32(&p->in), 0);
+	const void *sent = wire_get_bytes(&p->in, &len);
+	assert_int_equal(grant_decode(sent, len, &bound, NULL), 0);
+	assert_true(wire_done(&p->in));
+	assert_int_equal(grant_number(bound, GRANT_USES), 7);
+	script_started(&f, &box, guardian);
+	close(guardian);
+}
+
 /* Answers that nobody reads would fill the memory. */
 static void a_gateway_that_does_not_read_is_ended(void **state)
 {
@@ -194,6 +225,7 @@ int main(void)
 		GATEWAY_TEST(members_of_others_are_refused),
 		GATEWAY_TEST(a_record_cannot_end_the_log),
 		GATEWAY_TEST(a_directory_cannot_end_the_log),
+		GATEWAY_TEST(a_grant_is_bound_before_its_command),
 		GATEWAY_TEST(a_gateway_that_does_not_read_is_ended),
 		GATEWAY_TEST(a_client_that_does_not_read_is_dropped),
 		GATEWAY_TEST(no_calls_are_prepared_without_gateway),

@@ -1,0 +1,595 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway alone, with an auditor behind a scripted supervisor. usage: gateway_ask.py BUILD_DIR [PATTERN]"""
+import socket
+import struct
+import ssl
+import time
+
+from gateway_http import SECRET, VALUE, basic, driver, equal, exchange, get, main
+from harness.origin import TcpListener
+
+TESTS = []
+GRANTS = """[grant narrow]
+allow = GET https://api.test/v1/**
+secret = API_KEY
+[grant once]
+allow = https://api.test/**
+uses = 1
+[grant five]
+allow = https://api.test/**
+uses = 5
+[grant bytes]
+allow = https://api.test/**
+bytes_up = 1000
+[grant denies]
+allow = https://api.test/v1/**
+deny = https://api.test/v2/**
+[grant nothing]
+allow = none
+"""
+NO_SECRETS = GRANTS.replace('secret = API_KEY\n', '')
+
+
+def test(f):
+    TESTS.append(f)
+    return f
+
+
+def reset(open_one):
+    """The connection is cut, perhaps at once, and not ended."""
+    try:
+        equal(open_one().recv(10), b'')
+    except ConnectionResetError:
+        return
+    raise AssertionError('a clean end')
+
+
+@test
+def nothing_before_the_answer(w):
+    g = w.gateway('allow = api.test', ask=['http.request'])
+    s = g.call().tls('api.test')
+    s.sendall(get('api.test', '/v1/x?a=1').encode())
+    q = g.wait_question()
+    time.sleep(3)                       # longer than any tick; nothing gives up
+    equal((w.origin.accepted, w.origin.raw), (0, b''))
+    equal([r['event'] for r in g.records if r['event'] != 'dns.query'], [])
+    g.decide(q, True, False, 'looks fine')
+    equal(driver.read_answer(s)[0], 200)
+    equal(g.wait_record('net.allow', path='/v1/x')['auditor'], 'looks fine')
+    assert 'raised' not in g.records[-1]
+    equal(len(w.origin.requests), 1)
+
+
+@test
+def control_without_an_auditor(w):
+    """The same requests, and not one question."""
+    g = w.gateway('allow = api.test', 'allow = tcp://db.test:5432')
+    s = g.call().tls('api.test')
+    equal(exchange(s, get('api.test', '/v1/x?a=1'))[0], 200)
+    assert 'auditor' not in g.wait_record('net.allow', path='/v1/x')
+    equal(g.questions, [])
+
+
+@test
+def members_of_a_request(w):
+    g = w.gateway('allow = api.test', secrets=SECRET, values=[VALUE], ask=['http.request'])
+    g.answer = lambda q: True
+    c = g.call()
+    s = c.tls('api.test')
+    p = c.env['API_KEY']
+    request = get('api.test', '/a%20b/../v1/x?one=1&t%77o=2&&three;four=4;5&one', 'POST',
+                  'X-One: first\r\nCookie: a=b\r\nX-API-key: %s\r\nConnection: X-Hop\r\nX-Hop: 1\r\n'
+                  'Authorization: Basic %s\r\nContent-Length: 5\r\n' % (p, basic('user', p))) + 'hello'
+    equal(exchange(s, request)[0], 200)
+    q = dict(g.questions[0])
+    del q['ticket']
+    equal(q, {'op': 'http.request', 'call': 'c1', 'method': 'POST', 'host': 'api.test', 'port': 443, 'path': '/v1/x',
+              'query_keys': ['one', 'two', 'three', 'four', 'one'], 'header_names': ['x-one', 'cookie', 'x-api-key',
+                                                                                     'authorization'],
+              'length': 5, 'secrets': ['API_KEY']})
+    # What was shown is what came there.
+    came = w.origin.requests[0]
+    equal((came.method, came.path, came.header('x-hop')), ('POST', '/v1/x', []))
+    equal(sorted(n.lower() for n, _ in came.headers if n.lower() not in ('host', 'content-length')),
+          sorted(q['header_names']))
+    equal(came.header('x-api-key'), [VALUE])
+    equal(exchange(s, get('api.test', '/', 'POST', 'Transfer-Encoding: chunked\r\n') + '2\r\nhi\r\n0\r\n\r\n')[0], 200)
+    equal(exchange(s, get('api.test', '/?key=' + p))[0], 200)
+    equal(exchange(s, get('api.test', '/?' + p))[0], 200)
+    equal([(x['length'], x['secrets']) for x in g.questions[1:]], [(-1, []), (0, ['API_KEY']), (0, ['API_KEY'])])
+    # The oracle: the value reached the origin, and is in no question in any form.
+    assert VALUE.encode() in w.origin.raw
+    everything = b''.join(g.packets)
+    for form in (VALUE.encode(), VALUE[:12].encode(), VALUE[-12:].encode(), basic('user', VALUE).encode()):
+        assert form not in everything, form
+
+
+@test
+def denied(w):
+    g = w.gateway('allow = api.test', secrets=SECRET, values=[VALUE], ask=['http.request'])
+    c = g.call()
+    s = c.tls('api.test')
+    g.answer = lambda q: (False, False, 'pushes are for\x1b[2J people')
+    extra = 'X-API-key: %s\r\nContent-Length: 2\r\n' % c.env['API_KEY']
+    status, headers, body = exchange(s, get('api.test', '/v1/x', 'POST', extra) + 'hi')
+    equal((status, headers['x-nsbox-denied'], headers['content-type']), (403, 'auditor', 'application/problem+json'))
+    assert b'people' not in body, body
+    record = g.wait_record('http.deny', reason='auditor')
+    equal((record['auditor'], record['path'], record['method']), ('pushes are for\x1b[2J people', '/v1/x', 'POST'))
+    g.answer = lambda q: True
+    equal(exchange(s, get('api.test', '/v1/y'))[0], 200)         # the connection lives on
+    events = [r['event'] for r in g.records if r.get('path') == '/v1/x' or r['event'] == 'secret.use']
+    equal(events, ['http.deny'])
+    equal([r.path for r in w.origin.requests], ['/v1/y'])
+
+
+@test
+def not_asked_what_is_refused_anyway(w):
+    narrow = GRANTS[:GRANTS.index('[grant once]')] + 'credentials = placeholders-only\n'
+    g = w.gateway('allow = GET https://api.test/v1/**', 'allow = GET https://api.test/v2/y',
+                  'allow = GET http://api.test/', secrets=SECRET + narrow, values=[VALUE], ask=['http.request', 'net.connect'])
+    c, d = g.call(), g.call('c2', '100.64.0.3', grant='narrow')
+    p = c.env['API_KEY']
+    equal(exchange(c.tls('api.test'), get('api.test', '/v2'))[0], 403)
+    equal(exchange(c.tls('api.test'), get('api.test', '/v1/x', 'POST'))[0], 403)
+    equal(exchange(c.tls('api.test'), get('api.test', '/v1/' + p))[0], 403)          # misuse
+    equal(exchange(c.connect('api.test', 80), get('api.test', '/', extra='X-API-Key: %s\r\n' % p))[0], 403)
+    status, headers, _ = exchange(d.tls('api.test'), get('api.test', '/v1/x', extra='Authorization: Bearer mine\r\n'))
+    equal((status, headers['x-nsbox-denied']), (403, 'foreign-credential'))
+    _, headers, _ = exchange(d.tls('api.test'), get('api.test', '/v2/y'))
+    equal(headers['x-nsbox-denied'], 'grant')                                        # and no grant.raise
+    equal(g.questions, [])
+    equal(w.origin.accepted, 0)
+
+
+@test
+def client_leaves(w):
+    """Whoever does not wait any more is not asked for, and nothing happens behind its back."""
+    g = w.gateway('allow = api.test', ask=['http.request'])
+    c = g.call()
+    for n, open_one in enumerate((lambda: c.tls('api.test'), lambda: c.connect('api.test', 80)), 1):
+        s = open_one()
+        s.sendall((get('api.test', '/%d' % n) + get('api.test', '/pipelined')).encode())
+        q = g.wait_question(n)
+        g.hold = True                            # the cancellation is not acknowledged yet,
+        s.close()
+        g.wait(lambda: q['ticket'] in g.cancelled)
+        g.wait_record('http.deny', reason='client-closed', path='/%d' % n)
+        g.decide(q, True)                        # so this crosses it, and is ignored
+        g.release()
+    time.sleep(0.3)
+    equal((w.origin.accepted, w.plain.accepted, len(g.questions)), (0, 0, 2))
+    equal(g.process.poll(), None)
+    c2 = g.call('c2', '100.64.0.3')
+    g.answer = lambda q: True
+    equal(exchange(c2.tls('api.test'), get('api.test'))[0], 200)
+
+
+@test
+def call_ends(w):
+    g = w.gateway('allow = api.test', ask=['http.request'])
+    c = g.call()
+    waiting = []
+    for i in range(20):
+        s = c.connect('api.test', 80)
+        s.sendall(get('api.test', '/%d' % i).encode())
+        waiting.append(s)
+    g.wait_question(20)
+    g.hold = True                        # as in client_leaves
+    c.end()
+    equal(sorted(g.cancelled), sorted(q['ticket'] for q in g.questions))
+    for s in waiting:
+        reset(lambda: s)
+    for q in g.questions:
+        g.decide(q, True)
+    g.release()
+    equal(exchange(g.call('c2', '100.64.0.3').connect('api.test', 80), 'GET\r\n\r\n')[0], 400)  # it is alive
+    equal(w.plain.accepted, 0)
+
+
+@test
+def unknown_tickets_end_the_gateway(w):
+    for ticket, before in ((77, 0), (0, 0), (1, 1)):
+        g = w.gateway('allow = api.test', ask=['http.request'])
+        c = g.call()
+        if before:                       # a second answer to the same question
+            g.answer = lambda q: True
+            exchange(c.tls('api.test'), get('api.test'))
+        g.decide({'ticket': ticket}, True)
+        equal(g.process.wait(5), 1)
+    g = w.gateway('allow = api.test', ask=['http.request'])
+    s = g.call().connect('api.test', 80)
+    s.sendall(get('api.test').encode())
+    q = g.wait_question()
+    s.close()
+    g.wait(lambda: q['ticket'] in g.cancelled)
+    g.call('c2', '100.64.0.3')           # an answer to something later: the cancellation was read before
+    time.sleep(0.3)
+    g.decide(q, True)                    # so this one crossed nothing
+    equal(g.process.wait(5), 1)
+
+
+@test
+def equal_questions(w):
+    g = w.gateway('allow = api.test', ask=['http.request'])
+    c, d = g.call(), g.call('c2', '100.64.0.3')
+    g.answer = lambda q: (True, True, 'for good')
+    s = c.tls('api.test')
+    for _ in range(3):
+        equal(exchange(s, get('api.test', '/v1/x?a=1', extra='X-A: 1\r\n'))[0], 200)
+    equal(len(g.questions), 1)
+    equal([r['auditor'] for r in g.records if r['event'] == 'net.allow'], ['for good'] * 3)
+    # Another value of the same names looks the same; everything that is shown does not.
+    equal(exchange(s, get('api.test', '/v1/x?a=2', extra='X-A: 2\r\n'))[0], 200)
+    equal(len(g.questions), 1)
+    g.answer = lambda q: (False, True, 'never')
+    for request in (get('api.test', '/v1/x?a=1'), get('api.test', '/v1/x?a=1', 'DELETE', 'X-A: 1\r\n'),
+                    get('api.test', '/v1/y?a=1', extra='X-A: 1\r\n'), get('api.test', '/v1/x?b=1', extra='X-A: 1\r\n'),
+                    get('api.test', '/v1/x?a=1', extra='X-A: 1\r\nContent-Length: 0\r\nX-B: 1\r\n')):
+        equal(exchange(s, request)[0], 403, request)
+        equal(exchange(s, request)[0], 403, request)              # denied for good as well
+    equal(len(g.questions), 6)
+    equal(exchange(d.tls('api.test'), get('api.test', '/v1/x?a=1', extra='X-A: 1\r\n'))[0], 403)  # not its answer
+    equal(len(g.questions), 7)
+
+
+@test
+def remembered_answers_are_bounded(w):
+    g = w.gateway('allow = api.test', ask=['http.request'])
+    g.answer = lambda q: (True, True)
+    s = g.call().tls('api.test')
+    for i in range(260):
+        exchange(s, get('api.test', '/%d' % i))
+    for i in (0, 255, 256, 259):
+        exchange(s, get('api.test', '/%d' % i))
+    equal(len(g.questions), 262)
+
+
+@test
+def in_order(w):
+    g = w.gateway('allow = https://api.test/ok/**', ask=['http.request'])
+    s = g.call().tls('api.test')
+    s.sendall((get('api.test', '/ok/1') + get('api.test', '/no') + get('api.test', '/ok/2') +
+               get('api.test', '/ok/3')).encode())
+    for n, allowed in ((1, True), (2, False), (3, True)):
+        q = g.wait_question(n)
+        equal((q['path'], len(g.questions)), ('/ok/%d' % n, n))
+        g.decide(q, allowed)
+    data = b''
+    while data.count(b'HTTP/1.1 ') < 4 or data.count(b'hello') < 2:
+        data += s.recv(65536)
+    equal([part[:3] for part in data.split(b'HTTP/1.1 ')[1:]], [b'200', b'403', b'403', b'200'])
+    equal([r.path for r in w.origin.requests], ['/ok/1', '/ok/3'])
+
+
+@test
+def many_wait(w):
+    g = w.gateway('allow = api.test', ask=['http.request'])
+    c = g.call()
+    waiting = []
+    for i in range(100):
+        s = c.tls('api.test')
+        s.sendall(get('api.test', '/%d' % i).encode())
+        waiting.append(s)
+    g.wait_question(100, 20)
+    equal(w.origin.accepted, 0)
+    for q in reversed(g.questions):
+        g.decide(q, int(q['path'][1:]) % 2 == 0)
+    equal([driver.read_answer(s)[0] for s in waiting], [200, 403] * 50)
+    equal(sorted(int(r.path[1:]) for r in w.origin.requests), list(range(0, 100, 2)))
+
+
+@test
+def too_many_wait(w):
+    g = w.gateway('allow = api.test', ask=['http.request'])
+    calls = [g.call('c%d' % i, '100.64.0.%d' % (i + 2)) for i in range(3)]
+    waiting = []
+    for i in range(1025):
+        s = calls[i % 3].connect('api.test', 80)
+        s.sendall(get('api.test', '/%d' % i).encode())
+        waiting.append(s)
+    g.wait(lambda: len(g.questions) == 1024, 30)
+    g.wait_record('http.deny', reason='auditor-overloaded')
+    refused = [r for r in g.records if r['reason'] == 'auditor-overloaded']
+    equal(len(refused), 1)
+    status, headers, _ = driver.read_answer(waiting[int(refused[0]['path'][1:])])
+    equal((status, headers['x-nsbox-denied']), (503, 'auditor-overloaded'))
+    g.decide(g.questions[0], True)
+    equal(driver.read_answer(waiting[int(g.questions[0]['path'][1:])])[0], 200)
+    again = calls[0].connect('api.test', 80)
+    again.sendall(get('api.test', '/again').encode())
+    equal(g.wait_question(1025)['path'], '/again')
+    for s in waiting:
+        s.close()
+    g.wait(lambda: len(g.cancelled) == 1023, 30)
+    again.close()
+    g.answer = lambda q: True
+    equal(exchange(calls[1].tls('api.test'), get('api.test'))[0], 200)
+
+
+@test
+def what_cannot_be_shown(w):
+    g = w.gateway('allow = api.test', ask=['http.request'])
+    g.answer = lambda q: True
+    c = g.call()
+    names = ''.join('X-%s%d: 1\r\n' % ('n' * 480, i) for i in range(124))
+    for request, status, reason in (
+            (get('api.test', extra=names), 431, 'auditor-oversize'),
+            (get('api.test', '/?' + '&'.join('k%d' % i for i in range(257))), 431, 'auditor-oversize'),
+            (get('api.test', '/a%ff'), 403, 'auditor-encoding'),
+            (get('api.test', '/?a%c3=1'), 403, 'auditor-encoding')):
+        got, headers, _ = exchange(c.tls('api.test'), request)
+        equal((got, headers['x-nsbox-denied']), (status, reason), request[:60])
+        g.wait_record('http.deny', reason=reason)
+    equal((g.questions, w.origin.accepted), ([], 0))
+    s = c.tls('api.test')
+    equal(exchange(s, get('api.test', '/%22%c3%a9%c2%85?' + '&'.join('%%22%d' % i for i in range(256))))[0], 200)
+    equal((g.questions[0]['path'], len(g.questions[0]['query_keys'])), ('/"\u00e9\u0085', 256))
+    # The longest of each that fits is under the bound of a packet.
+    path = '/' + '%22' * 2600
+    equal(exchange(c.tls('api.test'), get('api.test', path, extra=names[:40000].rsplit('\r\n', 1)[0] + '\r\n'))[0], 200)
+    assert max(len(p) for p in g.packets) < 61000, max(len(p) for p in g.packets)
+
+
+@test
+def the_log_fails_while_it_waits(w):
+    g = w.gateway('allow = api.test', ask=['http.request'])
+    s = g.call().tls('api.test')
+    s.sendall(get('api.test').encode())
+    q = g.wait_question()
+    g.fail_writes = True
+    g.decide(q, True)
+    equal(driver.read_answer(s)[0], 503)
+    equal(exchange(s, get('api.test'))[0], 503)
+    equal((len(g.questions), w.origin.accepted), (1, 0))
+
+
+@test
+def relay_is_asked(w):
+    echo = TcpListener(greeting=b'hello\n')
+    g = w.gateway('allow = tcp://db.test:5432', 'allow = 192.0.2.0/24:5432', 'passthrough = other.test',
+                  *['connect_to = %s:127.0.0.1:%d' % (h, echo.port)
+                    for h in ('db.test:5432', '192.0.2.7:5432', 'other.test:443')], ask=['net.connect'])
+    c = g.call()
+    for n, (host, member) in enumerate((('db.test', 'host'), ('192.0.2.7', 'addr')), 1):
+        s = c.connect(host, 5432)
+        q = g.wait_question(n)
+        equal({k: v for k, v in q.items() if k != 'ticket'},
+              {'op': 'net.connect', 'call': 'c1', member: host, 'port': 5432, 'proto': 'tcp'})
+        equal(echo.accepted, n - 1)
+        g.decide(q, True, False, 'fine')
+        equal(s.recv(100), b'hello\n')
+        equal(g.wait_record('net.allow', **{member: host})['auditor'], 'fine')
+    before = echo.accepted
+    g.answer = lambda q: (False, False, 'no')
+    reset(lambda: c.connect('db.test', 5432))
+    equal(g.wait_record('net.deny', host='db.test', reason='auditor')['auditor'], 'no')
+    s = c.connect('other.test')
+    context = ssl.create_default_context()
+    try:
+        context.wrap_socket(s, server_hostname='other.test')
+        raise AssertionError('relayed')
+    except OSError:
+        pass
+    g.wait_record('net.deny', host='other.test', reason='auditor')
+    equal((echo.accepted, len(g.questions)), (before, 4))
+    g.answer = lambda q: None
+    s = c.connect('db.test', 5432)
+    q = g.wait_question(5)
+    s.close()
+    g.wait(lambda: q['ticket'] in g.cancelled)
+    g.wait_record('net.deny', host='db.test', reason='client-closed')
+    g.answer = lambda q: (True, True)
+    for _ in range(2):
+        equal(c.connect('db.test', 5432).recv(100), b'hello\n')
+    equal(len(g.questions), 6)
+    equal(exchange(c.connect('api.test', 80), get('api.test'))[0], 403)     # HTTP is no net.connect
+    equal(len(g.questions), 6)
+
+
+@test
+def grants_are_raised(w):
+    g = w.gateway('allow = api.test', secrets=SECRET + GRANTS, values=[VALUE], ask=['http.request', 'grant.raise'])
+    c = g.call(grant='narrow')
+    s = c.tls('api.test')
+    s.sendall(get('api.test', '/v2/a*b?k=1', 'DELETE').encode())
+    q = g.wait_question()
+    equal({k: v for k, v in q.items() if k != 'ticket'},
+          {'op': 'grant.raise', 'call': 'c1', 'grant': {'allow': ['DELETE https://api.test:443/v2/a%2Ab']},
+           'method': 'DELETE', 'host': 'api.test', 'port': 443, 'path': '/v2/a*b', 'query_keys': ['k'],
+           'header_names': [], 'length': 0, 'secrets': []})
+    equal(w.origin.accepted, 0)
+    g.decide(q, False, False, 'not that')
+    status, headers, _ = driver.read_answer(s)
+    equal((status, headers['x-nsbox-denied']), (403, 'grant'))
+    record = g.wait_record('http.deny', reason='grant')
+    equal((record['auditor'], 'raised' in record), ('not that', False))
+
+    g.answer = lambda q: (True, False, 'this once')
+    equal(exchange(s, get('api.test', '/v2/x', extra='X-API-Key: %s\r\n' % c.env['API_KEY']))[0], 200)
+    for event in ('net.allow', 'http.request'):
+        equal(g.wait_record(event, path='/v2/x')['raised'], True)
+    equal(w.origin.requests[-1].header('x-api-key'), [VALUE])
+    equal(exchange(s, get('api.test', '/v2/x'))[0], 200)
+    equal([x['op'] for x in g.questions], ['grant.raise'] * 3)
+    # What the grant gives is a question of its own kind, and no raise.
+    equal(exchange(s, get('api.test', '/v1/x'))[0], 200)
+    equal(g.questions[-1]['op'], 'http.request')
+    assert 'raised' not in g.wait_record('net.allow', path='/v1/x')
+    g.answer = lambda q: (True, True)
+    for _ in range(3):
+        equal(exchange(s, get('api.test', '/v2/y'))[0], 200)
+    equal(len(g.questions), 5)
+    # Beyond the policy nothing is asked.
+    equal(exchange(c.tls('unlisted.test'), get('unlisted.test'))[0], 403)
+    equal(len(g.questions), 5)
+
+
+@test
+def a_raise_gives_neither_secrets_nor_quota(w):
+    g = w.gateway('allow = api.test', secrets=SECRET + GRANTS, values=[VALUE], ask=['grant.raise'])
+    g.answer = lambda q: True
+    c, d = g.call(grant='nothing'), g.call('c2', '100.64.0.3', grant='denies')
+    s = c.tls('api.test')
+    p = c.env['API_KEY']
+    status, headers, _ = exchange(s, get('api.test', '/v2/x', extra='X-API-Key: %s\r\n' % p))
+    equal(status, 403)
+    equal((g.questions, w.origin.accepted), ([], 0))
+    equal(exchange(s, get('api.test', '/v2/x'))[0], 200)
+    # A denial of the grant is final.
+    status, headers, _ = exchange(d.tls('api.test'), get('api.test', '/v2/x'))
+    equal((status, headers['x-nsbox-denied']), (403, 'grant-deny'))
+    equal(len(g.questions), 1)
+
+
+@test
+def raised_quota(w):
+    g = w.gateway('allow = api.test', 'allow = http://api.test/', secrets=NO_SECRETS, ask=['grant.raise'])
+    g.answer = lambda q: True
+    c = g.call(grant='once')
+    equal(exchange(c.connect('api.test', 80), get('api.test'))[0], 200)
+    equal(len(g.questions), 1)
+    status, headers, _ = exchange(c.connect('api.test', 80), get('api.test'))
+    equal((status, headers['x-nsbox-denied'], len(g.questions)), (429, 'uses', 1))
+
+
+@test
+def relays_are_raised(w):
+    echo = TcpListener(greeting=b'hello\n')
+    g = w.gateway('allow = tcp://db.test:5432', 'allow = https://api.test:443',
+                  'allow = http://192.0.2.7:80', 'connect_to = db.test:5432:127.0.0.1:%d' % echo.port,
+                  'passthrough = other.test', 'connect_to = other.test:443:127.0.0.1:%d' % echo.port,
+                  'connect_to = 192.0.2.7:80:127.0.0.1:%d' % w.plain.port, secrets=NO_SECRETS, ask=['grant.raise'])
+    c = g.call(grant='narrow')
+    g.answer = lambda q: (False, False, 'no')
+    reset(lambda: c.connect('db.test', 5432))
+    record = g.wait_record('net.deny', host='db.test', reason='grant')
+    equal((record['auditor'], 'raised' in record), ('no', False))
+    g.answer = lambda q: True
+    equal(c.connect('db.test', 5432).recv(100), b'hello\n')
+    equal(g.wait_record('net.allow', host='db.test')['raised'], True)
+    q = g.questions[-1]
+    equal((q['op'], q['grant'], q['host'], q['port'], q['proto']),
+          ('grant.raise', {'allow': ['tcp://db.test:5432']}, 'db.test', 5432, 'tcp'))
+    equal(exchange(c.tls('api.test'), get('api.test', '/v1/x'))[0], 200)
+    equal(len(g.questions), 2)
+    equal(exchange(c.connect('192.0.2.7', 80), get('192.0.2.7'))[0], 200)
+    equal((g.questions[-1]['grant'], g.questions[-1]['addr']), ({'allow': ['GET http://192.0.2.7:80/']}, '192.0.2.7'))
+    g.answer = lambda q: False
+    try:
+        ssl.create_default_context().wrap_socket(c.connect('other.test'), server_hostname='other.test')
+        raise AssertionError('relayed')
+    except OSError:
+        pass
+    equal(g.questions[-1]['grant'], {'passthrough': ['other.test:443']})
+
+
+@test
+def raise_is_not_asked_without_the_op(w):
+    g = w.gateway('allow = api.test', 'allow = tcp://db.test:5432', secrets=NO_SECRETS,
+                  ask=['http.request', 'net.connect'])
+    c = g.call(grant='narrow')
+    status, headers, _ = exchange(c.tls('api.test'), get('api.test', '/v2'))
+    equal((status, headers['x-nsbox-denied'], g.questions), (403, 'grant', []))
+
+
+@test
+def denials_spend_no_quota(w):
+    g = w.gateway('allow = api.test', secrets=NO_SECRETS, ask=['http.request'])
+    c = g.call(grant='once')
+    s = c.tls('api.test')
+    g.answer = lambda q: False
+    for _ in range(3):
+        equal(exchange(s, get('api.test'))[0], 403)
+    g.answer = lambda q: True
+    equal(exchange(s, get('api.test'))[0], 200)
+    equal(exchange(s, get('api.test'))[0], 429)
+    equal(len(w.origin.requests), 1)
+
+
+@test
+def waiting_at_once_does_not_pass_the_quota(w):
+    g = w.gateway('allow = api.test', secrets=NO_SECRETS, ask=['http.request'])
+    c = g.call(grant='five')
+    waiting = []
+    for i in range(70):
+        s = c.tls('api.test')
+        s.sendall(get('api.test', '/%d' % i).encode())
+        waiting.append(s)
+    g.wait_question(70, 20)
+    for q in g.questions:
+        g.decide(q, True)
+    got = [driver.read_answer(s)[0] for s in waiting]
+    equal((got.count(200), got.count(429), len(w.origin.requests)), (5, 65, 5))
+    g.wait_record('limit.hit', reason='uses')
+
+
+@test
+def a_child_counts_against_its_parents(w):
+    g = w.gateway('allow = api.test', secrets=NO_SECRETS)
+    top = g.call('top', '100.64.0.2', grant='five')
+    middle = g.call('middle', '100.64.0.3', parent=top)                   # all of the policy
+    leaf = g.call('leaf', '100.64.0.4', grant='five', parent=middle)
+    stranger = g.call('stranger', '100.64.0.5', grant='five')
+    for c in (top, middle, leaf):
+        equal(exchange(c.tls('api.test'), get('api.test', '/' + c.name))[0], 200)
+    middle.end()
+    for _ in range(2):
+        equal(exchange(leaf.tls('api.test'), get('api.test'))[0], 200)
+    for c in (leaf, top):
+        status, headers, _ = exchange(c.tls('api.test'), get('api.test'))
+        equal((status, headers['x-nsbox-denied']), (429, 'uses'), c.name)
+        g.wait_record('limit.hit', call=c.name, reason='uses')
+    for _ in range(5):
+        equal(exchange(stranger.tls('api.test'), get('api.test'))[0], 200)
+    # An ancestor that has ended still bounds what it asked for.
+    first = g.call('first', '100.64.0.6', grant='five')
+    second = g.call('second', '100.64.0.7', parent=first)
+    for _ in range(3):
+        equal(exchange(first.tls('api.test'), get('api.test'))[0], 200)
+    first.end()
+    equal([exchange(second.tls('api.test'), get('api.test'))[0] for _ in range(3)], [200, 200, 429])
+
+
+@test
+def uploads_count_against_the_parent(w):
+    g = w.gateway('allow = api.test', secrets=NO_SECRETS)
+    top = g.call('top', '100.64.0.2', grant='bytes')
+    leaf = g.call('leaf', '100.64.0.3', parent=top)
+
+    def post(c, n, chunked=False):
+        body = '%x\r\n%s\r\n0\r\n\r\n' % (n, 'x' * n) if chunked else 'x' * n
+        framing = 'Transfer-Encoding: chunked' if chunked else 'Content-Length: %d' % n
+        return exchange(c.tls('api.test'), get('api.test', '/count', 'POST', framing + '\r\n') + body)[0]
+    equal((post(leaf, 600), post(top, 300)), (200, 200))
+    equal((post(leaf, 101), post(top, 101)), (429, 429))
+    equal(post(leaf, 101, chunked=True), 429)
+    assert b'x' * 601 not in w.origin.raw
+    g.wait_record('limit.hit', call='leaf', reason='bytes-up')
+
+
+@test
+def bad_messages_end_the_gateway(w):
+    number = struct.unpack('>I', socket.inet_aton('100.64.0.2'))[0]
+    u32, text = driver.u32, driver.text
+    bind = u32(driver.CALL_BIND) + u32(number)
+    audit = u32(driver.AUDIT)
+    for message in (audit + u32(32), audit, audit + u32(2) + b'x', bind + u32(number + 1) + text(''),
+                    bind + u32(number) + text(''), bind + text(''), bind + u32(0) + text('x'),
+                    u32(driver.DECIDED) + struct.pack('<QBB', 1, 2, 0) + text('')):
+        g = w.gateway('allow = api.test')
+        g.call()
+        g._send(message)
+        equal(g.process.wait(5), 1, message)
+    for first, second in ((audit + u32(2),) * 2, (bind + u32(0) + text(''),) * 2):
+        g = w.gateway('allow = api.test')
+        g.call()
+        g._send(first)
+        g.call('c2', '100.64.0.3')
+        g._send(second)
+        equal(g.process.wait(5), 1, second)
+
+
+if __name__ == '__main__':
+    main(TESTS)
