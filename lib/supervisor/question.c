@@ -130,21 +130,28 @@ static int grant_of_answer(const struct sandbox *b, const char *text, struct gra
 	return r;
 }
 
+/* An answer that names more than the call would have is one of somebody who takes it for another call: refused whole. */
 static int narrow_call(struct call *call, const char *text, struct error *e)
 {
+	const struct policy *policy = call->sandbox->policy;
 	struct start *start = call->start;
 	_cleanup_(grant_freep) struct grant *answer = NULL;
 	_cleanup_(grant_freep) struct grant *all = NULL;
 	struct grant *both = NULL;
+	struct grant_excess excess;
 
 	int r = grant_of_answer(call->sandbox, text, &answer, e);
 	if (r < 0)
 		return r;
-	r = start->grant ? 0 : grant_of_policy(call->sandbox->policy, &all);
+	r = start->grant ? 0 : grant_of_policy(policy, &all);
 	if (r == 0)
-		r = grant_intersect(start->grant ? start->grant : all, answer, &both);
+		r = grant_within(policy, answer, &excess);
+	if (r == 1)
+		r = grant_narrow(start->grant ? start->grant : all, answer, &both, &excess);
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_AUDITOR, "narrow", "cannot compute the narrower grant");
+	if (r == 0)
+		return grant_excess_error(&excess, "the answer", "the call", e);
 	grant_free(start->grant);
 	start->grant = both;
 	/* Its place is prepared already. */
