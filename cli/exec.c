@@ -35,6 +35,7 @@ static const struct option own_options[] = {
 	NARROW("read", "PATH", "of the sandbox's files only these (repeatable)"),
 	NARROW("write", "PATH", "of the sandbox's files only these can be written (repeatable)"),
 	{ .id = OPTION_READ_ONLY, .name = "read-only", .help = "no file of the workspace can be written" },
+	NARROW("hide", "PATH", "not this of the sandbox's files, whatever else is given (repeatable)"),
 	NARROW("exec", "PATH", "execute only what is at or below PATH (repeatable)"),
 	NARROW("ttl", "TIME", "everything of the call ends after TIME"),
 	NARROW("uses", "N", "at most N requests"),

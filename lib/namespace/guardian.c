@@ -35,6 +35,7 @@
 #include "confine/caps.h"
 #include "confine/landlock.h"
 #include "confine/seccomp.h"
+#include "namespace/cover.h"
 #include "namespace/mount.h"
 #include "namespace/proc.h"
 #include "supervisor/protocol.h"
@@ -132,6 +133,9 @@ static int prepare(const struct guardian_setup *s, int sock, bool *ret_layer, st
 {
 	/* The helper of a full call has entered already. */
 	int r = s->full ? proc_renew(e) : guardian_enter(s, e);
+	/* Before the terminals: they are mounted over what the covers are made of. */
+	if (r == 0)
+		r = cover_paths(s->covers, s->covers_len, e);
 	if (r == 0 && s->full)
 		r = own_terminals(e);
 	return r < 0 ? r : confine(s, sock, ret_layer, e);

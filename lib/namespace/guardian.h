@@ -4,6 +4,7 @@
 #define NSBOX_NAMESPACE_GUARDIAN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,6 +20,8 @@ struct guardian_setup {
 	int init_pidfd, net, ruleset; /* net: -EBADF for none of its own */
 	uint32_t open_files;
 	bool full, wired; /* wired: there is a way to a gateway */
+	const void *covers; /* cover.h; only of a full call */
+	size_t covers_len;
 };
 
 /* What is granted at and below a path (enum landlock_grant). */

@@ -75,7 +75,8 @@ static int start(struct job *job)
 int guardian_start(const struct sandbox *s, struct slot *slot, int *ret_sock, struct error *e)
 {
 	struct guardian_setup setup = { .init_pidfd = s->init.pidfd, .net = slot->net, .ruleset = s->ruleset,
-					.open_files = s->open_files, .full = slot->full, .wired = s->net_mode == NET_GATEWAY };
+					.open_files = s->open_files, .full = slot->full, .wired = s->net_mode == NET_GATEWAY,
+					.covers = slot->covers.data, .covers_len = slot->covers.len };
 	struct job job = { .setup = &setup, .pidfd = -EBADF, .e = e };
 	int pair[2];
 
@@ -98,6 +99,7 @@ int guardian_start(const struct sandbox *s, struct slot *slot, int *ret_sock, st
 	}
 	slot->pidfd = job.pidfd;
 	fd_close(TAKE_FD(slot->net));
+	buf_free(&slot->covers);
 	*ret_sock = pair[0];
 	return 0;
 }

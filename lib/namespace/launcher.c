@@ -26,6 +26,7 @@
 
 #include "base/util.h"
 #include "base/wire.h"
+#include "namespace/cover.h"
 #include "namespace/init_protocol.h"
 #include "namespace/launcher_state.h"
 #include "namespace/plan.h"
@@ -341,12 +342,15 @@ static int on_slot(struct wire_reader *in)
 	struct sandbox *s = find(wire_get_u32(in));
 	uint32_t number = wire_get_u32(in), address = wire_get_u32(in);
 	bool full = wire_get_u8(in);
+	size_t covers_len = 0;
+	const void *covers = wire_get_bytes(in, &covers_len);
 
-	if (!wire_done(in) || number == 0)
+	/* A light call's mount namespace is that of the others. */
+	if (!wire_done(in) || number == 0 || (covers_len > 0 && !full) || covers_len > COVERS_MAX_BYTES)
 		return -EPROTO;
 	/* One that has ended in the meantime has told so. */
 	if (s && s->state != SANDBOX_ENDING)
-		slot_new(s, number, address, full);
+		slot_new(s, number, address, full, covers, covers_len);
 	return 0;
 }
 

@@ -19,6 +19,7 @@ static void slot_free(struct slot *slot)
 	watch_remove(&slot->watch);
 	fd_close(slot->net);
 	fd_close(slot->pidfd);
+	buf_free(&slot->covers);
 	free(slot);
 }
 
@@ -80,7 +81,7 @@ static int slot_net(struct slot *slot, uint32_t address, struct error *e)
 	return s->net_mode == NET_GATEWAY ? wire_connect(&s->wire, slot->net, address, first, e) : 0;
 }
 
-void slot_new(struct sandbox *s, uint32_t number, uint32_t address, bool full)
+void slot_new(struct sandbox *s, uint32_t number, uint32_t address, bool full, const void *covers, size_t covers_len)
 {
 	struct error e = { 0 };
 	struct slot *slot = calloc(1, sizeof(*slot));
@@ -98,7 +99,10 @@ void slot_new(struct sandbox *s, uint32_t number, uint32_t address, bool full)
 	while (*at)
 		at = &(*at)->next;
 	*at = slot;
-	if (slot_net(slot, address, &e) < 0)
+	if (buf_append(&slot->covers, covers, covers_len) < 0) {
+		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, "slot", "out of memory");
+		slot_failed(slot, &e);
+	} else if (slot_net(slot, address, &e) < 0)
 		slot_failed(slot, &e);
 	else if (s->state == SANDBOX_READY)
 		slot_start(slot);

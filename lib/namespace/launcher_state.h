@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "namespace/pid_ceiling.h"
 
@@ -65,6 +66,7 @@ struct slot {
 	bool full;
 	int net; /* -EBADF: none, or handed to the guardian */
 	int pidfd; /* of the guardian; -EBADF: not yet */
+	struct buf covers; /* cover.h, for the guardian */
 	struct watch watch;
 };
 
@@ -87,7 +89,7 @@ void sandbox_kill(struct sandbox *s);
 
 /* launcher_slot.c */
 /* Makes the network namespace now, and the guardian as soon as the sandbox is ready. */
-void slot_new(struct sandbox *s, uint32_t number, uint32_t address, bool full);
+void slot_new(struct sandbox *s, uint32_t number, uint32_t address, bool full, const void *covers, size_t covers_len);
 void slots_start(struct sandbox *s);
 /* The sandbox is dead: reap what is left of them. */
 void slots_free(struct sandbox *s);

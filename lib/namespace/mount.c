@@ -74,3 +74,10 @@ int tree_attach(int tree, int fd)
 {
 	return move_mount(tree, "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ? -errno : 0;
 }
+
+int tree_mask(int fd, int empty)
+{
+	_cleanup_close_ int tree = tree_clone(empty, MOUNT_SAFE | MOUNT_ATTR_RDONLY, false);
+
+	return tree < 0 ? tree : tree_attach(tree, fd);
+}

@@ -26,5 +26,7 @@ int tree_new(const char *type, const char *const *options, uint64_t attrs);
 int tree_terminals(void);
 /* Put a detached tree over the object that fd refers to. */
 int tree_attach(int tree, int fd);
+/* The same with a read-only copy of an empty file or directory. */
+int tree_mask(int fd, int empty);
 
 #endif

@@ -60,8 +60,7 @@ static int lock_masked(int root, int empty, const char *name, struct error *e)
 	/* What the mode keeps from everybody but the owner needs no mask unless the caller is the owner. */
 	if (fd >= 0 && getuid() != 0 && fstat(fd, &st) == 0 && !(st.st_mode & 07))
 		return 0;
-	_cleanup_close_ int tree = fd < 0 ? fd : tree_clone(empty, MOUNT_SAFE | MOUNT_ATTR_RDONLY, false);
-	int r = tree < 0 ? tree : tree_attach(tree, fd);
+	int r = fd < 0 ? fd : tree_mask(fd, empty);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, path, "cannot hide %s", path) : 0;
 }
 

@@ -117,10 +117,8 @@ int root_mask(struct root *root, int fd, const char *path, struct error *e)
 {
 	struct stat st;
 	int r = fstat(fd, &st) < 0 ? -errno : 0;
-	_cleanup_close_ int tree = r < 0 ? r :
-					   tree_clone(S_ISDIR(st.st_mode) ? root->empty_dir : root->empty_file,
-						      MOUNT_SAFE | MOUNT_ATTR_RDONLY, false);
+
 	if (r == 0)
-		r = tree < 0 ? tree : tree_attach(tree, fd);
+		r = tree_mask(fd, S_ISDIR(st.st_mode) ? root->empty_dir : root->empty_file);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, path, "cannot hide %s", path) : 0;
 }

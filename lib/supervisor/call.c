@@ -92,6 +92,8 @@ void call_free(struct call *call)
 	stop_asking(call);
 	guardian_close(call);
 	output_close(call);
+	if (call->promised)
+		call->promised->own = NULL;
 	start_free(call->start);
 	shown_free(call->shown);
 	strv_free(call->placeholders);
@@ -249,6 +251,8 @@ void call_take(struct call *call, struct start *start)
 	struct timespec now;
 
 	call->start = start;
+	call->promised = NULL;
+	start->own = NULL;
 	snprintf(call->id, sizeof(call->id), "%s.%u", call->sandbox->id, ++call->sandbox->n_started);
 	clock_gettime(CLOCK_REALTIME, &now);
 	call->started_us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;

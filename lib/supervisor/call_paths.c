@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a call was granted of the sandbox's files, as the rules of one more Landlock layer. A rule holds for everything
- * below its path and others can only add to it. So a grant that takes away something below a path that it gives is
- * refused here: a layer cannot say that, and less than what was asked for is never started.
+ * below its path and others can only add to it. What a grant takes away below a path that it gives is therefore
+ * covered by a mount in the call's own mount namespace (namespace/cover.h): hidden, or read-only as a whole.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,13 +10,14 @@
 
 #include "base/util.h"
 #include "confine/landlock.h"
+#include "namespace/cover.h"
 #include "namespace/plan.h"
 #include "policy/grant.h"
 #include "supervisor/supervisor.h"
 
 struct rules {
-	struct buf *out;
-	uint32_t n;
+	struct buf *out, *covers;
+	uint32_t n, n_covers;
 	unsigned execute; /* what goes with reading: LANDLOCK_GRANT_EXECUTE, or nothing where the grant names executables */
 };
 
@@ -25,6 +26,25 @@ static int add(struct rules *r, const char *path, unsigned grants)
 	int e = wire_put_str(r->out, path);
 	r->n++;
 	return e < 0 ? e : wire_put_u32(r->out, grants);
+}
+
+static int add_cover(struct rules *r, enum cover_kind kind, const char *path, struct error *e)
+{
+	if (path_is_at_or_below(path, "/dev") || !plan_path_ok(path))
+		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_MOUNT, path,
+			    "%s cannot be hidden from a call or kept read-only for it: every call has its own /dev", path);
+	if (++r->n_covers > COVERS_MAX)
+		return fail(e, E2BIG, SANDBOX_STAGE_POLICY, path,
+			    "a grant can hide, or keep read-only below what it lets write, %u paths at most", COVERS_MAX);
+	int k = wire_put_u8(r->covers, (uint8_t)kind);
+	if (k == 0)
+		k = wire_put_str(r->covers, path);
+	if (k < 0)
+		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, path, "out of memory");
+	if (r->covers->len > COVERS_MAX_BYTES)
+		return fail(e, E2BIG, SANDBOX_STAGE_POLICY, path,
+			    "the paths that a grant hides or keeps read-only are together over %u KiB", COVERS_MAX_BYTES / 1024u);
+	return 0;
 }
 
 static bool is_below(const char *path, const char *dir)
@@ -65,7 +85,8 @@ static bool is_cut_below(const struct policy *p, const struct grant *g, const ch
 	const struct grant_path *files = grant_files(g, &n_files);
 
 	for (size_t i = 0; i < n_policy; i++) {
-		if (is_below(paths[i].path, dir) && level_of(p, g, paths[i].path) < policy_level(p, paths[i].path))
+		if (!grant_path_hidden(g, paths[i].path) && is_below(paths[i].path, dir) &&
+		    level_of(p, g, paths[i].path) < policy_level(p, paths[i].path))
 			return true;
 	}
 	for (size_t i = 0; i < n_files; i++) {
@@ -113,19 +134,41 @@ static int add_system(struct rules *r, const struct policy *p, const struct gran
 	return k < 0 ? fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory") : 0;
 }
 
-/* A path at which the grant gives less than the rule of something above it would. */
-static int check_nesting(const struct policy *p, const struct grant *g, const char *path, const char *above,
-			 struct error *e)
+/* The grant gives less here than the rule of what lies above it would. What the policy itself keeps read-only is mounted
+ * so. */
+static bool is_cut_from(const struct policy *p, const struct grant *g, const char *path, const char *above)
 {
-	enum grant_level here = level_of(p, g, path), there = level_of(p, g, above);
+	enum grant_level here = level_of(p, g, path);
 
-	/* What the policy itself keeps read-only is mounted so. */
-	if (strcmp(path, above) == 0 || !is_below(path, above) || here >= there || here == policy_level(p, path))
+	return strcmp(path, above) != 0 && is_below(path, above) && here < level_of(p, g, above) &&
+	       here < policy_level(p, path);
+}
+
+static bool is_cut(const struct policy *p, const struct grant *g, const char *path)
+{
+	size_t n_policy, n_files;
+	const struct policy_path *paths = policy_paths(p, &n_policy);
+	const struct grant_path *files = grant_files(g, &n_files);
+	bool cut = false;
+
+	for (size_t i = 0; i < n_policy && !cut; i++)
+		cut = is_cut_from(p, g, path, paths[i].path);
+	for (size_t i = 0; i < n_files && !cut; i++)
+		cut = is_cut_from(p, g, path, files[i].path);
+	return cut;
+}
+
+/* A cover is for all that lies below, so nothing there can be given back. */
+static int check_given_back(const struct policy *p, const struct grant *g, const char *path, const char *above,
+			    struct error *e)
+{
+	if (strcmp(path, above) == 0 || !is_below(path, above) || level_of(p, g, path) <= level_of(p, g, above) ||
+	    !is_cut(p, g, above))
 		return 0;
 	return fail(e, EOPNOTSUPP, SANDBOX_STAGE_LANDLOCK, path,
-		    "the grant gives %s and takes away from it below %s, which cannot be enforced: name what is granted "
-		    "in %s instead",
-		    above, path, above);
+		    "the grant takes writing away from %s and gives it back below, at %s, which cannot be enforced: name "
+		    "what can be written instead",
+		    above, path);
 }
 
 static int add_path(struct rules *r, const struct policy *p, const struct grant *g, const char *path, struct error *e)
@@ -136,14 +179,35 @@ static int add_path(struct rules *r, const struct policy *p, const struct grant 
 	enum grant_level level = level_of(p, g, path);
 	int k = 0;
 
+	if (grant_path_hidden(g, path))
+		return 0;
 	for (size_t i = 0; i < n_policy && k == 0; i++)
-		k = check_nesting(p, g, path, paths[i].path, e);
+		k = check_given_back(p, g, path, paths[i].path, e);
 	for (size_t i = 0; i < n_files && k == 0; i++)
-		k = check_nesting(p, g, path, files[i].path, e);
+		k = check_given_back(p, g, path, files[i].path, e);
+	if (k == 0 && is_cut(p, g, path))
+		k = add_cover(r, level == GRANT_NONE ? COVER_HIDE : COVER_READ_ONLY, path, e);
 	if (k < 0 || level == GRANT_NONE)
 		return k;
 	k = add(r, path, LANDLOCK_GRANT_LOOK | r->execute | (level == GRANT_WRITE ? LANDLOCK_GRANT_WRITE : 0));
 	return k < 0 ? fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, path, "out of memory") : 0;
+}
+
+static bool names_tree(const struct policy_path *path)
+{
+	return path->kind != PATH_HIDE && path->kind != PATH_PROTECT;
+}
+
+static bool policy_names(const struct policy *p, const char *path)
+{
+	size_t n;
+	const struct policy_path *paths = policy_paths(p, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (names_tree(&paths[i]) && strcmp(paths[i].path, path) == 0)
+			return true;
+	}
+	return false;
 }
 
 static int add_files(struct rules *r, const struct policy *p, const struct grant *g, struct error *e)
@@ -153,12 +217,14 @@ static int add_files(struct rules *r, const struct policy *p, const struct grant
 	int k = 0;
 
 	for (size_t i = 0; i < n && k == 0; i++) {
-		if (paths[i].kind != PATH_HIDE && paths[i].kind != PATH_PROTECT)
+		if (names_tree(&paths[i]))
 			k = add_path(r, p, g, paths[i].path, e);
 	}
 	const struct grant_path *files = grant_files(g, &n);
-	for (size_t i = 0; i < n && k == 0; i++)
-		k = add_path(r, p, g, files[i].path, e);
+	for (size_t i = 0; i < n && k == 0; i++) {
+		if (!policy_names(p, files[i].path))
+			k = add_path(r, p, g, files[i].path, e);
+	}
 	return k;
 }
 
@@ -178,24 +244,34 @@ static int add_executables(struct rules *r, const struct grant *g)
 	return k;
 }
 
-int call_paths(const struct policy *p, const struct grant *g, struct buf *out, uint32_t *ret_n, struct error *e)
+/* Last: what is read-only as a whole is mounted before anything is hidden in it. */
+static int add_hides(struct rules *r, const struct grant *g, struct error *e)
 {
-	struct rules r = { .out = out, .execute = grant_inherits_exec(g) ? LANDLOCK_GRANT_EXECUTE : 0 };
 	size_t n;
+	const struct grant_path *hides = grant_hides(g, &n);
+	int k = 0;
 
-	*ret_n = 0;
-	grant_hides(g, &n);
-	if (n > 0)
-		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_LANDLOCK, "hide",
-			    "hide in a grant is not available in this version: name what is granted with read and write");
+	for (size_t i = 0; i < n && k == 0; i++)
+		k = add_cover(r, COVER_HIDE, hides[i].path, e);
+	return k;
+}
+
+int call_paths(const struct policy *p, struct start *start, struct error *e)
+{
+	const struct grant *g = start->grant;
+	struct rules r = { .out = &start->paths, .covers = &start->covers,
+			   .execute = grant_inherits_exec(g) ? LANDLOCK_GRANT_EXECUTE : 0 };
+
 	if (grant_inherits_files(g) && grant_inherits_exec(g))
-		return 0;
+		return add_hides(&r, g, e);
 	int k = add_system(&r, p, g, e);
 	if (k < 0)
 		return k;
 	if (!grant_inherits_exec(g) && add_executables(&r, g) < 0)
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory");
 	k = add_files(&r, p, g, e);
-	*ret_n = r.n;
+	if (k == 0)
+		k = add_hides(&r, g, e);
+	start->n_paths = r.n;
 	return k;
 }

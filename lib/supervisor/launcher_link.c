@@ -58,6 +58,9 @@ int launcher_send_slot(const struct call *call)
 		r = wire_put_u32(&m, head[i]);
 	if (r == 0)
 		r = wire_put_u8(&m, call->full);
+	if (r == 0)
+		r = call->promised ? wire_put_bytes(&m, call->promised->covers.data, call->promised->covers.len) :
+				     wire_put_bytes(&m, NULL, 0);
 	return r < 0 ? r : send_to_launcher(call->sandbox->supervisor, &m, NULL, 0);
 }
 

@@ -27,10 +27,22 @@ static unsigned kind_wanted(const struct sandbox *b, const struct start *start)
 	return start->flags & START_FULL || !b->supervisor->scopes ? KIND_FULL : KIND_LIGHT;
 }
 
+/* Nobody else can take what was prepared for it. */
+static void drop_own(struct start *start)
+{
+	struct call *own = TAKE_PTR(start->own);
+
+	if (!own)
+		return;
+	own->promised = NULL;
+	call_drop(own);
+}
+
 void start_free(struct start *start)
 {
 	if (!start)
 		return;
+	drop_own(start);
 	for (size_t i = 0; i < 3; i++)
 		fd_close(start->stdio[i]);
 	strv_free(start->argv);
@@ -39,6 +51,7 @@ void start_free(struct start *start)
 	grant_free(start->grant);
 	buf_free(&start->paths);
 	free(start->decided_by);
+	buf_free(&start->covers);
 	free(start);
 }
 
@@ -58,10 +71,24 @@ void start_unqueue(struct sandbox *b, struct start *start)
 static struct call *prepared(struct sandbox *b, unsigned kind)
 {
 	for (struct call *c = b->calls; c; c = c->next) {
-		if (c->state == CALL_PREPARED && kind_of(c) == kind)
+		if (c->state == CALL_PREPARED && !c->promised && kind_of(c) == kind)
 			return c;
 	}
 	return NULL;
+}
+
+static struct call *prepared_for(struct sandbox *b, const struct start *w)
+{
+	if (w->covers.len == 0)
+		return prepared(b, kind_wanted(b, w));
+	return w->own && w->own->state == CALL_PREPARED ? w->own : NULL;
+}
+
+static void refuse_one(struct sandbox *b, struct start *w, const struct error *failure)
+{
+	start_unqueue(b, w);
+	client_reply(w->client, w->asked, failure, "", NULL, 0);
+	start_free(w);
 }
 
 /* Whoever waits longest is told; without anybody it is not tried again before somebody asks. */
@@ -69,18 +96,17 @@ static void refuse_longest(struct sandbox *b, unsigned kind, const struct error 
 {
 	b->broken[kind] = true;
 	for (struct start *w = b->waiting; w; w = w->next) {
-		if (kind_wanted(b, w) != kind)
+		if (w->covers.len > 0 || kind_wanted(b, w) != kind)
 			continue;
-		start_unqueue(b, w);
-		client_reply(w->client, w->asked, failure, "", NULL, 0);
-		start_free(w);
+		refuse_one(b, w, failure);
 		/* The others that wait are tried anew, each until it fails by itself. */
 		b->broken[kind] = false;
 		return;
 	}
 }
 
-static void prepare_one(struct sandbox *b, unsigned kind)
+/* own: for this one alone, or NULL. */
+static void prepare_one(struct sandbox *b, unsigned kind, struct start *own)
 {
 	struct call *call = call_new(b, kind == KIND_FULL);
 	struct error e;
@@ -88,9 +114,15 @@ static void prepare_one(struct sandbox *b, unsigned kind)
 	if (!call) {
 		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, b->id,
 		     "no memory, or no address in the network of this sandbox, is left for another call; make a new sandbox");
-		refuse_longest(b, kind, &e);
+		if (own)
+			refuse_one(b, own, &e);
+		else
+			refuse_longest(b, kind, &e);
 		return;
 	}
+	call->promised = own;
+	if (own)
+		own->own = call;
 	bool asked = launcher_send_slot(call) == 0;
 	if (asked && b->gateway == GATEWAY_UP)
 		asked = gateway_send_call(call) == 0;
@@ -112,10 +144,10 @@ static void refill(struct sandbox *b)
 	for (unsigned k = 0; k < KIND_MAX; k++)
 		want[k] = b->depth[k];
 	for (const struct start *w = b->waiting; w; w = w->next)
-		want[kind_wanted(b, w)]++;
+		want[kind_wanted(b, w)] += w->covers.len == 0;
 	for (const struct call *c = b->calls; c; c = c->next) {
 		total++;
-		if (c->state == CALL_PREPARING || c->state == CALL_PREPARED)
+		if (!c->promised && (c->state == CALL_PREPARING || c->state == CALL_PREPARED))
 			have[kind_of(c)]++;
 	}
 	for (unsigned k = 0; k < KIND_MAX; k++) {
@@ -123,7 +155,7 @@ static void refill(struct sandbox *b)
 		       b->state != SANDBOX_ENDING) {
 			have[k]++;
 			total++;
-			prepare_one(b, k);
+			prepare_one(b, k, NULL);
 		}
 	}
 }
@@ -144,7 +176,7 @@ void pool_match(struct sandbox *b)
 		return;
 	for (struct start *w = b->waiting, *next; w; w = next) {
 		next = w->next;
-		struct call *call = prepared(b, kind_wanted(b, w));
+		struct call *call = prepared_for(b, w);
 		if (!call)
 			continue;
 		start_unqueue(b, w);
@@ -164,13 +196,17 @@ void call_ask(struct sandbox *b, struct start *start)
 {
 	unsigned kind = kind_wanted(b, start);
 
+	*b->waiting_tail = start;
+	b->waiting_tail = &start->next;
+	if (start->covers.len > 0) {
+		prepare_one(b, KIND_FULL, start);
+		return;
+	}
 	b->broken[kind] = false;
 	if (!prepared(b, kind))
 		grow(b, kind);
 	else if (b->pool_deadline)
 		b->pool_deadline = now_us() + SHRINK_AFTER_US;
-	*b->waiting_tail = start;
-	b->waiting_tail = &start->next;
 	if (b->refill_deadline == 0) {
 		b->refill_deadline = now_us() + REFILL_AFTER_US;
 		loop_deadline(b->supervisor, b->refill_deadline);
@@ -185,7 +221,7 @@ static void shrink(struct sandbox *b)
 
 	for (struct call *c = b->calls, *next; c; c = next) {
 		next = c->next;
-		if (c->state == CALL_PREPARED && ++have[kind_of(c)] > b->depth[kind_of(c)])
+		if (c->state == CALL_PREPARED && !c->promised && ++have[kind_of(c)] > b->depth[kind_of(c)])
 			call_drop(c);
 	}
 }
@@ -205,12 +241,18 @@ void pool_failed(struct call *call, const struct error *failure)
 {
 	struct sandbox *b = call->sandbox;
 	unsigned kind = kind_of(call);
+	struct start *own = TAKE_PTR(call->promised);
 
+	if (own)
+		own->own = NULL;
 	call_drop(call);
 	/* In a sandbox that is ending whoever waits is told of that, not of what it broke on the way. */
 	if (b->state == SANDBOX_ENDING)
 		return;
-	refuse_longest(b, kind, failure);
+	if (own)
+		refuse_one(b, own, failure);
+	else
+		refuse_longest(b, kind, failure);
 	pool_match(b);
 }
 

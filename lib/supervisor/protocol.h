@@ -76,8 +76,8 @@ enum launcher_message {
 	/* l->s  u32 sandbox, u8 failed, [error | -]; fds (only NET_GATEWAY): bundle file (O_RDWR, empty, already in
 	 *       place inside), UDP 53, TCP 53, packet socket, then one TCP listener a port in the order asked */
 	LAUNCHER_SANDBOX_READY = 33,
-	/* s->l  u32 sandbox, u32 slot, u32 address (0 without gateway), u8 full: prepare a call; also before the sandbox
-	 *       is ready */
+	/* s->l  u32 sandbox, u32 slot, u32 address (0 without gateway), u8 full, bytes covers (namespace/cover.h; only with
+	 *       full): prepare a call; also before the sandbox is ready */
 	LAUNCHER_SLOT = 34,
 	/* l->s  u32 sandbox, u32 slot, u8 failed, [error | -]; fd: connection to its guardian */
 	LAUNCHER_SLOT_READY = 35,

@@ -158,7 +158,15 @@ static int narrow_call(struct call *call, const char *text, struct error *e)
 	if (grant_full(both) && !call->full)
 		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_AUDITOR, "isolation",
 			    "the answer asks for isolation = full, and the call is a light one");
-	return call_grant_apply(call->sandbox, start, e);
+	_cleanup_buf_ struct buf covers = start->covers;
+	start->covers = (struct buf){ 0 };
+	r = call_grant_apply(call->sandbox, start, e);
+	if (r == 0 && (start->covers.len != covers.len ||
+		       (covers.len > 0 && memcmp(start->covers.data, covers.data, covers.len) != 0)))
+		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_AUDITOR, "hide",
+			    "the answer hides paths, or takes them away below others that can be written, and the call's view "
+			    "of the files is made already");
+	return r;
 }
 
 void question_decided(struct call *call, enum auditor_decision decision, const char *by, const char *reason,

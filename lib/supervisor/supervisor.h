@@ -68,6 +68,8 @@ struct start {
 	/* call_grant.c: the call's authority; NULL: all of the policy */
 	struct grant *grant;
 	struct buf paths; /* the rules of GUARDIAN_EXEC */
+	struct buf covers; /* namespace/cover.h: what the call must be prepared with, alone */
+	struct call *own;  /* that call, until start has taken it */
 	uint32_t n_paths, open_files;
 	char *decided_by; /* who let it start, NULL: nobody was asked */
 	size_t n_env;	  /* without placeholders */
@@ -119,6 +121,7 @@ struct call {
 	struct shown *shown;
 	uint64_t question; /* to the auditor, 0: none is open */
 	bool parked;	   /* a person is asked */
+	struct start *promised; /* prepared for this one alone; NULL: for whoever comes */
 	struct capture captures[2];
 	uint64_t started_us; /* since the epoch */
 	uint64_t deadline;   /* now_us() value, 0 = none */
@@ -371,8 +374,9 @@ int call_grant_apply(const struct sandbox *sandbox, struct start *start, struct 
 int call_grant_object(const struct grant *grant, struct buf *members);
 /* The same for the record: members grant and granted. */
 int call_grant_members(const struct grant *grant, struct buf *members);
-/* call_paths.c: the files of the grant as rules of a Landlock layer; *ret_n 0: as in the sandbox. */
-int call_paths(const struct policy *p, const struct grant *g, struct buf *out, uint32_t *ret_n, struct error *e);
+/* call_paths.c: the files of the grant as rules of a Landlock layer (n_paths 0: as in the sandbox), and as covers where it
+ * takes away below what it gives. */
+int call_paths(const struct policy *p, struct start *start, struct error *e);
 
 /* auditor_link.c */
 int auditor_link_start(struct sandbox *sandbox, struct error *e);

@@ -203,7 +203,10 @@ static void ask_slot(struct input *in)
 	const uint32_t numbers[] = { LAUNCHER_SLOT, 1 + how % MAX_BOXES, 1u + take(in), 0x64400002 };
 
 	put_numbers(&b, numbers, 4);
+	size_t len = how >> 7 ? take(in) : 0;
+	const uint8_t *covers = take_bytes(in, &len);
 	wire_put_u8(&b, how >> 7);
+	wire_put_bytes(&b, covers, len);
 	w.boxes[how % MAX_BOXES].n_slots++;
 	send_message(&b);
 }

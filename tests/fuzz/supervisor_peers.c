@@ -123,8 +123,10 @@ static void asked_for_slot(struct peers *w, struct fake_packet *p)
 	struct peer_box *box = box_by_number(w, wire_get_u32(&p->in));
 	uint32_t number = wire_get_u32(&p->in), address = wire_get_u32(&p->in);
 
-	wire_get_u8(&p->in);
-	check(wire_done(&p->in) && (box || w->overflow), "LAUNCHER_SLOT");
+	size_t covers = 0;
+	bool full = wire_get_u8(&p->in);
+	wire_get_bytes(&p->in, &covers);
+	check(wire_done(&p->in) && (full || covers == 0) && (box || w->overflow), "LAUNCHER_SLOT");
 	if (!box || w->n_slots == MAX_SLOTS) {
 		w->overflow = true;
 		return;

@@ -175,6 +175,7 @@ static int prepare_call(int sock, uint32_t id, const struct job *job)
 	wire_put_u32(&b, id + 1);
 	wire_put_u32(&b, job->net == NET_GATEWAY ? CALL_ADDR_FIRST : 0);
 	wire_put_u8(&b, (uint8_t)job->full);
+	wire_put_bytes(&b, NULL, 0);
 	msg_send(sock, b.data, b.len, NULL, 0);
 	expect(sock, LAUNCHER_SLOT_READY);
 	return fds[0];

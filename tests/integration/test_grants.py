@@ -157,15 +157,6 @@ def executables(t):
 
 
 @test
-def what_cannot_be_enforced_is_refused(t):
-    box = Grants(t, 'write = .', 'read = src')
-    result = box.run('/bin/sh', '-c', 'touch ran', flags=('-f', bind(t, box)))
-    equal(result.code, 125, 'exit status (%r)' % result)
-    check('cannot be enforced' in result.err and 'src' in result.err, 'message: %r' % result.err)
-    check(not os.path.exists(box.work + '/ran'), 'nothing has run')
-
-
-@test
 def time_to_live(t):
     box = Grants(t, 'ttl = 700ms')
     result = box.as_tool('trap "" TERM; (setsid sleep 30 &); sleep 30')
