@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nsbox grant: what a [grant NAME] of a policy allows, and which one a command is bound to. Starts nothing. */
+/* nsbox grant: what a [grant NAME] of a policy allows, and which one a command is bound to; revoking what a
+ * call was granted. Starts nothing. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "named.h"
 #include "nsbox.h"
 #include "policy_args.h"
 
@@ -222,9 +224,48 @@ static const struct command command_grant_check = {
 	.run = run_check,
 };
 
+/* ID.NUMBER, where ID may be the name of the sandbox too. */
+static int revoke_one(const char *given)
+{
+	_cleanup_free_ char *name = NULL, *call = NULL;
+	const char *dot = strrchr(given, '.');
+	sandbox_error *error = NULL;
+	struct opened o;
+
+	if (!dot || dot == given || !dot[1])
+		return refuse("nsbox grant revoke %s: the id of a call is ID.NUMBER (nsbox inspect ID lists those that run)", given);
+	name = strndup(given, (size_t)(dot - given));
+	if (!name)
+		return refuse("out of memory");
+	if (named_open(name, ",", &o, &error) < 0)
+		return refuse_error(error);
+	int r = asprintf(&call, "%s%s", sandbox_id(o.box), dot) < 0 ? -ENOMEM : sandbox_revoke_call(o.box, call, &error);
+	named_close(&o);
+	return r == -ENOMEM && !error ? refuse("out of memory") : r < 0 ? refuse_error(error) : EXIT_YES;
+}
+
+static int run_revoke(const struct command *self, int argc, char **argv)
+{
+	struct words words;
+
+	int status = named_words(self, argc, argv, NULL, NULL, &words);
+	if (status)
+		return status - 1;
+	return words.n == 1 ? revoke_one(words.word[0]) : refuse("nsbox grant revoke needs the id of one call: ID.NUMBER");
+}
+
+static const struct command command_revoke = {
+	.name = "grant revoke",
+	.arguments = "CALL",
+	.summary = "end a call in a named sandbox with all that it was granted",
+	.text = "CALL is ID.NUMBER, with the name or the id of the sandbox. When this returns no process of it lives, also in the\n"
+		"background, its connections are cut and its placeholders are worth nothing.",
+	.run = run_revoke,
+};
+
 const struct command command_grant = {
 	.name = "grant",
 	.arguments = "COMMAND",
-	.summary = "show and ask the grants of a policy",
-	.subcommands = (const struct command *const[]){ &command_show, &command_grant_check, NULL },
+	.summary = "show and ask the grants of a policy, and revoke that of a call",
+	.subcommands = (const struct command *const[]){ &command_show, &command_grant_check, &command_revoke, NULL },
 };

@@ -165,6 +165,7 @@ PROTOTYPES = {
     'sandbox_call_take_stdio': (_int, _ptr, _int),
     'sandbox_call_signal': (_int, _ptr, _int, _to_ptr),
     'sandbox_call_cancel': (_int, _ptr, _to_ptr),
+    'sandbox_call_revoke': (_int, _ptr, _to_ptr),
     'sandbox_call_wait': (_int, _ptr, _int, _to_ptr),
     'sandbox_call_exit_status': (_int, _ptr),
     'sandbox_call_exit_signal': (_int, _ptr),
@@ -183,6 +184,7 @@ PROTOTYPES = {
     'sandbox_name': (_text, _ptr),
     'sandbox_remove': (_int, _ptr, _int, _to_ptr),
     'sandbox_signal_call': (_int, _ptr, _text, _int, _to_ptr),
+    'sandbox_revoke_call': (_int, _ptr, _text, _to_ptr),
     'sandbox_list': (_int, _to_ptr, _to_ptr),
     'sandbox_prune': (_int, _to_ptr, _to_ptr),
     'sandbox_output_open': (_int, _text, _to_ptr, _to_ptr),
@@ -875,6 +877,10 @@ class Sandbox(_Owned):
         """Send a signal to one call in it by its id, whoever started it."""
         self._runtime._call('sandbox_signal_call', self._get(), _in(call), number)
 
+    def revoke_call(self, call):
+        """Revoke one call in it by its id, whoever started it."""
+        self._runtime._call('sandbox_revoke_call', self._get(), _in(call))
+
     def inspect(self):
         text = _ptr()
         self._runtime._call('sandbox_inspect', self._get(), ctypes.byref(text))
@@ -975,6 +981,10 @@ class Call(_Owned):
     def cancel(self):
         """Kill every process of it, or give it up when it has not started yet."""
         self._runtime._call('sandbox_call_cancel', self._get())
+
+    def revoke(self):
+        """Take back what it was granted: when this returns nothing of it lives, and nothing that it had works."""
+        self._runtime._call('sandbox_call_revoke', self._get())
 
     def close(self):
         for file in self._files.values():

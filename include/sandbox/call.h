@@ -122,10 +122,14 @@ SANDBOX_API int sandbox_call_take_stdio(sandbox_call *call, int which);
 SANDBOX_API int sandbox_call_signal(sandbox_call *call, int signal, sandbox_error **error);
 /** Kill every process of it, or give it up when it has not started yet. 0 also when it has ended. */
 SANDBOX_API int sandbox_call_cancel(sandbox_call *call, sandbox_error **error);
+/** Take back what it was granted, whatever it does: when this returns 0 no process of it lives, its connections are cut, its
+ *  placeholders are worth nothing, and its end is recorded with the reason "revoked". Also of what goes on in the
+ *  background. One that has not started is given up. 0 also when nothing of it is left. */
+SANDBOX_API int sandbox_call_revoke(sandbox_call *call, sandbox_error **error);
 /**
  * Wait until it ended, at most timeout_ms (-1: for ever; 0: only look): 0, -ETIMEDOUT, or -ECONNRESET when the
  * supervisor died. Then exit status and signal (0: none) are known, and `reason` is "exit", "signal", "timeout",
- * or "killed". For a call that failed to start: the error of it.
+ * "killed", "expired" (its ttl) or "revoked". For a call that failed to start: the error of it.
  */
 SANDBOX_API int sandbox_call_wait(sandbox_call *call, int timeout_ms, sandbox_error **error);
 SANDBOX_API int sandbox_call_exit_status(const sandbox_call *call);

@@ -26,6 +26,8 @@ SANDBOX_API const char *sandbox_name(const sandbox *box);
 SANDBOX_API int sandbox_remove(sandbox *box, int force, sandbox_error **error);
 /** Signal one call in it by its id, whoever started it; as sandbox_call_signal(). -ESRCH when none of that id runs. */
 SANDBOX_API int sandbox_signal_call(sandbox *box, const char *call, int signal, sandbox_error **error);
+/** Revoke one call in it by its id, whoever started it; as sandbox_call_revoke(). -ESRCH when nothing of that id is left. */
+SANDBOX_API int sandbox_revoke_call(sandbox *box, const char *call, sandbox_error **error);
 /** JSON array in a fresh string (free()), sorted by name: {name, id, state, pid, created, workdir, net}. state is
  *  "running" or "starting". Entries of dead supervisors are swept first. */
 SANDBOX_API int sandbox_list(char **ret_json, sandbox_error **error);

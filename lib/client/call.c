@@ -228,6 +228,29 @@ int sandbox_call_cancel(sandbox_call *call, sandbox_error **error)
 	return r < 0 ? error_publish(&e, error) : 0;
 }
 
+int sandbox_call_revoke(sandbox_call *call, sandbox_error **error)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	struct request request = { 0 };
+	struct error e = { 0 };
+
+	/* Also behind its end: something of it may go on in the background. */
+	if (!call->id[0])
+		return sandbox_call_cancel(call, error);
+	if (!call->connection || call->lost)
+		return 0;
+	int r = request_begin(call->connection, &m, MSG_REVOKE, &request);
+	if (r == 0)
+		r = wire_put_str(&m, call->id);
+	if (r < 0)
+		fail_errno(&e, -r, SANDBOX_STAGE_INTERNAL, call->id, "cannot ask for the end of the call");
+	else
+		r = request_run(call->connection, &m, &request, NULL, 0, NULL, NULL, &e);
+	if (r == -ESRCH)
+		return 0;
+	return r < 0 ? error_publish(&e, error) : 0;
+}
+
 int sandbox_call_wait(sandbox_call *call, int timeout_ms, sandbox_error **error)
 {
 	struct error e = { 0 };

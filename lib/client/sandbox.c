@@ -226,6 +226,11 @@ int sandbox_signal_call(sandbox *box, const char *call, int signal, sandbox_erro
 	return ask(box, MSG_SIGNAL, call, &number, NULL, error);
 }
 
+int sandbox_revoke_call(sandbox *box, const char *call, sandbox_error **error)
+{
+	return ask(box, MSG_REVOKE, call, NULL, NULL, error);
+}
+
 int sandbox_signal(sandbox *box, int signal, sandbox_error **error)
 {
 	return sandbox_signal_call(box, box->id, signal, error);

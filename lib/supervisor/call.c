@@ -92,6 +92,7 @@ void call_free(struct call *call)
 	stop_asking(call);
 	guardian_close(call);
 	output_close(call);
+	call_revoked(call);
 	if (call->promised)
 		call->promised->own = NULL;
 	start_free(call->start);
@@ -375,7 +376,8 @@ void call_expire(struct call *call)
 static void tell_exit(struct call *call, bool left)
 {
 	_cleanup_buf_ struct buf m = { 0 };
-	const char *reason = call->expired	 ? "expired" :
+	const char *reason = call->revoked	 ? "revoked" :
+			     call->expired	 ? "expired" :
 			     call->timed_out	 ? "timeout" :
 			     call->killed	 ? "killed" :
 			     call->exit_signal ? "signal" :
@@ -413,7 +415,7 @@ void call_done(struct call *call)
 	output_close(call);
 	call->state = CALL_CUTTING;
 	if (was_left) {
-		record_write(call->sandbox, "call.exit", call->id, "background-ended", "");
+		record_write(call->sandbox, "call.exit", call->id, call->revoked ? "revoked" : "background-ended", "");
 		call->id[0] = '\0'; /* nobody waits for more */
 	}
 	/* Of a call that sent nothing the gateway knows the placeholders only, and nobody is left to use them. */

@@ -179,6 +179,7 @@ static void forget(struct supervisor *s, const struct client *c)
 		}
 		for (struct call *call = b->calls, *next_call; call; call = next_call) {
 			next_call = call->next;
+			call_forget_revoker(call, c);
 			if (!call->start || call->start->client != c)
 				continue;
 			call->start->client = NULL;

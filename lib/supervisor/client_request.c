@@ -205,6 +205,19 @@ static int on_signal(struct supervisor *s, struct client *c, struct client_messa
 	return 0;
 }
 
+static int on_revoke(struct supervisor *s, struct client *c, struct client_message_in *m)
+{
+	uint32_t request = wire_get_u32(&m->in);
+	_cleanup_free_ char *id = wire_get_str(&m->in);
+
+	if (!wire_done(&m->in) || m->n_fds)
+		return -EPROTO;
+	struct call *call = call_by_id(s, id);
+	if (!call)
+		return refuse(c, request, ESRCH, id, "the call has ended");
+	return call_revoke(call, c, request) < 0 ? refuse(c, request, ENOMEM, id, "out of memory") : 0;
+}
+
 static int on_cancel(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
 	uint32_t request = wire_get_u32(&m->in), asked = wire_get_u32(&m->in);
@@ -362,7 +375,7 @@ int client_request(struct supervisor *s, struct client *c, struct client_message
 		{ MSG_SIGNAL, true, on_signal },    { MSG_CANCEL, true, on_cancel }, { MSG_DESTROY, true, on_destroy },
 		{ MSG_OPEN, true, on_open },	    { MSG_INSPECT, true, on_inspect },
 		{ MSG_POOL, true, on_pool },	    { MSG_APPROVALS, true, on_approvals },
-		{ MSG_DECIDE, true, on_decide },
+		{ MSG_DECIDE, true, on_decide },    { MSG_REVOKE, true, on_revoke },
 	};
 	uint32_t type = wire_get_u32(&m->in);
 

@@ -46,6 +46,8 @@ enum client_message {
 	MSG_APPROVALS = 13,
 	/* c->s  u32 request, str sandbox id, str ticket, str digest, u32 decision (enum approval).  reply: "" */
 	MSG_DECIDE = 14,
+	/* c->s  u32 request, str id of a call.  reply: "", when no process, connection or placeholder of it is left */
+	MSG_REVOKE = 15,
 };
 
 enum approval_decision { APPROVAL_NO = 0, APPROVAL_YES = 1, APPROVAL_ALWAYS = 2 };

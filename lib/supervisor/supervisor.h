@@ -126,7 +126,8 @@ struct call {
 	uint64_t started_us; /* since the epoch */
 	uint64_t deadline;   /* now_us() value, 0 = none */
 	uint64_t ttl_at;     /* when its grant ends, 0 = with the call */
-	bool timed_out, killed, expired;
+	bool timed_out, killed, expired, revoked;
+	struct revoker *revokers; /* who hears of its end */
 	uint32_t pending_signal; /* came while it was starting */
 	bool sent; /* a packet has left it, so the gateway may know it */
 	bool cut_asked; /* the gateway is cutting its connections */
@@ -430,6 +431,11 @@ bool approval_drop_gateway(struct sandbox *sandbox, uint64_t ticket);
 /* A JSON array of what waits. */
 int approvals_list(const struct sandbox *sandbox, struct buf *out);
 void approvals_free(struct sandbox *sandbox);
+
+/* revoke.c: end it whatever it does. The client is answered when nothing of it is left: by call_revoked(). */
+int call_revoke(struct call *call, struct client *client, uint32_t request);
+void call_revoked(struct call *call);
+void call_forget_revoker(struct call *call, const struct client *client);
 
 /* output.c: pipes instead of the standard output and error of start; then what is in them. */
 int output_open(struct call *call);

@@ -2,10 +2,11 @@
 """Grants: a call whose command is bound to a template has that authority and no more; other calls keep the policy's."""
 import json
 import os
+import threading
 
 from harness.box import Box
 from harness.origin import Origin
-from harness.registry import cases, check, equal, test
+from harness.registry import cases, check, equal, test, until
 
 HOST, OTHER = 'api.example.com', 'other.example.com'
 VALUE, OTHER_VALUE = 'sk-real-7f3a9c21e8b44d06a5', 'sk-real-0011223344556677aa'
@@ -115,6 +116,7 @@ def bytes_up_are_counted(t):
     check(answers[2] != '200', 'streamed past the bound: %r' % answers)
     check(sum(len(r.body) for r in box.origin.requests if r.body) <= 102400, 'bytes at the origin')
     check(box.audit('limit.hit', reason='bytes-up'), 'record')
+    equal(box.as_free(script).out.split(), ['200'] * 3, 'with the policy')
 
 
 @cases([('light', []), ('full', ['isolation = full'])])
@@ -164,6 +166,63 @@ def time_to_live(t):
     check(result.seconds < 10, 'ended after %.1f s' % result.seconds)
     equal([r['reason'] for r in box.audit('call.exit')], ['expired'], 'reason')
     check(box.audit('limit.hit', reason='ttl'), 'record')
+    equal(box.as_free('sleep 1.4; echo still here').ok().out, 'still here\n', 'with the policy')
+
+
+@test
+def time_to_live_of_connections(t):
+    """What goes on in the background ends with the grant, its connection and its placeholder too."""
+    cut = threading.Event()
+
+    def stream(connection, request):
+        if request.path != '/stream':
+            return Origin.answer(box.origin, connection, request)
+        try:
+            connection.send(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+            while True:
+                connection.send(b'4000\r\n' + b'x' * 16384 + b'\r\n')
+        finally:
+            cut.set()
+
+    box = Grants(t, 'allow = ' + HOST, 'secret = API_KEY', 'ttl = 3s', 'background = yes')
+    box.origin.handler = stream
+    named(box)
+    try:
+        script = ('echo "$API_KEY" > key; (trap "" TERM; curl -sN https://%s/stream >/dev/null 2>&1; : > out/over) '
+                  '>/dev/null 2>&1 &' % HOST)
+        box.nsbox('exec', 'x', '--background', '--', './tool', script).ok()
+        until(lambda: [r for r in box.origin.requests if r.path == '/stream'], 20, 'no stream in the background')
+        check(cut.wait(30), 'the origin sees the end')
+        until(lambda: box.audit('limit.hit', reason='ttl'), 20, 'record')
+        until(lambda: box.audit('call.exit', reason='background-ended'), 20, 'record of the end')
+        seen = len(box.origin.requests)
+        later = status('https://%s/' % HOST, '-H "Authorization: Bearer $(cat key)"')
+        equal(box.nsbox('exec', 'x', '--', './free', later).out.split(), ['403'], 'its placeholder')
+        equal(len(box.origin.requests), seen, 'requests at the origin')
+        equal(os.listdir(box.work + '/out'), [], 'the process was killed, it did not go on')
+    finally:
+        box.nsbox('rm', '-f', 'x')
+
+
+@cases([('not_named', [], 125, False), ('yes', ['background = yes'], 0, True), ('no', ['background = no'], 125, False)])
+def background_is_granted(t, lines, code, goes_on):
+    """Only a grant that says so lets what is left go on; without the option nothing goes on anyway."""
+    box = Grants(t, *lines)
+    named(box)
+    try:
+        script = '(sleep 0.5; echo x > out/%s) >/dev/null 2>&1 &'
+        box.nsbox('exec', 'x', '--', './tool', script % 'unasked').ok()
+        result = box.nsbox('exec', 'x', '--background', '--', './tool', script % 'bound')
+        equal(result.code, code, 'exit status (%r)' % result)
+        check(code == 0 or 'background' in result.err, 'message: %r' % result.err)
+        # The twin, later than the others: bound to nothing.
+        box.nsbox('exec', 'x', '--background', '--', './free', script % 'free').ok()
+        until(lambda: 'free' in os.listdir(box.work + '/out'), 20, 'the twin does not go on')
+        if goes_on:
+            until(lambda: 'bound' in os.listdir(box.work + '/out'), 20, 'it does not go on')
+        equal(sorted(os.listdir(box.work + '/out')), ['bound', 'free'] if goes_on else ['free'], 'what went on')
+    finally:
+        box.nsbox('rm', '-f', 'x')
 
 
 @test

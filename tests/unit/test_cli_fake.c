@@ -380,6 +380,14 @@ int sandbox_signal_call(sandbox *b, const char *call, int signal, sandbox_error 
 	return 0;
 }
 
+int sandbox_revoke_call(sandbox *b, const char *call, sandbox_error **error)
+{
+	(void)b;
+	(void)error;
+	show("revoke %s\n", call);
+	return 0;
+}
+
 static const struct {
 	int stream;
 	const char *call, *text;

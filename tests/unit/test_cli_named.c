@@ -147,6 +147,11 @@ static void test_rm_and_kill(void **state)
 	expect(WORDS("kill", "work"), 0, "", "open work\nsignal work 9\n");
 	expect(WORDS("kill", "--signal", "sigterm", "work", "3"), 0, "", "open work\nsignal k3f9x2m1.3 15\n");
 	expect(WORDS("kill", "work", "-s1", "other.7"), 0, "", "open work\nsignal other.7 1\n");
+	expect(WORDS("grant", "revoke", "work.3"), 0, "", "open work\nrevoke k3f9x2m1.3\n");
+	expect_refusal(WORDS("grant", "revoke", "work"), "the id of a call is ID.NUMBER");
+	expect_refusal(WORDS("grant", "revoke", "work."), "the id of a call is ID.NUMBER");
+	expect_refusal(WORDS("grant", "revoke", ".3"), "the id of a call is ID.NUMBER");
+	expect_refusal(WORDS("grant", "revoke", "work.3", "work.4"), "needs the id of one call");
 	expect_refusal(WORDS("kill", "work", "--signal", "NOTHING"), "no signal of this name or number");
 	expect_refusal(WORDS("kill", "work", "--signal=65"), "no signal of this name or number");
 	expect_refusal(WORDS("kill"), "needs the name of a sandbox");

@@ -100,7 +100,7 @@ class Api:
 def with_api(function):
     """A test that gets a runtime, which is closed at its end."""
     @functools.wraps(function)
-    def one(t):
+    def one(t, *arguments):
         with Api(t) as api:
-            function(t, api)
+            function(t, api, *arguments)
     return one

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Revoking what a call was granted. The gateway forgets it at once: its connections are cut and its placeholders worth
+ * nothing even while its processes are still dying. Whoever revokes hears of it when nothing of the call is left.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/util.h"
+#include "supervisor/supervisor.h"
+
+struct revoker {
+	struct revoker *next;
+	struct client *client;
+	uint32_t request;
+};
+
+int call_revoke(struct call *call, struct client *client, uint32_t request)
+{
+	struct revoker *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	*r = (struct revoker){ .next = call->revokers, .client = client, .request = request };
+	call->revokers = r;
+	if (!call_is_running(call))
+		return 0; /* its end is on the way */
+	/* A failure shows as the gateway's end. Asked again at the end of the call, when nothing can be sent any more. */
+	if (!call->revoked && call->address && call->sandbox->gateway == GATEWAY_UP)
+		gateway_send_call_end(call);
+	call->revoked = true;
+	call_signal(call, SIGKILL);
+	return 0;
+}
+
+void call_revoked(struct call *call)
+{
+	while (call->revokers) {
+		struct revoker *r = call->revokers;
+		call->revokers = r->next;
+		client_reply(r->client, r->request, NULL, "", NULL, 0);
+		free(r);
+	}
+}
+
+void call_forget_revoker(struct call *call, const struct client *client)
+{
+	for (struct revoker *r = call->revokers; r; r = r->next) {
+		if (r->client == client)
+			r->client = NULL;
+	}
+}
