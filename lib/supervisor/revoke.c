@@ -16,6 +16,15 @@ struct revoker {
 	uint32_t request;
 };
 
+static void cut(struct call *call)
+{
+	/* A failure shows as the gateway's end. Asked again at the end of the call, when nothing can be sent any more. */
+	if (!call->revoked && call->address && call->sandbox->gateway == GATEWAY_UP)
+		gateway_send_call_end(call);
+	call->revoked = true;
+	call_signal(call, SIGKILL);
+}
+
 int call_revoke(struct call *call, struct client *client, uint32_t request)
 {
 	struct revoker *r = calloc(1, sizeof(*r));
@@ -24,14 +33,12 @@ int call_revoke(struct call *call, struct client *client, uint32_t request)
 		return -ENOMEM;
 	*r = (struct revoker){ .next = call->revokers, .client = client, .request = request };
 	call->revokers = r;
-	if (!call_is_running(call))
-		return 0; /* its end is on the way */
-	/* A failure shows as the gateway's end. Asked again at the end of the call, when nothing can be sent any more. */
-	if (!call->revoked && call->address && call->sandbox->gateway == GATEWAY_UP)
-		gateway_send_call_end(call);
-	call->revoked = true;
-	call_signal(call, SIGKILL);
-	return 0;
+	/* Not started, and given up: nothing of it is left then. That may free it. */
+	if (call->state == CALL_ASKING)
+		call_signal(call, SIGKILL);
+	else if (call_is_running(call))
+		cut(call);
+	return 0; /* or its end is on the way */
 }
 
 void call_revoked(struct call *call)

@@ -270,6 +270,71 @@ static void what_is_left_goes_on(void **state)
 	assert_int_equal(expect_failure(&f, client, 1001), ESRCH);
 }
 
+static void ask_to_revoke(uint32_t request, const char *call)
+{
+	fake_send(client, NULL, 0, "uus", MSG_REVOKE, request, call);
+}
+
+/* Cut while its processes are still dying; everybody who asked is answered behind its end, which is told once. */
+static void a_revoked_call_is_cut_at_once(void **state)
+{
+	uint32_t address = f.s.sandboxes->calls->address;
+	(void)state;
+
+	script_run(&f, client, &box, guardian, 0);
+	expect(&f, box.gateway->sock, GATEWAY_CALL); /* the next one of the pool */
+	ask_to_revoke(1000, "a.1");
+	assert_int_equal(wire_get_u32(&expect(&f, box.gateway->sock, GATEWAY_CALL_END)->in), address);
+	assert_int_equal(expect_signal(guardian), SIGKILL);
+	fake_send(box.gateway->sock, NULL, 0, "uu", GATEWAY_CALL_ENDED, address);
+	ask_to_revoke(1001, "a.1");
+	assert_int_equal(expect_signal(guardian), SIGKILL);
+	expect_nothing(&f, client);
+	fake_send(guardian, NULL, 0, "uuubb", GUARDIAN_EXIT, 0u, 9u, 0u, 1u);
+	assert_int_equal(wire_get_u32(&expect(&f, box.gateway->sock, GATEWAY_CALL_END)->in), address);
+	expect_nothing(&f, client);
+	fake_send(box.gateway->sock, NULL, 0, "uu", GATEWAY_CALL_ENDED, address);
+	expect_exit(&f, client, "a.1", 0, "revoked");
+	expect_success(&f, client, 1001);
+	expect_success(&f, client, 1000);
+	assert_int_equal(log_count(&box, "call.exit"), 1);
+	ask_to_revoke(1002, "a.1");
+	assert_int_equal(expect_failure(&f, client, 1002), ESRCH);
+}
+
+static void what_is_left_is_revoked(void **state)
+{
+	(void)state;
+	script_run(&f, client, &box, guardian, START_BACKGROUND);
+	fake_send(guardian, NULL, 0, "uuubb", GUARDIAN_EXIT, 3u, 0u, 1u, 1u);
+	expect_exit(&f, client, "a.1", 3, "exit");
+	ask_to_revoke(1000, "a.1");
+	assert_int_equal(expect_signal(guardian), SIGKILL);
+	expect_nothing(&f, client);
+	fake_send(guardian, NULL, 0, "u", GUARDIAN_DONE);
+	expect_success(&f, client, 1000);
+	assert_int_equal(log_count(&box, "call.exit"), 2);
+}
+
+/* While it is being started; and nobody is answered who has gone. */
+static void a_starting_call_is_revoked(void **state)
+{
+	uint32_t request = script_start(&f, client, "a", 0);
+	int second = script_client(&f);
+	(void)state;
+
+	expect(&f, guardian, GUARDIAN_EXEC);
+	fake_send(second, NULL, 0, "uus", MSG_REVOKE, 1u, "a.1");
+	fake_run(&f);
+	close(second);
+	expect_nothing(&f, guardian);
+	fake_send(guardian, NULL, 0, "ub", GUARDIAN_STARTED, 0u);
+	assert_int_equal(expect_signal(guardian), SIGKILL);
+	expect_success(&f, client, request);
+	script_exited(&f, guardian, 0);
+	expect_exit(&f, client, "a.1", 0, "revoked");
+}
+
 /* Nobody can tell the processes of the call apart then. */
 static void a_killed_guardian_ends_the_sandbox(void **state)
 {
@@ -393,6 +458,9 @@ int main(void)
 		NAMED_TEST(a_detached_call_stays),
 		CALL_TEST(a_waiting_start_can_be_cancelled),
 		CALL_TEST(a_running_call_can_be_cancelled),
+		GATEWAY_TEST(a_revoked_call_is_cut_at_once),
+		CALL_TEST(what_is_left_is_revoked),
+		CALL_TEST(a_starting_call_is_revoked),
 		NAMED_TEST(nobody_cancels_for_others),
 		CALL_TEST(a_call_runs_out_of_time),
 		CALL_TEST(what_is_left_goes_on),

@@ -2,6 +2,7 @@
 /* The pool of prepared calls. */
 #include "base/addresses.h"
 #include "base/util.h"
+#include "policy/grant.h"
 #include "supervisor_script.h"
 
 #include <setjmp.h>
@@ -240,6 +241,117 @@ static void the_depth_can_be_set(void **state)
 		close(guardians[i]);
 }
 
+/* A call whose grant hides something: its own slot, with what is to be covered. */
+static uint32_t start_hiding(uint32_t *ret_slot)
+{
+	static const uint8_t covers[] = "\2\12\0\0\0/usr/share";
+	char *const argv[] = { (char *)"true", NULL }, *const env[] = { NULL };
+	const int fds[3] = { 0, 1, 2 };
+	_cleanup_buf_ struct buf m = { 0 }, bytes = { 0 };
+	_cleanup_(grant_freep) struct grant *grant = NULL;
+	uint32_t request = new_request();
+	const uint32_t numbers[] = { 0, 24, 80 };
+
+	assert_int_equal(grant_new(&grant), 0);
+	assert_int_equal(grant_set(grant, "hide", "/usr/share", "/", "test", NULL), 0);
+	assert_int_equal(grant_finish(grant, NULL), 0);
+	assert_int_equal(grant_encode(grant, &bytes), 0);
+	wire_put_u32(&m, MSG_START);
+	wire_put_u32(&m, request);
+	wire_put_str(&m, "a");
+	wire_put_strv(&m, argv);
+	wire_put_strv(&m, env);
+	wire_put_str(&m, "/");
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		wire_put_u32(&m, numbers[i]);
+	wire_put_u64(&m, 0);
+	wire_put_bytes(&m, bytes.data, bytes.len);
+	assert_int_equal(msg_send(client, m.data, m.len, fds, 3), 0);
+	fake_run(&f);
+	struct fake_packet *p = expect(&f, f.launcher, LAUNCHER_SLOT);
+	size_t len = 0;
+	wire_get_u32(&p->in);
+	*ret_slot = wire_get_u32(&p->in);
+	wire_get_u32(&p->in);
+	assert_int_equal(wire_get_u8(&p->in), 1);
+	const void *got = wire_get_bytes(&p->in, &len);
+	assert_true(wire_done(&p->in));
+	assert_int_equal(len, sizeof(covers) - 1);
+	assert_memory_equal(got, covers, len);
+	return request;
+}
+
+/* Neither takes it a prepared call, nor anybody else its own. */
+static void what_hides_is_prepared_alone(void **state)
+{
+	uint32_t own, full;
+	int light = script_slot(&f, &box, box.first);
+	uint32_t hiding = start_hiding(&own);
+	uint32_t other = script_start(&f, client, "a", START_FULL);
+	(void)state;
+
+	full = expect_slot(&f, &box);
+	int own_guardian = script_slot(&f, &box, own);
+	expect_nothing(&f, light);
+	script_started(&f, &box, own_guardian);
+	expect_success(&f, client, hiding);
+	expect_nothing(&f, client);
+	int full_guardian = script_slot(&f, &box, full);
+	script_started(&f, &box, full_guardian);
+	expect_success(&f, client, other);
+	expect_nothing(&f, own_guardian);
+	close(own_guardian);
+	close(full_guardian);
+	close(light);
+}
+
+static void what_was_to_hide_is_dropped(void **state)
+{
+	uint32_t own;
+	int light = script_slot(&f, &box, box.first);
+	uint32_t hiding = start_hiding(&own);
+	(void)state;
+
+	fake_send(client, NULL, 0, "uuu", MSG_CANCEL, 1u, hiding);
+	assert_true(expect_failure(&f, client, hiding) > 0);
+	expect_success(&f, client, 1);
+	uint32_t other = script_start(&f, client, "a", START_FULL), full = expect_slot(&f, &box);
+	int guardians[] = { script_slot(&f, &box, own) };
+	assert_int_equal(n_open(guardians, 1), 0);
+	expect_nothing(&f, client);
+	int guardian = script_slot(&f, &box, full);
+	script_started(&f, &box, guardian);
+	expect_success(&f, client, other);
+	close(guardians[0]);
+	close(guardian);
+	close(light);
+}
+
+static void what_cannot_hide_does_not_start(void **state)
+{
+	uint32_t own, lost;
+	int light = script_slot(&f, &box, box.first);
+	uint32_t hiding = start_hiding(&own);
+	(void)state;
+
+	script_slot_failed(&f, &box, own);
+	assert_true(expect_failure(&f, client, hiding) > 0);
+	expect_nothing(&f, client);
+	expect_nothing(&f, light);
+	/* Nor does one whose client has gone. */
+	int second = script_client(&f), first = client;
+	client = second;
+	start_hiding(&lost);
+	client = first;
+	close(second);
+	fake_run(&f);
+	int guardians[] = { script_slot(&f, &box, lost) };
+	assert_int_equal(n_open(guardians, 1), 0);
+	assert_int_equal(log_count(&box, "call.start"), 0);
+	close(guardians[0]);
+	close(light);
+}
+
 /* Addresses are used once; the commands that come too late are told, and do not wait for ever. */
 static void addresses_run_out(void **state)
 {
@@ -334,6 +446,9 @@ int main(void)
 		POOL_TEST(a_dead_guardian_is_a_broken_preparation),
 		POOL_TEST(full_calls_are_apart),
 		POOL_TEST(the_depth_can_be_set),
+		POOL_TEST(what_hides_is_prepared_alone),
+		POOL_TEST(what_was_to_hide_is_dropped),
+		POOL_TEST(what_cannot_hide_does_not_start),
 		POOL_TEST(addresses_run_out),
 		POOL_TEST(a_full_table_empties),
 	};
