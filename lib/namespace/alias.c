@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One tree may be mounted at several places: by the host, or by a policy that names both. What is covered at one of them
- * would still be there at the others. The kernel says of each mount which directory of its file system is its root, so
+ * One tree may be mounted at several places: by the host, or by a policy that names both. What is covered at one would
+ * still be there at the others. The kernel says of each mount which directory of its file system is its root, so
  * the place of an object under each of them can be computed, and is then looked up.
  */
 #include "namespace/alias.h"
@@ -111,7 +111,7 @@ void located_done(struct located *l)
 	free(TAKE_PTR(l->inside));
 }
 
-/* 1: what is seen there is the object itself, or (part) the root of this mount, and can be written where that is asked. */
+/* 1: what is seen there is the object itself, or (part) the root of this mount; and it can be written, if asked for. */
 static int shows(const struct mount *m, int root, const char *place, const struct located *l, bool part, bool writable)
 {
 	struct statx stx;
@@ -129,7 +129,8 @@ static int shows(const struct mount *m, int root, const char *place, const struc
 }
 
 /* Under this mount: 1 and the place, 0, or a negative errno. */
-static int check_mount(const struct mount *m, int root, const struct located *l, const char *path, bool writable, char **ret)
+static int check_mount(const struct mount *m, int root, const struct located *l, const char *path, bool writable,
+		       char **ret)
 {
 	const char *rest = behind(l->inside, m->root);
 	/* Its root is the object or lies above it; or in it, and then it shows a part. */

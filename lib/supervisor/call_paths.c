@@ -134,8 +134,7 @@ static int add_system(struct rules *r, const struct policy *p, const struct gran
 	return k < 0 ? fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory") : 0;
 }
 
-/* The grant gives less here than the rule of what lies above it would. What the policy itself keeps read-only is mounted
- * so. */
+/* The grant gives less here than the rule of what lies above it would. What the policy keeps read-only is mounted so. */
 static bool is_cut_from(const struct policy *p, const struct grant *g, const char *path, const char *above)
 {
 	enum grant_level here = level_of(p, g, path);
