@@ -20,8 +20,8 @@ enum cover_kind {
 	_COVER_KIND_MAX
 };
 
-/* All of them or an error. For a process with capabilities over its mount namespace, which must be the call's own, before
- * /dev/pts is renewed. */
+/* All of them or an error. For a process with capabilities over its mount namespace, which must be the own one of the
+ * call, before /dev/pts is renewed. */
 int cover_paths(const void *data, size_t len, struct error *e);
 
 #endif
