@@ -13,6 +13,7 @@
 #define CALL_MAX_CONNECTIONS 512u
 #define CALL_MAX_NAMES 4096u
 #define CALL_MAX_IDLE_UPSTREAMS 32u
+#define CALL_MAX_DNS_CONNECTIONS 16u
 
 struct gateway;
 struct session;
@@ -41,7 +42,7 @@ struct call {
 	bool bound;
 	struct holder *holders; /* its placeholders */
 	struct session *sessions;
-	size_t n_sessions;
+	size_t n_sessions, n_dns_connections;
 	struct upstream *idle; /* kept-alive upstream connections, most recent first */
 	size_t n_idle;
 	uint8_t *names_seen; /* bit i: has asked for the name with index i */

@@ -117,6 +117,7 @@ static void tcp_close(struct dns_connection *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	d->n_connections--;
+	c->call->n_dns_connections--;
 	c->next = d->dead;
 	d->dead = c;
 }
@@ -186,8 +187,11 @@ static void tcp_wake(struct stream *stream)
 void dns_tcp_start(struct gateway *gw, struct call *call, int fd)
 {
 	struct dns_server *d = &gw->dns;
-	struct dns_connection *c = d->n_connections < DNS_MAX_CONNECTIONS ? calloc(1, sizeof(*c)) : NULL;
+	struct dns_connection *c = NULL;
 
+	/* The bound for one call leaves room for the others. */
+	if (d->n_connections < DNS_MAX_CONNECTIONS && call->n_dns_connections < CALL_MAX_DNS_CONNECTIONS)
+		c = calloc(1, sizeof(*c));
 	if (!c || stream_open(&c->stream, &gw->loop, fd, tcp_wake) < 0) {
 		fd_close(fd);
 		free(c);
@@ -202,5 +206,6 @@ void dns_tcp_start(struct gateway *gw, struct call *call, int fd)
 	c->prev = &d->connections;
 	d->connections = c;
 	d->n_connections++;
+	call->n_dns_connections++;
 	timer_start(&gw->loop, &c->timer, TCP_IDLE_US);
 }
