@@ -111,7 +111,7 @@ for layer in $layers; do
 				layer "escape, in a $isolation call" "$who" "$python" "$stage/tests/escape/run.py" \
 					--prefix "$stage/prefix" --isolation "$isolation"
 			done
-			layer "escape, between calls" "$who" "$python" "$stage/tests/escape/sibling.py" --prefix "$stage/prefix"
+			layer "escape, between calls" "$who" "$python" "$stage/tests/escape/proof.py" --prefix "$stage/prefix"
 			layer "escape, ends of calls" "$who" "$python" "$stage/tests/escape/sibling_end.py" --prefix "$stage/prefix"
 			;;
 		interop)

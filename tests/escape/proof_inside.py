@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 # SPDX-License-Identifier: Apache-2.0
 """One side of the sibling proof: does what a line of JSON says, and answers with one. It runs in a call, on the host,
 or below namespaces of its own; what it did is the same everywhere, so that each can be the control of the other."""
@@ -15,48 +15,11 @@ import subprocess
 import sys
 import time
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-AARCH64 = os.uname().machine == 'aarch64'
-NR_KEYCTL = 219 if AARCH64 else 250
-NR_ADD_KEY = 217 if AARCH64 else 248
-NR_PIDFD_GETFD, NR_PIDFD_OPEN, NR_PIDFD_SIGNAL = 438, 434, 424
-IP_TRANSPARENT, IP_FREEBIND, IP_PKTINFO, MSG_FASTOPEN = 19, 15, 8, 0x20000000
-GATEWAY = '100.64.0.1'
-KEPT = {}
+from proof_inside_base import GATEWAY, KEPT, LIBC, Descriptor, name_of, system, talk, tcp_socket
+from proof_inside_files import *  # noqa: F401,F403
+from proof_inside_net import *    # noqa: F401,F403
 
-
-class Descriptor:
-    """One that is no socket and needs not be readable."""
-
-    def __init__(self, fd):
-        self.fd = fd
-
-    def fileno(self):
-        return self.fd
-
-    def read(self):
-        return os.pread(self.fd, 4000, 0).decode('latin-1')
-
-    def __del__(self):
-        os.close(self.fd)
-
-
-def name_of(number):
-    return errno.errorcode.get(number, str(number))
-
-
-def system(number, *arguments):
-    """A system call by its number; raises what errno says."""
-    result = LIBC.syscall(number, *[a if isinstance(a, bytes) else ctypes.c_long(a) for a in arguments])
-    if result < 0:
-        raise OSError(ctypes.get_errno(), '')
-    return result
-
-
-def tcp_socket(timeout=3):
-    s = socket.socket()
-    s.settimeout(timeout)
-    return s
+NR_PIDFD_GETFD, NR_PIDFD_SIGNAL = 438, 424
 
 
 # What a call has
@@ -120,22 +83,13 @@ def answer(sock):
     return ' '.join(w for w in (lines[0].split()[1], fields.get('x-nsbox-denied', '').split(';')[0]) if w)
 
 
-def http(host, path='/', port=443, method='GET', headers=(), body='', at=None, tls=True, keep=None):
+def http(host, path='/', port=443, method='GET', headers=(), body='', at=None, tls=True):
     s = tcp_socket(8)
     s.connect((at or host, port))
     if tls:
         s = ssl.create_default_context().wrap_socket(s, server_hostname=host)
     named = host if port in (80, 443) else '%s:%d' % (host, port)
-    got = request(s, named, path, method, headers, body)
-    if keep:
-        KEPT[keep] = s
-    return got
-
-
-def curl(*words):
-    """By another client: the status it prints."""
-    return subprocess.run(['curl', '-s', '-o', '/dev/null', '-m', '8', '-w', '%{http_code}', *words],
-                          stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL).stdout
+    return request(s, named, path, method, headers, body)
 
 
 def tls_session(host, path, use):
@@ -160,11 +114,48 @@ def connect(name, host, port, text='', kind='tcp'):
     return talk(name, text)
 
 
-def talk(name, text):
-    if not text:
-        return ''
-    KEPT[name].sendall(text.encode('latin-1'))
-    return KEPT[name].recv(65536).decode('latin-1') or 'closed'
+def hold(count, host, port):
+    """As many connections as can be had at once, and how many of them the other side keeps."""
+    held = []
+    for _ in range(count):
+        s = tcp_socket()
+        try:
+            s.connect((host, port))
+            held.append(s)
+        except OSError:
+            s.close()
+    time.sleep(0.3)
+    gone = select.poll()
+    for s in held:
+        gone.register(s, select.POLLRDHUP)
+    KEPT['held'] = held
+    return len(held) - len(gone.poll(0))
+
+
+def question(name):
+    return (b'\x12\x34\1\0\0\1\0\0\0\0\0\0' + b''.join(
+        bytes([len(x)]) + x.encode() for x in name.split('.')) + b'\0\0\1\0\1')
+
+
+def ask(name, kind='udp'):
+    """A question for the address of a name: how many answers came, or the code of the refusal."""
+    text = question(name)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == 'udp' else socket.SOCK_STREAM) as s:
+        s.settimeout(3)
+        s.connect((GATEWAY, 53))
+        s.sendall(text if kind == 'udp' else struct.pack('>H', len(text)) + text)
+        got = s.recv(600)[0 if kind == 'udp' else 2:]
+    if len(got) < 12:
+        return 'closed'
+    return got[3] & 15 and 'code %d' % (got[3] & 15) or got[7]
+
+
+def ask_many(count, tail):
+    """The code of the answer for the last of so many names."""
+    answer = None
+    for number in range(count):
+        answer = ask('n%d.%s' % (number, tail))
+    return answer
 
 
 def kept_request(name, host, path='/', headers=(), body='', method='GET'):
@@ -282,310 +273,6 @@ def with_pidfd(fd, what):
     return 'ok'
 
 
-# Other addresses, other ways
-
-
-def own_device():
-    return 'eth0' if os.path.exists('/sys/class/net/eth0') or has_link('eth0') else 'lo'
-
-
-def has_link(name):
-    try:
-        socket.if_nametoindex(name)
-        return True
-    except OSError:
-        return False
-
-
-def bind_as(source, option=None, port=0):
-    """A socket with another's address as its own, then a connection from there."""
-    s = tcp_socket(2)
-    if option:
-        s.setsockopt(socket.IPPROTO_IP, option, 1)
-    s.bind((source, port))
-    KEPT['bound'] = s
-    return 'ok'
-
-
-def send_as(source, host, port, option):
-    """A datagram whose source is in its control message; whether the kernel took it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.setsockopt(socket.IPPROTO_IP, option, 1)
-        info = struct.pack('i4s4s', 0, socket.inet_aton(source), socket.inet_aton('0.0.0.0'))
-        s.sendmsg([b'question'], [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, (host, port))
-    return 'ok'
-
-
-def open_socket(kind, protocol=0):
-    kinds = {'raw': (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW),
-             'raw-tcp': (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP),
-             'raw6': (socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6),
-             'packet': (socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)),
-             'packet-dgram': (socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)),
-             'mptcp': (socket.AF_INET, socket.SOCK_STREAM, 262), 'mptcp6': (socket.AF_INET6, socket.SOCK_STREAM, 262)}
-    socket.socket(*kinds[kind]).close()
-    return 'ok'
-
-
-def option(level, number, value):
-    with socket.socket() as s:
-        s.setsockopt(level, number, value.encode() if isinstance(value, str) else value)
-    return 'ok'
-
-
-def bound_to_device(device, host, port, text):
-    s = tcp_socket()
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode() + b'\0')
-    KEPT['device'] = s
-    s.connect((host, port))
-    return talk('device', text)
-
-
-def fast_open(host, port, text):
-    """The data goes with the first packet, before any connect() that a filter could see."""
-    KEPT['fast'] = s = socket.socket()
-    # Not Python's time-out, for which the socket would be non-blocking.
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack('ll', 2, 0))
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', 2, 0))
-    s.sendto(text.encode(), MSG_FASTOPEN, (host, port))
-    return 'ok'
-
-
-def fast_open_connect(host, port, text):
-    KEPT['fast'] = s = tcp_socket(2)
-    s.setsockopt(socket.IPPROTO_TCP, 30, 1)
-    s.connect((host, port))
-    s.sendall(text.encode())
-    return 'ok'
-
-
-def attribute(kind, data):
-    return struct.pack('HH', 4 + len(data), kind) + data + b'\0' * (-len(data) % 4)
-
-
-def netlink(kind, body, flags=0):
-    """A request to NETLINK_ROUTE, and what the kernel says."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as s:
-        s.bind((0, 0))
-        s.send(struct.pack('IHHII', 16 + len(body), kind, 1 | 4 | flags, 1, 0) + body)
-        number, = struct.unpack_from('i', s.recv(8192), 16)
-    if number:
-        raise OSError(-number, '')
-    return 'ok'
-
-
-def configure(what, other=None):
-    """Changes to the network of this call by netlink; 0x600 is NLM_F_CREATE | NLM_F_EXCL."""
-    index = socket.if_nametoindex(own_device())
-    four = socket.inet_aton(other or '192.0.2.77')
-    link = struct.pack('BBHiII', 0, 0, 0, index, 0, 0)
-    if what == 'address':
-        return netlink(20, struct.pack('BBBBi', 2, 32, 0, 0, index) + attribute(2, four) + attribute(1, four), 0x600)
-    if what == 'address-del':
-        own = socket.inet_aton(other)
-        return netlink(21, struct.pack('BBBBi', 2, 32, 0, 0, index) + attribute(2, own))
-    if what == 'address6':
-        six = socket.inet_pton(socket.AF_INET6, 'fe80::77')
-        return netlink(20, struct.pack('BBBBi', 10, 64, 0, 0, index) + attribute(1, six), 0x600)
-    if what == 'route':
-        return netlink(24, struct.pack('BBBBBBBBI', 2, 32, 0, 0, 254, 4, 253, 1, 0) + attribute(1, four) +
-                       attribute(4, struct.pack('i', index)), 0x600)
-    if what == 'rule':
-        return netlink(32, struct.pack('BBBBBBBBI', 2, 0, 0, 0, 254, 0, 0, 1, 0), 0x600)
-    if what == 'neighbour':
-        return netlink(28, struct.pack('BBHiHBB', 2, 0, 0, index, 0x80, 0, 0) + attribute(1, four) +
-                       attribute(2, b'\2\0\0\0\0\7'), 0x600)
-    if what == 'down':
-        return netlink(16, struct.pack('BBHiII', 0, 0, 0, index, 0, 1))
-    if what == 'hardware-address':
-        return netlink(16, link + attribute(1, b'\2\0\0\0\0\7'))
-    if what == 'move':
-        return netlink(16, link + attribute(19, struct.pack('i', os.getpid())))
-    if what == 'macvlan':
-        kind = attribute(1, b'macvlan\0')
-        return netlink(16, struct.pack('BBHiII', 0, 0, 0, 0, 0, 0) + attribute(5, struct.pack('i', index)) +
-                       attribute(18, kind), 0x600)
-    raise ValueError(what)
-
-
-def ioctl_address(other):
-    device = own_device().encode()
-    sockaddr = struct.pack('HH4s8x', socket.AF_INET, 0, socket.inet_aton(other))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        fcntl.ioctl(s, 0x8916, struct.pack('16s16s', device + b':7', sockaddr))  # SIOCSIFADDR
-    return 'ok'
-
-
-def ioctl_arp(other):
-    protocol = struct.pack('HH4s8x', socket.AF_INET, 0, socket.inet_aton(other))
-    hardware = struct.pack('H6s8x', 1, b'\2\0\0\0\0\7')
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        fcntl.ioctl(s, 0x8955, struct.pack('16s16si16s16s', protocol, hardware, 4, b'', own_device().encode()))
-    return 'ok'
-
-
-def socket_namespace():
-    """SIOCGSKNS: the namespace of a socket as a descriptor."""
-    with socket.socket() as s:
-        os.close(fcntl.ioctl(s, 0x894c))
-    return 'ok'
-
-
-def link_local(host, port):
-    """A connection by an IPv6 address of the own wire."""
-    s = socket.socket(socket.AF_INET6)
-    s.settimeout(1.5)
-    s.connect((host, port, 0, socket.if_nametoindex(own_device())))
-    return 'ok'
-
-
-def links6():
-    """The own IPv6 addresses, but for loopback."""
-    try:
-        with open('/proc/net/if_inet6') as f:
-            return [line.split()[0] for line in f if line.split()[5] != 'lo']
-    except OSError:
-        return []
-
-
-# Files, objects
-
-
-def write(path, text):
-    with open(path, 'w') as f:
-        f.write(text)
-    return 'ok'
-
-
-def read(path, size=100000):
-    with open(path, errors='replace') as f:
-        return f.read(size)
-
-
-def put_into_pipe(path, text):
-    """Without waiting for a reader: the text stays in it."""
-    if not os.path.exists(path):
-        os.mkfifo(path)
-    KEPT[path] = Descriptor(os.open(path, os.O_RDWR))
-    os.write(KEPT[path].fileno(), text.encode())
-    return 'ok'
-
-
-def out_of_pipe(path):
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        return os.read(fd, 4000).decode()
-    finally:
-        os.close(fd)
-
-
-def hard_link(source, target):
-    os.link(source, target)
-    return 'ok'
-
-
-def rename(source, target):
-    os.rename(source, target)
-    return 'ok'
-
-
-def times(path):
-    s = os.stat(path)
-    return [s.st_size, s.st_mtime_ns, s.st_atime_ns]
-
-
-def lock(path):
-    KEPT['lock ' + path] = f = open(path, 'a')
-    fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return os.fstat(f.fileno()).st_ino
-
-
-def watch(path):
-    """inotify_add_watch() with everything that can be watched."""
-    fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if fd < 0 or LIBC.inotify_add_watch(fd, path.encode(), 0xfff) < 0:
-        raise OSError(ctypes.get_errno(), '')
-    KEPT['watch'] = fd
-    return 'ok'
-
-
-def watched():
-    """Names of what has happened."""
-    fd, found = KEPT['watch'], []
-    while select.select([fd], [], [], 0.3)[0]:
-        data, at = os.read(fd, 65536), 0
-        while at < len(data):
-            length, = struct.unpack_from('I', data, at + 12)
-            found.append(data[at + 16:at + 16 + length].rstrip(b'\0').decode())
-            at += 16 + length
-    return found
-
-
-def fanotify(flags):
-    fd = LIBC.fanotify_init(flags, 0)
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), '')
-    os.close(fd)
-    return 'ok'
-
-
-def key_add(text):
-    return system(NR_ADD_KEY, b'user', text.encode(), text.encode(), len(text), -3)  # of this session
-
-
-def key_read(number):
-    buffer = ctypes.create_string_buffer(100)
-    if LIBC.syscall(NR_KEYCTL, 11, ctypes.c_long(number), buffer, 100) < 0:
-        raise OSError(ctypes.get_errno(), '')
-    return buffer.value.decode()
-
-
-def own_number():
-    return os.getpid()
-
-
-def processes_seen():
-    return sorted(int(n) for n in os.listdir('/proc') if n.isdigit())
-
-
-def find_sockets(words):
-    """Sockets of the runtime that can be seen or connected to: by the tables, by name, by path."""
-    found = []
-    for name in ('unix', 'tcp', 'udp', 'packet', 'netlink'):
-        try:
-            found += [line.strip() for line in read('/proc/net/' + name).splitlines()[1:]
-                      if any(w in line for w in words)]
-        except OSError:
-            pass
-    for word in words:
-        for place in (word, '\0' + word):
-            for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
-                with socket.socket(socket.AF_UNIX, kind) as s:
-                    try:
-                        s.connect(place)
-                        found.append(repr(place))
-                    except OSError:
-                        pass
-    return found
-
-
-def terminal():
-    """An own one, and its name."""
-    master, side = os.openpty()
-    KEPT['master'], KEPT['side'] = master, side
-    return os.ttyname(side)
-
-
-def into_terminal(path, request=0x5412):
-    """TIOCSTI: typed for who reads there."""
-    fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
-    try:
-        fcntl.ioctl(fd, request, b'x' * 64)
-    finally:
-        os.close(fd)
-    return 'ok'
-
-
 def leave(mark, host, port, path):
     """A daemon that holds a connection, and the own placeholder in a file."""
     write(path, os.environ['KEY_B'])
@@ -624,7 +311,4 @@ def serve():
 
 
 if __name__ == '__main__':
-    if len(sys.argv) > 2 and sys.argv[1] == 'once':
-        print(json.dumps(globals()[sys.argv[2]](*json.loads(sys.argv[3]))), flush=True)
-    else:
-        serve()
+    serve()

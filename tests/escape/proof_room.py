@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 import box
 import host
@@ -24,7 +23,9 @@ from harness.pki import Pki        # noqa: E402
 A, B, PLAIN, DATA = 'a.example.com', 'b.example.com', 'plain.example.com', 'db.example.com'
 VALUE_A, VALUE_B = 'sk-real-of-one-4c1fd0a7e2', 'sk-real-of-two-99b27a5310'
 PLAIN_PORT, DATA_PORT = 8080, 5432
-PYTHON = '/usr/bin/python3'
+# Three names of one program: the templates bind by name.
+AGENTS = ('agent-one', 'agent-two', 'agent')
+AGENT_PARTS = ('proof_inside_base.py', 'proof_inside_files.py', 'proof_inside_net.py')
 
 POLICY = """[sandbox]
 version = 1
@@ -114,7 +115,7 @@ def closed(sock):
 
 
 class Agent:
-    """A process that does what it is told. What it says is believed of controls only; else servers and records count."""
+    """A process that does what it is told. What it says is believed of controls; else servers and records count."""
 
     def __init__(self, command, environment, directory, **keywords):
         self.process = subprocess.Popen(command, env=environment, cwd=directory, stdin=subprocess.PIPE,
@@ -188,10 +189,14 @@ class Room:
         context = Pki(self.pki_dir).context([A, B])
         self.a, self.b, self.plain, self.echo = Origin(context), Origin(context), Origin(), Echo()
         self.work = self.place.work
-        for name in ('agent-one', 'agent-two', 'agent'):
-            path = os.path.join(self.work, name)
-            shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'proof_inside.py'), path)
-            os.chmod(path, 0o755)
+        here = os.path.dirname(os.path.abspath(__file__))
+        self.tools = os.path.join(self.work, 'tools')
+        os.mkdir(self.tools)
+        for name in AGENTS:
+            shutil.copy(here + '/proof_inside.py', os.path.join(self.tools, name))
+            os.chmod(os.path.join(self.tools, name), 0o755)
+        for name in AGENT_PARTS:
+            shutil.copy(os.path.join(here, name), self.tools)
         self.place.write('proof.ini', POLICY)
         # A state of its own: the records of no other sandbox are in it.
         self.place.environment.update(KEY_A=VALUE_A, KEY_B=VALUE_B, XDG_STATE_HOME=self.place.dir + '/state')
@@ -201,7 +206,7 @@ class Room:
             options += ['--connect-to', '%s:%d:127.0.0.1:%d' % (name, port, origin.port)]
         self.box = box.Box(the_host.nsbox, self.place.environment, self.work, options)
         self.agents = []
-        self.outside = self.agent([self.work + '/agent'], {**os.environ, 'KEY_B': 'outside'})
+        self.outside = self.agent([self.tools + '/agent'], {**os.environ, 'KEY_B': 'outside'})
         self.apart = None
 
     def agent(self, command, environment=None, **keywords):
@@ -212,7 +217,7 @@ class Room:
     def call(self, isolation, grant=None, *options):
         """An agent in a call. The grants one and two are bound to their commands; None is all of the policy."""
         mark = 'proof-' + host.word()
-        command = [self.work + '/agent' + ('-' + grant if grant else ''), mark]
+        command = [self.tools + '/agent' + ('-' + grant if grant else ''), mark]
         agent = self.agent(self.box.words(isolation, command, options))
         agent('address')
         agent.mark = mark
@@ -222,7 +227,7 @@ class Room:
     def own_namespaces(self):
         """The control of what wants a capability: root of a network whose only wire ends in itself."""
         if not self.apart:
-            self.apart = self.agent(['/usr/bin/unshare', '-Urn', '/bin/sh', '-ec', OWN_NETWORK, self.work + '/agent'])
+            self.apart = self.agent(['/usr/bin/unshare', '-Urn', '/bin/sh', '-ec', OWN_NETWORK, self.tools + '/agent'])
         try:
             self.apart('descriptors')
         except RuntimeError as e:

@@ -25,12 +25,13 @@ GROUPS = [
     group('memory', NO, NO, 'mem, maps, map_files, process_vm_readv and writev, process_madvise and others', 'proc-mem',
           'proc-maps', 'proc-smaps', 'proc-map_files', 'vm-readv', 'vm-writev', 'process-madvise', 'process-mrelease',
           'move-pages', 'proc-clear-refs'),
-    group('descriptors', NO, NO, 'fd, fdinfo, an open memfd, pidfd_getfd, kcmp', 'proc-fd', 'proc-fdinfo', 'proc-fd-stdin',
-          'proc-fd-memfd', 'pidfd-getfd', 'kcmp'),
-    group('root-cwd-exe', NO, NO, 'root, cwd and exe of the sibling, as links and to pass through', 'proc-root-link',
-          'proc-cwd-link', 'proc-exe-link', 'proc-exe', 'proc-root/tmp', 'proc-cwd/.'),
+    group('descriptors', NO, NO, 'fd, fdinfo, an open memfd, pidfd_getfd, kcmp', 'proc-fd', 'proc-fdinfo',
+          'proc-fd-stdin', 'proc-fd-memfd', 'pidfd-getfd', 'kcmp'),
+    group('root-cwd-exe', NO, NO, 'root, cwd and exe of the sibling, as links and to pass through',
+          'proc-root-link', 'proc-cwd-link', 'proc-exe-link', 'proc-exe', 'proc-root/tmp', 'proc-cwd/.'),
     group('state', NO, NO, 'cmdline, status, stat, io, auxv, mountinfo and others', 'proc-cmdline', 'proc-status',
-          'proc-stat', 'proc-io', 'proc-auxv', 'proc-mountinfo', 'proc-limits', 'proc-comm', 'proc-task', 'proc-cgroup'),
+          'proc-stat', 'proc-io', 'proc-auxv', 'proc-mountinfo', 'proc-limits', 'proc-comm', 'proc-task',
+          'proc-cgroup'),
     group('ptrace', NO, NO, 'PTRACE_SEIZE and ATTACH, syscall, stack, robust list', 'ptrace-seize', 'ptrace-attach',
           'proc-syscall', 'proc-stack', 'robust-list'),
     group('signals', NO, NO, 'kill, tgkill, rt_sigqueueinfo, pidfd_send_signal, to a group, to everybody', 'kill-0',
@@ -38,13 +39,14 @@ GROUPS = [
           'kill-group', 'stop', 'kill-all', 'all-pids-reach'),
     group('signals-by-descriptor', NO, NO, 'SIGIO by F_SETOWN and F_SETOWN_EX: can be asked for, does not arrive',
           'owner-of-descriptor', 'owner-of-descriptor-ex'),
-    group('attributes', NO, NO, 'prlimit, setpriority, ioprio_set, sched_set*, oom_score_adj', 'prlimit-get', 'prlimit-set',
-          'setpriority', 'setpriority-group', 'ioprio-set', 'ioprio-set-group', 'sched-setscheduler', 'sched-setparam',
-          'sched-setattr', 'sched-setaffinity', 'proc-oom-score-adj', 'proc-timerslack'),
+    group('attributes', NO, NO, 'prlimit, setpriority, ioprio_set, sched_set*, oom_score_adj', 'prlimit-get',
+          'prlimit-set', 'setpriority', 'setpriority-group', 'ioprio-set', 'ioprio-set-group', 'sched-setscheduler',
+          'sched-setparam', 'sched-setattr', 'sched-setaffinity', 'proc-oom-score-adj', 'proc-timerslack'),
     group('namespaces', NO, NO, 'setns by /proc/PID/ns and by pidfd', 'ns-open-net', 'ns-open-ipc', 'ns-open-pid',
           'ns-open-mnt', 'ns-open-user', 'setns-net', 'setns-ipc', 'setns-pid', 'setns-pidfd', 'pidfd-net-namespace'),
     group('abstract-sockets', NO, NO, 'abstract Unix sockets of the sibling', 'abstract-stream', 'abstract-dgram'),
-    group('its-loopback', NO, NO, 'servers on the sibling\'s loopback', 'loopback-tcp', 'loopback-udp', 'any-tcp-by-loopback'),
+    group('its-loopback', NO, NO, 'servers on the sibling\'s loopback', 'loopback-tcp', 'loopback-udp',
+          'any-tcp-by-loopback'),
     group('its-address', NO, NO, 'servers on the sibling\'s address, also on a port of the gateway', 'address-tcp',
           'address-udp', 'address-gateway-port'),
     group('its-proc-net', NO, NO, '/proc/PID/net of the sibling', 'proc-net/tcp', 'proc-net/unix'),
@@ -55,9 +57,9 @@ GROUPS = [
     group('posix-shm', WORKS, WORKS, 'POSIX shared memory: files in /dev/shm', 'dev-shm-file'),
     group('path-sockets', WORKS, WORKS, 'Unix sockets in shared directories', 'path-socket'),
     group('shared-files', WORKS, WORKS, 'files in /tmp that the user may write', 'tmp-file'),
-    group('existence', WORKS, NO, 'that a number is in use, its parent, priority, affinity, processor time', 'pidfd-open',
-          'pidfd-info', 'getpriority', 'ioprio-get', 'sched-getaffinity', 'sched-getscheduler', 'sched-getattr', 'getpgid',
-          'getsid', 'cpu-clock', 'all-pids-exist'),
+    group('existence', WORKS, NO, 'that a number is in use, its parent, priority, affinity, processor time',
+          'pidfd-open', 'pidfd-info', 'getpriority', 'ioprio-get', 'sched-getaffinity', 'sched-getscheduler',
+          'sched-getattr', 'getpgid', 'getsid', 'cpu-clock', 'all-pids-exist'),
 ]
 
 
@@ -75,7 +77,7 @@ def of_rows(group_, measured, proven):
 
 
 def granted(room, p, directory):
-    return room.call(p.isolation, None, '--write', directory, '--read', room.work + '/agent')
+    return room.call(p.isolation, None, '--write', directory, '--read', room.tools)
 
 
 @case(NO, NO, 'files of the sibling\'s grant: by path, link, rename, /proc')
@@ -182,10 +184,10 @@ def inherited_descriptors(room, p):
     left, right = socket.socketpair()
     os.set_inheritable(right.fileno(), True)
     canary = os.readlink('/proc/self/fd/%d' % right.fileno())
-    outside = room.agent([room.work + '/agent'], pass_fds=(right.fileno(),))
+    outside = room.agent([room.tools + '/agent'], pass_fds=(right.fileno(),))
     if canary not in outside('descriptors').values():
         raise Void('a program outside does not inherit it')
-    call = room.agent(room.box.words(p.isolation, [room.work + '/agent']), pass_fds=(right.fileno(),))
+    call = room.agent(room.box.words(p.isolation, [room.tools + '/agent']), pass_fds=(right.fileno(),))
     found = call('descriptors')
     its = p.two('descriptors')
     call.end(), outside.end()
@@ -201,7 +203,8 @@ def sockets_of_the_runtime(room, p):
     state = glob.glob(room.place.environment['XDG_STATE_HOME'] + '/nsbox/sandboxes/*/info')
     if not paths or not state or not room.outside('find_sockets', paths):
         raise Void('the host does not reach them either: %s' % paths)
-    return worked(p.one('find_sockets', paths + [room.box.name, 'nsbox-supervisor']) or not p.one.refused('read', state[0]))
+    words = paths + [room.box.name, 'nsbox-supervisor']
+    return worked(p.one('find_sockets', words) or not p.one.refused('read', state[0]))
 
 
 @case(NO, NO, 'processes of the sibling, and of nsbox, in the list of /proc')

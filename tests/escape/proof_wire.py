@@ -7,6 +7,7 @@ import os
 
 import host
 from proof_cases import DELEGATED, NO, case, worked
+from proof_inside import question
 from proof_room import A, B, DATA, DATA_PORT, PLAIN, PLAIN_PORT, VALUE_B, Void, check, equal
 
 PLAIN_REQUEST = (PLAIN_PORT, 'GET', [], '', None, False)
@@ -67,8 +68,9 @@ def said_identity(room, p):
         value = value % address if '%' in value else value
         p.one.do('http', PLAIN, wrong, PLAIN_PORT, 'GET', [[name, value]], '', None, False)
     check(len(room.soon('http.deny', call=p.one.id, path=wrong)) == 5, 'records')
-    p.one.do('connect', 'proxied', PLAIN, PLAIN_PORT, 'PROXY TCP4 %s 192.0.2.1 1 %d\r\nGET %s HTTP/1.1\r\nHost: %s:%d\r\n\r\n'
-             % (address, PLAIN_PORT, wrong, PLAIN, PLAIN_PORT))
+    line = 'PROXY TCP4 %s 192.0.2.1 1 %d\r\n' % (address, PLAIN_PORT)
+    p.one.do('connect', 'proxied', PLAIN, PLAIN_PORT,
+             line + 'GET %s HTTP/1.1\r\nHost: %s:%d\r\n\r\n' % (wrong, PLAIN, PLAIN_PORT))
     return worked(room.seen(room.plain, wrong))
 
 
@@ -194,7 +196,7 @@ def placeholder_of_the_dead(room, p):
     later = room.call(p.isolation, 'two')
     check(later('env', 'KEY_B') != placeholder, 'a later call has got the same one')
     in_use(room, later)
-    results = {use_of(room, p.three, placeholder), use_of(room, later, placeholder), use_of(room, p.one, placeholder, A)}
+    results = {use_of(room, call, placeholder) for call in (p.three, later)} | {use_of(room, p.one, placeholder, A)}
     later.end()
     return worked(results != {NO})
 
@@ -227,6 +229,40 @@ def quota_of_bytes(room, p):
     check(room.records('limit.hit', call=first.id, reason='bytes-up'), 'no record')
     first.end(), second.end()
     return worked(got[:2] != ['200', '200'] or got[2] == '200' or left[0] != '200' or left[1] == '200')
+
+
+@case(NO, NO, 'names, of which a call may ask for 4096: the sibling keeps all of its own')
+def quota_of_names(room, p):
+    first = room.call(p.isolation, 'two')
+    code = first('ask_many', 4097, 'of-%s.example.com' % host.word())
+    equal(code, 'code 2', 'the answer to one too many')
+    check(room.soon('limit.hit', call=first.id, reason='too-many-names'), 'no record')
+    path = new_path()
+    answer = p.three.token('ask', 'new-%s.example.com' % host.word()), p.three.token('http', B, path)
+    first.end()
+    return worked(answer != (1, '200'))
+
+
+@case(NO, NO, 'connections, of which a call may have 512: the sibling gets its own')
+def quota_of_connections(room, p):
+    first, path = room.call(p.isolation, 'two'), new_path()
+    held = first('hold', 600, PLAIN, PLAIN_PORT)
+    check(500 <= held <= 512, '%d connections' % held)
+    check(room.soon('net.deny', call=first.id, reason='too-many-connections'), 'no record')
+    answer = p.three.token('http', PLAIN, path, *PLAIN_REQUEST)
+    first.end()
+    return worked(answer != '200')
+
+
+@case(NO, NO, 'the resolver: all the connections to it that there are')
+def quota_of_resolver(room, p):
+    first = room.call(p.isolation, 'two')
+    if p.three.token('ask', 'a.example.com', 'tcp') != 1:
+        raise Void('it does not answer by TCP')
+    first('hold', 400, '100.64.0.1', 53)
+    answer = p.three.token('ask', 'a.example.com', 'tcp')
+    first.end()
+    return worked(answer != 1)
 
 
 def hand_over(room, giver, taker, name):
@@ -300,11 +336,9 @@ def quota_of_lent_socket(room, p):
 @case(DELEGATED, DELEGATED, 'a socket for the resolver, passed on')
 def lent_resolver(room, p):
     name = '%s.of-two.example.com' % host.word()
-    question = b'\x12\x34\1\0\0\1\0\0\0\0\0\0' + b''.join(
-        bytes([len(x)]) + x.encode() for x in name.split('.')) + b'\0\0\1\0\1'
     p.two('connect', 'resolver', '100.64.0.1', 53, '', 'udp')
     hand_over(room, p.two, p.one, 'resolver')
-    p.one.do('talk', 'resolver', question.decode('latin-1'))
+    p.one.do('talk', 'resolver', question(name).decode('latin-1'))
     calls = {r['call'] for r in room.soon('dns.query', host=name)}
     equal(calls, {p.two.id}, 'whose question it is')
     return DELEGATED
@@ -351,7 +385,10 @@ def sockets_of_the_dead(room, p):
 def address_of_the_dead(room, p):
     dead = room.call(p.isolation, 'two')
     address = dead('address')
+    may(dead('http', B, new_path()), 'while the call lives')
     dead.end()
+    if p.one.token('bind_as', address, 15) == 'ok':  # IP_FREEBIND
+        check(p.one.refused('kept_connect', 'bound', p.one('lookup', B), 443), 'packets leave with it')
     later = [room.call(p.isolation, 'two') for _ in range(8)]
     addresses = [call('address') for call in later]
     equal(len(set(addresses)), len(addresses), 'different addresses')
