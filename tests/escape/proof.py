@@ -59,13 +59,19 @@ class Proof:
         cases = [c for c in CASES if not names or c.name in names]
         outcomes = {c.name: {} for c in cases}
         for isolation in ISOLATIONS:
-            pair = proof_room.Pair(room, isolation)
-            for case in cases:
-                if not pair.alive():
-                    pair = proof_room.Pair(room, isolation)
-                outcomes[case.name][isolation] = self.attempt(room, case, pair)
-            pair.end()
+            try:
+                self.between(room, isolation, cases, outcomes)
+            except RuntimeError as e:
+                self.say('calls', isolation, '', 'failed', 'no more calls can be made: %s' % e)
         self.table += [(c, outcomes[c.name]) for c in cases]
+
+    def between(self, room, isolation, cases, outcomes):
+        pair = proof_room.Pair(room, isolation)
+        for case in cases:
+            if not pair.alive():
+                pair = proof_room.Pair(room, isolation)
+            outcomes[case.name][isolation] = self.attempt(room, case, pair)
+        pair.end()
 
     def rows(self, siblings):
         """What sibling.py measured between calls of the same kind, in groups."""
@@ -82,7 +88,7 @@ class Proof:
         for case, outcomes in self.table:
             documented = [case.documented[i] for i in ISOLATIONS]
             print('| %s | %s | %s | %s | %s |' % (
-                case.name, outcomes['light'], outcomes['full'],
+                case.name, outcomes.get('light', '-'), outcomes.get('full', '-'),
                 documented[0] if documented[0] == documented[1] else ', '.join(documented), case.why))
 
 
