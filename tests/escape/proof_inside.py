@@ -115,8 +115,8 @@ def connect(name, host, port, text='', kind='tcp'):
 
 
 def hold(count, host, port):
-    """As many connections as can be had at once, and how many of them the other side keeps."""
-    held = []
+    """As many connections as can be had at once."""
+    KEPT['held'] = held = []
     for _ in range(count):
         s = tcp_socket()
         try:
@@ -124,12 +124,15 @@ def hold(count, host, port):
             held.append(s)
         except OSError:
             s.close()
-    time.sleep(0.3)
+    return len(held)
+
+
+def held():
+    """How many of them the other side keeps."""
     gone = select.poll()
-    for s in held:
+    for s in KEPT['held']:
         gone.register(s, select.POLLRDHUP)
-    KEPT['held'] = held
-    return len(held) - len(gone.poll(0))
+    return len(KEPT['held']) - len(gone.poll(0))
 
 
 def question(name):

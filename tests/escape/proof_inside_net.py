@@ -30,7 +30,7 @@ def send_as(source, host, port, option):
     return 'ok'
 
 
-def open_socket(kind, protocol=0):
+def open_socket(kind):
     kinds = {'raw': (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW),
              'raw-tcp': (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP),
              'raw6': (socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6),

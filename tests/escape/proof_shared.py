@@ -76,17 +76,22 @@ def of_rows(group_, measured, proven):
     return worked(good), ''
 
 
-def granted(room, p, directory):
-    return room.call(p.isolation, None, '--write', directory, '--read', room.tools)
+def with_own_directories(room, p):
+    """Two calls, each with the grant for a directory of its own, and a canary in the second one's."""
+    made = []
+    for kind in ('mine', 'its'):
+        directory = room.file(kind)
+        os.mkdir(directory)
+        made += [room.call(p.isolation, None, '--write', directory, '--read', room.tools), directory]
+    one, mine, two, its = made
+    two('write', its + '/canary', 'canary')
+    equal(two('read', its + '/canary'), 'canary', 'what the sibling itself reads')
+    return one, mine, two, its
 
 
 @case(NO, NO, 'files of the sibling\'s grant: by path, link, rename, /proc')
 def files_of_its_grant(room, p):
-    mine, its = room.file('mine'), room.file('its')
-    os.mkdir(mine), os.mkdir(its)
-    one, two = granted(room, p, mine), granted(room, p, its)
-    two('write', its + '/canary', 'canary')
-    equal(two('read', its + '/canary'), 'canary', 'what the sibling itself reads')
+    one, mine, two, its = with_own_directories(room, p)
     os.symlink(its + '/canary', mine + '/link')
     got = [one.token('read', path) for path in (its + '/canary', mine + '/link', '/proc/self/root' + its + '/canary',
                                                 mine + '/../' + os.path.basename(its) + '/canary')]
@@ -99,10 +104,7 @@ def files_of_its_grant(room, p):
 
 @case(WORKS, WORKS, 'an open file of the sibling\'s grant, passed on by it')
 def lent_file(room, p):
-    mine, its = room.file('mine'), room.file('its')
-    os.mkdir(mine), os.mkdir(its)
-    one, two = granted(room, p, mine), granted(room, p, its)
-    two('write', its + '/canary', 'canary')
+    one, _, two, its = with_own_directories(room, p)
     two('make', 'file', its + '/canary')
     meeting = '/var/tmp/' + host.word()
     one('wait_at', meeting)
