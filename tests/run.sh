@@ -3,8 +3,8 @@
 # Install what is needed, build, and run the tests. As root every layer runs twice: as root, and as the unprivileged
 # user nsbox-test (made when missing). Otherwise once, as the user who calls.
 #
-# usage: sh tests/run.sh [--build DIR] [LAYER...]   LAYER: headers unit integration kill escape interop example
-# --build DIR: use this finished stage directory (of tests/build.sh) instead of building.
+# usage: sh tests/run.sh [--build DIR] [--once] [LAYER...]   LAYER: headers unit integration kill escape interop example
+# --build DIR: use this finished stage directory (of tests/build.sh) instead of building. --once: not as root too.
 # Environment: NSBOX_TEST_SLOWNESS (factor for the time limits), NSBOX_TEST_JOBS, NSBOX_SANITIZED (object file with
 # the options of the sanitizers, when the build has them; see tests/sanitize.c).
 # The last line is `N passed, N failed, N skipped`, the sum over all layers and users; exit 0 only when none failed.
@@ -15,6 +15,7 @@ slowness=${NSBOX_TEST_SLOWNESS:-1}
 jobs=${NSBOX_TEST_JOBS:-2}
 python=/usr/bin/python3
 stage=
+once=
 layers=
 
 usage() {
@@ -29,6 +30,7 @@ while [ $# -gt 0 ]; do
 		stage=$2
 		shift
 		;;
+	--once) once=yes ;;
 	headers | unit | integration | kill | escape | interop | example) layers="$layers $1" ;;
 	*) usage "$1" ;;
 	esac
@@ -51,7 +53,8 @@ if [ "$(id -u)" -eq 0 ]; then
 	if ! id "$user" >/dev/null 2>&1; then
 		useradd --system --create-home --shell /bin/sh "$user" || exit 1
 	fi
-	users="root $user"
+	users="${once:+$user}"
+	users=${users:-root $user}
 else
 	users=$(id -un)
 	echo "not root: everything runs as $users only (as root it would also run as root)"
