@@ -79,6 +79,13 @@ class Stdio(enum.IntEnum):
 
 NULL, PIPE, LOG = Stdio.NULL, Stdio.PIPE, Stdio.LOG
 
+
+class Decision(enum.IntEnum):
+    """The answer to what waits for a person."""
+    DENY = 0
+    APPROVE = 1
+    APPROVE_ALWAYS = 2
+
 # The C types of the API.
 _int, _uint, _ulong, _text, _ptr = ctypes.c_int, ctypes.c_uint, ctypes.c_ulong, ctypes.c_char_p, ctypes.c_void_p
 _argv = ctypes.POINTER(_text)     # const char *const *
@@ -121,6 +128,7 @@ PROTOTYPES = {
     'sandbox_policy_dump': (_int, _ptr, _to_ptr, _to_ptr),
     'sandbox_policy_check_url': (_int, _ptr, _text, _text, _to_int, _to_ptr, _to_ptr),
     'sandbox_policy_check_path': (_int, _ptr, _text, _int, _to_int, _to_ptr, _to_ptr),
+    'sandbox_policy_auditor': (_text, _ptr),
     'sandbox_policy_warnings': (_text, _ptr),
     # grant.h
     'sandbox_grant_new': (_int, _to_ptr, _to_ptr),
@@ -135,6 +143,9 @@ PROTOTYPES = {
     'sandbox_grant_check_url': (_int, _ptr, _ptr, _text, _text, _to_int, _to_ptr, _to_ptr),
     'sandbox_grant_check_path': (_int, _ptr, _ptr, _text, _int, _to_int, _to_ptr, _to_ptr),
     'sandbox_grant_check_secret': (_int, _ptr, _ptr, _text, _to_int, _to_ptr, _to_ptr),
+    # approval.h
+    'sandbox_approvals': (_int, _ptr, _to_ptr, _to_ptr),
+    'sandbox_decide': (_int, _ptr, _text, _text, _int, _to_ptr),
     # call.h
     'sandbox_create': (_int, _ptr, _ptr, _to_ptr, _to_ptr),
     'sandbox_id': (_text, _ptr),
@@ -492,6 +503,11 @@ class Policy(_Handle):
         words = (_text * (len(argv) + 1))(*[_in(word) for word in argv], None)
         self._do('sandbox_grant_for_argv', words, ctypes.byref(name))
         return _take(name) or None
+
+    @property
+    def auditor(self):
+        """Where the auditor is that it names, or None."""
+        return _out(_function('sandbox_policy_auditor')(self._get())) or None
 
     @property
     def warnings(self):
@@ -880,6 +896,16 @@ class Sandbox(_Owned):
     def revoke_call(self, call):
         """Revoke one call in it by its id, whoever started it."""
         self._runtime._call('sandbox_revoke_call', self._get(), _in(call))
+
+    def approvals(self):
+        """What waits for a person, oldest first, as dictionaries."""
+        text = _ptr()
+        self._runtime._call('sandbox_approvals', self._get(), ctypes.byref(text))
+        return json.loads(_take(text))
+
+    def decide(self, ticket, digest, decision):
+        """Answer it with a Decision."""
+        self._runtime._call('sandbox_decide', self._get(), _in(ticket), _in(digest), decision)
 
     def inspect(self):
         text = _ptr()

@@ -37,6 +37,13 @@ bool authority_raise(const struct gateway *gw, const struct net_target *t, struc
 	return verdict->allowed;
 }
 
+bool authority_addr_denied(const struct gateway *gw, const struct call *call, enum net_proto proto,
+			   const struct in6_addr *addr, uint16_t port)
+{
+	return call->grant ? grant_addr_denied(gw->policy, call->grant, proto, addr, port) :
+			     policy_addr_denied(gw->policy, proto, addr, port);
+}
+
 bool authority_secret(const struct call *call, const struct policy_secret *s, const struct net_target *t)
 {
 	return call->grant ? grant_secret_allowed(call->grant, s, t) : secret_allowed(s, t);

@@ -17,6 +17,9 @@ void authority_decide(const struct gateway *gw, const struct call *call, const s
 /* Never says no where authority_decide() could say yes. */
 bool authority_host_possible(const struct gateway *gw, const struct call *call, enum net_proto proto, const char *host,
 			     const struct in6_addr *addr, uint16_t port);
+/* A deny rule of either names this address: for what a name resolved to. */
+bool authority_addr_denied(const struct gateway *gw, const struct call *call, enum net_proto proto,
+			   const struct in6_addr *addr, uint16_t port);
 bool authority_secret(const struct call *call, const struct policy_secret *s, const struct net_target *t);
 /* The auditor may be asked to raise a grant for this host. Never says no where authority_raise() could say yes. */
 bool authority_host_raisable(const struct gateway *gw, enum net_proto proto, const char *host,

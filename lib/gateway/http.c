@@ -212,7 +212,8 @@ static bool refuse(struct session *s)
 static bool connect_upstream(struct session *s, bool fresh)
 {
 	struct exchange *x = s->x;
-	struct destination to = { .host = s->name ? s->name->text : NULL, .addr = session_raw_addr(s), .port = s->port, .tls = s->tls,
+	struct destination to = { .host = s->name ? s->name->text : NULL, .addr = session_raw_addr(s), .port = s->port,
+				  .proto = s->tls ? PROTO_HTTPS : PROTO_HTTP, .tls = s->tls,
 				  .allow_private = x->verdict.allow_private || !s->name };
 
 	x->state = EXCHANGE_CONNECT;

@@ -126,6 +126,7 @@ static void dial(struct session *s)
 {
 	/* A raw address was named by its rule, so it is meant even when it is a private one. */
 	struct destination to = { .host = s->name ? s->name->text : NULL, .addr = session_raw_addr(s), .port = s->port,
+				  .proto = s->relay_passthrough ? PROTO_PASSTHROUGH : PROTO_TCP,
 				  .allow_private = s->relay_verdict.allow_private || !s->name };
 
 	s->state = SESSION_RELAY_DIAL;

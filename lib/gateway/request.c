@@ -129,6 +129,7 @@ void request_unreachable(struct session *s)
 		const char *detail;
 	} table[] = {
 		{ "private-address", 403, "The name leads to a private or local address, which needs a rule of its own." },
+		{ "denied-address", 403, "The name leads to an address that a deny rule forbids." },
 		{ "no-such-host", 502, "The name does not exist in the DNS of the host." },
 		{ "resolver-timeout", 504, "The DNS of the host did not answer in time." },
 		{ "resolver-error", 502, "The name could not be resolved on the host." },

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/util.h"
+#include "gateway/authority.h"
 #include "gateway/gateway.h"
 #include "gateway/session.h"
 
@@ -203,14 +204,19 @@ static int dial_one(struct upstream *u, const struct in6_addr *addr)
  * the very address that was checked, so a name that changes its answer gains nothing. */
 static void dial(struct upstream *u)
 {
-	bool refused = false;
+	const char *refused = NULL;
 	int error = 0;
 
 	while (u->next_addr < u->resolution.n_addrs) {
 		const struct in6_addr *addr = &u->resolution.addrs[u->next_addr++];
 		bool private_addr = addr_is_private(addr) || addr_is_own(addr);
 		if (private_addr && !u->to.allow_private) {
-			refused = true;
+			refused = "private-address";
+			continue;
+		}
+		/* The rule that allowed the name says nothing of the address; one that denies the address does. */
+		if (u->to.host && authority_addr_denied(u->gw, u->call, u->to.proto, addr, u->to.port)) {
+			refused = "denied-address";
 			continue;
 		}
 		u->private_addr = private_addr;
@@ -224,7 +230,7 @@ static void dial(struct upstream *u)
 	if (error)
 		fail_with(u, "connect-failed", strerror(-error));
 	else
-		fail_with(u, refused ? "private-address" : "connect-failed", NULL);
+		fail_with(u, refused ? refused : "connect-failed", NULL);
 }
 
 static void resolved(struct resolution *q)

@@ -21,6 +21,7 @@ struct destination {
 	const char *host;     /* name as decided and verified; NULL for a raw address; lives as long as the sandbox */
 	struct in6_addr addr; /* raw address */
 	uint16_t port;
+	enum net_proto proto; /* as decided */
 	bool tls;
 	bool allow_private;
 };

@@ -10,6 +10,7 @@ from harness.asked import Asked, denied, digest
 from harness.named import within
 from harness.origin import Origin, TcpListener
 from harness.registry import cases, check, equal, test
+from test_auditors import build_rules, examples
 
 NET = ('--net', 'none')
 SECRET = 'sk-real-7f3a9c21e8b44d06a5'
@@ -620,3 +621,45 @@ def connection_is_asked(t):
             question = box.auditor.of('net.connect')[-1]
             equal((question['host'], question['port']), ('db.example.com', 5432), 'question')
             equal(listener.accepted, int(decision == 'allow'), 'connections when it says ' + decision)
+
+
+@test
+def approval_is_for_one_call(t):
+    """An `always` for a request of one call is nothing for the equal request of another."""
+    with Wired(t, None) as box:
+        box.allow_calls(lambda q: {'decision': 'ask'})
+        box.create('x')
+        script = 'for i in 1 2; do curl -s -o /dev/null -w "%%{http_code} " https://%s/x; done' % HOST
+        first = box.start_exec('x', 'sh', '-c', script)
+        within(20, box.waiting, 'the first waits')
+        box.nsbox('approve', box.waiting()[0]['ticket'], '--always').ok()
+        equal(first.communicate(timeout=30)[0].split(), [b'200'] * 2, 'the first')
+        second = box.start_exec('x', 'sh', '-c', script)
+        within(20, box.waiting, 'the second waits too')
+        one, = box.waiting()
+        check(one['call'] != box.audit('approval.asked')[0]['call'], 'another call')
+        box.nsbox('approve', one['ticket'], '--no').ok()
+        within(20, box.waiting, 'its second request as well')
+        box.nsbox('approve', box.waiting()[0]['ticket'], '--no').ok()
+        equal(second.communicate(timeout=30)[0].split(), [b'403'] * 2, 'the second')
+        equal(len(box.origin.requests), 2, 'requests at the origin')
+
+
+@test
+def example_with_rules(t):
+    """The example in C in its place: what its rules leave to a person waits, what they deny does not run."""
+    with Asked(t) as box:
+        box.flags = [f for f in box.flags if not f.startswith('unix:') and f != '--auditor']
+        box.add(*NET, '--auditor', 'exec:exec %s %s/rules/rules.ini' % (build_rules(t), examples(t)))
+        box.run(*box.marked()).ok()
+        check(box.ran(), 'what is harmless runs')
+        result = box.run('git', 'push', '--force', 'origin')
+        equal(result.code, 126, 'exit status (%r)' % result)
+        check('class force-push' in result.err, 'message: %r' % result.err)
+        run = box.start('run', *box.flags, '--', 'rm', '-rf', box.work + '/ran')
+        within(20, box.waiting, 'what deletes waits')
+        equal(box.waiting()[0]['reason'], 'class delete', 'reason')
+        check(box.ran(), 'nothing is deleted meanwhile')
+        box.nsbox('approve', box.waiting()[0]['ticket'], '--yes').ok()
+        equal(run.wait(20), 0, 'exit status')
+        check(not box.ran(), 'then it is')

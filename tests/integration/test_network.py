@@ -286,3 +286,18 @@ def proxy_variables_do_not_matter(t):
     box.env['http_proxy'] = box.env['HTTPS_PROXY'] = 'http://127.0.0.1:1'
     result = box.run('curl', '-sS', 'https://api.example.com/').ok()
     equal(result.out, 'origin says hello\n', 'body')
+
+
+@test
+def denied_address_behind_an_allowed_name(t):
+    """A deny rule on addresses counts for what an allowed name leads to."""
+    origin = Origin(t.pki.context(['a.example.com']))
+    box = Box(t).connect(origin, 'a.example.com').add('--allow', 'a.example.com')
+    script = 'curl -s -w "%{http_code}" https://a.example.com/'
+    denied = box.sh(script, flags=('--deny', '127.0.0.0/8:443'))
+    check(denied.out.endswith('403') and 'denied-address' in denied.out, 'answer: %r' % denied)
+    equal(origin.requests, [], 'what the origin saw')
+    check(box.audit('http.deny', reason='denied-address'), 'record')
+    # The twins: another address denied, and another port.
+    check(box.sh(script, flags=('--deny', '10.0.0.0/8:443')).out.endswith('200'), 'another address')
+    check(box.sh(script, flags=('--deny', '127.0.0.0/8:444')).out.endswith('200'), 'another port')
