@@ -12,7 +12,7 @@
 
 #define DEFAULT_PIDS 4096u
 
-/* The file behind it, opened while /proc is still writable; -EBADF where it is not needed or would be the host's. */
+/* The directory of its files, opened while /proc is still writable; -EBADF where they are not needed or the host's. */
 int pid_ceiling_open(int root);
 /* pids 0: the default, as far as this kernel can. A number that was asked for and cannot be held is an error. */
 int pid_ceiling_set(int fd, uint32_t pids, struct error *e);

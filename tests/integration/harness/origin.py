@@ -81,7 +81,7 @@ class Connection:
 class Origin:
     """handler(connection, request) answers; the default is Origin.answer(), chosen by path."""
 
-    def __init__(self, context=None, handler=None, idle=60):
+    def __init__(self, context=None, handler=None, idle=60, address=('127.0.0.1', 0)):
         self.context = context
         self.handler = handler or self.answer
         self.idle = idle
@@ -90,7 +90,7 @@ class Origin:
         self.connections = []
         self.tls_failures = 0
         self.accepted = 0
-        self.listener = socket.create_server(('127.0.0.1', 0), backlog=2048)
+        self.listener = socket.create_server(address, backlog=2048)
         self.port = self.listener.getsockname()[1]
         self.acceptor = threading.Thread(target=self._accept, daemon=True)
         self.acceptor.start()
