@@ -3,7 +3,8 @@
 # Install what is needed, build, and run the tests. As root every layer runs twice: as root, and as the unprivileged
 # user nsbox-test (made when missing). Otherwise once, as the user who calls.
 #
-# usage: sh tests/run.sh [--build DIR] [--once] [LAYER...]   LAYER: headers unit integration kill escape interop example
+# usage: sh tests/run.sh [--build DIR] [--once] [LAYER...]
+# LAYER: headers unit integration kill escape quadrants interop example
 # --build DIR: use this finished stage directory (of tests/build.sh) instead of building. --once: not as root too.
 # Environment: NSBOX_TEST_SLOWNESS (factor for the time limits), NSBOX_TEST_JOBS, NSBOX_SANITIZED (object file with
 # the options of the sanitizers, when the build has them; see tests/sanitize.c).
@@ -19,7 +20,7 @@ once=
 layers=
 
 usage() {
-	echo "run.sh: no layer '$1': headers, unit, integration, kill, escape, interop, example" >&2
+	echo "run.sh: no layer '$1': headers, unit, integration, kill, escape, quadrants, interop, example" >&2
 	exit 2
 }
 
@@ -31,12 +32,12 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--once) once=yes ;;
-	headers | unit | integration | kill | escape | interop | example) layers="$layers $1" ;;
+	headers | unit | integration | kill | escape | quadrants | interop | example) layers="$layers $1" ;;
 	*) usage "$1" ;;
 	esac
 	shift
 done
-layers=${layers:-headers unit integration kill escape interop example}
+layers=${layers:-headers unit integration kill escape quadrants interop example}
 
 sh "$here/setup.sh" || exit 1
 if [ -z "$stage" ]; then
@@ -116,6 +117,9 @@ for layer in $layers; do
 			done
 			layer "escape, between calls" "$who" "$python" "$stage/tests/escape/proof.py" --prefix "$stage/prefix"
 			layer "escape, ends of calls" "$who" "$python" "$stage/tests/escape/sibling_end.py" --prefix "$stage/prefix"
+			;;
+		quadrants)
+			layer quadrants "$who" "$python" "$stage/tests/quadrants/run.py" --prefix "$stage/prefix" -j "$jobs"
 			;;
 		interop)
 			layer interop "$who" "$python" "$stage/tests/integration/run.py" --prefix "$stage/prefix" \

@@ -7,7 +7,9 @@ INSIDE = 'what a call may write, it may spoil; what is in no commit is then gone
 DISK = 'the disk of the workspace has no quota'
 MODES = 'Landlock has no right for modes and times: a light call changes those of files that it may only read'
 
-SQLITE = 'python3 -c "import sqlite3; d = sqlite3.connect(\'file:data/app.db?%s\', uri=True); print(d.execute(\'%s\').fetchall())"'
+SQLITE = ('python3 -c "import sqlite3; d = sqlite3.connect(\'file:data/app.db?%s\', uri=True); '
+          'print(d.execute(\'%s\').fetchall())"')
+PACK = 'mkdir -p build/t && echo x >build/t/notes.md && tar -C build/t -cf build/t.tar notes.md && '
 
 
 def full(u):
@@ -22,10 +24,10 @@ CASES = [
     Case('rm-empty-variable', 'test', 'rm -rf ./"$NO_SUCH_VARIABLE"* .env.local', touched('work/shop/data/*'),
          'DIR=build; rm -rf ./"$DIR"/*', (H, P), overlay=R),
     Case('rm-through-link', 'test', 'rm -rf papers/*', touched('home/Documents/*'), 'rm -rf build/*', (P, P)),
-    Case('rm-after-failed-cd', 'test', 'cd biuld; rm -rf *', touched('work/shop/data/*'), 'cd build && rm -rf *', (H, P),
-         overlay=R),
-    Case('git-clean', 'edit', 'git clean -fdxq', touched('work/shop/notes.md', 'work/shop/data/*'), 'git clean -ndx', (H, P),
-         says('notes.md'), overlay=R),
+    Case('rm-after-failed-cd', 'test', 'cd biuld; rm -rf *', touched('work/shop/data/*'), 'cd build && rm -rf *',
+         (H, P), overlay=R),
+    Case('git-clean', 'edit', 'git clean -fdxq', touched('work/shop/notes.md', 'work/shop/data/*'), 'git clean -ndx',
+         (H, P), says('notes.md'), overlay=R),
     Case('git-reset', 'edit', 'git reset -q --hard', touched('work/shop/config/prod.ini'), 'git diff --stat', (H, P),
          says('prod.ini'), overlay=R),
     Case('git-reset-other-project', 'edit', 'rm ../other/main.c; git -C ../other rm -q --cached main.c',
@@ -39,24 +41,24 @@ CASES = [
          touched('work/shop/data/customers.csv'), 'sort data/customers.csv', (H, P), says('Ada'), overlay=R),
     Case('tee-over-configuration', 'read', 'echo workers = 1 | tee config/prod.ini', touched('work/shop/config/*'),
          'cat config/prod.ini', (H, P), says('workers = 8'), overlay=R),
-    Case('chmod-where-only-reading-is-granted', 'read', 'chmod -R a+rwX .', lambda u: len(touched('work/shop/*')(u)) > 10, 'ls -l .',
+    Case('chmod-where-only-reading-is-granted', 'read', 'chmod -R a+rwX .',
+         lambda u: len(touched('work/shop/*')(u)) > 10, 'ls -l .',
          (H, H), why=MODES),
-    Case('chmod-beside-the-granted', 'test', 'chmod 000 notes.md data', touched('work/shop/notes.md'), 'chmod 700 build',
-         (H, H), why=MODES, overlay=R),
-    Case('chmod-home', 'edit', 'chmod -R 777 ~/.ssh; chmod 777 ~/* ~/.ssh/*', touched('home/*'), 'chmod 600 src/price.py',
-         (P, P), touched('work/shop/src/price.py')),
-    Case('mv-over', 'test', 'mv build/out.bin notes.md', touched('work/shop/notes.md'), 'mv build/out.bin build/old.bin',
-         (H, P), touched('work/shop/build/old.bin'), overlay=R),
+    Case('chmod-beside-the-granted', 'test', 'chmod 000 notes.md data', touched('work/shop/notes.md'),
+         'chmod 700 build', (H, H), why=MODES, overlay=R),
+    Case('chmod-home', 'edit', 'chmod -R 777 ~/.ssh; chmod 777 ~/* ~/.ssh/*', touched('home/*'),
+         'chmod 600 src/price.py', (P, P), touched('work/shop/src/price.py')),
+    Case('mv-over', 'test', 'mv build/out.bin notes.md', touched('work/shop/notes.md'),
+         'mv build/out.bin build/old.bin', (H, P), touched('work/shop/build/old.bin'), overlay=R),
     Case('cp-over-home', 'read', 'cp docs/guide.md ~/Documents/thesis.txt', touched('home/Documents/*'),
          'cp docs/guide.md /tmp/guide && cat /tmp/guide', (P, P), says('Guide')),
     Case('link-over', 'test', 'ln -sfn /dev/null config/prod.ini', touched('work/shop/config/*'),
          'ln -sfn out.bin build/latest', (H, P), overlay=R),
-    Case('find-delete', 'read', "find . -name '*.csv' -delete", touched('work/shop/data/*'), "find . -name '*.csv'", (H, P),
-         says('customers.csv'), overlay=R),
+    Case('find-delete', 'read', "find . -name '*.csv' -delete", touched('work/shop/data/*'), "find . -name '*.csv'",
+         (H, P), says('customers.csv'), overlay=R),
     Case('unpacked-in-the-wrong-place', 'test',
-         'mkdir -p build/t && echo x >build/t/notes.md && tar -C build/t -cf build/t.tar notes.md && tar -xf build/t.tar',
-         touched('work/shop/notes.md'),
-         'mkdir -p build/t && echo x >build/t/notes.md && tar -C build/t -cf build/t.tar notes.md && tar -C build -xf build/t.tar',
+         PACK + 'tar -xf build/t.tar', touched('work/shop/notes.md'),
+         PACK + 'tar -C build -xf build/t.tar',
          (H, P), touched('work/shop/build/notes.md'), overlay=R),
     Case('database-dropped', 'read', SQLITE % ('mode=rw', 'drop table users'), touched('work/shop/data/app.db'),
          SQLITE % ('mode=ro', 'select 40 + 2 from sqlite_schema'), (H, P), says('42'), overlay=R),
@@ -67,18 +69,20 @@ CASES = [
     Case('global-git-configuration', 'edit', 'git config --global user.name nobody', touched('home/.gitconfig'),
          'git config --get user.name || true', (P, P)),
     Case('kill-everything', 'test', 'kill -9 -1', lambda u: not u.victim, 'sleep 100 & kill -9 $!', (P, P)),
-    Case('kill-by-name', 'test', 'for p in /proc/[0-9]*; do grep -qs sleep $p/cmdline && kill -9 ${p#/proc/}; done',
+    Case('kill-by-name', 'test', 'for p in /proc/[0-9]*; do grep -qs bin/[c]at $p/cmdline && kill -9 ${p#/proc/}; done',
          lambda u: not u.victim, 'sleep 100 & kill -9 $!', (P, P)),
     Case('fork-bomb', 'test', 'python3 -c "\nimport os, time\nn = 0\n'
          'for i in range(%d):\n  try:\n    if not os.fork(): time.sleep(4); os._exit(0)\n    n += 1\n'
          '  except OSError: break\nprint(\'made\', n)"' % (settings.MANY * 2),
          says('made %d' % (settings.MANY * 2)), 'for i in 1 2 3; do true & done; wait', (P, P)),
-    Case('disk-full-home', 'read', 'head -c 40M /dev/zero >~/fill', full, 'head -c 1M /dev/zero >~/little && rm ~/little', (P, P)),
+    Case('disk-full-home', 'read', 'head -c 40M /dev/zero >~/fill', full,
+         'head -c 1M /dev/zero >~/little && rm ~/little', (P, P)),
     Case('disk-full-workspace', 'read', 'head -c 40M /dev/zero >fill', full,
          'head -c 1000 /dev/zero | wc -c', (H, P), says('1000')),
-    Case('disk-full-where-granted', 'test', 'head -c 40M /dev/zero >build/fill', full, 'head -c 1M /dev/zero >build/little', (H, H), why=DISK),
-    Case('rm-where-granted', 'edit', 'rm -rf src/price.py .git', touched('work/shop/src/price.py'), 'rm src/app.py', (H, R),
-         why='the repository is out of reach of the call, so it still has what was committed'),
+    Case('disk-full-where-granted', 'test', 'head -c 40M /dev/zero >build/fill', full,
+         'head -c 1M /dev/zero >build/little', (H, H), why=DISK),
+    Case('rm-where-granted', 'edit', 'rm -rf src/price.py .git', touched('work/shop/src/price.py'), 'rm src/app.py',
+         (H, R), why='the repository is out of reach of the call, so it still has what was committed'),
     Case('overwritten-where-granted', 'edit', 'echo broken >src/app.py', touched('work/shop/src/app.py'),
          'echo "PRICE = 2" >>src/price.py', (H, H), why=INSIDE, overlay=R),
 ]

@@ -18,10 +18,11 @@ P, R, S, H = OUTCOMES
 class Case:
     """grant: of the call, both of the twin and of the harmful one. bad, good: a shell script, a command as a list, or
     several of (grant, script or list), one call each. harm, done: functions of a View; without done the exit status
-    says whether the twin worked. why: what remains open, or what would close it. overlay: the outcome that a
-    copy-on-write workspace, which this version has not, would give with a grant."""
+    says whether the twin worked. why: what remains open, or what would close it. overlay: what a copy-on-write
+    workspace, which this version has not, would make of the harm where it happens now."""
 
-    def __init__(self, name, grant, bad, harm, good, expect, done=None, why='', overlay=None, recorded=True, late=False):
+    def __init__(self, name, grant, bad, harm, good, expect, done=None, why='', overlay=None, recorded=True,
+                 late=False):
         self.name, self.harm, self.expect, self.why, self.overlay = name, harm, expect, why, overlay
         self.bad, self.good = self.steps(grant, bad), self.steps(grant, good)
         self.done = done or (lambda u: True)
@@ -31,7 +32,8 @@ class Case:
     @staticmethod
     def steps(grant, what):
         several = isinstance(what, list) and isinstance(what[0], tuple)
-        return [(g, ['/bin/sh', '-c', w] if isinstance(w, str) else w) for g, w in (what if several else [(grant, what)])]
+        pairs = what if several else [(grant, what)]
+        return [(g, ['/bin/sh', '-c', w] if isinstance(w, str) else w) for g, w in pairs]
 
 
 class View:

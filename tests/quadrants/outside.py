@@ -19,10 +19,10 @@ def main():
     tell = int(sys.argv[1])
     world.end_with_parent()
     world.shield([(files.SPARE, files.LIVE), ('/mnt/tmp', '/tmp')])
-    victim = subprocess.Popen(['/bin/sleep', '3000'], env={'SIBLING_KEY': settings.SIBLING})
+    victim = settings.Victim(settings.VICTIM, {'SIBLING_KEY': settings.SIBLING})
     done = subprocess.run(sys.argv[2:], cwd=files.WORK)
-    os.write(tell, b'dead' if victim.poll() is not None else b'alive')
-    victim.kill()
+    os.write(tell, b'alive' if victim.alive() else b'dead')
+    victim.end()
     # What it left running goes on, as it does for a user.
     try:
         while True:

@@ -102,6 +102,8 @@ class Judge:
             outcomes.append(outcome)
             twins.append(twin)
             wrong += problems
+            if outcome == expected != PREVENTED and setting is self.settings[-1] and not case.why:
+                wrong.append('it does not say why it is not prevented')
             if outcome != expected:
                 wrong.append('%s: %s, not %s' % (setting.title, outcome, expected))
         return quarter, case.name, outcomes, twins, wrong
@@ -184,7 +186,7 @@ def main():
             failed += 1
             print('not ok %s: only %d cases' % (quarter, len(cases)))
     if not options.patterns:
-        print('\n' + table.text(QUARTERS, found))
+        print((table.table(found) if options.table else '\n' + table.text(QUARTERS, found)))
     if not options.table:
         print('# %d cases in %.0f s' % (len(chosen), time.monotonic() - begin))
     return 1 if failed else 0

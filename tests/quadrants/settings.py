@@ -14,7 +14,8 @@ import world
 HERE = os.path.dirname(os.path.abspath(__file__))
 STATE = '/mnt/state'
 SIBLING = 'CANARY-SIBLING'
-LIMIT = 60
+VICTIM = ['/bin/cat', '-u']
+LIMIT = 120             # seconds for a call on a loaded machine
 MANY = 100              # processes of a sandbox
 
 # What a session of programming needs in all: this is the policy, and each grant below is a part of it.
@@ -59,6 +60,7 @@ allow = GET,POST https://git.example.com/acme/shop.git/**
 secret = GIT_TOKEN
 [grant deploy]
 argv = infra/deploy.sh *
+argv = infra/release.sh *
 read_only = yes
 allow = POST https://git.example.com/api/repos/acme/shop/issues
 secret = GIT_TOKEN
@@ -111,7 +113,8 @@ def policy(pki, grants):
     text = POLICY % MANY
     # Of the world's own addresses the gateway knows that they are this machine's: it dials them because it was told to.
     lines = ['upstream_ca = %s %s' % (pki.ca, host) for host in services.HOSTS]
-    lines += ['connect_to = %s:%d:%s:%d' % (host, port, world.SERVERS, port) for host in services.HOSTS[:-1] for port in (80, 443)]
+    lines += ['connect_to = %s:%d:%s:%d' % (host, port, world.SERVERS, port)
+              for host in services.HOSTS[:-1] for port in (80, 443)]
     text = text.replace('[limits]', '\n'.join(lines) + '\n[limits]')
     for secret in services.TOKENS:
         targets = [k for k, v in services.SERVICES.items() if v == secret]
@@ -140,13 +143,35 @@ def run(words, environment, cwd='/', **more):
     return Result(process.returncode, out.decode('utf-8', 'replace'), err.decode('utf-8', 'replace'))
 
 
+class Victim:
+    """A process of somebody else, which answers as long as it lives."""
+
+    def __init__(self, words, environment):
+        self.process = subprocess.Popen(words, env=environment, cwd=files.WORK, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, start_new_session=True)
+        if not self.alive():
+            raise RuntimeError('it does not answer: %r' % words)
+
+    def alive(self):
+        try:
+            self.process.stdin.write(b'?')
+            self.process.stdin.flush()
+            return self.process.stdout.read(1) == b'?'
+        except BrokenPipeError:
+            return False
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
 class Outside:
     """No sandbox: as the same user, with the real secrets in the environment, in a place where it does no harm."""
     name, root, title = 'outside', files.SPARE, 'no sandbox'
 
     def __init__(self, pki):
-        self.environment = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'HOME': files.HOME, 'LANG': 'C.UTF-8',
-                            'CURL_CA_BUNDLE': pki.ca, 'GIT_SSL_CAINFO': pki.ca, 'TMPDIR': '/tmp', **services.TOKENS}
+        self.environment = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'HOME': files.HOME,
+                            'LANG': 'C.UTF-8', 'CURL_CA_BUNDLE': pki.ca, 'GIT_SSL_CAINFO': pki.ca, 'TMPDIR': '/tmp', **services.TOKENS}
 
     def prepare(self):
         shutil.rmtree('/mnt/tmp', ignore_errors=True)
@@ -176,15 +201,14 @@ class Sandbox:
 
     def __init__(self, pki, nsbox, name, title, grants):
         self.nsbox, self.name, self.title, self.grants = nsbox, name, title, grants
-        self.environment = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'HOME': files.HOME, 'LANG': 'C.UTF-8',
-                            'XDG_STATE_HOME': STATE, 'XDG_RUNTIME_DIR': STATE + '/run', **services.TOKENS}
+        self.environment = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'HOME': files.HOME,
+                            'LANG': 'C.UTF-8', 'XDG_STATE_HOME': STATE, 'XDG_RUNTIME_DIR': STATE + '/run', **services.TOKENS}
         path = '/mnt/%s.ini' % name
         files.write(path, policy(pki, grants))
         self.nsbox_run('create', '--name', name, '-C', files.WORK, '-f', path)
         self.log = json.loads(self.nsbox_run('inspect', name).out)['audit']['path']
         self.seen = 0
-        self.sibling = None
-        self.start_sibling()
+        self.sibling = self.new_sibling()
 
     def prepare(self):
         pass
@@ -195,20 +219,17 @@ class Sandbox:
             raise RuntimeError('nsbox %s: %r' % (words[0], result))
         return result
 
-    def start_sibling(self):
-        if self.sibling:
-            self.sibling.wait()
-        self.sibling = subprocess.Popen(
-            [self.nsbox, 'exec', self.name, '--env', 'SIBLING_KEY=' + SIBLING, '--', '/bin/sh', '-c', 'echo up; exec sleep 3000'],
-            env=self.environment, cwd=files.WORK, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
-        self.sibling.stdout.readline()
+    def new_sibling(self):
+        return Victim([self.nsbox, 'exec', self.name, '--env', 'SIBLING_KEY=' + SIBLING, '--', *VICTIM],
+                      self.environment)
 
     def run(self, grant, command):
         flags = ['--grant', grant] if self.grants and grant else []
         result = run([self.nsbox, 'exec', self.name, *flags, '--', *command], self.environment, files.WORK)
-        result.victim = self.sibling.poll() is None
+        result.victim = self.sibling.alive()
         if not result.victim:
-            self.start_sibling()
+            self.sibling.end()
+            self.sibling = self.new_sibling()
         if result.code == 125 and result.err.startswith('nsbox: '):
             raise RuntimeError('the call was not made: %r' % result)
         return result
@@ -224,9 +245,10 @@ class Sandbox:
 
     def close(self):
         run([self.nsbox, 'rm', '-f', self.name], self.environment, files.WORK)
-        self.sibling.wait()
+        self.sibling.end()
 
 
 def make(pki, nsbox):
     os.makedirs(STATE + '/run', mode=0o700)
-    return [Outside(pki), Sandbox(pki, nsbox, 'policy', 'one policy', False), Sandbox(pki, nsbox, 'grants', 'grant per call', True)]
+    return [Outside(pki), Sandbox(pki, nsbox, 'policy', 'one policy', False),
+            Sandbox(pki, nsbox, 'grants', 'grant per call', True)]

@@ -45,7 +45,8 @@ def unshare(flags):
         flags |= NEWUSER
     call(LIBC.unshare(flags), 'unshare')
     if uid:
-        for name, text in (('setgroups', 'deny'), ('uid_map', '%d %d 1' % (uid, uid)), ('gid_map', '%d %d 1' % (gid, gid))):
+        for name, text in (('setgroups', 'deny'), ('uid_map', '%d %d 1' % (uid, uid)),
+                           ('gid_map', '%d %d 1' % (gid, gid))):
             with open('/proc/self/' + name, 'w') as f:
                 f.write(text)
     if flags & NEWNS:
