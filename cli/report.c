@@ -120,8 +120,12 @@ bool denial_flag(const json_t *denial, struct buf *b)
 	_cleanup_buf_ struct buf rule = { 0 };
 	json_int_t port = json_integer_value(json_object_get(denial, "port"));
 
-	/* A deny rule beats every flag; a misused secret is not to be allowed by a hint; UDP never leaves. */
-	if (strcmp(reason, "deny-rule") == 0 || strcmp(event, "secret.misuse") == 0 ||
+	/*
+	 * A deny rule beats every flag; neither a misused secret nor somebody else's credential is to be allowed by a hint;
+	 * a name that is not the one that was asked for is never believed; UDP never leaves.
+	 */
+	if (strcmp(reason, "deny-rule") == 0 || strcmp(reason, "foreign-credential") == 0 ||
+	    strcmp(reason, "misdirected") == 0 || strcmp(event, "secret.misuse") == 0 ||
 	    strcmp(event, "call.denied") == 0 || strcmp(text_of(denial, "proto"), "udp") == 0)
 		return false;
 	if (*host) {
@@ -167,10 +171,12 @@ static void put_hint(struct buf *b, const json_t *denial, bool fixed)
 	size_t before = b->len;
 	/* What the policy allows is not allowed by another flag of the sandbox. */
 	bool granted = strncmp(text_of(denial, "reason"), "grant", 5) == 0;
+	bool foreign = strcmp(text_of(denial, "reason"), "foreign-credential") == 0;
 	buf_puts(b, fixed ? "allowed in a sandbox that is made with " : "allow it with ");
 	if (granted || !denial_flag(denial, b)) {
 		b->len = before;
 		buf_puts(b, granted		  ? "the grant of the call does not allow it" :
+			    foreign		  ? "the grant of the call takes no credential but its own placeholders" :
 			    misuse		  ? "a secret goes only to the targets of its own --secret" :
 			    *rule		  ? "a deny rule beats every allow rule" :
 						    "no flag allows it");

@@ -86,7 +86,9 @@ def foreign_credentials(t):
     foreign = [('Authorization: Bearer found-in-a-file', '403'), ('Cookie: session=1', '403'), ('X-Api-Key: k', '403'),
                ('X-Other: fine', '200'), ('Authorization: Bearer $API_KEY', '200')]
     script = ''.join(status('https://%s/' % HOST, '-H "%s"' % h) for h, _ in foreign)
-    equal(box.as_tool(script).out.split(), [s for _, s in foreign], 'statuses')
+    result = box.as_tool(script + 'false')
+    equal(result.out.split(), [s for _, s in foreign], 'statuses')
+    check('no credential but its own' in result.err and '--allow' not in result.err, 'the hint: %r' % result)
     equal(len(box.origin.requests), 2, 'requests at the origin')
     equal(len(box.audit('http.deny', reason='foreign-credential')), 3, 'records')
     # The twin: with the policy alone the caller may send what he has.
