@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one form of a host name or address literal that rules, DNS, SNI and Host are compared in. */
 #include <arpa/inet.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "policy/idna.h"
 #include "policy/policy.h"
 #include "policy/rule.h"
 
@@ -14,39 +14,6 @@
 static bool is_alnum(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
-/*
- * libidn2.so.0's interface, called through dlopen: linking it would cost its loading at every start, for names that
- * are rare in policies.
- */
-static int to_a_label(const char *utf8, char ret[256])
-{
-	enum { IDN2_NFC_INPUT = 1, IDN2_NONTRANSITIONAL = 8, IDN2_USE_STD3_ASCII_RULES = 32 };
-	char *ascii = NULL;
-	int r = -ELIBACC;
-
-	void *lib = dlopen("libidn2.so.0", RTLD_NOW | RTLD_LOCAL);
-	if (!lib)
-		return r;
-	int (*lookup)(const uint8_t *, char **, int);
-	void (*release)(void *);
-	/* POSIX says that these conversions work; ISO C has no word for them but a copy. */
-	*(void **)&lookup = dlsym(lib, "idn2_lookup_u8");
-	*(void **)&release = dlsym(lib, "idn2_free");
-	if (lookup && release) {
-		r = -EINVAL;
-		if (lookup((const uint8_t *)utf8, &ascii,
-			   IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL | IDN2_USE_STD3_ASCII_RULES) == 0) {
-			if (strlen(ascii) <= HOST_MAX + 1) {
-				strcpy(ret, ascii);
-				r = 0;
-			}
-			release(ascii);
-		}
-	}
-	dlclose(lib);
-	return r;
 }
 
 static int literal6(const char *s, size_t len, char ret[256])
@@ -109,7 +76,7 @@ int host_canonical(const char *s, size_t len, bool idna, char ret[256])
 	name[len] = '\0';
 	if (!ascii) {
 		char label[256];
-		int r = to_a_label(name, label);
+		int r = idna_to_a_label(name, label);
 		if (r < 0)
 			return r;
 		len = strlen(label);
