@@ -15,6 +15,7 @@ enum {
 	OPTION_HELP = 1,
 	OPTION_POLICY = 2, /* for policy_args_take() */
 	OPTION_CALL = 3,   /* for runner_take() */
+	OPTION_SETUP = 4,  /* for setup_take() */
 	OPTION_OWN = 100,  /* first number for a command's own options */
 };
 

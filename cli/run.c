@@ -152,6 +152,6 @@ const struct command command_run = {
 	.text = "Exit status: that of COMMAND; 128+N when signal N ended it; 124 timeout; 125 nsbox failed;\n"
 		"126 COMMAND is not executable; 127 COMMAND is not there, inside.\n"
 		"With -d the name of the sandbox is printed, and it stays until nsbox rm (with --rm: until COMMAND ends).",
-	.options = (const struct option *const[]){ own_options, call_options, policy_options, NULL },
+	.options = (const struct option *const[]){ own_options, call_options, detach_options, policy_options, NULL },
 	.run = run_run,
 };

@@ -23,12 +23,16 @@ const struct option call_options[] = {
 	  .help = "run on a private terminal (default when stdin and stdout both are one)" },
 	{ CALL(OPTION_NO_TERMINAL), .letter = 'T', .name = "no-terminal",
 	  .help = "hand stdin, stdout and stderr on as they are" },
-	{ CALL(OPTION_DETACH), .letter = 'd', .name = "detach",
-	  .help = "do not wait: the command goes on in its named sandbox, its output is kept for nsbox logs" },
 	{ CALL(OPTION_ISOLATION), .name = "isolation", .value = "light|full",
 	  .help = "full: own process ids, terminals and IPC; light (default): shared with other calls, as files are in both" },
 	{ CALL(OPTION_JSON), .name = "json",
 	  .help = "at the end one JSON object on stderr: {sandbox, started, exit, signal, reason, denied}" },
+	{ 0 },
+};
+
+const struct option detach_options[] = {
+	{ CALL(OPTION_DETACH), .letter = 'd', .name = "detach",
+	  .help = "do not wait: the command goes on in its named sandbox, its output is kept for nsbox logs" },
 	{ 0 },
 };
 

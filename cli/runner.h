@@ -23,8 +23,8 @@ struct runner {
 	struct report report;
 };
 
-/* Their options: -t, -T, -d, --isolation, --json. */
-extern const struct option call_options[];
+/* Their options: -t, -T, --isolation, --json; and -d. */
+extern const struct option call_options[], detach_options[];
 /* The option just read. 0 or EXIT_NSBOX (said). */
 int runner_take(struct runner *runner, const struct option_reader *r);
 /* Make the command from argv and the options, to be changed before it runs. 0 or EXIT_NSBOX (said). */

@@ -166,6 +166,7 @@ PROTOTYPES = {
     'sandbox_command_set_detached': (_int, _ptr, _int),
     'sandbox_command_set_last': (_int, _ptr, _int),
     'sandbox_command_set_grant': (_int, _ptr, _ptr, _to_ptr),
+    'sandbox_command_set_template': (_int, _ptr, _text, _to_ptr),
     'sandbox_grant_from_sandbox': (_int, _ptr, _text, _to_ptr, _to_ptr),
     'sandbox_start': (_int, _ptr, _ptr, _to_ptr, _to_ptr),
     'sandbox_start_async': (_int, _ptr, _ptr, _to_ptr, _to_ptr),
@@ -192,6 +193,7 @@ PROTOTYPES = {
     # named.h
     'sandbox_create_named': (_int, _ptr, _ptr, _text, _to_ptr, _to_ptr),
     'sandbox_open': (_int, _ptr, _text, _to_ptr, _to_ptr),
+    'sandbox_open_inside': (_int, _ptr, _to_ptr, _to_ptr),
     'sandbox_name': (_text, _ptr),
     'sandbox_remove': (_int, _ptr, _int, _to_ptr),
     'sandbox_signal_call': (_int, _ptr, _text, _int, _to_ptr),
@@ -568,7 +570,7 @@ class Command(_Handle):
     FREE = 'sandbox_command_free'
 
     def __init__(self, argv, *, stdin=0, stdout=1, stderr=2, terminal=None, directory=None, env=None, isolation=None,
-                 timeout=None, background=False, detached=False, last=False, grant=None):
+                 timeout=None, background=False, detached=False, last=False, grant=None, template=None):
         if isinstance(argv, (str, bytes)):
             raise TypeError('argv is a sequence of words; for a shell give ["sh", "-c", COMMAND]')
         words = [_in(word) for word in argv]
@@ -596,6 +598,8 @@ class Command(_Handle):
             self._do('sandbox_command_set_last', True)
         if grant is not None:
             _invoke('sandbox_command_set_grant', pointer, grant._get())
+        if template is not None:
+            _invoke('sandbox_command_set_template', pointer, _in(template))
 
     @staticmethod
     def _descriptor(value):
@@ -758,6 +762,10 @@ class Runtime(_Handle):
     def open(self, name):
         """Find a named sandbox by name or id."""
         return Sandbox(self, 'sandbox_open', _in(name))
+
+    def open_inside(self):
+        """The sandbox around this process, for calls that may less than its own."""
+        return Sandbox(self, 'sandbox_open_inside')
 
     # -- waiting
 

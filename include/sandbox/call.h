@@ -85,6 +85,9 @@ SANDBOX_API int sandbox_command_set_last(sandbox_command *command, int last);
  * POLICY) which names the first excess, and nothing runs.
  */
 SANDBOX_API int sandbox_command_set_grant(sandbox_command *command, sandbox_grant *grant, sandbox_error **error);
+/** The call has no more than [grant NAME] of the sandbox's policy gives; with the name "*" one has to be bound to the
+ *  command. sandbox_start() fails with -ENOENT, or -EPERM, when there is none. */
+SANDBOX_API int sandbox_command_set_template(sandbox_command *command, const char *name, sandbox_error **error);
 /** A copy of [grant NAME] of the policy that the sandbox was made from. -ENOENT when there is none. */
 SANDBOX_API int sandbox_grant_from_sandbox(const sandbox *box, const char *name, sandbox_grant **ret_grant,
 					   sandbox_error **error);

@@ -9,6 +9,7 @@
 #include <sandbox/error.h>
 #include <sandbox/event.h>
 #include <sandbox/grant.h>
+#include <sandbox/inside.h>
 #include <sandbox/named.h>
 #include <sandbox/policy.h>
 #include <sandbox/runtime.h>

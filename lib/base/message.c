@@ -76,7 +76,7 @@ static bool take_fds(struct msghdr *msg, int *fds, size_t max, size_t *ret_n)
 	return fits;
 }
 
-ssize_t msg_recv(int sock, void *data, size_t cap, int *fds, size_t max_fds, size_t *ret_n_fds)
+ssize_t msg_recv_all(int sock, void *data, size_t cap, int *fds, size_t max_fds, size_t *ret_n_fds)
 {
 	union control control;
 	struct iovec iov = { .iov_base = data, .iov_len = cap };
@@ -86,9 +86,10 @@ ssize_t msg_recv(int sock, void *data, size_t cap, int *fds, size_t max_fds, siz
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
-	size_t n_fds = 0;
 	bool again = true;
-	ssize_t n, r;
+	ssize_t n;
+
+	*ret_n_fds = 0;
 
 	/* ECONNRESET once says that the other end closed without having read all that we sent; what it had sent before, as
 	 * the reason for closing, is still to be read. */
@@ -98,11 +99,17 @@ ssize_t msg_recv(int sock, void *data, size_t cap, int *fds, size_t max_fds, siz
 	if (n < 0)
 		return -errno;
 
-	bool fits = take_fds(&msg, fds, max_fds, &n_fds);
+	bool fits = take_fds(&msg, fds, max_fds, ret_n_fds);
 	if (fits && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
-		r = n;
-	else
-		r = (msg.msg_flags & MSG_TRUNC) ? -EMSGSIZE : -EPROTO;
+		return n;
+	return (msg.msg_flags & MSG_TRUNC) ? -EMSGSIZE : -EPROTO;
+}
+
+ssize_t msg_recv(int sock, void *data, size_t cap, int *fds, size_t max_fds, size_t *ret_n_fds)
+{
+	size_t n_fds;
+	ssize_t r = msg_recv_all(sock, data, cap, fds, max_fds, &n_fds);
+
 	/* An empty packet reads as the end of the connection, and nobody looks for descriptors there. */
 	if (r <= 0) {
 		for (size_t i = 0; i < n_fds; i++)

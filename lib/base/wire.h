@@ -15,7 +15,7 @@
 #include "base/buf.h"
 
 /* Changes with every incompatible change of any message; both sides compare it first. */
-#define WIRE_VERSION 3u
+#define WIRE_VERSION 4u
 /* Larger payloads (policies) travel as sealed memfds. */
 #define WIRE_MAX_PACKET (128u * 1024u)
 #define WIRE_MAX_FDS 253u /* SCM_MAX_FD */
@@ -64,6 +64,9 @@ size_t strv_len(char *const *v);
  */
 int msg_send(int sock, const void *data, size_t len, const int *fds, size_t n_fds);
 ssize_t msg_recv(int sock, void *data, size_t cap, int *fds, size_t max_fds, size_t *ret_n_fds);
+/* The same, but the descriptors that came are the caller's to close whatever is returned (max_fds: WIRE_MAX_FDS, or
+ * what does not fit is closed). */
+ssize_t msg_recv_all(int sock, void *data, size_t cap, int *fds, size_t max_fds, size_t *ret_n_fds);
 
 /* Sealed (shrink, grow, write) memfd with the bytes, and the reading side: maps nothing, copies, checks the seals. */
 int memfd_from_bytes(const char *name, const void *data, size_t len);

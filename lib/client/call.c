@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls: starting a command in a sandbox, and what becomes of it. */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,11 @@ static uint32_t start_flags(const struct sandbox_command *command)
 static int put_start(struct sandbox *b, const struct sandbox_command *command, char *const *env, struct buf *m,
 		     struct request *request)
 {
+	char here[PATH_MAX];
+	const char *cwd = command->cwd ? command->cwd : b->policy ? policy_workdir(b->policy) : getcwd(here, sizeof(here));
+
+	if (!cwd)
+		return -errno;
 	int r = request_begin(b->connection, m, MSG_START, request);
 	if (r == 0)
 		r = wire_put_str(m, b->id);
@@ -64,7 +70,7 @@ static int put_start(struct sandbox *b, const struct sandbox_command *command, c
 	if (r == 0)
 		r = wire_put_strv(m, env);
 	if (r == 0)
-		r = wire_put_str(m, command->cwd ? command->cwd : policy_workdir(b->policy));
+		r = wire_put_str(m, cwd);
 	if (r == 0)
 		r = wire_put_u32(m, start_flags(command));
 	if (r == 0)
@@ -73,13 +79,21 @@ static int put_start(struct sandbox *b, const struct sandbox_command *command, c
 		r = wire_put_u32(m, command->columns);
 	if (r == 0)
 		r = wire_put_u64(m, command->timeout_us);
-	return r < 0 ? r : wire_put_bytes(m, command->grant.data, command->grant.len);
+	if (r == 0)
+		r = wire_put_bytes(m, command->grant.data, command->grant.len);
+	return r < 0 ? r : wire_put_str(m, command->template ? command->template : "");
 }
 
 static int build_environment(struct sandbox *b, struct error *e)
 {
 	_cleanup_user_ struct user user = { 0 };
 
+	if (b->inside) {
+		strv_free(TAKE_PTR(b->env));
+		return environment_inherit(&b->env, e);
+	}
+	if (b->env)
+		return 0;
 	if (user_lookup(&user) == -ENOMEM)
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "environment", "out of memory");
 	return environment_build(b->policy, user.name, &b->env, e);
@@ -91,7 +105,7 @@ static int start(struct sandbox *b, const struct sandbox_command *command, struc
 	_cleanup_(strv_freep) char **own = NULL;
 	_cleanup_(call_stdio_close) struct call_stdio stdio = { 0 };
 
-	int r = b->env ? 0 : build_environment(b, e);
+	int r = build_environment(b, e);
 	if (r == 0 && command->env)
 		r = environment_add(b->policy, b->env, command->env, &own, e);
 	if (r == 0)

@@ -62,6 +62,7 @@ struct sandbox {
 	struct sandbox_runtime *runtime;       /* NULL once the runtime is gone */
 	struct connection *connection;	       /* NULL with the runtime */
 	struct policy *policy; /* decoded copy: the caller may free or change its own */
+	bool inside; /* the one around this process; no policy, no id */
 	char **env; /* of every call; made with the first, since making it takes longer than all else of a start here */
 	bool removed;
 	char id[ID_MAX], name[NAME_MAX_BYTES + 1]; /* name "": not a named one */
@@ -80,6 +81,7 @@ struct sandbox_command {
 	unsigned rows, columns;
 	uint64_t timeout_us;
 	struct buf grant; /* encoded; empty: nothing narrower is asked for */
+	char *template;	  /* of MSG_START; NULL: the one that binds the command, if any */
 };
 
 struct sandbox_call {
@@ -107,6 +109,8 @@ int sandbox_id_new(char ret[ID_MAX]);
 struct sandbox *sandbox_new(struct sandbox_runtime *r, struct error *e);
 /* Give up the handle and its share of the connection; asks nothing of anybody. */
 void sandbox_drop(struct sandbox *b);
+/* 0, or the error that this cannot be asked for from inside. */
+int sandbox_check_outside(const struct sandbox *b, struct error *e);
 /* Ask for the sandbox over its connection. place: entry, lock, socket directory and socket of a named one, or NULL. */
 int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *policy, const int place[4], struct error *e);
 /* Ask for its end; force: also while calls run. */
@@ -140,6 +144,8 @@ int secrets_open(const struct sandbox_policy *policy, int *fds, size_t max, size
 /* environment.c: the environment of every call in a sandbox, without the placeholders; and with more entries. */
 int environment_build(const struct policy *p, const char *user, char ***ret_env, struct error *e);
 int environment_add(const struct policy *p, char *const *base, char *const *extra, char ***ret_env, struct error *e);
+/* Of a call within a call: that of this process. Placeholders in it are dropped by the supervisor. */
+int environment_inherit(char ***ret_env, struct error *e);
 
 /* audit_file.c: make the audit log at a path of the caller's choice; as state_audit_open(). */
 int audit_file_open(const struct policy *p, const char *given, char **ret_path, struct error *e);

@@ -50,6 +50,7 @@ void sandbox_command_free(sandbox_command *command)
 	strv_free(command->env);
 	free(command->cwd);
 	buf_free(&command->grant);
+	free(command->template);
 	free(command);
 }
 

@@ -72,7 +72,7 @@ static int set_identity(struct env *env, const struct policy *p, const char *use
 
 static int set_defaults(struct env *env, const struct policy *p, const char *user)
 {
-	int r = env_set(env, "PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin");
+	int r = env_set(env, "PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:/run/nsbox/bin");
 	if (r == 0)
 		r = set_identity(env, p, user);
 	if (r == 0)
@@ -124,6 +124,8 @@ static int set_all(struct env *env, char *const *entries)
 
 	for (; *entries && r == 0; entries++) {
 		char *equals = strchr(*entries, '=');
+		if (!equals) /* an environment that a program made by hand */
+			continue;
 		_cleanup_free_ char *name = strndup(*entries, (size_t)(equals - *entries));
 		r = name ? env_set(env, name, equals + 1) : -ENOMEM;
 	}
@@ -134,8 +136,10 @@ static int set_all(struct env *env, char *const *entries)
 static int check_secrets(const struct env *env, const struct policy *p, struct error *e)
 {
 	size_t n;
-	const struct policy_secret *secrets = policy_secrets(p, &n);
+	const struct policy_secret *secrets = p ? policy_secrets(p, &n) : NULL;
 
+	if (!p)
+		return 0;
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(secrets[i].name);
 		for (size_t k = 0; k < env->n; k++) {
@@ -183,4 +187,14 @@ int environment_add(const struct policy *p, char *const *base, char *const *extr
 	if (r == 0)
 		r = set_all(&env, extra);
 	return finish(&env, r, p, ret_env, e);
+}
+
+int environment_inherit(char ***ret_env, struct error *e)
+{
+	struct env env = { 0 };
+
+	int r = environ ? set_all(&env, environ) : 0;
+	if (r == 0 && !env.v && !(env.v = calloc(1, sizeof(*env.v))))
+		r = -ENOMEM;
+	return finish(&env, r, NULL, ret_env, e);
 }

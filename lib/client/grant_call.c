@@ -2,6 +2,7 @@
 /* Grants of calls: what goes with a command to the supervisor, which decides about it. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "client/client.h"
@@ -27,11 +28,28 @@ int sandbox_command_set_grant(sandbox_command *command, sandbox_grant *grant, sa
 	return 0;
 }
 
-int sandbox_grant_from_sandbox(const sandbox *box, const char *name, sandbox_grant **ret_grant, sandbox_error **error)
+int sandbox_command_set_template(sandbox_command *command, const char *name, sandbox_error **error)
 {
-	const struct grant *template = policy_grant(box->policy, name);
 	struct error e = { 0 };
 
+	char *copy = *name ? strdup(name) : NULL;
+	if (!copy) {
+		fail(&e, *name ? ENOMEM : EINVAL, SANDBOX_STAGE_USAGE, "template", "%s",
+		     *name ? "out of memory" : "a template has a name; \"*\" is the one that binds the command");
+		return error_publish(&e, error);
+	}
+	free(command->template);
+	command->template = copy;
+	return 0;
+}
+
+int sandbox_grant_from_sandbox(const sandbox *box, const char *name, sandbox_grant **ret_grant, sandbox_error **error)
+{
+	struct error e = { 0 };
+
+	if (sandbox_check_outside(box, &e) < 0)
+		return error_publish(&e, error);
+	const struct grant *template = policy_grant(box->policy, name);
 	if (!template) {
 		fail(&e, ENOENT, SANDBOX_STAGE_POLICY, name,
 		     "the sandbox has no grant %s: it was made from a policy without [grant %s]", name, name);

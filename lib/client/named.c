@@ -271,6 +271,8 @@ int sandbox_remove(sandbox *box, int force, sandbox_error **error)
 		     box->removed ? "the sandbox has been removed" : "the runtime of the sandbox has been freed");
 		return error_publish(&e, error);
 	}
+	if (sandbox_check_outside(box, &e) < 0)
+		return error_publish(&e, error);
 	int r = sandbox_request_destroy(box, force != 0, &e);
 	/* It died instead of answering, or somebody else is removing it just now: gone is gone. */
 	bool gone = r < 0 && box->name[0] && (box->connection->lost || r == -ENOENT);

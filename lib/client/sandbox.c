@@ -190,6 +190,8 @@ static int ask(sandbox *box, uint32_t type, const char *id, const uint32_t *numb
 		     box->removed ? "the sandbox has been removed" : "the runtime of the sandbox has been freed");
 		return error_publish(&e, error);
 	}
+	if ((type != MSG_SIGNAL || !*id) && sandbox_check_outside(box, &e) < 0)
+		return error_publish(&e, error);
 	int r = request_begin(box->connection, &m, type, &request);
 	if (r == 0)
 		r = wire_put_str(&m, id);
@@ -261,7 +263,7 @@ void sandbox_free(sandbox *box)
 	if (!box)
 		return;
 	/* When this fails the supervisor is gone, and with it the sandbox. */
-	if (!box->name[0] && !box->removed && box->connection && !box->connection->lost)
+	if (!box->name[0] && !box->inside && !box->removed && box->connection && !box->connection->lost)
 		sandbox_request_destroy(box, true, NULL);
 	sandbox_drop(box);
 }

@@ -29,12 +29,14 @@
 #include "namespace/init_protocol.h"
 #include "namespace/pid_ceiling.h"
 #include "namespace/root.h"
+#include "policy/policy.h"
 
 static uint8_t packet[WIRE_MAX_PACKET];
 
 /* All that is the same for every plan: done while the plan is still on its way. */
-static int prepare(struct root *root, struct error *e)
+static int prepare(struct root *root, int *ret_control, struct error *e)
 {
+	root->inside = root_open_inside();
 	if (sethostname("nsbox", 5) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "hostname", "cannot set the host name");
 	int r = root_make(root, e);
@@ -46,6 +48,8 @@ static int prepare(struct root *root, struct error *e)
 		r = root_add_proc(root, e);
 	if (r == 0)
 		r = root_add_private(root, e);
+	if (r == 0)
+		r = root_add_control(root, ret_control, e);
 	return r < 0 ? r : root_prepare_etc(root, e);
 }
 
@@ -114,10 +118,11 @@ static int serve(int signals)
 int main(void)
 {
 	struct root root = { .fd = -EBADF, .store = -EBADF, .empty_file = -EBADF, .empty_dir = -EBADF,
-			     .pid_max = -EBADF };
+			     .pid_max = -EBADF, .inside = -ENOENT };
 	struct plan plan = { 0 };
 	struct error e = { 0 };
-	int fds[2] = { -EBADF, -EBADF };
+	_cleanup_close_ int control = -EBADF;
+	int ruleset = -EBADF, bundle = -EBADF;
 	uint32_t pids = 0;
 	sigset_t all;
 
@@ -131,7 +136,7 @@ int main(void)
 		answer(&e, NULL, 0);
 		return 1;
 	}
-	int r = prepare(&root, &e);
+	int r = prepare(&root, &control, &e);
 	int received = receive_plan(&plan, &pids, r < 0 ? NULL : &e);
 	if (r == 0)
 		r = received;
@@ -139,16 +144,19 @@ int main(void)
 		r = pid_ceiling_set(root.pid_max, pids, &e);
 	fd_close(root.pid_max);
 	if (r == 0)
-		r = build(&root, &plan, &fds[0], &fds[1], &e);
+		r = build(&root, &plan, &ruleset, &bundle, &e);
 	if (r < 0) {
 		answer(&e, NULL, 0);
 		return 1;
 	}
 	/* Answered before the last step, so that a call can start meanwhile. It cannot reach us: it is in a Landlock
 	 * domain and init is not. If the step fails, we end and the sandbox with us. */
-	if (answer(NULL, fds, fds[1] >= 0 ? 2 : 1) < 0 || confine() < 0)
+	const int fds[] = { ruleset, control, bundle };
+	size_t n_fds = plan.net == NET_HOST ? 1 : plan.net == NET_NONE ? 2 : 3;
+	if (answer(NULL, fds, n_fds) < 0 || confine() < 0)
 		return 1;
-	fd_close(fds[0]);
-	fd_close(fds[1]);
+	fd_close(ruleset);
+	fd_close(bundle);
+	fd_close(TAKE_FD(control));
 	return serve(signals);
 }

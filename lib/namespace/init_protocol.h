@@ -8,7 +8,8 @@
 enum init_message {
 	/* l->i  u32 ceiling of processes (0: the default), bytes root plan (plan.h) */
 	INIT_ROOT = 1,
-	/* i->l  u8 failed, [error | -]; fds: Landlock ruleset of the session, with a gateway the bundle file */
+	/* i->l  u8 failed, [error | -]; fds: Landlock ruleset of the session, unless calls share the host's network the
+	 *       control socket, with a gateway the bundle file */
 	INIT_READY = 2,
 };
 

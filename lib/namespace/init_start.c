@@ -101,8 +101,9 @@ static int clone_init(int init_fd, int sock, struct init *init)
 
 /*
  * Init stays in the host's network namespace: making one for it first would put half a millisecond in front of all its
- * mounting, which now runs beside the making of the call's namespace. It has no capability there, opens no socket, and
- * from the first call on its filter ends it for anything like it; calls do not see its /proc entry.
+ * mounting, which now runs beside the making of the call's namespace. It has no capability there, opens no socket but
+ * the control socket, which is a file, and from the first call on its filter ends it for anything like it; calls do not
+ * see its /proc entry.
  */
 int init_start(int init_fd, uint32_t pids, struct init *ret, struct error *e)
 {
@@ -127,7 +128,7 @@ int init_start(int init_fd, uint32_t pids, struct init *ret, struct error *e)
 		init_close(&init);
 		return fail_errno(e, -r, SANDBOX_STAGE_NAMESPACE, "clone3", "cannot make the namespaces of the sandbox");
 	}
-	init.net = net_new(e);
+	init.net = net_new(&init.net_cookie, e);
 	if (init.net < 0) {
 		r = init.net;
 		init_kill(&init);

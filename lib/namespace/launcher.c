@@ -67,12 +67,12 @@ static void send_outcome(uint32_t type, uint32_t number, const struct error *fai
 	send_packet(&b, r, fds, n_fds);
 }
 
-static void send_ended(uint32_t number)
+static void send_number(uint32_t type, uint32_t number, int fd)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
-	int r = wire_put_u32(&b, LAUNCHER_ENDED);
-	send_packet(&b, r == 0 ? wire_put_u32(&b, number) : r, NULL, 0);
+	int r = wire_put_u32(&b, type);
+	send_packet(&b, r == 0 ? wire_put_u32(&b, number) : r, &fd, fd >= 0);
 }
 
 void send_slot_outcome(const struct slot *slot, const struct error *failure, int sock)
@@ -86,8 +86,8 @@ void send_slot_outcome(const struct slot *slot, const struct error *failure, int
 		r = wire_put_u32(&b, slot->number);
 	if (r == 0)
 		r = wire_put_u8(&b, failure != NULL);
-	if (r == 0 && failure)
-		r = wire_put_error(&b, failure);
+	if (r == 0)
+		r = failure ? wire_put_error(&b, failure) : wire_put_u64(&b, slot->net_cookie);
 	send_packet(&b, r, &sock, sock >= 0);
 }
 
@@ -164,7 +164,7 @@ static void on_init_dead(void *owner)
 	if (starting)
 		send_outcome(LAUNCHER_SANDBOX_READY, number, &gone, NULL, 0);
 	else
-		send_ended(number);
+		send_number(LAUNCHER_ENDED, number, -EBADF);
 }
 
 void sandbox_kill(struct sandbox *s)
@@ -186,7 +186,7 @@ static void start_failed(struct sandbox *s, const struct error *e)
 static void init_is_ready(struct sandbox *s, struct wire_reader *in, const int *fds, size_t n_fds)
 {
 	struct error e = { 0 };
-	size_t want = s->net_mode == NET_GATEWAY ? 2 : 1;
+	size_t want = s->net_mode == NET_HOST ? 1 : s->net_mode == NET_NONE ? 2 : 3;
 
 	bool failed = wire_get_u8(in);
 	if (failed)
@@ -203,13 +203,17 @@ static void init_is_ready(struct sandbox *s, struct wire_reader *in, const int *
 	}
 	s->ruleset = fds[0];
 	s->state = SANDBOX_READY;
+	if (s->net_mode != NET_HOST) {
+		send_number(LAUNCHER_CONTROL, s->number, fds[1]);
+		fd_close(fds[1]);
+	}
 	if (s->net_mode != NET_GATEWAY) {
 		send_outcome(LAUNCHER_SANDBOX_READY, s->number, NULL, NULL, 0);
 		slots_start(s);
 		return;
 	}
 	int out[1 + ARRAY_LEN(s->wire.fds)];
-	out[0] = fds[1];
+	out[0] = fds[2];
 	memcpy(out + 1, s->wire.fds, s->wire.n_fds * sizeof(int));
 	send_outcome(LAUNCHER_SANDBOX_READY, s->number, NULL, out, 1 + s->wire.n_fds);
 	for (size_t i = 0; i < 1 + s->wire.n_fds; i++)
@@ -222,7 +226,7 @@ static void on_init_message(void *owner)
 {
 	struct sandbox *s = owner;
 	static uint8_t packet[4096];
-	int fds[2];
+	int fds[3];
 	size_t n_fds = 0;
 
 	ssize_t n = msg_recv(s->init.sock, packet, sizeof(packet), fds, ARRAY_LEN(fds), &n_fds);

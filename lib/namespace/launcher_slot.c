@@ -71,7 +71,8 @@ static int slot_net(struct slot *slot, uint32_t address, struct error *e)
 
 	if (s->net_mode == NET_HOST)
 		return 0;
-	slot->net = first ? fcntl(s->init.net, F_DUPFD_CLOEXEC, 3) : net_new(e);
+	slot->net_cookie = s->init.net_cookie;
+	slot->net = first ? fcntl(s->init.net, F_DUPFD_CLOEXEC, 3) : net_new(&slot->net_cookie, e);
 	if (slot->net < 0)
 		return first ? fail_errno(e, errno, SANDBOX_STAGE_NETWORK, "dup", "no descriptor left") : slot->net;
 	if (first) {

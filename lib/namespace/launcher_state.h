@@ -33,6 +33,7 @@ struct init {
 	pid_t pid;
 	int pidfd, sock;
 	int net;
+	uint64_t net_cookie;
 };
 
 /* The gateway's side of the wire: its namespace and the listeners made in it. */
@@ -65,6 +66,7 @@ struct slot {
 	uint32_t number;
 	bool full;
 	int net; /* -EBADF: none, or handed to the guardian */
+	uint64_t net_cookie; /* by which the supervisor knows connections of the call; 0: shared with others */
 	int pidfd; /* of the guardian; -EBADF: not yet */
 	struct buf covers; /* cover.h, for the guardian */
 	struct watch watch;
@@ -107,8 +109,8 @@ void init_wait(const struct init *init);
 void init_close(struct init *init);
 
 /* net.c */
-/* A namespace with only lo, up; IPv6 only there. Its descriptor. */
-int net_new(struct error *e);
+/* A namespace with only lo, up; IPv6 only there. Its descriptor, and its cookie. */
+int net_new(uint64_t *ret_cookie, struct error *e);
 /* G and everything in it; first, the namespace of the first call, is connected already, without an address. */
 int wire_open(const uint16_t *ports, size_t n_ports, int first, struct wire *ret, struct error *e);
 void wire_close(struct wire *wire);

@@ -24,6 +24,10 @@
 #include "namespace/aside.h"
 #include "namespace/launcher_state.h"
 
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* Linux 5.14 */
+#endif
+
 #define TABLE_REPLIES 100
 #define BACKLOG 4096
 
@@ -56,12 +60,18 @@ static int apply(const struct sysctl *s, size_t n)
 	return 0;
 }
 
-static int lo_up(void)
+/* ret_cookie, if wanted: the number of this namespace, which is never given to another; 0 before Linux 5.14. */
+static int lo_up(uint64_t *ret_cookie)
 {
 	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	socklen_t len = sizeof(*ret_cookie);
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		return -errno;
+	if (ret_cookie && getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &len) < 0)
+		*ret_cookie = 0;
+	return 0;
 }
 
 static int new_namespace(void)
@@ -72,20 +82,19 @@ static int new_namespace(void)
 	return fd < 0 ? -errno : fd;
 }
 
-static int net_new_work(void *unused)
+static int net_new_work(void *ret_cookie)
 {
-	(void)unused;
 	_cleanup_close_ int net = new_namespace();
 	int r = net < 0 ? net : apply(call_sysctls, ARRAY_LEN(call_sysctls));
 
 	if (r == 0)
-		r = lo_up();
+		r = lo_up(ret_cookie);
 	return r < 0 ? r : TAKE_FD(net);
 }
 
-int net_new(struct error *e)
+int net_new(uint64_t *ret_cookie, struct error *e)
 {
-	int r = aside(net_new_work, NULL);
+	int r = aside(net_new_work, ret_cookie);
 
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_NETWORK, "lo", "cannot make a network namespace") : r;
 }
@@ -193,7 +202,7 @@ static int wire_open_work(void *arg)
 	o->wire->net = new_namespace();
 	int r = o->wire->net < 0 ? o->wire->net : apply(gateway_sysctls, ARRAY_LEN(gateway_sysctls));
 	if (r == 0)
-		r = lo_up();
+		r = lo_up(NULL);
 	if (r == 0)
 		r = set_routing();
 	if (r == 0)

@@ -19,6 +19,7 @@ struct root {
 	int store; /* a directory of it that ends up below /proc, out of sight: private directories come from here */
 	int empty_file, empty_dir;
 	int pid_max; /* pid_ceiling.h */
+	int inside; /* the program of calls that ask for calls, on the host; -ENOENT: not installed */
 	unsigned stored;
 	dev_t own[ROOT_MAX_TMPFS]; /* file systems where directories may be made: all others are the host's */
 	size_t n_own;
@@ -42,6 +43,11 @@ int root_mask(struct root *root, int fd, const char *path, struct error *e);
 int root_add_system(struct root *root, struct error *e);
 int root_add_dev(struct root *root, struct error *e);
 int root_add_proc(struct root *root, struct error *e);
+
+/* root_control.c: /run/nsbox, where calls ask for narrower ones: the control socket and the program. */
+/* O_PATH of the program. While /proc is still the host's. */
+int root_open_inside(void);
+int root_add_control(struct root *root, int *ret_socket, struct error *e);
 
 /* root_etc.c: /etc and the certificate bundle. What depends on no plan comes first. */
 int root_prepare_etc(struct root *root, struct error *e);

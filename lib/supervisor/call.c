@@ -90,6 +90,7 @@ void call_free(struct call *call)
 		}
 	}
 	stop_asking(call);
+	child_gone(call);
 	guardian_close(call);
 	output_close(call);
 	call_revoked(call);
@@ -104,6 +105,7 @@ void call_free(struct call *call)
 void call_drop(struct call *call)
 {
 	stop_asking(call);
+	children_end(call);
 	call->id[0] = '\0';
 	guardian_close(call); /* which makes a guardian leave */
 	call->state = CALL_CUTTING;
@@ -162,6 +164,8 @@ static int record_start(struct call *call)
 		r = json_member_string(&m, "decided_by", call->start->decided_by);
 	if (r == 0 && call->start->grant)
 		r = call_grant_members(call->start->grant, &m);
+	if (r == 0)
+		r = child_member(call, &m);
 	const char *members = r == 0 ? buf_str(&m) : NULL;
 	return members ? record_write(call->sandbox, "call.start", call->id, NULL, members) : -ENOMEM;
 }
@@ -254,6 +258,7 @@ void call_take(struct call *call, struct start *start)
 	call->start = start;
 	call->promised = NULL;
 	start->own = NULL;
+	child_taken(call);
 	snprintf(call->id, sizeof(call->id), "%s.%u", call->sandbox->id, ++call->sandbox->n_started);
 	clock_gettime(CLOCK_REALTIME, &now);
 	call->started_us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
@@ -317,9 +322,7 @@ void call_started(struct call *call, const struct error *failure, int terminal_f
 			start_failed(call, failure);
 		return;
 	}
-	/* The call has its own copies now; ours would keep a pipe's other end from seeing its end. */
-	for (size_t i = 0; i < 3; i++)
-		fd_close(TAKE_FD(call->start->stdio[i]));
+	start_close_stdio(call->start); /* the call has its own copies now */
 	call->state = CALL_RUNNING;
 	set_deadline(call);
 	answer(call, NULL, terminal_fd);
@@ -413,6 +416,7 @@ void call_done(struct call *call)
 	bool was_left = call->state == CALL_LEFT;
 
 	output_close(call);
+	children_end(call);
 	call->state = CALL_CUTTING;
 	if (was_left) {
 		record_write(call->sandbox, "call.exit", call->id, call->revoked ? "revoked" : "background-ended", "");
@@ -430,6 +434,10 @@ void call_cut(struct call *call)
 	struct sandbox *b = call->sandbox;
 	bool removes = call->start && call->start->flags & START_REMOVES;
 
+	if (children_left(call)) {
+		call->awaits_children = true; /* children_reap() comes back here */
+		return;
+	}
 	if (call->id[0])
 		tell_exit(call, false);
 	if (call->address && !call->cut_asked && b->gateway == GATEWAY_UP)

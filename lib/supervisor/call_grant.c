@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The authority of a call. What its client asks for may only narrow: the template that its command is bound to, and the
- * policy above that. What asks for more is an error that names the first excess, never a silent cut. What comes out
+ * The authority of a call. What its client asks for may only narrow: the template that its command is bound to, what the
+ * call has that asks for it, if one does, and the policy above that. What asks for more is an error that names the first excess, never a silent cut. What comes out
  * goes to those that enforce it: rules, secrets and quotas to the gateway, files and executables to the guardian, times
  * to the loop.
  */
@@ -17,33 +17,72 @@
 /* Of what was granted into a record. */
 #define RECORD_LINES 64u
 
-/* The policy, or the template for this command in it. */
-static int find_parent(const struct policy *p, char *const *argv, struct grant **ret, const char **ret_what)
-{
-	const struct grant *bound = policy_grant_for_argv(p, (const char *const *)argv);
+/* What a call may have at most, and how an excess over that is told. */
+struct bound {
+	struct grant *grant; /* NULL: all of the policy */
+	char name[160];
+};
 
-	*ret_what = bound ? grant_name(bound) : NULL;
-	return bound ? grant_copy(bound, ret) : grant_of_policy(p, ret);
+static int tighten(struct bound *bound, const struct grant *by, const char *name, struct error *e)
+{
+	struct grant *both = NULL;
+
+	int r = bound->grant ? grant_intersect(bound->grant, by, &both) : grant_copy(by, &both);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_POLICY, "grant", "cannot compute the grant of the call");
+	grant_free(bound->grant);
+	bound->grant = both;
+	snprintf(bound->name, sizeof(bound->name), "%s", name);
+	return 0;
 }
 
-static int narrow(const struct policy *p, const struct grant *parent, const struct grant *request, const char *template,
-		  struct grant **ret, struct error *e)
+/* The templates: that of the command, and the one that was asked for. */
+static int tighten_templates(struct bound *bound, const struct policy *p, const struct start *start, struct error *e)
 {
+	const struct grant *of_command = policy_grant_for_argv(p, (const char *const *)start->argv);
+	bool named = *start->template && strcmp(start->template, "*") != 0;
+	const struct grant *asked = named ? policy_grant(p, start->template) : NULL;
+	char name[160];
+	int r = 0;
+
+	if (*start->template && !named && !of_command)
+		return fail(e, EPERM, SANDBOX_STAGE_POLICY, start->argv[0],
+			    "no grant of the policy is bound to this command (%s ...): add `argv` to one, or leave "
+			    "--template-by-argv away",
+			    start->argv[0]);
+	if (named && !asked)
+		return fail(e, ENOENT, SANDBOX_STAGE_POLICY, start->template,
+			    "the sandbox has no grant %s: it was made from a policy without [grant %s]", start->template,
+			    start->template);
+	if (of_command) {
+		snprintf(name, sizeof(name), "grant %s, which this command is bound to,", grant_name(of_command));
+		r = tighten(bound, of_command, name, e);
+	}
+	if (r == 0 && asked) {
+		snprintf(name, sizeof(name), "grant %s", grant_name(asked));
+		r = tighten(bound, asked, name, e);
+	}
+	return r;
+}
+
+static int narrow(const struct policy *p, const struct bound *bound, const struct grant *request, struct grant **ret,
+		  struct error *e)
+{
+	_cleanup_(grant_freep) struct grant *all = NULL;
 	struct grant_excess excess;
-	char than[160] = "the policy";
 	bool in_policy = false;
 
-	int r = grant_within(p, request, &excess);
+	int r = bound->grant ? 0 : grant_of_policy(p, &all);
+	if (r == 0)
+		r = grant_within(p, request, &excess);
 	if (r == 1) {
 		in_policy = true;
-		r = grant_narrow(parent, request, ret, &excess);
+		r = grant_narrow(all ? all : bound->grant, request, ret, &excess);
 	}
 	if (r == 1)
 		return 0;
-	if (template && in_policy)
-		snprintf(than, sizeof(than), "grant %s, which this command is bound to,", template);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_POLICY, "grant", "cannot compute the grant of the call") :
-		       grant_excess_error(&excess, "the call", than, e);
+		       grant_excess_error(&excess, "the call", in_policy && bound->grant ? bound->name : "the policy", e);
 }
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -71,24 +110,23 @@ int call_grant_apply(const struct sandbox *b, struct start *start, struct error 
 	return r;
 }
 
-int call_grant_decide(const struct sandbox *b, struct start *start, const void *bytes, size_t len, struct error *e)
+int call_grant_decide(struct sandbox *b, struct start *start, const void *bytes, size_t len, struct error *e)
 {
 	_cleanup_(grant_freep) struct grant *request = NULL;
-	_cleanup_(grant_freep) struct grant *parent = NULL;
-	const char *template = NULL;
+	const struct call *asker = call_by_number(b, start->parent_number);
+	struct bound bound = { 0 };
 
 	int r = len ? grant_decode(bytes, len, &request, e) : 0;
-	if (r < 0)
-		return r;
-	if (find_parent(b->policy, start->argv, &parent, &template) < 0)
-		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory");
-	if (!request && !template)
-		return 0;
-	if (request)
-		r = narrow(b->policy, parent, request, template, &start->grant, e);
-	else
-		start->grant = TAKE_PTR(parent);
-	return r < 0 ? r : call_grant_apply(b, start, e);
+	if (r == 0 && asker && asker->start->grant)
+		r = tighten(&bound, asker->start->grant, "the call that asks for it", e);
+	if (r == 0)
+		r = tighten_templates(&bound, b->policy, start, e);
+	if (r == 0 && request)
+		r = narrow(b->policy, &bound, request, &start->grant, e);
+	else if (r == 0)
+		start->grant = TAKE_PTR(bound.grant);
+	grant_free(bound.grant);
+	return r < 0 || !start->grant ? r : call_grant_apply(b, start, e);
 }
 
 /* The lines of its dump, `key = value` without their comments: the next one at or behind *at, or NULL. */

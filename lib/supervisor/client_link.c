@@ -14,7 +14,7 @@ static void broken(struct client *c)
 
 static void send_to_client(struct supervisor *s, struct client *c, const struct buf *b, const int *fds, size_t n_fds)
 {
-	if (c->link.queued >= MAX_ANSWERS_WAITING || link_send(&c->link, b, fds, n_fds) < 0)
+	if (c->link.queued >= (c->inside ? MAX_CONTROL_ANSWERS : MAX_ANSWERS_WAITING) || link_send(&c->link, b, fds, n_fds) < 0)
 		broken(c);
 	else
 		loop_want_write(s, &c->source, &c->link);
@@ -78,7 +78,7 @@ void client_event(struct supervisor *s, const struct sandbox *sandbox, const cha
 	_cleanup_buf_ struct buf b = { 0 };
 
 	for (struct client *c = s->clients; c; c = c->next) {
-		if (c->gone || !c->greeted || !event_wanted(c, event))
+		if (c->gone || !c->greeted || c->inside || !event_wanted(c, event))
 			continue;
 		/* Events are a convenience, the log is the record: they wait up to a bound and are then counted instead. */
 		if (c->link.queued >= MAX_EVENTS_WAITING) {
@@ -129,27 +129,31 @@ static void client_ready(struct supervisor *s, struct source *source, uint32_t e
 	loop_want_write(s, source, &c->link);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
-	ssize_t n = msg_recv(c->link.fd, packet, sizeof(packet), m.fds, WIRE_MAX_FDS, &m.n_fds);
-	if (n == -EAGAIN)
-		return;
-	if (n <= 0) {
-		broken(c);
+	if (c->inside && closer_is_behind()) {
+		control_pause(s);
 		return;
 	}
-	m.in = wire_reader(packet, (size_t)n);
-	int r = client_request(s, c, &m);
-	for (size_t i = 0; i < m.n_fds; i++)
-		fd_close(m.fds[i]);
+	ssize_t n = msg_recv_all(c->link.fd, packet, sizeof(packet), m.fds, WIRE_MAX_FDS, &m.n_fds);
+	m.in = wire_reader(packet, n > 0 ? (size_t)n : 0);
+	int r = n > 0 ? client_request(s, c, &m) : n == -EAGAIN ? 0 : -ECONNRESET;
+	for (size_t i = 0; i < m.n_fds; i++) {
+		if (c->inside)
+			closer_close(m.fds[i]);
+		else
+			fd_close(m.fds[i]);
+	}
 	if (r < 0)
 		broken(c);
 }
 
-int client_add(struct supervisor *s, int fd)
+static int add(struct supervisor *s, int fd, struct call *asker)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
+	c->asker = asker;
+	c->inside = asker ? asker->sandbox : NULL;
 	c->supervisor = s;
 	int r = link_init(&c->link, fd);
 	if (r == 0)
@@ -160,8 +164,18 @@ int client_add(struct supervisor *s, int fd)
 	}
 	c->next = s->clients;
 	s->clients = c;
-	s->n_clients++;
+	s->n_clients += !asker;
 	return 0;
+}
+
+int client_add(struct supervisor *s, int fd)
+{
+	return add(s, fd, NULL);
+}
+
+int client_add_inside(struct call *asker, int fd)
+{
+	return add(asker->sandbox->supervisor, fd, asker);
 }
 
 /* Nothing may point at it any more; what it started ends with it, unless detached. */
@@ -194,9 +208,9 @@ static void forget(struct supervisor *s, const struct client *c)
 static bool nothing_left(const struct supervisor *s)
 {
 	if (s->sandboxes)
-		return !s->clients && !s->named;
+		return s->n_clients == 0 && !s->named;
 	for (const struct client *c = s->clients; c; c = c->next) {
-		if (!s->named || link_waiting(&c->link))
+		if (!c->inside && (!s->named || link_waiting(&c->link)))
 			return false;
 	}
 	return true;
@@ -211,9 +225,12 @@ void clients_reap(struct supervisor *s)
 			continue;
 		}
 		*at = c->next;
-		s->n_clients--;
+		s->n_clients -= !c->inside;
 		forget(s, c);
 		loop_remove(s, &c->source);
+		/* With what it has sent and we have not read. */
+		if (c->inside)
+			closer_close(TAKE_FD(c->link.fd));
 		link_close(&c->link);
 		free(c->wanted);
 		free(c);

@@ -105,6 +105,8 @@ static struct start *read_start(struct client *c, struct client_message_in *m, c
 	if (!start)
 		return NULL;
 	start->client = c;
+	/* From the beginning: it decides how its descriptors are closed. */
+	start->parent_number = c->asker ? c->asker->number : 0;
 	start->asked = wire_get_u32(&m->in);
 	*ret_sandbox = wire_get_str(&m->in);
 	start->argv = wire_get_strv(&m->in, MAX_ARGS);
@@ -115,6 +117,7 @@ static struct start *read_start(struct client *c, struct client_message_in *m, c
 	start->columns = wire_get_u32(&m->in);
 	start->timeout_us = wire_get_u64(&m->in);
 	*ret_grant = wire_get_bytes(&m->in, ret_len);
+	start->template = wire_get_str(&m->in);
 	for (size_t i = 0; i < 3; i++)
 		start->stdio[i] = -EBADF;
 	if (!wire_done(&m->in) || !start->argv[0] || start->flags > _START_CLIENT_FLAGS ||
@@ -150,27 +153,36 @@ static int on_start(struct supervisor *s, struct client *c, struct client_messag
 	if (!start)
 		return -EPROTO;
 	uint32_t request = start->asked;
-	struct sandbox *b = sandbox_by_id(s, id);
-	if (!b) {
+	struct sandbox *b = c->inside ? c->inside : sandbox_by_id(s, id);
+	if (!b || (c->inside && *id)) {
 		start_free(start);
 		return no_sandbox(c, request, id);
 	}
 	const char *why = b->state != SANDBOX_READY			     ? "the sandbox is ending" :
-			  start->flags & ~(unsigned)(START_TERMINAL | START_FULL | START_BACKGROUND) && !b->named ?
-									       "only a named sandbox keeps calls and output" :
+			  start->flags & ~(unsigned)(START_TERMINAL | START_FULL | START_BACKGROUND) &&
+					  (!b->named || c->inside) ?
+									       "only a named sandbox keeps calls and output, "
+									       "and for those outside of it" :
 			  n_calls(b) >= MAX_CALLS ? "the sandbox has 1024 calls already; wait for one to end" :
 						    NULL;
 	if (!why && b->gateway == GATEWAY_DEAD)
 		why = "the gateway of this sandbox has ended, and with it its network; make a new sandbox";
+	if (!why && c->asker)
+		why = child_ask(c->asker, start);
 	if (why) {
 		start_free(start);
+		if (c->asker)
+			child_refused(c->asker, why);
 		return refuse(c, request, EBUSY, id, why);
 	}
 	struct error e = { 0 };
 	if (call_grant_decide(b, start, grant, grant_len, &e) < 0) {
-		record_write(b, "call.denied", NULL, e.message, "");
-		start_free(start);
 		client_reply(c, request, &e, "", NULL, 0);
+		if (c->asker)
+			child_refused(c->asker, e.message);
+		else
+			record_write(b, "call.denied", NULL, e.message, "");
+		start_free(start);
 		return 0;
 	}
 	call_ask(b, start);
@@ -194,6 +206,9 @@ static int on_signal(struct supervisor *s, struct client *c, struct client_messa
 	if (!wire_done(&m->in) || m->n_fds || signal == 0 || signal > 64)
 		return -EPROTO;
 	struct call *call = call_by_id(s, id);
+	/* A call reaches what it started, over the connection that it did so. */
+	if (c->inside && (!call || !call->start || call->start->client != c))
+		return refuse(c, request, ESRCH, id, "this connection has started no such call, or it has ended");
 	struct sandbox *b = call ? NULL : sandbox_by_id(s, id);
 	if (b)
 		signal_all(b, signal);
@@ -368,19 +383,21 @@ int client_request(struct supervisor *s, struct client *c, struct client_message
 {
 	static const struct {
 		uint32_t type;
-		bool greeted;
+		bool greeted, inside; /* inside: calls may send it too */
 		int (*handler)(struct supervisor *, struct client *, struct client_message_in *);
 	} table[] = {
-		{ MSG_HELLO, false, on_hello },	    { MSG_CREATE, true, on_create }, { MSG_START, true, on_start },
-		{ MSG_SIGNAL, true, on_signal },    { MSG_CANCEL, true, on_cancel }, { MSG_DESTROY, true, on_destroy },
-		{ MSG_OPEN, true, on_open },	    { MSG_INSPECT, true, on_inspect },
-		{ MSG_POOL, true, on_pool },	    { MSG_APPROVALS, true, on_approvals },
-		{ MSG_DECIDE, true, on_decide },    { MSG_REVOKE, true, on_revoke },
+		{ MSG_HELLO, false, true, on_hello },	 { MSG_CREATE, true, false, on_create },
+		{ MSG_START, true, true, on_start },	 { MSG_SIGNAL, true, true, on_signal },
+		{ MSG_CANCEL, true, true, on_cancel },	 { MSG_DESTROY, true, false, on_destroy },
+		{ MSG_OPEN, true, false, on_open },	 { MSG_INSPECT, true, false, on_inspect },
+		{ MSG_POOL, true, false, on_pool },
+		{ MSG_APPROVALS, true, false, on_approvals }, { MSG_DECIDE, true, false, on_decide },
+		{ MSG_REVOKE, true, false, on_revoke },
 	};
 	uint32_t type = wire_get_u32(&m->in);
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		if (table[i].type == type && table[i].greeted == c->greeted)
+		if (table[i].type == type && table[i].greeted == c->greeted && (table[i].inside || !c->inside))
 			return table[i].handler(s, c, m);
 	}
 	return -EPROTO;

@@ -92,13 +92,17 @@ static void launcher_lost(struct supervisor *s, const struct error *why)
 	s->done = true;
 }
 
-/* What both answers of the launcher begin with; false when the message is out of form. */
-static bool get_outcome(struct wire_reader *in, uint32_t *ret_number, bool *ret_failed, struct error *ret)
+/* What both answers of the launcher begin with, and ret_cookie what comes with a success; false when the message is out
+ * of form. */
+static bool get_outcome(struct wire_reader *in, uint32_t *ret_number, bool *ret_failed, uint64_t *ret_cookie,
+			struct error *ret)
 {
 	*ret_number = wire_get_u32(in);
 	*ret_failed = wire_get_u8(in);
 	if (*ret_failed)
 		wire_get_error(in, ret);
+	else if (ret_cookie)
+		*ret_cookie = wire_get_u64(in);
 	return wire_done(in);
 }
 
@@ -108,7 +112,7 @@ static int on_sandbox_ready(struct supervisor *s, struct wire_reader *in, int *f
 	uint32_t number;
 	bool failed;
 
-	if (!get_outcome(in, &number, &failed, &e))
+	if (!get_outcome(in, &number, &failed, NULL, &e))
 		return -EPROTO;
 	struct sandbox *b = sandbox_by_number(s, number);
 	if (!b) /* its start failed elsewhere in the meantime */
@@ -127,14 +131,32 @@ static int on_sandbox_ready(struct supervisor *s, struct wire_reader *in, int *f
 	return 0;
 }
 
+static int on_control(struct supervisor *s, struct wire_reader *in, int *fds, size_t n_fds)
+{
+	uint32_t number = wire_get_u32(in);
+	struct error e;
+
+	if (!wire_done(in) || n_fds != 1)
+		return -EPROTO;
+	struct sandbox *b = sandbox_by_number(s, number);
+	if (!b) /* its start failed elsewhere in the meantime */
+		return 0;
+	if (b->control.fd >= 0 || b->launched)
+		return -EPROTO;
+	if (control_open(b, TAKE_FD(fds[0]), &e) < 0)
+		sandbox_start_failed(b, &e);
+	return 0;
+}
+
 static int on_slot_ready(struct supervisor *s, struct wire_reader *in, int *fds, size_t n_fds)
 {
 	struct error e = { 0 };
 	struct sandbox *b = sandbox_by_number(s, wire_get_u32(in));
+	uint64_t cookie = 0;
 	uint32_t number;
 	bool failed;
 
-	if (!get_outcome(in, &number, &failed, &e) || n_fds != !failed)
+	if (!get_outcome(in, &number, &failed, &cookie, &e) || n_fds != !failed)
 		return -EPROTO;
 	/* Dropped in the meantime: closing the descriptor ends the guardian. */
 	struct call *call = b ? call_by_number(b, number) : NULL;
@@ -142,6 +164,7 @@ static int on_slot_ready(struct supervisor *s, struct wire_reader *in, int *fds,
 		return 0;
 	if (call->guardian.fd >= 0)
 		return -EPROTO;
+	call->net_cookie = cookie;
 	if (!failed && guardian_attach(call, TAKE_FD(fds[0])) < 0) {
 		failed = true;
 		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, b->id, "cannot watch the guardian of a call");
@@ -183,6 +206,8 @@ static int handle(struct supervisor *s, struct wire_reader *in, int *fds, size_t
 	switch (wire_get_u32(in)) {
 	case LAUNCHER_SANDBOX_READY:
 		return on_sandbox_ready(s, in, fds, n_fds);
+	case LAUNCHER_CONTROL:
+		return on_control(s, in, fds, n_fds);
 	case LAUNCHER_SLOT_READY:
 		return on_slot_ready(s, in, fds, n_fds);
 	case LAUNCHER_ENDED:

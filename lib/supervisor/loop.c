@@ -21,6 +21,21 @@ void loop_remove(struct supervisor *s, struct source *source)
 	source->fd = -EBADF;
 }
 
+static void change(struct supervisor *s, struct source *source, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = source };
+
+	/* Hardly ever a change: a call of the kernel for each message would be a tenth of the supervisor's work. */
+	if (source->fd >= 0 && source->events != events && epoll_ctl(s->epoll, EPOLL_CTL_MOD, source->fd, &event) == 0)
+		source->events = events;
+}
+
+void loop_pause(struct supervisor *s, struct source *source, bool paused)
+{
+	source->paused = paused;
+	change(s, source, (source->events & (uint32_t)EPOLLOUT) | (paused ? 0u : (uint32_t)EPOLLIN));
+}
+
 void loop_want_write(struct supervisor *s, struct source *source, const struct link *l)
 {
 	loop_want(s, source, link_waiting(l));
@@ -28,14 +43,7 @@ void loop_want_write(struct supervisor *s, struct source *source, const struct l
 
 void loop_want(struct supervisor *s, struct source *source, bool write)
 {
-	struct epoll_event event = {
-		.events = EPOLLIN | (write ? (uint32_t)EPOLLOUT : 0u),
-		.data.ptr = source,
-	};
-	/* Hardly ever a change: a call of the kernel for each message would be a tenth of the supervisor's work. */
-	if (source->fd >= 0 && source->events != event.events &&
-	    epoll_ctl(s->epoll, EPOLL_CTL_MOD, source->fd, &event) == 0)
-		source->events = event.events;
+	change(s, source, (source->paused ? 0u : (uint32_t)EPOLLIN) | (write ? (uint32_t)EPOLLOUT : 0u));
 }
 
 static uint64_t earliest(uint64_t a, uint64_t b)
@@ -61,6 +69,8 @@ static void gateway_is_late(struct sandbox *b)
 /* One at a time: expiring may remove objects from the lists that are being walked. */
 static bool expire_one(struct supervisor *s, uint64_t now)
 {
+	if (control_expire(s, now))
+		return true;
 	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
 		if (b->gateway_deadline && b->gateway_deadline <= now) {
 			gateway_is_late(b);
@@ -83,7 +93,7 @@ static void expire(struct supervisor *s, uint64_t now)
 {
 	while (expire_one(s, now))
 		;
-	s->next_deadline = 0;
+	s->next_deadline = s->control_resumes;
 	for (const struct sandbox *b = s->sandboxes; b; b = b->next) {
 		loop_deadline(s, b->gateway_deadline);
 		loop_deadline(s, b->pool_deadline);
@@ -119,6 +129,7 @@ int loop_step(struct supervisor *s, bool wait)
 		struct source *source = event.data.ptr;
 		source->ready(s, source, event.events);
 	}
+	children_reap(s);
 	clients_reap(s);
 	return 1;
 }

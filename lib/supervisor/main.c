@@ -16,6 +16,9 @@
  * gateway has cut its connections, the record call.exit is written; only then the client hears of it. The supervisor
  * writes the audit log for all parts and answers the gateway when a record is on disk.
  *
+ * Calls are clients too: over the control socket of their sandbox they ask for calls that may less (control_link.c,
+ * child.c). What comes from there is closed by a thread of its own (closer.c), the only one beside the loop.
+ *
  * The first client comes with descriptor 3. A named sandbox listens for more, and then its supervisor lives as long
  * as it. Otherwise the end of the one client is the end of all.
  *

@@ -38,13 +38,24 @@ static void drop_own(struct start *start)
 	call_drop(own);
 }
 
+void start_close_stdio(struct start *start)
+{
+	for (size_t i = 0; i < 3; i++) {
+		int fd = TAKE_FD(start->stdio[i]);
+		if (start->parent_number)
+			closer_close(fd);
+		else
+			fd_close(fd);
+	}
+}
+
 void start_free(struct start *start)
 {
 	if (!start)
 		return;
 	drop_own(start);
-	for (size_t i = 0; i < 3; i++)
-		fd_close(start->stdio[i]);
+	start_close_stdio(start);
+	free(start->template);
 	strv_free(start->argv);
 	strv_free(start->env);
 	free(start->cwd);

@@ -9,7 +9,9 @@
 
 /* Errors travel as: u32 errno, u32 stage, str object, str message (wire_put_error, wire_get_error). */
 
-/* ---- client <-> supervisor (fd 3 of the supervisor, or a connection to the socket of a named sandbox) ---- */
+/* ---- client <-> supervisor (fd 3 of the supervisor, or a connection to the socket of a named sandbox) ----
+ * A call is a client too, over the control socket of its sandbox: it may send MSG_HELLO, MSG_START with the sandbox id
+ * "", MSG_SIGNAL to calls that it started over the same connection, and MSG_CANCEL. It hears of no events. */
 enum client_message {
 	/* c->s  u32 WIRE_VERSION, str events wanted (",name,name,", "" = all, "," = none), u8 a gateway will be needed.
 	 *       First message, no answer but on mismatch (a failed MSG_REPLY to request 0) */
@@ -22,7 +24,8 @@ enum client_message {
 	MSG_CREATE = 3,
 	/* c->s  u32 request, str sandbox id, strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns,
 	 *       u64 time limit in us (0: none of its own), bytes grant (policy/grant.h; none: as the policy and what binds
-	 *       the command); fds: in, out, err; none with START_TERMINAL; only in with
+	 *       the command), str template ("": the one that binds the command, if any; "*": one has to bind it; else the
+	 *       name of one that holds too); fds: in, out, err; none with START_TERMINAL; only in with
 	 *       START_LOG.  reply: call id; fd: terminal's other side */
 	MSG_START = 4,
 	/* c->s  u32 request, str id of a call or of a sandbox (then every running call), u32 signal (SIGKILL: every
@@ -81,8 +84,12 @@ enum launcher_message {
 	/* s->l  u32 sandbox, u32 slot, u32 address (0 without gateway), u8 full, bytes covers (namespace/cover.h; only with
 	 *       full): prepare a call; also before the sandbox is ready */
 	LAUNCHER_SLOT = 34,
-	/* l->s  u32 sandbox, u32 slot, u8 failed, [error | -]; fd: connection to its guardian */
+	/* l->s  u32 sandbox, u32 slot, u8 failed, [error | u64 cookie of its network namespace, 0 when it has none of its
+	 *       own]; fd: connection to its guardian */
 	LAUNCHER_SLOT_READY = 35,
+	/* l->s  u32 sandbox; fd: its control socket, bound and not listening. Before LAUNCHER_SANDBOX_READY, unless calls
+	 *       share the network namespace of the host, where nobody can tell them apart */
+	LAUNCHER_CONTROL = 36,
 	/* s->l  u32 sandbox: kill everything in it */
 	LAUNCHER_END = 38,
 	/* l->s  u32 sandbox: gone. Also sent unasked when its init died. */

@@ -22,6 +22,11 @@ static void cut(struct call *call)
 	if (!call->revoked && call->address && call->sandbox->gateway == GATEWAY_UP)
 		gateway_send_call_end(call);
 	call->revoked = true;
+	/* What it asked for has it from this one. */
+	for (struct call *c = call->sandbox->calls; c; c = c->next) {
+		if (c->parent_number == call->number && call_is_running(c))
+			cut(c);
+	}
 	call_signal(call, SIGKILL);
 }
 

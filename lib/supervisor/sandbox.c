@@ -52,6 +52,7 @@ static void sandbox_free_one(struct sandbox *b)
 	refuse_waiting(b, NULL);
 	while (b->calls)
 		call_free(b->calls);
+	control_close(b);
 	gateway_forget(b);
 	questions_drop(b);
 	approvals_free(b);
@@ -107,7 +108,7 @@ static struct sandbox *sandbox_new(struct supervisor *s, const struct create_req
 	b->next_address = CALL_ADDR_FIRST;
 	b->depth[s->scopes ? KIND_LIGHT : KIND_FULL] = 1;
 	b->policy_fd = b->gateway_pidfd = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
-	b->auditor_source.fd = b->auditor_pidfd = -EBADF;
+	b->auditor_source.fd = b->auditor_pidfd = b->control.fd = -EBADF;
 	b->next = s->sandboxes;
 	s->sandboxes = b;
 	s->n_sandboxes++;

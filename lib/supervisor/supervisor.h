@@ -24,6 +24,13 @@
 #define MAX_POLICY (16u << 20)
 /* A gateway waits for its secret sources; one that never ends would hang the caller. */
 #define GATEWAY_READY_US (60u * 1000000u)
+/* Of what calls ask for from inside, so that one cannot take what the others and the clients need. */
+#define MAX_CONTROL_OF_CALL 16u	    /* connections */
+#define MAX_CONTROL_OF_SANDBOX 256u /* connections */
+#define MAX_CONTROL_ANSWERS 64u	    /* for one that never reads */
+#define MAX_CHILDREN 512u	    /* calls at once in one sandbox that calls asked for */
+#define MAX_DEPTH 8u		    /* the first call is at 0 */
+#define MAX_REFUSALS 1000u	    /* each is a record; then the call may not ask any more */
 /* Between TERM and KILL of a call that ran out of time. */
 #define KILL_AFTER_US (5u * 1000000u)
 
@@ -38,6 +45,7 @@ struct gateway_question;
 struct source {
 	int fd;
 	uint32_t events; /* what epoll watches it for now */
+	bool paused;	 /* nothing is read from it */
 	void (*ready)(struct supervisor *s, struct source *source, uint32_t events);
 };
 
@@ -51,6 +59,8 @@ struct client {
 	struct link link;
 	bool greeted;
 	bool gone; /* freed at the end of the round: callers up the stack may hold it */
+	struct sandbox *inside; /* a call of this sandbox is at the other end; NULL: an ordinary client */
+	struct call *asker;	/* that call; NULL once it has ended, and then the client is gone */
 	char *wanted; /* ",name,name,": events that it wants, NULL = all */
 	uint64_t events_lost;
 };
@@ -65,6 +75,8 @@ struct start {
 	uint32_t flags, rows, columns; /* enum start_flag */
 	uint64_t timeout_us, ttl_us;
 	int stdio[3];
+	char *template;		/* of MSG_START */
+	uint32_t parent_number; /* of the call that asks for it, 0: a client does */
 	/* call_grant.c: the call's authority; NULL: all of the policy */
 	struct grant *grant;
 	struct buf paths; /* the rules of GUARDIAN_EXEC */
@@ -109,7 +121,11 @@ struct call {
 	struct call *next;
 	struct sandbox *sandbox;
 	uint32_t number, address;
-	uint32_t parent; /* address of the call that asked for it, 0 = none did */
+	uint64_t net_cookie; /* of its network namespace, by which its connections are known; 0: none of its own */
+	uint32_t parent;	/* address of the call that asked for it, 0: a client did, or there is no gateway */
+	uint32_t parent_number; /* its number, 0: a client did */
+	uint32_t refusals;	/* of what it asked for */
+	bool awaits_children;	/* it has ended but for the calls that it asked for */
 	char id[64]; /* "" until a command has taken it */
 	bool full;
 	enum call_state state;
@@ -189,6 +205,8 @@ struct sandbox {
 	uint32_t n_found; /* ever; the oldest gives way */
 	struct gateway_question *asked;
 	struct approvals *approvals; /* NULL until somebody has to be asked */
+
+	struct source control; /* where its calls ask for calls; fd < 0: nobody can tell them apart */
 };
 
 struct known_program {
@@ -216,12 +234,15 @@ struct supervisor {
 	uint32_t n_known; /* ever; the oldest gives way */
 	uint32_t last_number; /* of sandboxes and calls; 0 is never used */
 	uint64_t next_deadline; /* not later than the earliest, 0 = none */
+	uint64_t control_resumes; /* until then nothing is read from calls, 0: it is */
+	bool child_ended; /* so a call may be at its end too */
 };
 
 /* loop.c */
 int loop_add(struct supervisor *s, struct source *source, int fd,
 	     void (*ready)(struct supervisor *, struct source *, uint32_t));
 void loop_remove(struct supervisor *s, struct source *source);
+void loop_pause(struct supervisor *s, struct source *source, bool paused);
 /* Ask for POLLOUT as long as the link has packets waiting. */
 void loop_want_write(struct supervisor *s, struct source *source, const struct link *l);
 void loop_want(struct supervisor *s, struct source *source, bool write);
@@ -233,6 +254,8 @@ int loop_run(struct supervisor *s);
 
 /* client_link.c: connections, and what goes to clients. client may be NULL. */
 int client_add(struct supervisor *s, int fd);
+/* Of a call. */
+int client_add_inside(struct call *asker, int fd);
 void clients_reap(struct supervisor *s);
 void client_reply(struct client *client, uint32_t request, const struct error *failure, const char *payload,
 		  const int *fds, size_t n_fds);
@@ -333,6 +356,8 @@ void pool_progress(struct call *call);
 /* It cannot be prepared: whoever waits longest gets the error. Frees the call. */
 void pool_failed(struct call *call, const struct error *failure);
 void start_free(struct start *start);
+/* Our copies: they would keep a pipe's other end from seeing its end. */
+void start_close_stdio(struct start *start);
 /* Take it out of the queue of those that wait. */
 void start_unqueue(struct sandbox *sandbox, struct start *start);
 
@@ -365,9 +390,39 @@ void call_lost(struct call *call);
 void call_expire(struct call *call);
 void call_free(struct call *call);
 
+/* control_link.c: connections of calls to the supervisor. */
+/* Takes sock over. */
+int control_open(struct sandbox *sandbox, int sock, struct error *e);
+void control_close(struct sandbox *sandbox);
+/* Read nothing from calls for a moment. */
+void control_pause(struct supervisor *s);
+/* It is over: true when it was due. */
+bool control_expire(struct supervisor *s, uint64_t now);
+
+/* child.c: calls that calls asked for. They end with the one that asked, and before it. */
+/* What start asks for is not possible: why, as for client_request.c, or NULL and start belongs to the asker. */
+const char *child_ask(struct call *asker, struct start *start);
+void child_refused(struct call *asker, const char *why);
+/* The call takes start over: whose child it is, also for its record. */
+void child_taken(struct call *call);
+int child_member(const struct call *call, struct buf *members);
+/* Nothing of this call lives any more: end what it asked for. */
+void children_end(struct call *call);
+bool children_left(const struct call *call);
+/* The call is about to be freed. */
+void child_gone(struct call *call);
+/* Those that only waited for their children have ended. */
+void children_reap(struct supervisor *s);
+
+/* closer.c: closing what a sandbox sent us. */
+/* Before the first; does nothing when it was. */
+int closer_start(void);
+void closer_close(int fd);
+bool closer_is_behind(void);
+
 /* call_grant.c: what start may do: what its client asked for (encoded, or nothing), within the template that its command
- * is bound to, within the policy. An excess is an error that names it. */
-int call_grant_decide(const struct sandbox *sandbox, struct start *start, const void *bytes, size_t len,
+ * is bound to, within what the call that asks has, within the policy. An excess is an error that names it. */
+int call_grant_decide(struct sandbox *sandbox, struct start *start, const void *bytes, size_t len,
 		      struct error *e);
 /* Once more after the grant became narrower: what of it is not the gateway's. */
 int call_grant_apply(const struct sandbox *sandbox, struct start *start, struct error *e);

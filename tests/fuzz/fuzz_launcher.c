@@ -125,9 +125,14 @@ static void got(uint32_t type, struct wire_reader *in, size_t n_fds)
 		w.boxes[i].failed = failed;
 		w.boxes[i].ready = !failed;
 		break;
+	case LAUNCHER_CONTROL:
+		check(wire_done(in) && n_fds == 1 && !w.boxes[i].ready, "the control socket of a sandbox");
+		break;
 	case LAUNCHER_SLOT_READY:
 		check(wire_get_u32(in) > 0, "a call without a number");
 		failed = wire_get_u8(in);
+		if (!failed)
+			wire_get_u64(in);
 		check_outcome(in, failed);
 		check(n_fds == !failed, "descriptors of a call");
 		check(failed || w.boxes[i].ready, "a call in a sandbox that is not ready");

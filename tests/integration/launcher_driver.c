@@ -207,6 +207,10 @@ static int run(int sock, uint32_t id, const struct job *job, uint64_t t[T_MAX])
 	pid_t helper = 0;
 
 	ask_sandbox(sock, id, job);
+	if (job->net != NET_HOST) {
+		expect(sock, LAUNCHER_CONTROL);
+		fd_close(fds[0]);
+	}
 	expect(sock, LAUNCHER_SANDBOX_READY);
 	t[T_READY] = now_us();
 	n_gateway = n_fds;

@@ -130,7 +130,7 @@ def environment_is_a_list(t):
     env = dict(item.split('=', 1) for item in result.out.split('\0') if item)
     want = (ENVIRONMENT - {'PWD'}) | {'TERM', 'COLORTERM', 'LC_TIME', 'TZ', 'NO_COLOR'}
     equal(sorted(set(env) - {'PWD', 'HOSTNAME'}), sorted(want), 'names with --net none')
-    equal(env['PATH'], '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin', 'PATH')
+    equal(env['PATH'], '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:/run/nsbox/bin', 'PATH')
     equal(env['HOME'], box.home, 'HOME')
     equal((env['TMPDIR'], env['SHELL'], env['NSBOX'], env['TERM']), ('/tmp', '/bin/sh', '1', 'xterm-256color'),
           'values')

@@ -221,7 +221,7 @@ int script_slot(struct fake *f, const struct box *box, uint32_t slot)
 		fake_send(box->gateway->sock, NULL, 0, "uuv", GATEWAY_CALL_READY, address, env);
 	}
 	fake_pair(pair);
-	fake_send(f->launcher, pair, 1, "uuub", LAUNCHER_SLOT_READY, box->number, slot, 0u);
+	fake_send(f->launcher, pair, 1, "uuubq", LAUNCHER_SLOT_READY, box->number, slot, 0u, (uint64_t)0);
 	close(pair[0]);
 	fake_run(f);
 	return pair[1];
@@ -239,8 +239,8 @@ uint32_t script_start(struct fake *f, int sock, const char *id, uint32_t flags)
 	const int fds[3] = { 0, 1, 2 };
 	uint32_t request = new_request();
 
-	assert_int_equal(fake_send(sock, fds, flags & START_TERMINAL ? 0 : flags & START_LOG ? 1 : 3, "uusvvsuuuqs", MSG_START,
-				   request, id, argv, env, "/", flags, 24u, 80u, (uint64_t)0, ""), 0);
+	assert_int_equal(fake_send(sock, fds, flags & START_TERMINAL ? 0 : flags & START_LOG ? 1 : 3, "uusvvsuuuqss", MSG_START,
+				   request, id, argv, env, "/", flags, 24u, 80u, (uint64_t)0, "", ""), 0);
 	fake_run(f);
 	return request;
 }

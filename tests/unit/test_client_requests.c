@@ -410,6 +410,8 @@ static void flags_and_descriptors_of_a_start(void **state)
 	assert_int_equal(sandbox_command_set_background(s.command, 1), 0);
 	assert_int_equal(sandbox_command_set_timeout(s.command, 1500), 0);
 	assert_int_equal(sandbox_command_set_directory(s.command, "/tmp", NULL), 0);
+	assert_int_equal(sandbox_command_set_template(s.command, "", NULL), -EINVAL);
+	assert_int_equal(sandbox_command_set_template(s.command, "*", NULL), 0);
 	assert_int_equal(sandbox_start_async(s.box, s.command, &a, NULL), 0);
 	static struct got got;
 	ssize_t n = msg_recv(s.peer, got.bytes, sizeof(got.bytes), got.fds, ARRAY_LEN(got.fds), &got.n_fds);
@@ -432,6 +434,8 @@ static void flags_and_descriptors_of_a_start(void **state)
 	assert_int_equal(wire_get_u64(&got.in), 1500000);
 	_cleanup_free_ char *grant = wire_get_str(&got.in);
 	assert_string_equal(grant, "");
+	_cleanup_free_ char *template = wire_get_str(&got.in);
+	assert_string_equal(template, "*");
 	assert_true(wire_done(&got.in));
 
 	int in = sandbox_call_take_stdio(a, 0), err = sandbox_call_take_stdio(a, 2);

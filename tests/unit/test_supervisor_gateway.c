@@ -98,7 +98,7 @@ static void a_directory_cannot_end_the_log(void **state)
 
 	memset(cwd, 0xff, sizeof(cwd) - 1);
 	cwd[sizeof(cwd) - 1] = '\0';
-	fake_send(client, fds, 3, "uusvvsuuuqs", MSG_START, 1u, "a", argv, env, cwd, 0u, 0u, 0u, (uint64_t)0, "");
+	fake_send(client, fds, 3, "uusvvsuuuqss", MSG_START, 1u, "a", argv, env, cwd, 0u, 0u, 0u, (uint64_t)0, "", "");
 	script_started(&f, &box, guardian);
 	expect_success(&f, client, 1);
 	close(guardian);
@@ -122,6 +122,7 @@ static void a_grant_is_bound_before_its_command(void **state)
 	uint32_t address = f.s.sandboxes->calls->address;
 	fake_put(&m, "uusvvsuuuq", MSG_START, 1u, "a", argv, env, "/", 0u, 0u, 0u, (uint64_t)0);
 	assert_int_equal(wire_put_bytes(&m, bytes.data, bytes.len), 0);
+	assert_int_equal(wire_put_str(&m, ""), 0);
 	assert_int_equal(msg_send(client, m.data, m.len, fds, 3), 0);
 	struct fake_packet *p = expect(&f, box.gateway->sock, GATEWAY_CALL_BIND);
 	assert_int_equal(wire_get_u32(&p->in), address);
@@ -193,7 +194,7 @@ static void a_guardian_comes_once(void **state)
 	fake_pair(pair);
 	for (size_t i = 0; i < 2; i++) {
 		assert_false(f.s.done);
-		fake_send(f.launcher, pair, 1, "uuub", LAUNCHER_SLOT_READY, box.number, box.first, 0u);
+		fake_send(f.launcher, pair, 1, "uuubq", LAUNCHER_SLOT_READY, box.number, box.first, 0u, (uint64_t)0);
 		fake_run(&f);
 	}
 	assert_true(f.s.done);

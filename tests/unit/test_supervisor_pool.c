@@ -266,6 +266,7 @@ static uint32_t start_hiding(uint32_t *ret_slot)
 		wire_put_u32(&m, numbers[i]);
 	wire_put_u64(&m, 0);
 	wire_put_bytes(&m, bytes.data, bytes.len);
+	wire_put_str(&m, "");
 	assert_int_equal(msg_send(client, m.data, m.len, fds, 3), 0);
 	fake_run(&f);
 	struct fake_packet *p = expect(&f, f.launcher, LAUNCHER_SLOT);
@@ -384,7 +385,7 @@ static uint32_t prepare_all(const struct box *wired, int *guardians, size_t *n)
 			uint32_t number = wire_get_u32(&p.in), slot = wire_get_u32(&p.in);
 			int pair[2];
 			fake_pair(pair);
-			assert_int_equal(fake_send(f.launcher, pair, 1, "uuub", LAUNCHER_SLOT_READY, number, slot, 0u), 0);
+			assert_int_equal(fake_send(f.launcher, pair, 1, "uuubq", LAUNCHER_SLOT_READY, number, slot, 0u, (uint64_t)0), 0);
 			guardians[(*n)++] = pair[1];
 			close(pair[0]);
 			fake_run(&f);
