@@ -141,6 +141,10 @@ def lies_in(root, path):
     return any(root == end or root.startswith(end + '/') for end in ends)
 
 
+# The program for calls within calls, wherever it is installed.
+NSBOX = '/run/nsbox/bin/nsbox'
+
+
 def mount_tables(runner, place):
     """21: mount tables name what the policy granted and the system's own; the calls that list mounts are refused."""
     home = place.home
@@ -163,10 +167,10 @@ def mount_tables(runner, place):
         for line in table.splitlines():
             words = line.split()
             root, point = words[3], words[4]
-            known = point in SYSTEM + (place.work, place.ro, home) or point.startswith(
+            known = point in SYSTEM + (place.work, place.ro, home, '/run/nsbox', NSBOX) or point.startswith(
                 ('/proc/', '/dev/', '/etc/', place.work + '/'))
             # The private directories lie in a tmpfs that is nobody else's.
-            granted = root in SYSTEM_ROOTS or lies_in(root, place.work) or lies_in(root, place.ro) or \
+            granted = root in SYSTEM_ROOTS or (point == NSBOX and root.endswith('/nsbox-inside')) or lies_in(root, place.work) or lies_in(root, place.ro) or \
                 line.split(' - ')[1].split()[0] in ('tmpfs', 'proc', 'devtmpfs', 'devpts')
             if not known or not granted:
                 wrong.append('%s: %s from %s' % (isolation, point, root))

@@ -205,6 +205,7 @@ static const char *sandbox_id(struct input *in)
 
 static void start(struct input *in, struct peer_client *c)
 {
+	static const char *const templates[] = { "", "", "*", "absent" };
 	const char *id = sandbox_id(in);
 	uint32_t flags = take(in) & _START_CLIENT_FLAGS;
 	uint8_t how = take(in);
@@ -215,8 +216,8 @@ static void start(struct input *in, struct peer_client *c)
 
 	if ((flags & START_TERMINAL) && (flags & START_LOG))
 		flags &= ~(uint32_t)START_LOG;
-	fake_send(c->sock, fds, n, "uusvvsuuuqs", MSG_START, request(c, MSG_START), id, argv, env, "/", flags, 24u, 80u,
-		  how & 4 ? (uint64_t)1000000 : (uint64_t)0, "");
+	fake_send(c->sock, fds, n, "uusvvsuuuqss", MSG_START, request(c, MSG_START), c->inside && !(how & 8) ? "" : id, argv,
+		  env, "/", flags, 24u, 80u, how & 4 ? (uint64_t)1000000 : (uint64_t)0, "", templates[how >> 6]);
 }
 
 static void short_request(struct input *in, struct peer_client *c)
@@ -387,6 +388,19 @@ static void gateway_step(struct input *in, uint8_t what)
 	}
 }
 
+/* Whatever call is at the other end, if any: it may end at any time, and this with it. */
+static void connect_inside(const struct peer_box *box)
+{
+	int fd = box->control_len ? socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -EBADF;
+
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&box->control, box->control_len) == 0) {
+		new_client(fd, true);
+		w.clients[w.n_clients - 1].inside = w.clients[w.n_clients - 1].malformed = true;
+	} else {
+		fd_close(fd);
+	}
+}
+
 static void other_step(struct input *in, uint8_t what)
 {
 	uint8_t which = take(in);
@@ -413,6 +427,8 @@ static void other_step(struct input *in, uint8_t what)
 		peers_finish(&w);
 	} else if (what == 6) {
 		in->at_once = 1 + which % 4;
+	} else if (what == 7 && w.n_boxes && w.n_clients < MAX_PEERS) {
+		connect_inside(&w.boxes[which % w.n_boxes]);
 	}
 }
 
@@ -455,12 +471,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, data + size, 0 };
 
 	make_place();
+	closer_start();
 	size_t before = n_descriptors();
 	memset(&w, 0, offsetof(struct peers, slots));
 	memset(w.gateways, 0, sizeof(w.gateways));
 	w.n_slots = 0;
 	w.overflow = w.no_slots = false;
 	fake_open(&w.f, !(take(&in) & 1));
+	w.f.s.net_cookie = peers_cookie();
 	new_client(fake_client(&w.f), false);
 	for (size_t i = 0; i < MAX_STEPS && in.p < in.end && !w.f.s.done; i++) {
 		step(&in);
@@ -482,6 +500,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < w.n_logs; i++)
 		fd_close(w.logs[i]);
 	remove_entries();
+	/* Those of calls are closed by a thread. */
+	for (unsigned tries = 0; n_descriptors() != before && tries < 10000; tries++)
+		usleep(1000);
 	if (n_descriptors() != before) {
 		fprintf(stderr, "a descriptor was left open\n");
 		abort();

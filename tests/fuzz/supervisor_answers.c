@@ -4,9 +4,47 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/util.h"
 #include "supervisor_peers.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+uint64_t peers_cookie(void)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len);
+	return cookie;
+}
+
+static void answer_control(struct peers *w, struct peer_box *box)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	box->control = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	box->control_len = sizeof(box->control);
+	if (bind(fd, (struct sockaddr *)&box->control, sizeof(box->control.sun_family)) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&box->control, &box->control_len) < 0)
+		abort();
+	fake_send(w->f.launcher, &fd, 1, "uu", LAUNCHER_CONTROL, box->number);
+}
+
+/* Of the calls of a sandbox one at a time has our network namespace. */
+static uint64_t cookie_of(const struct peers *w, struct peer_slot *slot)
+{
+	for (size_t i = 0; i < w->n_slots; i++) {
+		if (w->slots[i].box == slot->box && w->slots[i].known && !w->slots[i].done)
+			return 0;
+	}
+	slot->known = true;
+	return peers_cookie();
+}
 
 void answer_box(struct peers *w, struct peer_box *box, bool failed)
 {
@@ -18,6 +56,7 @@ void answer_box(struct peers *w, struct peer_box *box, bool failed)
 		fake_send(w->f.launcher, NULL, 0, "uube", LAUNCHER_SANDBOX_READY, box->number, 1u);
 		return;
 	}
+	answer_control(w, box);
 	null[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	null[1] = null[2] = null[3] = null[0];
 	fake_send(w->f.launcher, null, box->gateway ? 4 : 0, "uub", LAUNCHER_SANDBOX_READY, box->number, 0u);
@@ -46,8 +85,8 @@ void answer_slot(struct peers *w, struct peer_slot *slot, bool failed)
 		return;
 	}
 	fake_pair(pair);
-	if (fake_send(w->f.launcher, pair, 1, "uuub", LAUNCHER_SLOT_READY, slot->box->number, slot->number, 0u) == 0 &&
-	    slot->guardian < 0)
+	if (fake_send(w->f.launcher, pair, 1, "uuubq", LAUNCHER_SLOT_READY, slot->box->number, slot->number, 0u,
+		      cookie_of(w, slot)) == 0 && slot->guardian < 0)
 		slot->guardian = TAKE_FD(pair[1]);
 	fd_close(pair[0]);
 	fd_close(pair[1]);
@@ -175,6 +214,11 @@ void peers_finish(struct peers *w)
 		return;
 	for (size_t i = 0; i < w->n_requests; i++) {
 		const struct peer_request *q = &w->requests[i];
+		/* A connection of no call is closed by a thread. */
+		for (unsigned tries = 0; tries < 10000 && q->client->inside && q->client->sock >= 0 && q->answers == 0; tries++) {
+			usleep(1000);
+			peers_run(w);
+		}
 		if (q->client->sock >= 0 && q->answers == 0) {
 			fprintf(stderr, "request %u of type %u was not answered\n", q->number, q->type);
 			abort();

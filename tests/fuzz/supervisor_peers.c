@@ -382,8 +382,11 @@ void peers_check(const struct peers *w)
 {
 	size_t n = 0;
 
-	for (const struct client *c = w->f.s.clients; c; c = c->next)
-		n++;
+	for (const struct client *c = w->f.s.clients; c; c = c->next) {
+		n += !c->inside;
+		check(!c->inside || (c->asker && call_is_running(c->asker) && c->asker->sandbox == c->inside),
+		      "a connection of a call that does not run");
+	}
 	check(n == w->f.s.n_clients && n <= MAX_CLIENTS, "number of clients");
 	n = 0;
 	for (const struct sandbox *b = w->f.s.sandboxes; b; b = b->next) {

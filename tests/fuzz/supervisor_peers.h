@@ -6,6 +6,8 @@
 #ifndef NSBOX_TESTS_SUPERVISOR_PEERS_H
 #define NSBOX_TESTS_SUPERVISOR_PEERS_H
 
+#include <sys/un.h>
+
 #include "../unit/supervisor_doubles.h"
 
 #define MAX_PEERS 8u /* clients */
@@ -21,6 +23,7 @@ struct peer_client {
 	bool connecting; /* by the socket of a named sandbox, and nothing came back yet */
 	bool malformed; /* it sent something out of form: the supervisor may hang up */
 	bool deaf;	/* does not read */
+	bool inside;	/* by the control socket of a sandbox */
 };
 
 struct peer_request {
@@ -37,12 +40,15 @@ struct peer_box { /* a sandbox, as the launcher sees it */
 	int log; /* index, -1 unknown */
 	bool gateway, answered, end_asked, ended;
 	unsigned n_exec;
+	struct sockaddr_un control;
+	socklen_t control_len; /* 0: it has none */
 };
 
 struct peer_slot {
 	struct peer_box *box;
 	uint32_t number, flags;
 	bool answered, exec, started, exited, done;
+	bool known; /* connections from this process are its */
 	int guardian; /* the guardian's end */
 	int stdio[3];
 };
@@ -81,6 +87,9 @@ void peers_check(const struct peers *w);
 void peers_finish(struct peers *w);
 /* After the end of the supervisor: what the audit logs say. */
 void peers_check_logs(const struct peers *w);
+
+/* The cookie of our own network namespace, in which every connection is made. */
+uint64_t peers_cookie(void);
 
 /* Answers. failed: with an error record. */
 void answer_box(struct peers *w, struct peer_box *box, bool failed);

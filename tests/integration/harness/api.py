@@ -6,7 +6,7 @@ import os
 import sys
 
 from .box import Box
-from .registry import processes
+from .registry import marked
 
 
 def load(t):
@@ -83,18 +83,7 @@ class Api:
 
     def marked(self, word=None):
         """pids of living processes with this word (or the mark) among their arguments: a call as the host sees it."""
-        found = []
-        for pid in processes():
-            try:
-                with open('/proc/%d/cmdline' % pid, 'rb') as f:
-                    words = f.read().split(b'\0')
-                with open('/proc/%d/stat' % pid) as f:
-                    state = f.read().rsplit(') ', 1)[1][0]
-            except OSError:
-                continue
-            if (word or self.mark).encode() in words and state not in 'ZX':
-                found.append(pid)
-        return found
+        return marked(word or self.mark)
 
 
 def with_api(function):
