@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nsbox-inside: what sandboxes have as nsbox. Of the subcommands those that a call can use, in one static program, since
- * inside there are neither our library nor the place where it is installed. */
+/* nsbox-inside: what sandboxes have as nsbox. Of the subcommands those that a call can use, in one static program,
+ * since inside there are neither our library nor the place where it is installed. */
 #include <errno.h>
 
 #include "base/user.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The authority of a call. What its client asks for may only narrow: the template that its command is bound to, what the
- * call has that asks for it, if one does, and the policy above that. What asks for more is an error that names the first excess, never a silent cut. What comes out
- * goes to those that enforce it: rules, secrets and quotas to the gateway, files and executables to the guardian, times
- * to the loop.
+ * The authority of a call. What its client asks for may only narrow: the template that its command is bound to, what
+ * the call has that asks for it, if one does, and the policy above that. What asks for more is an error that names
+ * the first excess, never a silent cut. What comes out goes to those that enforce it: rules, secrets and quotas to
+ * the gateway, files and executables to the guardian, times to the loop.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls within calls. Between the processes there is no nesting: a child is a call of its own beside the one that asked
- * for it, with its own namespaces, address and placeholders. What makes it a child is kept here: it has at most what the
- * asker has (call_grant.c), and it lives no longer. It is killed when its connection closes and when the asker's last
- * process is dead; the end of the asker is told when all of it is gone.
+ * Calls within calls. Between the processes there is no nesting: a child is a call of its own beside the one that
+ * asked for it, with its own namespaces, address and placeholders. What makes it a child is kept here: it has at
+ * most what the asker has (call_grant.c), and it lives no longer. It is killed when its connection closes and when
+ * the asker's last process is dead; the end of the asker is told when all of it is gone.
  */
 #include <errno.h>
 #include <signal.h>

@@ -14,7 +14,9 @@ static void broken(struct client *c)
 
 static void send_to_client(struct supervisor *s, struct client *c, const struct buf *b, const int *fds, size_t n_fds)
 {
-	if (c->link.queued >= (c->inside ? MAX_CONTROL_ANSWERS : MAX_ANSWERS_WAITING) || link_send(&c->link, b, fds, n_fds) < 0)
+	const size_t most = c->inside ? MAX_CONTROL_ANSWERS : MAX_ANSWERS_WAITING;
+
+	if (c->link.queued >= most || link_send(&c->link, b, fds, n_fds) < 0)
 		broken(c);
 	else
 		loop_want_write(s, &c->source, &c->link);

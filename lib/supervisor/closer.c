@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Closing what a sandbox sent. The last close of a descriptor can sleep: that of a TCP socket with SO_LINGER as long as
- * its maker chose, also when the socket only lay unread in the queue of another one. A call could so stop the
+ * Closing what a sandbox sent. The last close of a descriptor can sleep: that of a TCP socket with SO_LINGER as long
+ * as its maker chose, also when the socket only lay unread in the queue of another one. A call could so stop the
  * supervisor of others. So these descriptors are closed by a thread that does nothing else; the supervisor is one
- * thread in all other respects. The thread takes the waiting off sockets that it sees; since their maker may put it back
- * in between, a timer interrupts every close besides.
+ * thread in all other respects. The thread takes the waiting off sockets that it sees; since their maker may put it
+ * back in between, a timer interrupts every close besides.
  */
 #include <errno.h>
 #include <fcntl.h>
