@@ -128,6 +128,9 @@ int runner_prepare(struct runner *r)
 	return k < 0 ? refuse("cannot prepare the command: %s", strerrordesc_np(-k)) : 0;
 }
 
+/* A start takes less, unless somebody is asked. */
+#define ASKED_AFTER_MS 500
+
 /* A person may have to be asked first, and says so in an event; a signal gives the command up. */
 static int wait_started(struct runner *r, int signals, sandbox_error **error)
 {
@@ -142,8 +145,11 @@ static int wait_started(struct runner *r, int signals, sandbox_error **error)
 		if (sandbox_call_state(r->call) != SANDBOX_CALL_STARTING)
 			return 0;
 		report_take_events(&r->report, r->runtime);
-		if (poll(p, ARRAY_LEN(p), -1) > 0 && p[1].revents && read(signals, &info, sizeof(info)) == sizeof(info) &&
-		    info.ssi_signo != SIGWINCH)
+		if (poll(p, ARRAY_LEN(p), -1) < 0 && errno != EINTR)
+			return -errno;
+		/* The command may run already, and the news of it be on the way: then the signal is the command's. */
+		if (p[1].revents && poll(p, 1, ASKED_AFTER_MS) == 0 &&
+		    read(signals, &info, sizeof(info)) == sizeof(info) && info.ssi_signo != SIGWINCH)
 			sandbox_call_cancel(r->call, NULL);
 	}
 }
