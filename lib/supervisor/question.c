@@ -214,7 +214,9 @@ void question_call(struct call *call)
 	struct auditor_result result;
 
 	const char *significant = put_start(call, &m) == 0 ? buf_str(&m) : NULL;
-	const char *members = significant && put_ids(b, call->id, significant, &all) == 0 ? buf_str(&all) : NULL;
+	/* A new one each time, like its own id. */
+	bool put = significant && put_ids(b, call->id, significant, &all) == 0 && child_member(call, &all) == 0;
+	const char *members = put ? buf_str(&all) : NULL;
 	if (!members) {
 		deny_call(call, "the auditor", AUDITOR_FAILED);
 		return;

@@ -663,3 +663,14 @@ def example_with_rules(t):
         box.nsbox('approve', box.waiting()[0]['ticket'], '--yes').ok()
         equal(run.wait(20), 0, 'exit status')
         check(not box.ran(), 'then it is')
+
+
+@test
+def child_is_asked(t):
+    """A call that asks for another one: the auditor is told for whom, and its no is the child's alone."""
+    with Asked(t, lambda q: {'decision': 'deny' if 'no' in q['argv'] else 'allow'}) as box:
+        box.add(*NET)
+        result = box.sh('nsbox call -- echo yes; nsbox call -- echo no; echo $?')
+        equal(result.out.split(), ['yes', '126'], 'what runs (%r)' % result)
+        first, *children = box.auditor.questions
+        equal([q.get('parent') for q in box.auditor.questions], [None] + [first['call']] * 2, 'parents in the questions')
