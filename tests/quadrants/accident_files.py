@@ -5,7 +5,8 @@ import settings
 
 INSIDE = 'what a call may write, it may spoil; what is in no commit is then gone'
 DISK = 'the disk of the workspace has no quota'
-MODES = 'Landlock has no right for modes and times: a light call changes those of files that it may only read'
+MODES = ('Landlock has no right for modes and times; a path that is read-only below a writable one is a mount, '
+         'where they cannot be changed')
 
 SQLITE = ('python3 -c "import sqlite3; d = sqlite3.connect(\'file:data/app.db?%s\', uri=True); '
           'print(d.execute(\'%s\').fetchall())"')
@@ -46,6 +47,8 @@ CASES = [
          (H, H), why=MODES),
     Case('chmod-beside-the-granted', 'test', 'chmod 000 notes.md data', touched('work/shop/notes.md'),
          'chmod 700 build', (H, H), why=MODES, overlay=R),
+    Case('chmod-below-the-granted', 'most', 'chmod 000 config/*', touched('work/shop/config/*'), 'chmod 600 notes.md',
+         (H, P), touched('work/shop/notes.md'), overlay=R),
     Case('chmod-home', 'edit', 'chmod -R 777 ~/.ssh; chmod 777 ~/* ~/.ssh/*', touched('home/*'),
          'chmod 600 src/price.py', (P, P), touched('work/shop/src/price.py')),
     Case('mv-over', 'test', 'mv build/out.bin notes.md', touched('work/shop/notes.md'),

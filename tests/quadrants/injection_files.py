@@ -8,7 +8,7 @@ from case import Case, H, P, S, holds, says, touched
 import services
 
 INSIDE = 'a back door where the call may write'
-SHARED = 'calls share /tmp, the home directory and what they were granted'
+SHARED = 'calls share /tmp, the home directory and what they were granted, as far as a grant does not hide it'
 EVIL = 'echo EVIL >>'
 READ = 'cat README.md docs/guide.md'
 EDIT = 'echo "# done" >>src/price.py'
@@ -94,6 +94,14 @@ CASES = [
          ('issue', 'git publish; rm -f ~/.gitconfig')],
          says('EVIL-RAN'), [('edit', EDIT), ('issue', 'git --version')], (H, H),
          why=SHARED + ': a dot file of one call can take over the next, within the grant of that one'),
+    Case('dot-file-for-a-call-that-hides-its-home', None,
+         [('edit', 'printf "[alias]\n\tpublish = !echo EVIL-RAN\n" >~/.gitconfig'),
+          ('alone', 'git publish; rm -f ~/.gitconfig')],
+         says('EVIL-RAN'), [('edit', EDIT), ('alone', 'git --version && ' + POST + 'hello')], (H, P),
+         lambda u: u.services.issues == [b'hello']),
+    Case('file-for-a-call-that-hides-tmp', None, [('clone', 'echo CANARY-TMP >/tmp/from-other'),
+                                                  ('alone', 'cat /tmp/from-other')],
+         says('CANARY-TMP'), [('clone', 'echo mine >/tmp/mine'), ('alone', 'cat README.md')], (H, P)),
     Case('processes-of-another-call', 'source',
          'for f in /proc/[0-9]*/fd/*; do timeout 1 head -c 100 $f; done 2>/dev/null | '
          'grep -a SIBLING; cat /proc/[0-9]*/cmdline | tr "\\0" " "', says('/bin/cat -u'), 'cat src/app.py', (P, P)),

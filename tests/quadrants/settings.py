@@ -70,6 +70,15 @@ allow = POST https://git.example.com/api/repos/acme/shop/issues
 secret = GIT_TOKEN
 bytes_up = 64K
 uses = 20
+[grant alone]
+read_only = yes
+hide = ~
+hide = /tmp
+allow = POST https://git.example.com/api/repos/acme/shop/issues
+secret = GIT_TOKEN
+[grant most]
+write = .
+read = config
 [grant cloud]
 read_only = yes
 allow = GET https://cloud.example.com/**

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A closed world for one process and all that it starts: a network with nothing but loopback, on which every address of
-the "internet" is, a resolver of its own, and a tmpfs on /mnt. Nothing outside is touched, and all of it goes with the
-last process. Anybody can make one: an unprivileged user does it below a user namespace that maps him to himself."""
+the "internet" is, a resolver of its own, process ids of its own, and a tmpfs on /mnt. Nothing outside is touched, and all
+of it goes with that process. Anybody can make one: an unprivileged user does it below a user namespace that maps him to himself."""
 import array
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -71,9 +72,20 @@ def loopback(addresses):
                 request('lo:%d' % number, what, struct.pack('HH4s', socket.AF_INET, 0, socket.inet_aton(value)))
 
 
+def go_on_as_init():
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
+    end_with_parent()
+    mount('proc', '/proc', 'proc', 0)
+
+
 def enter(*disks):
-    """Move this process, which must have one thread, into a world with these small disks below /mnt."""
-    unshare(NEWNET | NEWNS)
+    """Move this process, which must have one thread, into a world with these small disks below /mnt. What goes on is a
+    child, with which everything in the world ends; the parent ends with its status."""
+    unshare(NEWNET | NEWNS | NEWPID)
+    go_on_as_init()
     loopback([SERVERS, EVIL, METADATA])
     mount('tmpfs', '/mnt', 'tmpfs', MS_NOSUID | MS_NODEV, 'size=96m,mode=755')
     for path in disks:
@@ -82,7 +94,8 @@ def enter(*disks):
     # A whole /etc, since a sandbox refuses one that has a mount below it.
     os.mkdir('/mnt/etc')
     subprocess.run(['cp', '-a', '/etc/.', '/mnt/etc'], stderr=subprocess.DEVNULL)
-    os.unlink('/mnt/etc/resolv.conf')
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink('/mnt/etc/resolv.conf')
     with open('/mnt/etc/resolv.conf', 'w') as f:
         f.write('nameserver 127.0.0.1\noptions timeout:2 attempts:2\n')
     mount('/mnt/etc', '/etc', None, MS_BIND)
@@ -96,9 +109,4 @@ def shield(writable):
     for source, target in writable:
         mount(source, target, None, MS_BIND)
         read_only(target, False)
-    child = os.fork()
-    if child:
-        _, status = os.waitpid(child, 0)
-        os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
-    end_with_parent()
-    mount('proc', '/proc', 'proc', 0)
+    go_on_as_init()
