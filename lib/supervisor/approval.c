@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 #define APPROVAL_US (10u * 60u * 1000000u) /* a ticket's life */

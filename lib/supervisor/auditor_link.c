@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "supervisor/auditor_process.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 #define ASKED (AUDITOR_OP(AUDITOR_CALL_START) | AUDITOR_OP(AUDITOR_HTTP_REQUEST) | AUDITOR_OP(AUDITOR_NET_CONNECT) | \

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "policy/grant.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 /* What of argv and cwd goes into the log; a record has to stay readable and bounded. */

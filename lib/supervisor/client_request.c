@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 /* Policy, log; with a name its directory, lock, directory of the socket, listening socket. */

@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "supervisor/members.h"
 #include "policy/grant.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 #define MAX_RECORDS 1024u

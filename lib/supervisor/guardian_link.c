@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 static int send_to_guardian(struct call *call, const struct buf *m, const int *fds, size_t n_fds)

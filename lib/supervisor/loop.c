@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/util.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 int loop_add(struct supervisor *s, struct source *source, int fd,

@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "policy/grant.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 void shown_free(struct shown *p)

@@ -15,6 +15,7 @@
 #include "base/util.h"
 #include "policy/grant.h"
 #include "supervisor/members.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 /* What a program does is decided by files that it opens later. */

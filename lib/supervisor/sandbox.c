@@ -8,6 +8,7 @@
 #include "base/addresses.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 struct sandbox *sandbox_by_id(struct supervisor *s, const char *id)

@@ -434,59 +434,6 @@ int call_grant_members(const struct grant *grant, struct buf *members);
  * takes away below what it gives. */
 int call_paths(const struct policy *p, struct start *start, struct error *e);
 
-/* auditor_link.c */
-int auditor_link_start(struct sandbox *sandbox, struct error *e);
-/* Its hello has not come yet. */
-bool auditor_link_pending(const struct sandbox *sandbox);
-bool auditor_link_decides(const struct sandbox *sandbox, enum auditor_op op);
-bool auditor_link_expire(struct sandbox *sandbox, uint64_t now);
-void auditor_link_stop(struct sandbox *sandbox);
-/* After every call into the auditor. */
-void auditor_settled(struct sandbox *sandbox);
-
-/* program.c: the guardian has shown it (taken over); ends in question_call() or call_denied(). */
-int program_shown(struct call *call, struct shown *shown);
-void shown_free(struct shown *shown);
-/* What this command led to before in the sandbox, decided about without having it shown again: true, and the question is
- * asked. The guardian then checks that it is the same (START_EXPECT). */
-bool program_expected(struct call *call);
-/* It was another one. */
-void program_changed(struct call *call);
-void programs_free(struct sandbox *sandbox);
-
-/* question.c: ask the auditor whether the shown call may start; leads to question_decided(). */
-void question_call(struct call *call);
-/* by: who, for the record and the error. grant: of AUDITOR_NARROW. */
-void question_decided(struct call *call, enum auditor_decision decision, const char *by, const char *reason,
-		      const char *grant);
-/* GATEWAY_ASK: -EPROTO when it is out of form. Answered by gateway_send_decided(). */
-int question_gateway(struct sandbox *sandbox, uint64_t ticket, uint32_t op, const struct call *call, const char *members);
-void question_gateway_cancel(struct sandbox *sandbox, uint64_t ticket);
-void questions_drop(struct sandbox *sandbox);
-/* Members exe, exe_sha256, interpreter. */
-int question_program_members(const struct shown *shown, struct buf *members);
-
-/* approval.c */
-struct park {
-	enum auditor_op op;
-	struct call *call; /* NULL: the gateway waits under this ticket */
-	uint64_t gateway;
-	const char *call_id, *members, *key, *reason; /* key: what two questions are compared by, up to a comma */
-};
-/* False: too many wait, or no memory; then it is a denial. */
-bool approval_park(struct sandbox *sandbox, const struct park *park);
-/* A person said so of an equal call. */
-bool approval_always(const struct sandbox *sandbox, enum auditor_op op, const char *members);
-int approval_decide(struct sandbox *sandbox, const char *ticket, const char *digest, uint32_t decision, struct error *e);
-bool approval_expire(struct sandbox *sandbox, uint64_t now);
-uint64_t approval_deadline(const struct sandbox *sandbox);
-/* Nobody waits any more. ticket 0: all of the gateway's, one at a time. */
-void approval_drop_call(struct call *call);
-bool approval_drop_gateway(struct sandbox *sandbox, uint64_t ticket);
-/* A JSON array of what waits. */
-int approvals_list(const struct sandbox *sandbox, struct buf *out);
-void approvals_free(struct sandbox *sandbox);
-
 /* revoke.c: end it whatever it does. The client is answered when nothing of it is left: by call_revoked(). */
 int call_revoke(struct call *call, struct client *client, uint32_t request);
 void call_revoked(struct call *call);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who decides before a call starts: what is shown, asked, remembered and recorded, and in which order. */
 #include "base/util.h"
+#include "supervisor/question.h"
 #include "supervisor_script.h"
 
 #include <setjmp.h>
