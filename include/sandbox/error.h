@@ -39,6 +39,7 @@ enum sandbox_stage {
 	SANDBOX_STAGE_EXEC = 17,        /**< executing the command itself */
 	SANDBOX_STAGE_AUDITOR = 18,
 	SANDBOX_STAGE_INTERNAL = 19,
+	SANDBOX_STAGE_OVERLAY = 20,     /**< changes kept in a layer: listing, committing and discarding them */
 	_SANDBOX_STAGE_MAX
 };
 

@@ -11,6 +11,7 @@
 #define CHAIN_PREV ",\"prev\":\""
 #define CHAIN_HASH "\",\"hash\":\""
 #define CHAIN_END "\"}"
+#define CHAIN_TAIL (sizeof(CHAIN_PREV) - 1 + AUDIT_HASH_TEXT + sizeof(CHAIN_HASH) - 1 + AUDIT_HASH_TEXT + sizeof(CHAIN_END) - 1)
 
 /* Lower-case hex SHA-256 of the bytes followed by '}': a line up to, without, `,"hash"`. */
 void chain_hash(const void *data, size_t len, char ret[AUDIT_HASH_TEXT + 1]);

@@ -41,29 +41,93 @@ struct audit_log {
 	struct buf waiting;
 };
 
-int audit_log_new(int fd, const char *sandbox, struct audit_log **ret, struct error *e)
+static int check_file(int fd, struct stat *ret, struct error *e)
 {
-	struct stat st;
 	int flags = fcntl(fd, F_GETFL);
 
-	if (flags < 0 || fstat(fd, &st) < 0)
+	if (flags < 0 || fstat(fd, ret) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_AUDIT, "audit log", "cannot use the audit log");
-	if (!S_ISREG(st.st_mode) || !(flags & O_APPEND) || (flags & O_ACCMODE) == O_RDONLY)
+	if (!S_ISREG(ret->st_mode) || !(flags & O_APPEND) || (flags & O_ACCMODE) == O_RDONLY)
 		return fail(e, EINVAL, SANDBOX_STAGE_AUDIT, "audit log",
 			    "the audit log must be a regular file opened for appending; name another file");
-	/* A chain starts in an empty file: behind old records it could not be verified. */
-	if (st.st_size != 0)
-		return fail(e, EEXIST, SANDBOX_STAGE_AUDIT, "audit log",
-			    "the audit log is not empty; every sandbox needs a log of its own, name a new file");
+	return 0;
+}
 
+static struct audit_log *log_new(int fd, const char *sandbox, struct error *e)
+{
 	struct audit_log *log = calloc(1, sizeof(*log));
+
 	if (!log || !(log->sandbox = strdup(sandbox))) {
 		free(log);
-		return fail_errno(e, ENOMEM, SANDBOX_STAGE_AUDIT, "audit log", "cannot start the audit log");
+		fail_errno(e, ENOMEM, SANDBOX_STAGE_AUDIT, "audit log", "cannot start the audit log");
+		return NULL;
 	}
 	log->fd = fd;
 	chain_start(log->prev);
 	chain_start(log->head);
+	return log;
+}
+
+int audit_log_new(int fd, const char *sandbox, struct audit_log **ret, struct error *e)
+{
+	struct stat st;
+
+	int r = check_file(fd, &st, e);
+	if (r < 0)
+		return r;
+	/* A chain starts in an empty file: behind old records it could not be verified. */
+	if (st.st_size != 0)
+		return fail(e, EEXIST, SANDBOX_STAGE_AUDIT, "audit log",
+			    "the audit log is not empty; every sandbox needs a log of its own, name a new file");
+	struct audit_log *log = log_new(fd, sandbox, e);
+	if (!log)
+		return -ENOMEM;
+	*ret = log;
+	return 0;
+}
+
+/* Number and hash of the last record of size bytes. */
+static int read_last(int fd, off_t size, struct audit_log *log)
+{
+	size_t len = size > (off_t)AUDIT_MAX_LINE + 1 ? AUDIT_MAX_LINE + 1 : (size_t)size;
+	_cleanup_free_ char *text = malloc(len + 1);
+
+	if (!text)
+		return -ENOMEM;
+	if (pread(fd, text, len, size - (off_t)len) != (ssize_t)len || len < CHAIN_TAIL + 1 || text[len - 1] != '\n')
+		return -EBADMSG;
+	text[len - 1] = '\0';
+	const char *before = memrchr(text, '\n', len - 1), *line = before ? before + 1 : text;
+	size_t line_len = (size_t)(text + len - 1 - line);
+	if ((!before && (off_t)len < size) || line_len < CHAIN_TAIL || sscanf(line, "{\"seq\":%" SCNu64 ",", &log->seq) != 1)
+		return -EBADMSG;
+	const char *stored = line + line_len - (sizeof(CHAIN_END) - 1) - AUDIT_HASH_TEXT;
+	chain_hash(line, (size_t)(stored - (sizeof(CHAIN_HASH) - 1) + 1 - line), log->prev);
+	if (memcmp(stored, log->prev, AUDIT_HASH_TEXT) != 0)
+		return -EBADMSG;
+	memcpy(log->head, log->prev, sizeof(log->head));
+	log->good_length = size;
+	return 0;
+}
+
+int audit_log_continue(int fd, const char *sandbox, struct audit_log **ret, struct error *e)
+{
+	struct stat st;
+
+	int r = check_file(fd, &st, e);
+	if (r < 0)
+		return r;
+	struct audit_log *log = log_new(fd, sandbox, e);
+	if (!log)
+		return -ENOMEM;
+	r = read_last(fd, st.st_size, log);
+	if (r < 0) {
+		log->fd = -EBADF;
+		audit_log_free(log);
+		return fail(e, -r, SANDBOX_STAGE_AUDIT, "audit log",
+			    "the last record of the audit log of sandbox %s is not whole, so none can be added (nsbox audit verify)",
+			    sandbox);
+	}
 	*ret = log;
 	return 0;
 }

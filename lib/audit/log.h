@@ -21,6 +21,8 @@ struct audit_log;
 /* fd: a regular file opened by the caller with O_APPEND, mode 0600, empty (anything else is refused); taken over on
  * success. sandbox: its id. */
 int audit_log_new(int fd, const char *sandbox, struct audit_log **ret, struct error *e);
+/* Go on in the log of a sandbox that has ended: fd as above but readable too, and its last record whole. */
+int audit_log_continue(int fd, const char *sandbox, struct audit_log **ret, struct error *e);
 void audit_log_free(struct audit_log *log);
 /*
  * Queue one record. call may be NULL (the member is then left out); members: further JSON members written with

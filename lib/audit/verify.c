@@ -14,8 +14,7 @@
 
 #define PREV_LEN (sizeof(CHAIN_PREV) - 1)
 #define HASH_LEN (sizeof(CHAIN_HASH) - 1)
-#define END_LEN (sizeof(CHAIN_END) - 1)
-#define TAIL_LEN (PREV_LEN + AUDIT_HASH_TEXT + HASH_LEN + AUDIT_HASH_TEXT + END_LEN)
+#define TAIL_LEN CHAIN_TAIL
 #define CHUNK 65536u
 
 struct verifier {
@@ -56,7 +55,7 @@ static int check_line(struct verifier *v, const char *line, size_t len)
 	const char *hash_key = prev + AUDIT_HASH_TEXT;
 	const char *stored = hash_key + HASH_LEN;
 	if (memcmp(prev_key, CHAIN_PREV, PREV_LEN) != 0 || memcmp(hash_key, CHAIN_HASH, HASH_LEN) != 0 ||
-	    memcmp(stored + AUDIT_HASH_TEXT, CHAIN_END, END_LEN) != 0)
+	    memcmp(stored + AUDIT_HASH_TEXT, CHAIN_END, sizeof(CHAIN_END) - 1) != 0)
 		return broken(v, number, "does not end with its members prev and hash");
 	/* The quote that ends prev belongs to the bytes hashed. */
 	chain_hash(line, (size_t)(hash_key + 1 - line), hash);

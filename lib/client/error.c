@@ -51,6 +51,7 @@ const char *sandbox_stage_name(int stage)
 		[SANDBOX_STAGE_EXEC] = "exec",
 		[SANDBOX_STAGE_AUDITOR] = "auditor",
 		[SANDBOX_STAGE_INTERNAL] = "internal",
+		[SANDBOX_STAGE_OVERLAY] = "overlay",
 	};
 	_Static_assert(ARRAY_LEN(names) == _SANDBOX_STAGE_MAX, "every stage has a name");
 	return stage >= 0 && stage < _SANDBOX_STAGE_MAX ? names[stage] : "unknown";

@@ -95,10 +95,11 @@ static void get_paths(struct wire_reader *r, struct policy *p)
 
 	p->paths = calloc(n ? n : 1, sizeof(*p->paths));
 	r->bad = r->bad || !p->paths;
-	for (uint32_t i = 0; i < n && !r->bad; i++) {
+	for (uint32_t i = 0, overlays = 0; i < n && !r->bad; i++) {
 		struct policy_path *path = &p->paths[p->n_paths++];
 		uint8_t kind = wire_get_u8(r);
-		r->bad = r->bad || kind > PATH_TMPFS || kind == PATH_OVERLAY;
+		overlays += kind == PATH_OVERLAY;
+		r->bad = r->bad || kind > PATH_TMPFS || overlays > POLICY_OVERLAYS_MAX;
 		path->kind = (enum path_kind)kind;
 		path->path = checked_path(r);
 		path->given = checked_path(r);

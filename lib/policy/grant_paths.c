@@ -343,7 +343,8 @@ static void policy_excess(const struct policy *p, const char *key, const struct 
 	}
 	text[0] = '\0';
 	for (size_t i = 0; i < p->n_paths && n < sizeof(text); i++) {
-		if (p->paths[i].kind == PATH_WRITE || (p->paths[i].kind == PATH_READ && path->level != GRANT_WRITE))
+		enum path_kind kind = p->paths[i].kind;
+		if (kind == PATH_WRITE || kind == PATH_OVERLAY || (kind == PATH_READ && path->level != GRANT_WRITE))
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? ", " : "at or below ", p->paths[i].path);
 	}
 	excess(first, key, path->path, path->origin, "%s", n ? text : "nothing: the policy names no path");

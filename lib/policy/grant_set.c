@@ -188,7 +188,7 @@ static int set_view(const struct setting *s, struct error *e)
 	if (strcmp(s->value, "working") == 0)
 		return 0;
 	if (strcmp(s->value, "committed") == 0 || strcmp(s->value, "scratch") == 0)
-		return bad_setting(s, e, ENOTSUP, "not available in this version, which has no overlays; accepted: working");
+		return bad_setting(s, e, ENOTSUP, "not available in this version, accepted: working");
 	return bad_setting(s, e, EINVAL, "accepted: working");
 }
 

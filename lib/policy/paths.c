@@ -249,6 +249,9 @@ static int finish_path(struct policy *p, const struct raw_path *raw, struct erro
 	if (strcmp(path, "/") == 0)
 		return fail(e, EPERM, SANDBOX_STAGE_POLICY, path, "%s: %s = %s: the root as a whole cannot be named, only "
 			    "directories in it", raw->origin, kind_names[raw->kind], raw->text);
+	if (raw->kind == PATH_OVERLAY && !is_dir)
+		return fail(e, ENOTDIR, SANDBOX_STAGE_POLICY, path, "%s: overlay = %s: only a directory can be overlaid",
+			    raw->origin, raw->text);
 	if ((raw->kind == PATH_READ || raw->kind == PATH_WRITE) && is_dir && is_home_or_above(dev, ino))
 		warn(p, "%s: %s = %s gives the whole home directory, with every key in it", raw->origin, kind_names[raw->kind],
 		     raw->text);
@@ -354,6 +357,19 @@ static int check_links(const struct policy *p, const struct policy_path *path, s
 	return 0;
 }
 
+static int check_overlays(const struct policy *p, struct error *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_paths; i++) {
+		if (p->paths[i].kind == PATH_OVERLAY && ++n > POLICY_OVERLAYS_MAX)
+			return fail(e, E2BIG, SANDBOX_STAGE_POLICY, p->paths[i].path,
+				    "%s: overlay = %s: more than %u overlaid directories", p->paths[i].origin, p->paths[i].given,
+				    POLICY_OVERLAYS_MAX);
+	}
+	return 0;
+}
+
 int finish_paths(struct policy *p, struct error *e)
 {
 	char origin[] = "default";
@@ -369,6 +385,9 @@ int finish_paths(struct policy *p, struct error *e)
 		r = check_links(p, &p->paths[i], e);
 	if (r == 0) {
 		drop_shadowed(p);
+		r = check_overlays(p, e);
+	}
+	if (r == 0) {
 		r = add_default_protection(p, e);
 	}
 	/* Parents before what lies in them, hide and protect last: the order in which they can be mounted. */

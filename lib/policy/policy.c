@@ -192,6 +192,22 @@ const struct policy_path *policy_paths(const struct policy *p, size_t *ret_n)
 	return p->paths;
 }
 
+size_t policy_overlays(const struct policy *p, const struct policy_path *ret[POLICY_OVERLAYS_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_paths && n < POLICY_OVERLAYS_MAX; i++) {
+		if (p->paths[i].kind == PATH_OVERLAY)
+			ret[n++] = &p->paths[i];
+	}
+	return n;
+}
+
+const char *policy_file_path(const struct policy *p, size_t n)
+{
+	return n < p->n_files ? p->files[n].path : NULL;
+}
+
 const struct policy_secret *policy_secrets(const struct policy *p, size_t *ret_n)
 {
 	*ret_n = p->n_secrets;

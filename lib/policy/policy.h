@@ -18,6 +18,8 @@
 
 enum net_mode { NET_GATEWAY = 0, NET_NONE = 1, NET_HOST = 2 };
 
+#define POLICY_OVERLAYS_MAX 64u
+
 enum path_kind { PATH_READ = 0, PATH_WRITE, PATH_OVERLAY, PATH_HIDE, PATH_PROTECT, PATH_TMPFS };
 
 struct policy_path {
@@ -122,6 +124,12 @@ const char *policy_home(const struct policy *p);
 /* In the order in which they take effect: parents before what lies in them (the workdir is among them), then
  * PATH_PROTECT, then PATH_HIDE. */
 const struct policy_path *policy_paths(const struct policy *p, size_t *ret_n);
+/* Of those the overlaid directories; the place of one in the array is its number in the layer (lib/overlay). */
+size_t policy_overlays(const struct policy *p, const struct policy_path *ret[POLICY_OVERLAYS_MAX]);
+/* What is protected by default in writable directories, one or two components below them; NULL behind the last. */
+const char *policy_protected_name(size_t n);
+/* Path of the n-th policy file that this one was read from, or NULL; unknown in a decoded policy. */
+const char *policy_file_path(const struct policy *p, size_t n);
 const struct policy_secret *policy_secrets(const struct policy *p, size_t *ret_n);
 const struct policy_connect_to *policy_connect_tos(const struct policy *p, size_t *ret_n);
 const struct policy_upstream_ca *policy_upstream_cas(const struct policy *p, size_t *ret_n);

@@ -20,6 +20,11 @@ static const char *const executed_by_host[] = {
 	".opencode",	 "opencode.json", ".kiro",	".roo",		 ".pre-commit-config.yaml",
 };
 
+const char *policy_protected_name(size_t n)
+{
+	return n < ARRAY_LEN(executed_by_host) ? executed_by_host[n] : NULL;
+}
+
 bool path_below(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);

@@ -29,8 +29,6 @@ int set_filesystem(struct policy *p, const struct setting *s, struct error *e)
 		return out_of_memory(e);
 	while (strcmp(s->key, kinds[kind]) != 0)
 		kind++;
-	if (kind == PATH_OVERLAY)
-		return bad_setting(s, e, ENOTSUP, "not available in this version: overlay (use write, or read)");
 	if (kind == PATH_TMPFS) {
 		int r = split_tmpfs(s, given, &size, e);
 		if (r < 0)

@@ -366,6 +366,40 @@ static void test_unusable_files(void **state)
 	assert_null(log);
 }
 
+/* A log that is gone on with stays one chain; one whose last record is not whole is not gone on with. */
+static void test_continue(void **state)
+{
+	(void)state;
+	_cleanup_buf_ struct buf text = { 0 }, all = { 0 };
+	_cleanup_close_ int fd = -EBADF;
+	_cleanup_(free_log) struct audit_log *log = five_records(&fd), *more = NULL;
+	struct error e = { 0 };
+
+	int again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	assert_int_equal(audit_log_continue(again, "k3f9x2m1", &more, &e), 0);
+	assert_string_equal(audit_log_head(more), audit_log_head(log));
+	assert_int_equal(audit_log_add(more, "fs.commit", NULL, "\"files\":2", NULL), 0);
+	assert_int_equal(audit_log_flush(more), 0);
+	assert_int_equal(audit_log_records(more), 6);
+	assert_int_equal(audit_verify(fd, audit_log_head(more), &text), 1);
+
+	read_all(fd, &all);
+	static const struct {
+		size_t cut;
+		const char *end;
+	} rows[] = { { 1, "" }, { 2, "\n" }, { 20, "\n" }, { 0, "x" }, { 0, "\n" }, { 0, "{\"seq\":7}\n" } };
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct audit_log *bad = NULL;
+		_cleanup_close_ int file = empty_file();
+		assert_int_equal(write(file, all.data, all.len - rows[i].cut), (ssize_t)(all.len - rows[i].cut));
+		assert_int_equal(write(file, rows[i].end, strlen(rows[i].end)), (ssize_t)strlen(rows[i].end));
+		assert_int_equal(audit_log_continue(file, "k3f9x2m1", &bad, &e), -EBADMSG);
+		assert_null(bad);
+	}
+	_cleanup_close_ int empty = empty_file();
+	assert_int_equal(audit_log_continue(empty, "k3f9x2m1", &more, &e), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +414,7 @@ int main(void)
 		cmocka_unit_test(test_oversized_record),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_unusable_files),
+		cmocka_unit_test(test_continue),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,7 +140,7 @@ static void test_lines_refused(void **state)
 	refused(G "secret = A,,B\n", "23: [grant push] secret = A,,B: accepted: NAME[,NAME]");
 	refused(G "read_only = maybe\n", "23: [grant push] read_only = maybe: accepted: yes, no");
 	refused(G "read_only = yes\nwrite = src\n", "24: [grant push] write = src and read_only = yes (");
-	refused(G "view = committed\n", "23: [grant push] view = committed: not available in this version, which has no overlays");
+	refused(G "view = committed\n", "23: [grant push] view = committed: not available in this version");
 	refused(G "view = scratch\n", "23: [grant push] view = scratch: not available in this version");
 	refused(G "view = all\n", "23: [grant push] view = all: accepted: working");
 	refused(G "timeout = x\n", "23: [grant push] timeout = x: accepted: a time above 0");

@@ -151,7 +151,6 @@ static void test_values_refused(void **state)
 	REFUSED(HEAD "[network]\nmode = open\n", ":4: [network] mode = open: accepted: gateway, none, host");
 	REFUSED(HEAD "[network]\nconnect_to = a:1:b\n", ":4: [network] connect_to = a:1:b: accepted: HOST:PORT:ADDR:PORT");
 	REFUSED(HEAD "[network]\nconnect_to = a:0:b:1\n", ":4: [network] connect_to = a:0:b:1: accepted:");
-	REFUSED(HEAD "[filesystem]\noverlay = src\n", ":4: [filesystem] overlay = src: not available in this version");
 	REFUSED(HEAD "[filesystem]\nread = ~bob/x\n", ":4: [filesystem] read = ~bob/x: accepted: a path");
 	REFUSED(HEAD "[filesystem]\ntmpfs = /x:5Q\n", ":4: [filesystem] tmpfs = /x:5Q: accepted: PATH[:SIZE]");
 	REFUSED(HEAD "[env]\nset = A\n", ":4: [env] set: accepted: NAME=VALUE");

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Putting staged files in their places. Theory of operation: commit.h. */
+#include "overlay/commit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/util.h"
+#include "overlay/attr.h"
+#include "overlay/executed.h"
+#include "overlay/stage.h"
+#include "overlay/tree.h"
+
+/* Directories of the host that were made writable for the commit. */
+struct lifted {
+	size_t root;
+	char *path;
+	mode_t mode;
+};
+
+struct commit {
+	struct changes *c;
+	struct staging staging;
+	struct lifted *lifted;
+	size_t n_lifted, n_done;
+	struct error *e;
+};
+
+#define REFUSALS_SHOWN 5u
+
+const char *commit_refusal(const struct change *change, bool accept)
+{
+	if (change->conflict)
+		return "was changed on the host after the sandbox began";
+	if (change->flags & CHANGE_SPECIAL)
+		return "is no file, directory or link, and cannot be committed: discard it";
+	if ((change->flags & EXECUTED_ALL) && !accept)
+		return "is a file that the host would execute, or that decides what it executes";
+	return NULL;
+}
+
+int commit_check(const struct changes *c, bool accept, struct error *e)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	const struct change *first = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < c->n && r == 0; i++) {
+		const char *why = c->v[i].selected ? commit_refusal(&c->v[i], accept) : NULL;
+		if (!why)
+			continue;
+		first = first ? first : &c->v[i];
+		if (n++ < REFUSALS_SHOWN)
+			r = buf_printf(&b, "%s%s %s", b.len ? "; " : "", c->v[i].path, why);
+	}
+	if (n == 0)
+		return r;
+	if (n > REFUSALS_SHOWN && r == 0)
+		r = buf_printf(&b, "; and %zu more", n - REFUSALS_SHOWN);
+	const char *text = r == 0 ? buf_str(&b) : NULL;
+	return fail(e, first->conflict ? EEXIST : EPERM, SANDBOX_STAGE_OVERLAY, first->path, "nothing was committed: %s%s",
+		    text ? text : "out of memory",
+		    !accept && (first->flags & EXECUTED_ALL) && !first->conflict ?
+			    " (look at it with nsbox diff --patch, then commit with --accept-executable)" : "");
+}
+
+static int conflict(const struct commit *m, const struct change *change)
+{
+	return fail(m->e, EEXIST, SANDBOX_STAGE_OVERLAY, change->path,
+		    "%s was changed on the host just now, and is left as it is; %zu changes were committed, the others are kept "
+		    "in the layer",
+		    change->path, m->n_done);
+}
+
+/* ---- one rename ---- */
+
+static int lift(struct commit *m, const struct change *change, int dir)
+{
+	const char *slash = strrchr(change->path, '/');
+	struct stat st;
+
+	if (fstat(dir, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 0300) == 0300)
+		return -EACCES;
+	struct lifted *more = reallocarray(m->lifted, m->n_lifted + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	m->lifted = more;
+	more[m->n_lifted] = (struct lifted){ change->root, slash ? strndup(change->path, (size_t)(slash - change->path)) :
+								  strdup(""), st.st_mode & 07777 };
+	if (!more[m->n_lifted].path)
+		return -ENOMEM;
+	m->n_lifted++;
+	return tree_chmod(dir, (st.st_mode & 07777) | 0700);
+}
+
+/* Between the staging directory and dir, whichever way; a directory without write permission gets it for the time. */
+static int move(struct commit *m, const struct change *change, int dir, int from, const char *from_name, int to,
+		const char *to_name, unsigned flags)
+{
+	if (renameat2(from, from_name, to, to_name, flags) == 0)
+		return 0;
+	if (errno != EACCES)
+		return -errno;
+	int r = lift(m, change, dir);
+	/* What is moved may be a directory that its owner may not change. */
+	if (r == -EACCES && from == dir) {
+		_cleanup_close_ int place = tree_open(from, from_name, O_PATH | O_DIRECTORY);
+		r = place < 0 ? -EACCES : tree_chmod(place, 0700);
+	}
+	if (r < 0)
+		return r;
+	return renameat2(from, from_name, to, to_name, flags) < 0 ? -errno : 0;
+}
+
+/* The host's is still what the list was made from. moved: renaming sets ctime, so that says nothing any more; neither
+ * does it for a file of several names, of which another one may just have been committed. */
+static bool is_same(const struct commit *m, const struct change *change, int dir, const char *name, bool moved)
+{
+	const struct stat *was = &change->was;
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != was->st_dev || st.st_ino != was->st_ino ||
+	    ((st.st_mode ^ was->st_mode) & S_IFMT))
+		return false;
+	if (S_ISDIR(st.st_mode))
+		return !changes_touched(m->c, change->root, dir, name, &st);
+	return st.st_mode == was->st_mode && st.st_size == was->st_size && st.st_mtim.tv_sec == was->st_mtim.tv_sec &&
+	       st.st_mtim.tv_nsec == was->st_mtim.tv_nsec &&
+	       (moved || was->st_nlink > 1 ||
+		(st.st_ctim.tv_sec == was->st_ctim.tv_sec && st.st_ctim.tv_nsec == was->st_ctim.tv_nsec));
+}
+
+static int place_new(struct commit *m, const struct change *change, int dir, const char *name, const char *staged)
+{
+	int staging = m->staging.dir[change->root];
+	struct stat st;
+
+	int r = move(m, change, dir, staging, staged, dir, name, RENAME_NOREPLACE);
+	/* Made by the host meanwhile, or by a commit that was killed. */
+	if (r == -EEXIST && S_ISDIR(change->now.st_mode) && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISDIR(st.st_mode))
+		return 0;
+	return r == -EEXIST ? conflict(m, change) : r;
+}
+
+static int replace(struct commit *m, const struct change *change, int dir, const char *name, const char *staged)
+{
+	int staging = m->staging.dir[change->root];
+
+	if (!is_same(m, change, dir, name, false))
+		return conflict(m, change);
+	int r = move(m, change, dir, dir, name, staging, staged, RENAME_EXCHANGE);
+	if (r < 0 || is_same(m, change, staging, staged, true))
+		return r;
+	/* Written in the instant between: back with it. */
+	if (renameat2(dir, name, staging, staged, RENAME_EXCHANGE) < 0)
+		return -errno;
+	return conflict(m, change);
+}
+
+static int take_away(struct commit *m, const struct change *change, int dir, const char *name, const char *staged)
+{
+	int staging = m->staging.dir[change->root];
+
+	if (!is_same(m, change, dir, name, false))
+		return conflict(m, change);
+	int r = move(m, change, dir, dir, name, staging, staged, RENAME_NOREPLACE);
+	if (r < 0 || is_same(m, change, staging, staged, true))
+		return r;
+	if (renameat2(staging, staged, dir, name, RENAME_NOREPLACE) < 0)
+		return -errno;
+	return conflict(m, change);
+}
+
+static int set_mode(const struct commit *m, const struct change *change)
+{
+	struct stat st;
+
+	if (S_ISDIR(change->now.st_mode)) {
+		_cleanup_close_ int to = tree_open(m->c->lower[change->root], change->path, O_RDONLY | O_DIRECTORY);
+		_cleanup_close_ int from = tree_open(m->c->upper[change->root], change->path, O_RDONLY | O_DIRECTORY);
+		/* The mode comes last, since it may forbid what is still to be done in it. */
+		return to < 0 ? to : from < 0 ? from : attr_copy(from, to);
+	}
+	_cleanup_close_ int place = tree_open(m->c->lower[change->root], change->path, O_PATH);
+	if (place < 0 || fstat(place, &st) < 0)
+		return place < 0 ? place : -errno;
+	if (st.st_ino != change->was.st_ino || st.st_mode != change->was.st_mode)
+		return conflict(m, change);
+	return tree_chmod(place, change->now.st_mode & 07777);
+}
+
+static int apply_one(struct commit *m, size_t i)
+{
+	const struct change *change = &m->c->v[i];
+	char staged[STAGED_NAME_MAX];
+	const char *name;
+
+	if (change->kind == CHANGE_MODE)
+		return set_mode(m, change);
+	staged_name(i, staged);
+	const struct change *leader = change->leader != CHANGES_NO_OTHER ? &m->c->v[change->leader] : NULL;
+	if (leader && leader->kind == CHANGE_MODE) {
+		int r = stage_link_host(&m->staging, change, leader->path, staged);
+		if (r < 0)
+			return r;
+	}
+	_cleanup_close_ int dir = tree_open_parent(m->c->lower[change->root], change->path, &name);
+	if (dir < 0)
+		return dir == -ENOENT || dir == -ENOTDIR || dir == -ELOOP || dir == -EXDEV ? conflict(m, change) : dir;
+	if (change->kind == CHANGE_DELETED)
+		return take_away(m, change, dir, name, staged);
+	if (change->kind == CHANGE_ADDED || change->kind == CHANGE_RENAMED)
+		return place_new(m, change, dir, name, staged);
+	return replace(m, change, dir, name, staged);
+}
+
+/* ---- all of them ---- */
+
+/* Modes of files, to which others may be linked; what is new; and nothing is taken away before what it may have become
+ * is there. */
+enum pass { PASS_MODES, PASS_NEW, PASS_DELETED, _PASS_MAX };
+
+static enum pass pass_of(const struct change *change)
+{
+	if (change->kind == CHANGE_DELETED)
+		return PASS_DELETED;
+	return change->kind == CHANGE_MODE && !S_ISDIR(change->now.st_mode) ? PASS_MODES : PASS_NEW;
+}
+
+static int apply_pass(struct commit *m, enum pass pass)
+{
+	struct error before = *m->e;
+
+	for (size_t i = 0; i < m->c->n; i++) {
+		const struct change *change = &m->c->v[i];
+		if (!change->selected || pass_of(change) != pass)
+			continue;
+		int r = apply_one(m, i);
+		if (r < 0 && memcmp(&before, m->e, sizeof(before)) == 0)
+			fail_errno(m->e, -r, SANDBOX_STAGE_OVERLAY, change->path,
+				   "cannot commit %s; %zu changes were committed, the others are kept in the layer", change->path,
+				   m->n_done);
+		if (r < 0)
+			return r;
+		m->n_done++;
+	}
+	return 0;
+}
+
+/* What was lifted gets its mode back; then the modes and times of committed directories, the inner ones first. */
+static int finish_dirs(struct commit *m, bool all)
+{
+	int r = 0;
+
+	while (m->n_lifted > 0) {
+		struct lifted *l = &m->lifted[--m->n_lifted];
+		_cleanup_close_ int place = tree_open(m->c->lower[l->root], l->path, O_PATH | O_DIRECTORY);
+		if (place >= 0)
+			tree_chmod(place, l->mode);
+		free(l->path);
+	}
+	free(m->lifted);
+	for (size_t i = m->c->n; i-- > 0 && all && r == 0;) {
+		const struct change *change = &m->c->v[i];
+		if (!change->selected || !S_ISDIR(change->now.st_mode))
+			continue;
+		const struct timespec times[2] = { change->now.st_atim, change->now.st_mtim };
+		_cleanup_close_ int dir = tree_open(m->c->lower[change->root], change->path, O_RDONLY | O_DIRECTORY);
+		if (dir >= 0 && change->kind != CHANGE_MODE)
+			(void)futimens(dir, times);
+		if (dir < 0 || fchmod(dir, change->now.st_mode & 07777) < 0)
+			r = fail_errno(m->e, dir < 0 ? -dir : errno, SANDBOX_STAGE_OVERLAY, change->path,
+				       "cannot set the mode of %s", change->path);
+	}
+	return r;
+}
+
+static int sync_roots(const struct commit *m)
+{
+	for (size_t i = 0; i < m->c->layer->n_roots; i++) {
+		if (m->staging.dir[i] >= 0 && syncfs(m->staging.dir[i]) < 0)
+			return fail_errno(m->e, errno, SANDBOX_STAGE_OVERLAY, m->c->layer->roots[i].path,
+					  "cannot write to the disk; the changes are kept in the layer too");
+	}
+	return 0;
+}
+
+int commit_apply(struct changes *c, struct error *e)
+{
+	struct error failure = { 0 };
+	struct commit m = { .c = c, .e = &failure };
+
+	int r = stage_open(c, &m.staging, &failure);
+	if (r == 0)
+		r = stage_all(&m.staging, &failure);
+	for (enum pass pass = PASS_MODES; pass < _PASS_MAX && r == 0; pass++)
+		r = apply_pass(&m, pass);
+	int finished = finish_dirs(&m, r == 0);
+	if (r == 0)
+		r = finished;
+	if (r == 0)
+		r = sync_roots(&m);
+	stage_close(&m.staging);
+	if (r < 0 && e)
+		*e = failure;
+	return r;
+}
+
+void commit_clean(const struct changes *c)
+{
+	for (size_t i = 0; i < c->layer->n_roots; i++)
+		stage_remove(c, i);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Applying selected changes to the host.
+ *
+ * Theory of operation. First everything is staged: whole new files, with mode and times, in a directory of its own at
+ * the top of each root, on the same file system. Running out of space is seen there, before anything has
+ * changed. Then each change is one rename: into an empty place, or exchanged with what is there, which is examined once
+ * more after it was taken out, and put back when it is not what the list was made from. Deletions are renames into
+ * the staging directory. So after a kill at any instant each file is as before or as after, never half; and since the
+ * layer forgets a change only when it is on the disk, it is itself the journal: what was applied is then equal to the
+ * host's and no change any more, and committing again does the rest. All paths are walked below the root by descriptor,
+ * through no link and over no mount.
+ */
+#ifndef NSBOX_OVERLAY_COMMIT_H
+#define NSBOX_OVERLAY_COMMIT_H
+
+#include "overlay/changes.h"
+
+/* Why this change may not be committed, as a sentence's end, or NULL. accept: host-executed files too. */
+const char *commit_refusal(const struct change *change, bool accept);
+/* Nothing selected is refused; else an error that names the first ones. */
+int commit_check(const struct changes *c, bool accept, struct error *e);
+/* After commit_check(). The layer is left as it is. */
+int commit_apply(struct changes *c, struct error *e);
+/* Remove what a killed commit left at the tops of the roots. */
+void commit_clean(const struct changes *c);
+
+/* forget.c: the layer holds nothing of the selected changes any more; the host is not touched. */
+int changes_forget(struct changes *c, struct error *e);
+
+#endif
