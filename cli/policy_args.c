@@ -16,6 +16,7 @@ enum {
 	WORKDIR_FORCE,
 	SECRET,
 	AUDIT_LOG,
+	FORK,
 	UPSTREAM_CA,
 	ENV,
 	ENV_FILE,
@@ -35,7 +36,10 @@ const struct option policy_options[] = {
 	  .help = "also accept /, the home directory or one above it as the workspace" },
 	{ SET("filesystem", "read"), .name = "read", .value = "PATH", .help = "make PATH readable" },
 	{ SET("filesystem", "write"), .name = "write", .value = "PATH", .help = "make PATH readable and writable" },
-	{ LAYER(LATER), .name = "overlay", .value = "PATH", .help = "not available in this version" },
+	{ SET("filesystem", "overlay"), .name = "overlay", .value = "DIR",
+	  .help = "make DIR writable in a layer of its own; what changed is reviewed with nsbox diff, commit and discard" },
+	{ LAYER(FORK), .name = "fork", .value = "ID",
+	  .help = "begin with a copy of the changes of a sandbox, or of a snapshot, in the overlaid directories" },
 	{ SET("filesystem", "hide"), .name = "hide", .value = "PATH", .help = "hide PATH" },
 	{ SET("filesystem", "protect"), .name = "protect", .value = "PATH",
 	  .help = "keep PATH read-only inside a writable tree" },
@@ -75,10 +79,7 @@ int policy_args_take(struct policy_args *args, const struct option_reader *r)
 {
 	switch (r->option->layer) {
 	case LATER:
-		return refuse("--%s is not available in this version; leave it out%s", r->option->name,
-			      strcmp(r->option->name, "overlay") == 0 ?
-				      ", and use --write PATH for a directory that may be changed directly" :
-				      "");
+		return refuse("--%s is not available in this version; leave it out", r->option->name);
 	case WORKDIR:
 		args->workdir = r->value;
 		return 0;
@@ -202,6 +203,7 @@ static int apply_layer(sandbox_policy *p, const struct policy_arg *a)
 
 static int apply_setting(sandbox_policy *p, const struct policy_arg *a)
 {
+	sandbox_error *error = NULL;
 	char origin[32];
 
 	snprintf(origin, sizeof(origin), "--%s", a->option->name);
@@ -213,6 +215,8 @@ static int apply_setting(sandbox_policy *p, const struct policy_arg *a)
 		return set_secret(p, a->value);
 	case AUDIT_LOG:
 		return set_audit_log(p, a->value);
+	case FORK:
+		return sandbox_policy_set_fork(p, a->value, &error) < 0 ? refuse_error(error) : 0;
 	case UPSTREAM_CA:
 		return set_upstream_ca(p, a->value);
 	case ENV:

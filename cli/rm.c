@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "changes.h"
 #include "named.h"
 #include "nsbox.h"
 
@@ -35,6 +36,8 @@ static int remove_one(const char *name, bool force)
 	}
 	if (r < 0)
 		return refuse_error(error);
+	bool overlay = sandbox_has_overlay(o.box);
+	_cleanup_free_ char *id = strdup(sandbox_id(o.box));
 	r = sandbox_remove(o.box, force, &error);
 	named_close(&o);
 	if (r == -EBUSY) {
@@ -42,7 +45,11 @@ static int remove_one(const char *name, bool force)
 		return refuse("commands run in sandbox %s: nsbox kill %s ends them, nsbox rm -f %s ends all of it", name, name,
 			      name);
 	}
-	return r < 0 ? refuse_error(error) : 0;
+	if (r < 0)
+		return refuse_error(error);
+	if (overlay && id)
+		changes_tell(id, false);
+	return 0;
 }
 
 static int run_rm(const struct command *self, int argc, char **argv)
@@ -66,7 +73,7 @@ static int run_rm(const struct command *self, int argc, char **argv)
 const struct command command_rm = {
 	.name = "rm",
 	.arguments = "ID... [-f]",
-	.summary = "end named sandboxes; their audit logs stay",
+	.summary = "end named sandboxes; their audit logs and what changed in overlays stay",
 	.options = (const struct option *const[]){ rm_options, NULL },
 	.run = run_rm,
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "changes.h"
 #include "nsbox.h"
 #include "policy_args.h"
 #include "runner.h"
@@ -14,7 +15,7 @@ enum { OPTION_NAME = OPTION_OWN, OPTION_RM, OPTION_DRY_RUN };
 
 static const struct option own_options[] = {
 	{ .id = OPTION_NAME, .name = "name", .value = "ID", .help = "keep the sandbox under this name (nsbox exec, nsbox rm)" },
-	{ .id = OPTION_RM, .name = "rm", .help = "with --name or -d: remove the sandbox when the command has ended" },
+	{ .id = OPTION_RM, .name = "rm", .help = "with --name or -d: remove the sandbox when the command has ended; drop changes in overlays too" },
 	{ .id = OPTION_DRY_RUN, .name = "dry-run", .help = "print the effective policy with its sources and start nothing" },
 	{ 0 },
 };
@@ -64,6 +65,18 @@ static int run_in(struct run *run, sandbox_policy *policy)
 	return status;
 }
 
+/* The sandbox is ended for it, so that nothing changes any more. */
+static void tell_changes(struct run *run)
+{
+	struct runner *r = &run->runner;
+
+	if (!r->box || !sandbox_has_overlay(r->box) || r->detach || (run->name && !run->rm && r->report.started))
+		return;
+	/* Refused when it has been done. */
+	sandbox_remove(r->box, 1, NULL);
+	changes_tell(sandbox_id(r->box), run->rm);
+}
+
 static int run_all(struct run *run)
 {
 	struct runner *r = &run->runner;
@@ -87,6 +100,7 @@ static int run_all(struct run *run)
 		status = run_in(run, policy);
 	/* Before the teardown: the answer is there as soon as the command is gone. */
 	runner_report(r, status);
+	tell_changes(run);
 	sandbox_policy_free(policy);
 	return status;
 }

@@ -60,6 +60,7 @@ class Stage(enum.IntEnum):
     EXEC = 17
     AUDITOR = 18
     INTERNAL = 19
+    OVERLAY = 20
 
 
 class State(enum.IntEnum):
@@ -124,6 +125,7 @@ PROTOTYPES = {
     'sandbox_policy_set': (_int, _ptr, _text, _text, _text, _text, _to_ptr),
     'sandbox_policy_set_secret_value': (_int, _ptr, _text, _ptr, _ulong, _to_ptr),
     'sandbox_policy_set_audit_log': (_int, _ptr, _text, _to_ptr),
+    'sandbox_policy_set_fork': (_int, _ptr, _text, _to_ptr),
     'sandbox_policy_check': (_int, _ptr, _to_ptr),
     'sandbox_policy_dump': (_int, _ptr, _to_ptr, _to_ptr),
     'sandbox_policy_check_url': (_int, _ptr, _text, _text, _to_int, _to_ptr, _to_ptr),
@@ -203,6 +205,16 @@ PROTOTYPES = {
     'sandbox_output_open': (_int, _text, _to_ptr, _to_ptr),
     'sandbox_output_next': (_int, _ptr, _to_int, _to_text, _to_ptr, _to_ulong),
     'sandbox_output_free': (None, _ptr),
+    # changes.h
+    'sandbox_has_overlay': (_int, _ptr),
+    'sandbox_changes_list': (_int, _to_ptr, _to_ptr),
+    'sandbox_changes_count': (_int, _text, _to_ulong, _to_ptr),
+    'sandbox_changes_read': (_int, _text, _argv, _uint, _to_ptr, _to_ptr),
+    'sandbox_changes_patch': (_int, _text, _argv, _int, _to_ptr),
+    'sandbox_changes_commit': (_int, _text, _argv, _uint, _to_ulong, _to_ptr),
+    'sandbox_changes_snapshot': (_int, _text, _text, _to_ptr),
+    'sandbox_changes_rollback': (_int, _text, _text, _to_ptr),
+    'sandbox_changes_discard': (_int, _text, _argv, _to_ulong, _to_ptr),
     # audit.h
     'sandbox_audit_path': (_int, _text, _to_ptr, _to_ptr),
     'sandbox_audit_verify': (_int, _text, _text, _to_int, _to_ptr, _to_ptr),
@@ -400,6 +412,65 @@ def audit_verify(path, head=None):
     return bool(ok.value), _take(text)
 
 
+# ---- What was written into overlaid directories. paths: a list, or None for everything.
+
+def _paths(paths):
+    if paths is None:
+        return None
+    words = [_in(path) for path in paths]
+    return (_text * (len(words) + 1))(*words, None)
+
+
+def list_changes():
+    """Sandboxes with changes: {id, name, workdir, roots, in_use} each."""
+    text = _ptr()
+    _invoke('sandbox_changes_list', ctypes.byref(text))
+    return json.loads(_take(text))
+
+
+def count_changes(sandbox):
+    """How many files a sandbox changed, by its id or name."""
+    count = _ulong()
+    _invoke('sandbox_changes_count', _in(sandbox), ctypes.byref(count))
+    return count.value
+
+
+def changes(sandbox, paths=None, lines=False):
+    """{id, name, workdir, roots, in_use, count, changes}; lines: also count lines that came and went."""
+    text = _ptr()
+    _invoke('sandbox_changes_read', _in(sandbox), _paths(paths), 1 if lines else 0, ctypes.byref(text))
+    return json.loads(_take(text))
+
+
+def write_patch(sandbox, file, paths=None):
+    """A unified diff, written to a file or descriptor. Nothing in it is escaped."""
+    _invoke('sandbox_changes_patch', _in(sandbox), _paths(paths), file if isinstance(file, int) else file.fileno())
+
+
+def commit(sandbox, paths=None, accept_executable=False):
+    """Apply changes to the host; how many files. Nothing is applied when one of them is refused."""
+    count = _ulong()
+    _invoke('sandbox_changes_commit', _in(sandbox), _paths(paths), 1 if accept_executable else 0, ctypes.byref(count))
+    return count.value
+
+
+def discard(sandbox, paths=None):
+    """Give changes up; how many files."""
+    count = _ulong()
+    _invoke('sandbox_changes_discard', _in(sandbox), _paths(paths), ctypes.byref(count))
+    return count.value
+
+
+def snapshot(sandbox, name):
+    """Copy the changes under a name, which all of these functions take."""
+    _invoke('sandbox_changes_snapshot', _in(sandbox), _in(name))
+
+
+def rollback(sandbox, name):
+    """Make the changes those of the snapshot."""
+    _invoke('sandbox_changes_rollback', _in(sandbox), _in(name))
+
+
 # ---- Objects
 
 class _Handle:
@@ -478,6 +549,10 @@ class Policy(_Handle):
 
     def set_audit_log(self, path):
         return self._do('sandbox_policy_set_audit_log', _in(path))
+
+    def set_fork(self, name):
+        """Begin with a copy of the changes of a sandbox, or of a snapshot, in the overlaid directories."""
+        return self._do('sandbox_policy_set_fork', _in(name))
 
     def check(self):
         return self._do('sandbox_policy_check')
@@ -914,6 +989,11 @@ class Sandbox(_Owned):
     def decide(self, ticket, digest, decision):
         """Answer it with a Decision."""
         self._runtime._call('sandbox_decide', self._get(), _in(ticket), _in(digest), decision)
+
+    @property
+    def has_overlay(self):
+        """Whether what its calls write into some directory is kept for changes(), commit() and discard()."""
+        return bool(_function('sandbox_has_overlay')(self._get()))
 
     def inspect(self):
         text = _ptr()

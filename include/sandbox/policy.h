@@ -39,6 +39,9 @@ SANDBOX_API int sandbox_policy_set_secret_value(sandbox_policy *policy, const ch
  * that is there already or that the sandbox could see. Relative to the current directory of sandbox_create().
  */
 SANDBOX_API int sandbox_policy_set_audit_log(sandbox_policy *policy, const char *path, sandbox_error **error);
+/** Begin with a copy of the changes that are kept of a sandbox (its id or name, or a snapshot) with the same overlaid
+ *  directories. sandbox_create() makes it, and refuses while that sandbox runs. */
+SANDBOX_API int sandbox_policy_set_fork(sandbox_policy *policy, const char *name, sandbox_error **error);
 /** Check the whole: paths exist, rules and modes fit together, limits can be applied. sandbox_create() does it too. */
 SANDBOX_API int sandbox_policy_check(sandbox_policy *policy, sandbox_error **error);
 /** The effective policy as a policy file, each line with its source as a comment; stable byte for byte; free() it. */

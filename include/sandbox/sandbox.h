@@ -6,6 +6,7 @@
 #include <sandbox/approval.h>
 #include <sandbox/audit.h>
 #include <sandbox/call.h>
+#include <sandbox/changes.h>
 #include <sandbox/error.h>
 #include <sandbox/event.h>
 #include <sandbox/grant.h>

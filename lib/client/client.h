@@ -39,6 +39,7 @@ struct sandbox_policy {
 	struct policy *policy;
 	struct secret_value *values;
 	char *audit_log; /* NULL: in the state directory */
+	char *fork; /* whose changes to begin with; NULL: none */
 };
 
 struct sandbox_runtime {

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "client/client.h"
+#include "client/registry.h"
 #include "client/state.h"
 
 #define MAX_VALUE (32u * 1024u)
@@ -43,6 +44,7 @@ void sandbox_policy_free(sandbox_policy *policy)
 	}
 	policy_free(policy->policy);
 	free(policy->audit_log);
+	free(policy->fork);
 	free(policy);
 }
 
@@ -97,6 +99,20 @@ int sandbox_policy_set_secret_value(sandbox_policy *policy, const char *name, co
 	}
 	v->next = policy->values; /* found first: the last value given for a name is the one used */
 	policy->values = v;
+	return 0;
+}
+
+int sandbox_policy_set_fork(sandbox_policy *policy, const char *name, sandbox_error **error)
+{
+	struct error e = { 0 };
+
+	if (name_check(name, &e) < 0)
+		return error_publish(&e, error);
+	char *copy = strdup(name);
+	if (!copy)
+		return out_of_memory(error);
+	free(policy->fork);
+	policy->fork = copy;
 	return 0;
 }
 

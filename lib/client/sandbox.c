@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "client/changes.h"
 #include "client/client.h"
 #include "client/state.h"
 #include "supervisor/protocol.h"
@@ -83,22 +84,30 @@ int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *polic
 	_cleanup_close_ int policy_fd = policy_memfd(b->policy, e);
 	if (policy_fd < 0)
 		return policy_fd;
-	r = secrets_open(policy, fds + before, WIRE_MAX_FDS - before, &n_secrets, e);
+	/* One place behind them is the layer's. */
+	r = secrets_open(policy, fds + before, WIRE_MAX_FDS - before - 1, &n_secrets, e);
 	if (r < 0)
 		return r;
+	_cleanup_layer_ struct layer layer = LAYER_NONE;
 	_cleanup_close_ int log_fd = above_stdio(policy->audit_log ?
 							 audit_file_open(b->policy, policy->audit_log, &b->log_path, e) :
 							 state_audit_open(b->id, &b->log_path, e));
 	r = log_fd < 0 ? log_fd : 0;
+	if (r == 0)
+		r = layer_make_for(b, policy, &layer, e);
 	if (r == 0) {
+		fds[before + n_secrets] = layer.dir;
 		fds[0] = policy_fd;
 		fds[1] = log_fd;
 		for (size_t i = 2; i < before; i++)
 			fds[i] = place[i - 2];
 		r = put_create(b, n_secrets, &m, &request);
 		r = r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask for a sandbox") :
-			    request_run(b->connection, &m, &request, fds, before + n_secrets, NULL, NULL, e);
+			    request_run(b->connection, &m, &request, fds, before + n_secrets + (layer.dir >= 0), NULL,
+					NULL, e);
 	}
+	if (r < 0 && layer.dir >= 0)
+		layer_drop(&layer);
 	for (size_t i = 0; i < n_secrets; i++)
 		fd_close(fds[before + i]);
 	if (r < 0)
@@ -255,7 +264,10 @@ int sandbox_request_destroy(struct sandbox *b, bool force, struct error *e)
 		r = wire_put_u8(&m, force);
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask for the end of sandbox %s", b->id);
-	return request_run(b->connection, &m, &request, NULL, 0, NULL, NULL, e);
+	r = request_run(b->connection, &m, &request, NULL, 0, NULL, NULL, e);
+	if (r == 0 && b->policy)
+		layer_drop_unused(b);
+	return r;
 }
 
 void sandbox_free(sandbox *box)

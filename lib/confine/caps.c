@@ -38,6 +38,20 @@ int caps_keep(const int *caps, size_t n)
 	return r;
 }
 
+int caps_use(int cap, bool on)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { 0 } };
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	if (on)
+		data[cap / 32].effective |= 1u << (cap % 32);
+	else
+		data[cap / 32].effective &= ~(1u << (cap % 32));
+	return caps_set(data);
+}
+
 int caps_drop_all(void)
 {
 	static const struct __user_cap_data_struct none[2];

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -63,9 +64,11 @@ static int build(struct root *root, const struct plan *plan, int *ret_ruleset, i
 	return r < 0 ? r : root_ruleset(plan, ret_ruleset, e);
 }
 
-static int receive_plan(struct plan *ret, uint32_t *ret_pids, struct error *e)
+static int receive_plan(struct plan *ret, uint32_t *ret_pids, int *ret_layer, struct error *e)
 {
-	ssize_t n = msg_recv(INIT_SOCKET, packet, sizeof(packet), NULL, 0, NULL);
+	size_t n_fds = 0;
+
+	ssize_t n = msg_recv(INIT_SOCKET, packet, sizeof(packet), ret_layer, 1, &n_fds);
 	if (n <= 0) /* the launcher had no use for this one */
 		_exit(0);
 	struct wire_reader r = wire_reader(packet, (size_t)n);
@@ -118,7 +121,7 @@ static int serve(int signals)
 int main(void)
 {
 	struct root root = { .fd = -EBADF, .store = -EBADF, .empty_file = -EBADF, .empty_dir = -EBADF,
-			     .pid_max = -EBADF, .inside = -ENOENT };
+			     .pid_max = -EBADF, .layer = -EBADF, .inside = -ENOENT };
 	struct plan plan = { 0 };
 	struct error e = { 0 };
 	_cleanup_close_ int control = -EBADF;
@@ -136,8 +139,12 @@ int main(void)
 		answer(&e, NULL, 0);
 		return 1;
 	}
-	int r = prepare(&root, &control, &e);
-	int received = receive_plan(&plan, &pids, r < 0 ? NULL : &e);
+	int r = caps_use(CAP_DAC_OVERRIDE, false);
+	if (r < 0)
+		fail_errno(&e, -r, SANDBOX_STAGE_CAPABILITIES, "nsbox-init", "cannot set the capabilities of nsbox-init");
+	else
+		r = prepare(&root, &control, &e);
+	int received = receive_plan(&plan, &pids, &root.layer, r < 0 ? NULL : &e);
 	if (r == 0)
 		r = received;
 	if (r == 0)
@@ -145,6 +152,7 @@ int main(void)
 	fd_close(root.pid_max);
 	if (r == 0)
 		r = build(&root, &plan, &ruleset, &bundle, &e);
+	fd_close(root.layer);
 	if (r < 0) {
 		answer(&e, NULL, 0);
 		return 1;

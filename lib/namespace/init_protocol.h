@@ -6,7 +6,8 @@
 #define INIT_SOCKET 3
 
 enum init_message {
-	/* l->i  u32 ceiling of processes (0: the default), bytes root plan (plan.h) */
+	/* l->i  u32 ceiling of processes (0: the default), bytes root plan (plan.h); fd: the layer, when the plan has
+	 *       overlays */
 	INIT_ROOT = 1,
 	/* i->l  u8 failed, [error | -]; fds: Landlock ruleset of the session, unless calls share the host's network the
 	 *       control socket, with a gateway the bundle file */

@@ -246,7 +246,7 @@ static void on_init_message(void *owner)
 	sandbox_kill(s); /* nothing else is ever said */
 }
 
-static int send_plan(struct sandbox *s, uint32_t pids, const void *plan, size_t len, struct error *e)
+static int send_plan(struct sandbox *s, uint32_t pids, const void *plan, size_t len, int layer, struct error *e)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 
@@ -256,7 +256,7 @@ static int send_plan(struct sandbox *s, uint32_t pids, const void *plan, size_t 
 	if (r == 0)
 		r = wire_put_bytes(&b, plan, len);
 	if (r == 0)
-		r = msg_send(s->init.sock, b.data, b.len, NULL, 0);
+		r = msg_send(s->init.sock, b.data, b.len, &layer, layer >= 0);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_PROTOCOL, "nsbox-init", "cannot send nsbox-init its plan") : 0;
 }
 
@@ -286,7 +286,7 @@ static int take_init(uint32_t pids, struct init *ret, struct error *e)
 
 /* made: number, mode and limits of the new sandbox. */
 static void sandbox_start(const struct sandbox *made, uint32_t pids, const uint16_t *ports, size_t n_ports,
-			  const void *plan, size_t plan_len)
+			  const void *plan, size_t plan_len, int layer)
 {
 	struct error e = { 0 };
 	uint32_t number = made->number;
@@ -309,7 +309,7 @@ static void sandbox_start(const struct sandbox *made, uint32_t pids, const uint1
 	launcher.sandboxes = s;
 	launcher.n_sandboxes++;
 	/* Init mounts on its own while the wire is made here. */
-	int r = send_plan(s, pids, plan, plan_len, &e);
+	int r = send_plan(s, pids, plan, plan_len, layer, &e);
 	if (r < 0)
 		read_last_words(s, &e);
 	if (r == 0 && s->net_mode == NET_GATEWAY)
@@ -335,9 +335,9 @@ static int on_sandbox(struct wire_reader *in)
 	for (uint32_t i = 0; i < n_ports; i++)
 		ports[i] = (uint16_t)wire_get_u32(in);
 	const void *plan = wire_get_bytes(in, &plan_len);
-	if (!wire_done(in) || made.net_mode > NET_HOST || find(made.number))
+	if (!wire_done(in) || made.net_mode > NET_HOST || find(made.number) || launcher.n_fds > 1)
 		return -EPROTO;
-	sandbox_start(&made, pids, ports, n_ports, plan, plan_len);
+	sandbox_start(&made, pids, ports, n_ports, plan, plan_len, launcher.n_fds ? launcher.fds[0] : -EBADF);
 	return 0;
 }
 

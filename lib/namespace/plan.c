@@ -51,7 +51,7 @@ static int draft_add(struct drafts *d, struct draft draft)
 
 static bool is_tree(enum plan_kind kind)
 {
-	return kind == PLAN_BIND_RO || kind == PLAN_BIND_RW || kind == PLAN_TMPFS;
+	return kind == PLAN_BIND_RO || kind == PLAN_BIND_RW || kind == PLAN_TMPFS || kind == PLAN_OVERLAY;
 }
 
 /*
@@ -113,7 +113,7 @@ static int add_pins(struct drafts *d, const char *path)
 {
 	const struct draft *tree = tree_of(d, path);
 
-	if (!tree || tree->kind != PLAN_BIND_RW || strcmp(tree->path, path) == 0)
+	if (!tree || (tree->kind != PLAN_BIND_RW && tree->kind != PLAN_OVERLAY) || strcmp(tree->path, path) == 0)
 		return 0;
 	for (size_t at = strlen(tree->path) + 1; path[at]; at++) {
 		if (path[at] != '/')
@@ -131,9 +131,6 @@ static int add_pins(struct drafts *d, const char *path)
 
 static int refuse(const struct policy_path *p, struct error *e)
 {
-	if (p->kind == PATH_OVERLAY)
-		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_POLICY, p->path,
-			    "overlay = %s is not available in this version: use write or read for it", p->path);
 	if (!plan_path_ok(p->path))
 		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, p->path,
 			    "%s cannot be mounted: name the directories below / that are needed", p->path);
@@ -144,11 +141,11 @@ static int refuse(const struct policy_path *p, struct error *e)
 	return 0;
 }
 
-static int add_path(struct drafts *d, const struct policy_path *p, struct error *e)
+static int add_path(struct drafts *d, const struct policy_path *p, uint64_t size, struct error *e)
 {
 	static const enum plan_kind kinds[] = {
 		[PATH_READ] = PLAN_BIND_RO,    [PATH_WRITE] = PLAN_BIND_RW, [PATH_HIDE] = PLAN_HIDE,
-		[PATH_PROTECT] = PLAN_PROTECT, [PATH_TMPFS] = PLAN_TMPFS,
+		[PATH_PROTECT] = PLAN_PROTECT, [PATH_TMPFS] = PLAN_TMPFS, [PATH_OVERLAY] = PLAN_OVERLAY,
 	};
 	int r = refuse(p, e);
 	if (r < 0)
@@ -160,7 +157,7 @@ static int add_path(struct drafts *d, const struct policy_path *p, struct error 
 				 .dev = tmpfs ? 0 : p->dev,
 				 .ino = tmpfs ? 0 : p->ino,
 				 .is_dir = p->is_dir || tmpfs,
-				 .size = p->size,
+				 .size = size,
 			 });
 	if (r == 0 && p->given && strcmp(p->given, p->path) != 0 && plan_path_ok(p->given) &&
 	    is_tree(kinds[p->kind]))
@@ -181,10 +178,12 @@ static int collect(const struct policy *p, struct drafts *d, struct error *e)
 			 paths[i].kind != PATH_PROTECT;
 	if (!named) {
 		struct policy_path whole = { .kind = PATH_WRITE, .path = (char *)workdir, .is_dir = true };
-		r = add_path(d, &whole, e);
+		r = add_path(d, &whole, 0, e);
 	}
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = add_path(d, &paths[i], e);
+	uint64_t n_overlays = 0;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		r = add_path(d, &paths[i], paths[i].kind == PATH_OVERLAY ? n_overlays++ : paths[i].size, e);
+	}
 	for (size_t i = 0, given = d->n; i < given && r == 0; i++)
 		if (d->v[i].kind == PLAN_PROTECT)
 			r = add_pins(d, d->v[i].path);

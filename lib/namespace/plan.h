@@ -28,6 +28,7 @@ enum plan_kind {
 	PLAN_PIN,       /* a directory becomes a mount point of itself, so that it cannot be renamed */
 	PLAN_TMPFS,
 	PLAN_SYMLINK,   /* source: where it points */
+	PLAN_OVERLAY,   /* host directory at its own path, with a layer on it that takes what is written */
 	_PLAN_KIND_MAX
 };
 
@@ -37,7 +38,7 @@ struct plan_step {
 	char *target; /* PLAN_SYMLINK: what it points to, else "" */
 	uint64_t dev, ino; /* identity of a host object; 0, 0 for none */
 	bool is_dir;
-	uint64_t size; /* PLAN_TMPFS: bytes, 0 = its share of the default */
+	uint64_t size; /* PLAN_TMPFS: bytes, 0 = its share of the default; PLAN_OVERLAY: its number in the layer */
 };
 
 struct plan {

@@ -13,6 +13,8 @@ static bool step_ok(const struct plan_step *s)
 {
 	if (s->kind >= _PLAN_KIND_MAX || !plan_path_ok(s->path) || !s->target)
 		return false;
+	if (s->kind == PLAN_OVERLAY && (s->size >= POLICY_OVERLAYS_MAX || !s->is_dir))
+		return false;
 	/* The private directories come from below it, and the host's must not show. */
 	if (s->kind != PLAN_HIDE && path_is_at_or_below(s->path, "/proc"))
 		return false;

@@ -20,6 +20,7 @@ struct root {
 	int empty_file, empty_dir;
 	int pid_max; /* pid_ceiling.h */
 	int inside; /* the program of calls that ask for calls, on the host; -ENOENT: not installed */
+	int layer; /* where overlays keep what is written (root_overlay.c); -EBADF: there are none */
 	unsigned stored;
 	dev_t own[ROOT_MAX_TMPFS]; /* file systems where directories may be made: all others are the host's */
 	size_t n_own;
@@ -53,7 +54,12 @@ int root_add_control(struct root *root, int *ret_socket, struct error *e);
 int root_prepare_etc(struct root *root, struct error *e);
 int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *e);
 
+/* root_overlay.c */
+int root_add_overlay(struct root *root, const struct plan_step *s, struct error *e);
+
 /* root_plan.c */
+/* O_PATH of the host's object of a step; -ESTALE when it is another than the policy was checked with. */
+int root_open_source(const struct plan_step *s, struct error *e);
 int root_add_private(struct root *root, struct error *e);
 int root_apply(struct root *root, const struct plan *plan, struct error *e);
 /* The session's Landlock ruleset over the finished root; the caller has entered it. */

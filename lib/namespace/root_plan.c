@@ -18,9 +18,8 @@ static const struct {
 	mode_t mode;
 } private_dirs[] = { { "/tmp", 01777 }, { "/var/tmp", 01777 }, { "/run", 0755 }, { "/dev/shm", 01777 } };
 
-static int bind_host(struct root *root, const struct plan_step *s, struct error *e)
+int root_open_source(const struct plan_step *s, struct error *e)
 {
-	uint64_t attrs = MOUNT_SAFE | (s->kind == PLAN_BIND_RO ? MOUNT_ATTR_RDONLY : 0);
 	struct stat st;
 	_cleanup_close_ int fd = open_host(s->path);
 
@@ -32,7 +31,18 @@ static int bind_host(struct root *root, const struct plan_step *s, struct error 
 	if ((s->dev || s->ino) && (st.st_dev != s->dev || st.st_ino != s->ino))
 		return fail(e, ESTALE, SANDBOX_STAGE_MOUNT, s->path,
 			    "%s was replaced by another object while the sandbox was starting", s->path);
-	int tree = tree_clone(fd, attrs, true);
+	return TAKE_FD(fd);
+}
+
+static int bind_host(struct root *root, const struct plan_step *s, struct error *e)
+{
+	uint64_t attrs = MOUNT_SAFE | (s->kind == PLAN_BIND_RO ? MOUNT_ATTR_RDONLY : 0);
+	struct stat st;
+	_cleanup_close_ int fd = root_open_source(s, e);
+
+	if (fd < 0)
+		return fd;
+	int tree = fstat(fd, &st) < 0 ? -errno : tree_clone(fd, attrs, true);
 	if (tree < 0)
 		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, s->path, "cannot copy the mount of %s", s->path);
 	return root_mount(root, tree, s->path, S_ISDIR(st.st_mode), e);
@@ -117,6 +127,9 @@ int root_apply(struct root *root, const struct plan *plan, struct error *e)
 		case PLAN_BIND_RW:
 			r = bind_host(root, s, e);
 			break;
+		case PLAN_OVERLAY:
+			r = root_add_overlay(root, s, e);
+			break;
 		case PLAN_TMPFS:
 			r = add_tmpfs(root, s, e);
 			break;
@@ -163,7 +176,8 @@ int root_ruleset(const struct plan *plan, int *ret, struct error *e)
 	if (r == 0)
 		r = allow_path(ruleset, abi, plan->home, LANDLOCK_GRANT_WRITE, e);
 	for (size_t i = 0; i < plan->n_steps && r == 0; i++)
-		if (plan->steps[i].kind == PLAN_BIND_RW || plan->steps[i].kind == PLAN_TMPFS)
+		if (plan->steps[i].kind == PLAN_BIND_RW || plan->steps[i].kind == PLAN_TMPFS ||
+		    plan->steps[i].kind == PLAN_OVERLAY)
 			r = allow_path(ruleset, abi, plan->steps[i].path, LANDLOCK_GRANT_WRITE, e);
 	if (r == 0)
 		*ret = TAKE_FD(ruleset);

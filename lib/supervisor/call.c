@@ -444,6 +444,7 @@ void call_cut(struct call *call)
 	if (call->address && !call->cut_asked && b->gateway == GATEWAY_UP)
 		gateway_send_call_end(call); /* a failure shows as the gateway's end */
 	call_free(call);
+	b->drops_layer |= removes;
 	if (removes && b->state == SANDBOX_READY)
 		sandbox_end(b, NULL, 0);
 	else

@@ -69,7 +69,8 @@ static int on_create(struct supervisor *s, struct client *c, struct client_messa
 	bool ok = wire_done(&m->in) && *id && strlen(id) < 32 && name_ok(name);
 	size_t n_fixed = ok && *name ? CREATE_FDS + NAMED_FDS : CREATE_FDS;
 
-	if (!ok || m->n_fds != (size_t)n_secrets + n_fixed)
+	bool layer = ok && m->n_fds == (size_t)n_secrets + n_fixed + 1;
+	if (!ok || m->n_fds != (size_t)n_secrets + n_fixed + layer)
 		return -EPROTO;
 	if (sandbox_by_id(s, id))
 		return refuse(c, q.request, EEXIST, id, "a sandbox with this id is there already");
@@ -86,6 +87,7 @@ static int on_create(struct supervisor *s, struct client *c, struct client_messa
 	q.id = id;
 	q.policy_fd = m->fds[0];
 	q.log_fd = m->fds[1];
+	q.layer_fd = layer ? m->fds[m->n_fds - 1] : -EBADF;
 	q.secret_fds = m->fds + n_fixed;
 	q.n_secrets = n_secrets;
 	sandbox_start(s, &q);

@@ -44,7 +44,7 @@ int launcher_send_sandbox(struct sandbox *b, struct error *e)
 	if (r == 0)
 		r = wire_put_bytes(&m, plan.data, plan.len);
 	if (r == 0)
-		r = send_to_launcher(b->supervisor, &m, NULL, 0);
+		r = send_to_launcher(b->supervisor, &m, &b->layer, b->layer >= 0);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_PROTOCOL, "launcher", "cannot ask the launcher for a sandbox") : 0;
 }
 

@@ -20,7 +20,8 @@ enum client_message {
 	MSG_REPLY = 2,
 	/* c->s  u32 request, str sandbox id, str name ("": not a named one), u32 n_secrets; fds: policy memfd, audit log
 	 *       (append), with a name the entry's directory, its lock (held), the directory of the socket and the
-	 *       listening socket NAME.sock in it; then one pipe a secret.  reply: "" */
+	 *       listening socket NAME.sock in it; then one pipe a secret; last, when the policy has overlays, the locked
+	 *       directory of their layer (overlay/layer.h).  reply: "" */
 	MSG_CREATE = 3,
 	/* c->s  u32 request, str sandbox id, strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns,
 	 *       u64 time limit in us (0: none of its own), bytes grant (policy/grant.h; none: as the policy and what binds
@@ -76,7 +77,7 @@ enum start_flag {
 /* ---- supervisor <-> launcher ---- */
 enum launcher_message {
 	/* s->l  u32 sandbox, u8 net_mode, u32 pids, u32 open files, u32 n_ports, u32 ports..., bytes root plan
-	 *       (namespace/plan.h) */
+	 *       (namespace/plan.h); fd: the layer, when the plan has overlays */
 	LAUNCHER_SANDBOX = 32,
 	/* l->s  u32 sandbox, u8 failed, [error | -]; fds (only NET_GATEWAY): bundle file (O_RDWR, empty, already in
 	 *       place inside), UDP 53, TCP 53, packet socket, then one TCP listener a port in the order asked */

@@ -8,6 +8,7 @@
 #include "base/addresses.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "overlay/layer.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
@@ -41,6 +42,16 @@ static void refuse_waiting(struct sandbox *b, const struct error *failure)
 	}
 }
 
+/* Before the entry of a named one, whose end is what others see. */
+static void drop_layer(struct sandbox *b)
+{
+	_cleanup_close_ int layers = b->layer >= 0 && b->drops_layer ? openat(b->layer, "..", O_PATH | O_CLOEXEC) : -EBADF;
+
+	if (layers >= 0)
+		layer_erase(layers, b->id);
+	fd_close(TAKE_FD(b->layer));
+}
+
 static void sandbox_free_one(struct sandbox *b)
 {
 	for (struct sandbox **at = &b->supervisor->sandboxes; *at; at = &(*at)->next) {
@@ -59,6 +70,7 @@ static void sandbox_free_one(struct sandbox *b)
 	approvals_free(b);
 	auditor_link_stop(b);
 	programs_free(b);
+	drop_layer(b);
 	if (b->named)
 		named_remove(b);
 	named_free(b->supervisor, b->named);
@@ -67,6 +79,20 @@ static void sandbox_free_one(struct sandbox *b)
 	fd_close(b->policy_fd);
 	free(b->id);
 	free(b);
+}
+
+/* Its own descriptor of the same lock. */
+static int keep_layer(struct sandbox *b, int layer_fd, struct error *e)
+{
+	const struct policy_path *overlays[POLICY_OVERLAYS_MAX];
+	bool wanted = policy_overlays(b->policy, overlays) > 0;
+
+	if (wanted != (layer_fd >= 0))
+		return fail(e, EPROTO, SANDBOX_STAGE_PROTOCOL, b->id, "%s",
+			    wanted ? "the client sent no layer for the overlays" : "the client sent a layer without overlays");
+	if (wanted && (b->layer = fcntl(layer_fd, F_DUPFD_CLOEXEC, 3)) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, b->id, "cannot keep the layer of the overlays");
+	return 0;
 }
 
 static int load(struct sandbox *b, int policy_fd, int log_fd, struct error *e)
@@ -108,7 +134,7 @@ static struct sandbox *sandbox_new(struct supervisor *s, const struct create_req
 	b->waiting_tail = &b->waiting;
 	b->next_address = CALL_ADDR_FIRST;
 	b->depth[s->scopes ? KIND_LIGHT : KIND_FULL] = 1;
-	b->policy_fd = b->gateway_pidfd = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
+	b->policy_fd = b->layer = b->gateway_pidfd = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
 	b->auditor_source.fd = b->auditor_pidfd = b->control.fd = -EBADF;
 	b->next = s->sandboxes;
 	s->sandboxes = b;
@@ -128,6 +154,8 @@ void sandbox_start(struct supervisor *s, const struct create_request *q)
 		return;
 	}
 	int r = load(b, q->policy_fd, q->log_fd, &e);
+	if (r == 0)
+		r = keep_layer(b, q->layer_fd, &e);
 	if (r == 0 && b->named && (b->policy_fd = fcntl(q->policy_fd, F_DUPFD_CLOEXEC, 3)) < 0)
 		r = fail_errno(&e, errno, SANDBOX_STAGE_INTERNAL, q->id, "cannot keep the policy");
 	/* The gateway first: its program start and key making overlap with the launcher's work on another core. */

@@ -172,6 +172,8 @@ struct sandbox {
 	uint32_t request;
 	struct policy *policy;
 	int policy_fd;
+	int layer; /* directory of its overlays, locked as long as they may be mounted; -EBADF: there are none */
+	bool drops_layer; /* nobody wants what is in it */
 	struct audit_log *log;
 	uint64_t created_us; /* since the epoch */
 	struct named *named; /* NULL: lives as long as its client */
@@ -315,7 +317,7 @@ struct create_request {
 	struct client *client;
 	uint32_t request;
 	const char *id;
-	int policy_fd, log_fd;
+	int policy_fd, log_fd, layer_fd; /* layer_fd: -EBADF for none */
 	struct named *named;
 	const int *secret_fds;
 	size_t n_secrets;

@@ -100,7 +100,6 @@ static void test_bad_options(void **state)
 static void test_not_in_this_version(void **state)
 {
 	(void)state;
-	expect_refusal(WORDS("run", "--overlay", ".", "true"), "--overlay is not available in this version");
 	expect_refusal(WORDS("exec", "box", "--view=x", "true"), "--view is not available in this version");
 }
 

@@ -357,6 +357,88 @@ int sandbox_prune(char **ret, sandbox_error **error)
 	return 0;
 }
 
+int sandbox_has_overlay(const sandbox *b)
+{
+	(void)b;
+	return 0;
+}
+
+static int no_changes(const char *name, sandbox_error **error)
+{
+	return failed(error, ENOENT, SANDBOX_STAGE_OVERLAY, name);
+}
+
+int sandbox_changes_list(char **ret, sandbox_error **error)
+{
+	(void)error;
+	*ret = strdup("[{\"id\":\"k3f9x2m1\",\"name\":\"b\",\"workdir\":\"/w\",\"roots\":[\"/w\\u001b[2J\"],\"in_use\":false}]");
+	return 0;
+}
+
+int sandbox_changes_count(const char *name, unsigned long *ret, sandbox_error **error)
+{
+	(void)ret;
+	return no_changes(name, error);
+}
+
+int sandbox_changes_patch(const char *name, const char *const *paths, int fd, sandbox_error **error)
+{
+	(void)paths;
+	if (strcmp(name, "k3f9x2m1") != 0)
+		return no_changes(name, error);
+	return write(fd, "+\033[2J\tx\n", 8) == 8 ? 0 : -errno;
+}
+
+int sandbox_changes_read(const char *name, const char *const *paths, unsigned flags, char **ret, sandbox_error **error)
+{
+	(void)flags;
+	if (strcmp(name, "k3f9x2m1") != 0)
+		return no_changes(name, error);
+	*ret = strdup(paths ? "{\"id\":\"k3f9x2m1\",\"workdir\":\"/w\",\"changes\":[]}" :
+			      "{\"id\":\"k3f9x2m1\",\"workdir\":\"/w\",\"changes\":["
+			      "{\"path\":\"/w/a\\u001b\",\"change\":\"added\",\"type\":\"directory\",\"mode\":\"0755\","
+			      "\"flags\":[],\"conflict\":false},"
+			      "{\"path\":\"/w/n\",\"from\":\"/x/o\",\"change\":\"renamed\",\"type\":\"file\",\"mode\":\"0755\","
+			      "\"flags\":[\"build\",\"program\"],\"conflict\":true},"
+			      "{\"path\":\"/w/m\",\"change\":\"mode\",\"type\":\"file\",\"mode\":\"0600\",\"old_mode\":\"0644\","
+			      "\"flags\":[],\"conflict\":false}]}");
+	return 0;
+}
+
+int sandbox_changes_commit(const char *name, const char *const *paths, unsigned flags, unsigned long *ret,
+			   sandbox_error **error)
+{
+	if (strcmp(name, "k3f9x2m1") != 0)
+		return no_changes(name, error);
+	*ret = paths ? 1 : flags == SANDBOX_COMMIT_EXECUTABLE ? 3 : 2;
+	return 0;
+}
+
+int sandbox_changes_snapshot(const char *name, const char *as, sandbox_error **error)
+{
+	show("snapshot %s %s\n", name, as);
+	return strcmp(name, "k3f9x2m1") == 0 ? 0 : no_changes(name, error);
+}
+
+int sandbox_changes_rollback(const char *name, const char *to, sandbox_error **error)
+{
+	show("rollback %s %s\n", name, to);
+	return strcmp(name, "k3f9x2m1") == 0 ? 0 : no_changes(name, error);
+}
+
+int sandbox_policy_set_fork(sandbox_policy *p, const char *name, sandbox_error **error)
+{
+	(void)p;
+	(void)error;
+	show("fork %s\n", name);
+	return 0;
+}
+
+int sandbox_changes_discard(const char *name, const char *const *paths, unsigned long *ret, sandbox_error **error)
+{
+	return sandbox_changes_commit(name, paths, 0, ret, error);
+}
+
 int sandbox_inspect(sandbox *b, char **ret, sandbox_error **error)
 {
 	(void)b;

@@ -221,6 +221,32 @@ static void test_durations(void **state)
 	assert_false(duration_ms("9999999999999", &ms));
 }
 
+static void test_changes(void **state)
+{
+	(void)state;
+	expect(WORDS("diff"), 0, "k3f9x2m1  /w\\x1b[2J  (b)\n", "");
+	expect(WORDS("diff", "k3f9x2m1"), 0,
+	       "A  a\\x1b/\n"
+	       "R  /x/o -> n  [build, program]  [conflict: changed on the host too]\n"
+	       "m  m  (0644 -> 0600)\n",
+	       "");
+	expect(WORDS("diff", "k3f9x2m1", "a"), 0, "", "");
+	expect(WORDS("diff", "--patch", "k3f9x2m1"), 0, "+\033[2J\tx\n", "");
+	expect_refusal(WORDS("diff", "--patch", "--json", "k3f9x2m1"), "exclude each other");
+	expect_refusal(WORDS("diff", "missing"), "missing");
+	expect(WORDS("commit", "k3f9x2m1"), 0, "", "nsbox: 2 files committed\n");
+	expect(WORDS("commit", "k3f9x2m1", "a"), 0, "", "nsbox: 1 file committed\n");
+	expect(WORDS("commit", "--accept-executable", "k3f9x2m1"), 0, "", "nsbox: 3 files committed\n");
+	expect(WORDS("discard", "k3f9x2m1", "a"), 0, "", "nsbox: 1 file discarded\n");
+	expect(WORDS("snapshot", "k3f9x2m1", "one"), 0, "", "snapshot k3f9x2m1 one\n");
+	expect(WORDS("rollback", "k3f9x2m1", "one"), 0, "", "rollback k3f9x2m1 one\n");
+	expect_refusal(WORDS("snapshot", "k3f9x2m1"), "a name for the copy");
+	expect_refusal(WORDS("rollback", "k3f9x2m1"), "the name of a snapshot");
+	expect_refusal(WORDS("commit"), "needs the id of a sandbox");
+	expect_refusal(WORDS("discard"), "needs the id of a sandbox");
+	expect_refusal(WORDS("discard", "--accept-executable", "k3f9x2m1"), "unknown option");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_exec),	    cmocka_unit_test(test_exec_report), cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_rm_and_kill), cmocka_unit_test(test_logs),     cmocka_unit_test(test_events),
 		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_changes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,16 +145,37 @@ static void links_are_remade(void **state)
 	plan_clear(&plan);
 }
 
+/* Also where one is inside the other: each has its own number in the layer, parents first. */
+static void overlays_are_trees_with_numbers(void **state)
+{
+	(void)state;
+	const char *const sets[] = { "overlay", git, "overlay", work, "protect", hooks, NULL };
+	struct plan plan = { 0 };
+	struct error e = { 0 };
+	struct stat st;
+
+	assert_int_equal(build(sets, &plan, &e), 0);
+	long outer = at(&plan, PLAN_OVERLAY, work), inner = at(&plan, PLAN_OVERLAY, git);
+	assert_true(outer >= 0 && inner > outer);
+	assert_int_equal(at(&plan, PLAN_BIND_RW, work), -1);
+	assert_int_equal(plan.steps[outer].size, 0);
+	assert_int_equal(plan.steps[inner].size, 1);
+	assert_int_equal(stat(work, &st), 0);
+	assert_int_equal(plan.steps[outer].ino, st.st_ino);
+	assert_true(at(&plan, PLAN_PROTECT, hooks) > inner);
+	plan_clear(&plan);
+}
+
 static void refusals_name_the_path(void **state)
 {
 	(void)state;
 	static const struct {
 		const char *key, *value;
 		int err;
-	} rows[] = { { "read", "/", EINVAL }, { "read", "/proc/self", EINVAL }, { "overlay", NULL, EOPNOTSUPP } };
+	} rows[] = { { "read", "/", EINVAL }, { "read", "/proc/self", EINVAL } };
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const char *value = rows[i].value ? rows[i].value : git;
+		const char *value = rows[i].value;
 		const char *const sets[] = { rows[i].key, value, NULL };
 		struct plan plan = { 0 };
 		struct error e = { 0 };
@@ -236,6 +257,7 @@ int main(void)
 		cmocka_unit_test(the_last_of_two_wins),
 		cmocka_unit_test(parents_of_protected_paths_are_pinned),
 		cmocka_unit_test(links_are_remade),
+		cmocka_unit_test(overlays_are_trees_with_numbers),
 		cmocka_unit_test(refusals_name_the_path),
 		cmocka_unit_test(broken_plans_are_refused),
 	};

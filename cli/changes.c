@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* nsbox diff, commit and discard: what sandboxes wrote into overlaid directories. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/util.h"
+#include "changes.h"
+#include "named.h"
+#include "nsbox.h"
+
+enum { OPTION_JSON = OPTION_OWN, OPTION_PATCH, OPTION_STAT };
+
+static const struct option diff_options[] = {
+	{ .id = OPTION_PATCH, .name = "patch", .help = "a unified diff, as git apply takes it" },
+	{ .id = OPTION_STAT, .name = "stat", .help = "how many lines came and went in each file" },
+	{ .id = OPTION_JSON, .name = "json", .help = "a JSON object {id, name, workdir, roots, in_use, changes, count}" },
+	{ 0 },
+};
+
+struct diff {
+	bool json, patch, stat;
+};
+
+static int take_diff(void *arg, const struct option_reader *r)
+{
+	struct diff *diff = arg;
+
+	diff->json |= r->option->id == OPTION_JSON;
+	diff->patch |= r->option->id == OPTION_PATCH;
+	diff->stat |= r->option->id == OPTION_STAT;
+	return 0;
+}
+
+/* Below the directory it is said from that alone, else whole. */
+static void put_path(struct buf *b, const char *path, const char *workdir)
+{
+	size_t n = workdir ? strlen(workdir) : 0;
+
+	if (n > 1 && strncmp(path, workdir, n) == 0 && path[n] == '/')
+		path += n + 1;
+	escape_text(b, path, strlen(path));
+}
+
+static void put_marks(struct buf *b, const json_t *change)
+{
+	const json_t *flags = json_object_get(change, "flags"), *flag;
+	size_t i;
+
+	json_array_foreach(flags, i, flag)
+		buf_printf(b, "%s%s", i ? ", " : "  [", json_string_value(flag));
+	if (json_array_size(flags))
+		buf_puts(b, "]");
+	if (json_is_true(json_object_get(change, "conflict")))
+		buf_puts(b, "  [conflict: changed on the host too]");
+}
+
+/* One line a change: a letter, the path, what a person should know. */
+static void print_change(const json_t *change, const char *workdir)
+{
+	static const struct {
+		const char *change;
+		char letter;
+	} letters[] = { { "added", 'A' }, { "modified", 'M' }, { "deleted", 'D' },
+			{ "renamed", 'R' }, { "mode", 'm' }, { "type", 'T' } };
+	const char *kind = json_string_value(json_object_get(change, "change"));
+	const char *from = json_string_value(json_object_get(change, "from"));
+	const char *old_mode = json_string_value(json_object_get(change, "old_mode"));
+	const char *mode = json_string_value(json_object_get(change, "mode"));
+	const char *type = json_string_value(json_object_get(change, "type"));
+	_cleanup_buf_ struct buf line = { 0 };
+	char letter = '?';
+
+	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
+		letter = strcmp(kind, letters[i].change) == 0 ? letters[i].letter : letter;
+	buf_printf(&line, "%c  ", letter);
+	if (from) {
+		put_path(&line, from, workdir);
+		buf_puts(&line, " -> ");
+	}
+	put_path(&line, json_string_value(json_object_get(change, "path")), workdir);
+	if (strcmp(type, "directory") == 0)
+		buf_puts(&line, "/");
+	if (old_mode && mode && strcmp(old_mode, mode) != 0 && letter != 'T' && letter != 'R')
+		buf_printf(&line, "  (%s -> %s)", old_mode, mode);
+	put_marks(&line, change);
+	puts(buf_str(&line) ? buf_str(&line) : "");
+}
+
+static int print_changes(const char *text)
+{
+	json_t *all = json_loads(text, 0, NULL), *change;
+	const char *workdir = json_string_value(json_object_get(all, "workdir"));
+	size_t i;
+
+	json_array_foreach(json_object_get(all, "changes"), i, change)
+		print_change(change, workdir);
+	json_decref(all);
+	return EXIT_YES;
+}
+
+static int print_stat(const char *text)
+{
+	json_t *all = json_loads(text, 0, NULL), *change;
+	const char *workdir = json_string_value(json_object_get(all, "workdir"));
+	json_int_t added = 0, removed = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(all, "changes"), i, change) {
+		const json_t *plus = json_object_get(change, "lines_added"), *minus = json_object_get(change, "lines_removed");
+		_cleanup_buf_ struct buf line = { 0 };
+		put_path(&line, json_string_value(json_object_get(change, "path")), workdir);
+		if (plus)
+			buf_printf(&line, " | +%" JSON_INTEGER_FORMAT " -%" JSON_INTEGER_FORMAT, json_integer_value(plus),
+				   json_integer_value(minus));
+		else
+			buf_printf(&line, " | %" JSON_INTEGER_FORMAT " bytes", json_integer_value(json_object_get(change, "size")));
+		added += json_integer_value(plus);
+		removed += json_integer_value(minus);
+		puts(buf_str(&line) ? buf_str(&line) : "");
+	}
+	printf("%zu file%s changed, +%" JSON_INTEGER_FORMAT " -%" JSON_INTEGER_FORMAT "\n", i, i == 1 ? "" : "s", added,
+	       removed);
+	json_decref(all);
+	return EXIT_YES;
+}
+
+/* Calls wrote what is in it: a terminal is shown it and obeys nothing in it. */
+static int print_escaped(int fd)
+{
+	_cleanup_buf_ struct buf out = { 0 };
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	FILE *f = fdopen(fd, "r");
+	if (!f) {
+		close(fd);
+		return refuse("out of memory");
+	}
+	rewind(f);
+	while ((n = getline(&line, &cap, f)) > 0) {
+		bool whole = line[n - 1] == '\n';
+		for (char *at = line, *end = line + n - whole;;) {
+			char *tab = memchr(at, '\t', (size_t)(end - at));
+			escape_text(&out, at, (size_t)((tab ? tab : end) - at));
+			if (!tab)
+				break;
+			buf_putc(&out, '\t');
+			at = tab + 1;
+		}
+		if (whole)
+			buf_putc(&out, '\n');
+		fwrite(out.data, 1, out.len, stdout);
+		out.len = 0;
+	}
+	free(line);
+	fclose(f);
+	return EXIT_YES;
+}
+
+static int print_patch(const char *name, const char *const *paths)
+{
+	sandbox_error *error = NULL;
+
+	if (!isatty(STDOUT_FILENO))
+		return sandbox_changes_patch(name, paths, STDOUT_FILENO, &error) < 0 ? refuse_error(error) : EXIT_YES;
+	int fd = memfd_create("patch", MFD_CLOEXEC);
+	if (fd < 0)
+		return refuse("cannot keep the patch: %s", strerrordesc_np(errno));
+	if (sandbox_changes_patch(name, paths, fd, &error) < 0) {
+		close(fd);
+		return refuse_error(error);
+	}
+	return print_escaped(fd);
+}
+
+static int list_layers(bool json)
+{
+	_cleanup_free_ char *text = NULL;
+	sandbox_error *error = NULL;
+
+	if (sandbox_changes_list(&text, &error) < 0)
+		return refuse_error(error);
+	if (json) {
+		puts(text);
+		return EXIT_YES;
+	}
+	json_t *all = json_loads(text, 0, NULL), *one, *root;
+	size_t i, k;
+	json_array_foreach(all, i, one) {
+		_cleanup_buf_ struct buf line = { 0 };
+		buf_printf(&line, "%s", json_string_value(json_object_get(one, "id")));
+		json_array_foreach(json_object_get(one, "roots"), k, root) {
+			buf_puts(&line, "  ");
+			escape_text(&line, json_string_value(root), strlen(json_string_value(root)));
+		}
+		if (*json_string_value(json_object_get(one, "name")))
+			buf_printf(&line, "  (%s)", json_string_value(json_object_get(one, "name")));
+		if (json_is_true(json_object_get(one, "in_use")))
+			buf_puts(&line, "  running");
+		puts(buf_str(&line) ? buf_str(&line) : "");
+	}
+	json_decref(all);
+	return EXIT_YES;
+}
+
+/* The words behind the first, or NULL for everything. */
+static const char *const *paths_of(struct words *words)
+{
+	if (words->n < 2)
+		return NULL;
+	/* argv ends in NULL, and words were moved to the front. */
+	words->word[words->n] = NULL;
+	return (const char *const *)words->word + 1;
+}
+
+static int run_diff(const struct command *self, int argc, char **argv)
+{
+	_cleanup_free_ char *text = NULL;
+	sandbox_error *error = NULL;
+	struct diff diff = { 0 };
+	struct words words;
+
+	int status = named_words(self, argc, argv, take_diff, &diff, &words);
+	if (status)
+		return status - 1;
+	if (words.n == 0)
+		return list_layers(diff.json);
+	if (diff.json + diff.patch + diff.stat > 1)
+		return refuse("--json, --patch and --stat exclude each other");
+	if (diff.patch)
+		return print_patch(words.word[0], paths_of(&words));
+	if (sandbox_changes_read(words.word[0], paths_of(&words), diff.stat ? SANDBOX_CHANGES_LINES : 0, &text, &error) < 0)
+		return refuse_error(error);
+	if (diff.json)
+		puts(text);
+	return diff.json ? EXIT_YES : diff.stat ? print_stat(text) : print_changes(text);
+}
+
+const struct command command_diff = {
+	.name = "diff",
+	.arguments = "[ID [PATH...]]",
+	.summary = "show what a sandbox changed in its overlaid directories; without ID list the sandboxes with changes",
+	.text = "A added, M modified, D deleted, R renamed, m mode, T another type of file. In brackets: why the host would\n"
+		"execute it (commit wants --accept-executable then), or a conflict with a change on the host.",
+	.options = (const struct option *const[]){ diff_options, NULL },
+	.run = run_diff,
+};
+
+static const struct option commit_options[] = {
+	{ .id = OPTION_OWN, .name = "accept-executable", .help = "also what the host would execute (nsbox diff marks it)" },
+	{ 0 },
+};
+
+static int take_accept(void *arg, const struct option_reader *r)
+{
+	(void)r;
+	*(bool *)arg = true;
+	return 0;
+}
+
+static int run_commit(const struct command *self, int argc, char **argv)
+{
+	sandbox_error *error = NULL;
+	struct words words;
+	unsigned long n;
+	bool accept = false;
+
+	int status = named_words(self, argc, argv, take_accept, &accept, &words);
+	if (status)
+		return status - 1;
+	if (words.n == 0)
+		return refuse("nsbox commit needs the id of a sandbox (nsbox diff lists those with changes)");
+	if (sandbox_changes_commit(words.word[0], paths_of(&words), accept ? SANDBOX_COMMIT_EXECUTABLE : 0, &n, &error) < 0)
+		return refuse_error(error);
+	say("%lu file%s committed", n, n == 1 ? "" : "s");
+	return EXIT_YES;
+}
+
+const struct command command_commit = {
+	.name = "commit",
+	.arguments = "ID [PATH...]",
+	.summary = "apply changes of a sandbox that has ended to the host; what changed there meanwhile is never overwritten",
+	.options = (const struct option *const[]){ commit_options, NULL },
+	.run = run_commit,
+};
+
+static int run_discard(const struct command *self, int argc, char **argv)
+{
+	sandbox_error *error = NULL;
+	struct words words;
+	unsigned long n;
+
+	int status = named_words(self, argc, argv, NULL, NULL, &words);
+	if (status)
+		return status - 1;
+	if (words.n == 0)
+		return refuse("nsbox discard needs the id of a sandbox (nsbox diff lists those with changes)");
+	if (sandbox_changes_discard(words.word[0], paths_of(&words), &n, &error) < 0)
+		return refuse_error(error);
+	say("%lu file%s discarded", n, n == 1 ? "" : "s");
+	return EXIT_YES;
+}
+
+const struct command command_discard = {
+	.name = "discard",
+	.arguments = "ID [PATH...]",
+	.summary = "give up changes of a sandbox that has ended; the host's files stay as they are",
+	.run = run_discard,
+};
+
+static int run_snapshot(const struct command *self, int argc, char **argv)
+{
+	sandbox_error *error = NULL;
+	struct words words;
+
+	int status = named_words(self, argc, argv, NULL, NULL, &words);
+	if (status)
+		return status - 1;
+	if (words.n != 2)
+		return refuse("nsbox snapshot needs the id of a sandbox and a name for the copy");
+	return sandbox_changes_snapshot(words.word[0], words.word[1], &error) < 0 ? refuse_error(error) : EXIT_YES;
+}
+
+const struct command command_snapshot = {
+	.name = "snapshot",
+	.arguments = "ID NAME",
+	.summary = "copy what a sandbox changed so far, under a name that diff, commit, discard, rollback and --fork take",
+	.run = run_snapshot,
+};
+
+static int run_rollback(const struct command *self, int argc, char **argv)
+{
+	sandbox_error *error = NULL;
+	struct words words;
+
+	int status = named_words(self, argc, argv, NULL, NULL, &words);
+	if (status)
+		return status - 1;
+	if (words.n != 2)
+		return refuse("nsbox rollback needs the id of a sandbox and the name of a snapshot (nsbox diff lists them)");
+	return sandbox_changes_rollback(words.word[0], words.word[1], &error) < 0 ? refuse_error(error) : EXIT_YES;
+}
+
+const struct command command_rollback = {
+	.name = "rollback",
+	.arguments = "ID NAME",
+	.summary = "make the changes of a sandbox that has ended those of a snapshot",
+	.run = run_rollback,
+};
+
+void changes_tell(const char *id, bool drop)
+{
+	sandbox_error *error = NULL;
+	unsigned long n = 0;
+
+	int r = drop ? 0 : sandbox_changes_count(id, &n, &error);
+	/* Nothing was written. */
+	if (r == -ENOENT) {
+		sandbox_error_free(error);
+		return;
+	}
+	if (r < 0) {
+		say("what changed is kept, but cannot be listed (nsbox discard %s): %s", id, sandbox_error_message(error));
+		sandbox_error_free(error);
+		return;
+	}
+	if (n == 0)
+		sandbox_changes_discard(id, NULL, &n, NULL);
+	else
+		say("%lu file%s changed: nsbox diff|commit|discard %s", n, n == 1 ? "" : "s", id);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The layers of sandboxes with overlays, layers/ID in the state directory, as the client library handles them. */
+#ifndef NSBOX_CLIENT_CHANGES_H
+#define NSBOX_CLIENT_CHANGES_H
+
+#include "client/client.h"
+#include "overlay/changes.h"
+
+/* A layer for the overlays of the sandbox; ret stays empty when there are none. policy: the caller's, not yet encoded. */
+int layer_make_for(struct sandbox *b, const struct sandbox_policy *policy, struct layer *ret, struct error *e);
+/* Erase it. */
+void layer_drop(struct layer *l);
+/* The sandbox has ended: its layer goes when nothing was written. */
+void layer_drop_unused(const struct sandbox *b);
+
+/* Of the same directories. */
+bool layers_match(const struct layer *a, const struct layer *b);
+/* layers/ (O_PATH); make: else -ENOENT when there is none. */
+int layers_open(bool make, struct error *e);
+/* Of a sandbox by its id, or by its name when there is only one of that name. */
+int layer_find(int layers, const char *name, bool change, struct layer *ret, struct error *e);
+
+/* changes_record.c: fs.commit or fs.discard of the selected changes; what is lost by a rollback. */
+int changes_record(const struct layer *l, const struct changes *c, const char *event, size_t *ret_n, struct error *e);
+int changes_record_rollback(const struct layer *l, const char *to, struct error *e);
+
+/* changes_path.c: absolute and canonical, but for the last component. */
+int path_absolute(const char *path, char **ret);
+
+/* changes_json.c: members about the layer; an object with those and the selected changes,
+ * with lines also with how many lines came and went. */
+int layer_members(struct buf *b, const struct layer *l);
+int changes_json(struct buf *b, const struct changes *c, bool lines);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changes as JSON. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "client/changes.h"
+#include "overlay/executed.h"
+#include "overlay/patch.h"
+
+int layer_members(struct buf *b, const struct layer *l)
+{
+	char *roots[LAYER_ROOTS_MAX + 1] = { NULL };
+
+	for (size_t i = 0; i < l->n_roots; i++)
+		roots[i] = l->roots[i].path;
+	int r = json_member_string(b, "id", l->id);
+	if (r == 0)
+		r = json_member_string(b, "name", l->name);
+	if (r == 0)
+		r = json_member_string(b, "workdir", l->workdir);
+	if (r == 0)
+		r = json_member_strv(b, "roots", roots);
+	return r < 0 ? r : json_member_raw(b, "in_use", l->in_use ? "true" : "false");
+}
+
+static bool is_plain(const char *s)
+{
+	for (size_t left = strlen(s), n; left > 0; s += n, left -= n) {
+		n = json_plain(s, left);
+		/* Escapes of ASCII lose nothing. */
+		if (n == 0 && (unsigned char)*s >= 0x80)
+			return false;
+		n = n ? n : 1;
+	}
+	return true;
+}
+
+static int put_path(struct buf *b, const char *key, const char *root, const char *path)
+{
+	_cleanup_free_ char *whole = NULL;
+	char hex_key[24];
+
+	if (asprintf(&whole, "%s/%s", root, path) < 0)
+		return -ENOMEM;
+	int r = json_member_string(b, key, whole);
+	if (r < 0 || is_plain(whole))
+		return r;
+	snprintf(hex_key, sizeof(hex_key), "%s_hex", key);
+	r = buf_printf(b, ",\"%s\":\"", hex_key);
+	for (const unsigned char *p = (const unsigned char *)whole; *p && r == 0; p++)
+		r = buf_printf(b, "%02x", *p);
+	return r < 0 ? r : buf_putc(b, '"');
+}
+
+static const char *type_name(mode_t mode)
+{
+	return S_ISREG(mode) ? "file" : S_ISDIR(mode) ? "directory" : S_ISLNK(mode) ? "link" : "special";
+}
+
+static int put_mode(struct buf *b, const char *key, mode_t mode)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%04o", mode & 07777);
+	return json_member_string(b, key, text);
+}
+
+static int put_flags(struct buf *b, unsigned flags)
+{
+	char *names[16] = { NULL };
+	size_t n = 0;
+
+	for (unsigned i = 0; executed_name(i); i++) {
+		if (flags & (1u << i))
+			names[n++] = (char *)executed_name(i);
+	}
+	return json_member_strv(b, "flags", names);
+}
+
+static int put_lines(struct buf *b, const struct changes *c, const struct change *change)
+{
+	size_t added, removed;
+
+	if (!patch_count(c, change, &added, &removed))
+		return 0;
+	int r = json_member_int(b, "lines_added", (int64_t)added);
+	return r < 0 ? r : json_member_int(b, "lines_removed", (int64_t)removed);
+}
+
+static int put_change(struct buf *b, const struct changes *c, const struct change *change, bool lines)
+{
+	static const char *const kinds[] = { "added", "modified", "deleted", "renamed", "mode", "type" };
+	const char *root = c->layer->roots[change->root].path;
+	bool gone = change->kind == CHANGE_DELETED;
+	const struct stat *st = gone ? &change->was : &change->now;
+
+	int r = buf_putc(b, '{');
+	if (r == 0)
+		r = put_path(b, "path", root, change->path);
+	if (r == 0 && change->kind == CHANGE_RENAMED)
+		r = put_path(b, "from", root, c->v[change->other].path);
+	if (r == 0)
+		r = json_member_string(b, "change", kinds[change->kind]);
+	if (r == 0)
+		r = json_member_string(b, "type", type_name(st->st_mode));
+	if (r == 0)
+		r = json_member_int(b, "size", S_ISDIR(st->st_mode) ? 0 : (int64_t)st->st_size);
+	if (r == 0)
+		r = put_mode(b, "mode", st->st_mode);
+	if (r == 0 && change->was.st_mode && !gone)
+		r = put_mode(b, "old_mode", change->was.st_mode);
+	if (r == 0)
+		r = put_flags(b, change->flags);
+	/* Of a rename both halves count. */
+	bool conflict = change->conflict || (change->other != CHANGES_NO_OTHER && c->v[change->other].conflict);
+	if (r == 0)
+		r = json_member_raw(b, "conflict", conflict ? "true" : "false");
+	if (r == 0 && lines)
+		r = put_lines(b, c, change);
+	return r < 0 ? r : buf_putc(b, '}');
+}
+
+int changes_json(struct buf *b, const struct changes *c, bool lines)
+{
+	size_t n = 0;
+
+	int r = buf_putc(b, '{');
+	if (r == 0)
+		r = layer_members(b, c->layer);
+	if (r == 0)
+		r = buf_puts(b, ",\"changes\":[");
+	for (size_t i = 0; i < c->n && r == 0; i++) {
+		if (!c->v[i].selected || c->v[i].implied)
+			continue;
+		if (n++ > 0)
+			r = buf_putc(b, ',');
+		if (r == 0)
+			r = put_change(b, c, &c->v[i], lines);
+	}
+	if (r == 0)
+		r = buf_putc(b, ']');
+	if (r == 0)
+		r = json_member_int(b, "count", (int64_t)n);
+	return r < 0 ? r : buf_putc(b, '}');
+}
