@@ -1,0 +1,626 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Overlaid directories: what a call writes stays off the host until it is committed. The host's files are the oracle."""
+import errno
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+
+from harness.api import Api
+from harness.box import Box
+from harness.fault import chain_problem, program
+from harness.overlay import OPERATIONS, difference, snapshot
+from harness.registry import cases, check, equal, test
+
+
+class Work(Box):
+    """A workspace with a few files, overlaid."""
+
+    def __init__(self, t, name='box', filled=True):
+        super().__init__(t, name)
+        self.add('--net', 'none', '--overlay', '.')
+        files = (('a', 'one\n'), ('b', 'two\n'), ('d/x', 'x\n'), ('d/sub/y', 'y\n'), ('keep', 'kept\n'))
+        for path, content in files if filled else ():
+            self.put(path, content)
+
+    def put(self, path, content=''):
+        path = os.path.join(self.work, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'w') as f:
+            f.write(content)
+
+    def get(self, path):
+        with open(os.path.join(self.work, path)) as f:
+            return f.read()
+
+    def layers(self):
+        where = self.state + '/nsbox/layers'
+        return sorted(n for n in os.listdir(where) if n[0] != '.') if os.path.isdir(where) else []
+
+    def write(self, script, *args, **kwargs):
+        """Run a script; the id of the layer that it left."""
+        before = set(self.layers())
+        self.sh(script, *args, **kwargs).ok()
+        new = set(self.layers()) - before
+        equal(len(new), 1, 'new layers')
+        return new.pop()
+
+    def diff(self, layer, *args):
+        return self.nsbox('diff', layer, *args).ok().out.splitlines()
+
+    def changes(self, layer):
+        """path below the workspace -> change."""
+        found = json.loads(self.nsbox('diff', '--json', layer).ok().out)
+        return {c['path'][len(self.work) + 1:]: c for c in found['changes']}
+
+
+def refused(result, *words):
+    equal(result.code, 125, 'exit status (%r)' % result)
+    for word in words:
+        check(word in result.err, '%r is not in %r' % (word, result))
+
+
+@test
+def host_is_untouched_then_committed(t):
+    box = Work(t)
+    before = snapshot(box.work)
+    result = box.sh('echo new > n; echo more >> a; rm b; rm -r d; mkdir d; echo z > d/z; chmod 600 keep; '
+                    'cat a; ls; ls d').ok()
+    equal(result.out.split(), ['one', 'more', 'a', 'd', 'keep', 'n', 'z'], 'what the call sees')
+    equal(difference(snapshot(box.work), before), '', 'the host after the run')
+    layer = box.layers()[0]
+    equal(result.err, 'nsbox: 7 files changed: nsbox diff|commit|discard %s\n' % layer, 'stderr')
+    equal(box.diff(layer), ['M  a', 'D  b', 'D  d/sub/', 'D  d/x', 'A  d/z', 'm  keep  (0644 -> 0600)', 'A  n'], 'diff')
+    result = box.nsbox('commit', layer).ok()
+    equal(result.err, 'nsbox: 7 files committed\n', 'stderr of commit')
+    equal(box.get('a'), 'one\nmore\n', 'a')
+    equal(sorted(os.listdir(box.work)), ['a', 'd', 'keep', 'n'], 'the workspace')
+    equal(os.listdir(box.work + '/d'), ['z'], 'the directory that was made anew')
+    equal(os.stat(box.work + '/keep').st_mode & 0o777, 0o600, 'mode')
+    equal(box.layers(), [], 'layers')
+    records = box.audit('fs.commit')
+    equal((len(records), records[0]['files']), (1, 7), 'records')
+    equal(chain_problem(box.logs()[-1]), None, 'the audit log')
+
+
+@test
+def nothing_written_leaves_nothing(t):
+    box = Work(t)
+    result = box.sh('cat a; touch a; chmod 644 a').ok()
+    equal((result.err, box.layers()), ('', []), 'after a run that changed nothing')
+    result = box.run('/bin/sh', '-c', 'echo x > n', flags=['--rm']).ok()
+    equal((result.err, box.layers()), ('', []), 'after --rm')
+    check(not os.path.exists(box.work + '/n'), 'it reached the host')
+
+
+@test
+def discard(t):
+    box = Work(t)
+    before = snapshot(box.work)
+    layer = box.write('echo x > a; echo n > n; rm -r d; mkdir d; echo in > d/in; rm b')
+    box.nsbox('discard', layer, 'b').ok()
+    box.nsbox('discard', layer, box.work + '/d/sub').ok()
+    equal(sorted(box.changes(layer)), ['a', 'd/in', 'd/x', 'n'], 'what is left')
+    box.nsbox('discard', layer, 'a').ok()
+    box.nsbox('commit', layer, 'd').ok()
+    equal(sorted(os.listdir(box.work + '/d')), ['in', 'sub'], 'd after the commit of a part')
+    equal(sorted(box.changes(layer)), ['n'], 'what is left')
+    refused(box.nsbox('discard', layer, 'keep'), 'changed nothing at or below', 'keep')
+    box.nsbox('discard', layer).ok()
+    equal(box.layers(), [], 'layers')
+    after = snapshot(box.work)
+    for path in (b'a', b'b', b'keep', b'd/sub/y'):
+        equal(after[path], before[path], path)
+    check(b'n' not in after, 'what was discarded is on the host')
+    equal([r['files'] for r in box.audit('fs.discard')], [1, 1, 1, 1], 'records')
+
+
+@test
+def conflicts(t):
+    """What the host changed meanwhile is reported, and nothing of it is overwritten."""
+    box = Work(t)
+    for name in ('c', 'e', 'f', 'g', 'h', 'type'):
+        box.put(name, name)
+    layer = box.write('for i in a b c e type; do echo inside > $i; done; rm f keep; rm -r d; echo g > new; chmod 600 h; '
+                      'rm type; mkdir type')
+    box.put('a', 'host\n')                              # written
+    os.replace(box.work + '/g', box.work + '/b')        # replaced by an older file
+    os.chmod(box.work + '/c', 0o600)                    # mode alone
+    os.utime(box.work + '/e', (0, 0))                   # times set back
+    box.put('f', 'host\n')                              # deleted inside
+    box.put('d/sub/later', 'host\n')                    # came into a directory that was deleted inside
+    box.put('new', 'host\n')                            # new on both sides
+    box.put('type', 'host\n')
+    os.chmod(box.work + '/h', 0o640)
+    before = snapshot(box.work)
+    found = box.changes(layer)
+    equal(sorted(p for p in found if found[p]['conflict']), ['a', 'b', 'c', 'd', 'e', 'f', 'h', 'new', 'type'], 'conflicts')
+    for path in ('a', 'b', 'c', 'd', 'e', 'f', 'h', 'new', 'type'):
+        refused(box.nsbox('commit', layer, path), path, 'changed on the host')
+    refused(box.nsbox('commit', layer), 'nothing was committed', 'and 4 more')
+    equal(difference(snapshot(box.work), before), '', 'the host')
+    box.nsbox('commit', layer, 'keep').ok()             # deleted, and nobody touched it
+    check(not os.path.exists(box.work + '/keep'), 'keep is still there')
+
+
+EXECUTED = [
+    ('git_hook', '.git/hooks/post-checkout', 'git'), ('git_config', '.git/config', 'git'),
+    ('git_file', 'vendor/x/.git', 'git'), ('git_module', '.git/modules/m/config', 'git'), ('ci', '.github/workflows/a.yml', 'ci'),
+    ('ci_case', '.GitHub/Workflows/a.yml', 'ci'), ('gitlab', '.gitlab-ci.yml', 'ci'), ('make', 'src/Makefile', 'build'),
+    ('npm', 'package.json', 'build'), ('python', 'setup.py', 'build'), ('rust', 'build.rs', 'build'),
+    ('vscode', '.vscode/tasks.json', 'tool'), ('claude', 'sub/.claude/settings.json', 'tool'), ('agents', 'AGENTS.md', 'tool'),
+    ('envrc', '.envrc', 'tool'), ('bashrc', '.bashrc', 'shell'), ('husky', '.husky/pre-commit', 'tool'),
+]
+
+
+@cases(EXECUTED)
+def executed_by_host(t, path, flag):
+    box = Work(t)
+    layer = box.write('mkdir -p "$(dirname "$1")"; echo evil > "$1"; echo fine > fine.c', path)
+    found = box.changes(layer)
+    check(flag in found[path]['flags'], 'flags: %r' % found[path])
+    equal(found['fine.c']['flags'], [], 'flags of an ordinary file')
+    refused(box.nsbox('commit', layer), 'nothing was committed', path, '--accept-executable')
+    check(not os.path.exists(box.work + '/' + path) and not os.path.exists(box.work + '/fine.c'), 'it is on the host')
+    box.nsbox('commit', layer, 'fine.c').ok()
+    check(not os.path.exists(box.work + '/' + path), 'it is on the host')
+    box.nsbox('commit', '--accept-executable', layer, path).ok()
+    equal(box.get(path), 'evil\n', 'committed with a yes')
+
+
+@test
+def executed_by_kind(t):
+    box = Work(t)
+    layer = box.write('echo x > run; chmod 755 run; echo y > setid; chmod 4644 setid; ln -s /etc/passwd abs; '
+                      'ln -s ../../out up; ln -s d/../../b through; ln -s b fine; ln -s ../b d/fine; mkfifo pipe; '
+                      'mkdir -p bare/objects; echo r > bare/HEAD; echo c > bare/config; ln -s $PWD/b inside')
+    found = box.changes(layer)
+    equal({p: c['flags'] for p, c in found.items() if c['flags']},
+          {'run': ['program'], 'setid': ['setuid'], 'abs': ['link'], 'up': ['link'], 'through': ['link'],
+           'pipe': ['special'], 'bare/config': ['git'], 'bare/HEAD': ['git']}, 'flags')
+    refused(box.nsbox('commit', '--accept-executable', layer), 'pipe', 'discard it')
+    box.nsbox('discard', layer, 'pipe').ok()
+    box.nsbox('commit', '--accept-executable', layer).ok()
+    check(os.access(box.work + '/run', os.X_OK), 'run was not committed')
+
+
+@test
+def policy_file(t):
+    """A call that writes the policy of the next run."""
+    box = Work(t)
+    box.put('box.ini', '[sandbox]\nversion = 1\n')
+    result = box.run('/bin/sh', '-c', 'echo "[network]" >> box.ini; echo x > n', flags=['-f', 'box.ini']).ok()
+    check('2 files changed' in result.err, 'stderr: %r' % result)
+    layer = box.layers()[0]
+    equal(box.changes(layer)['box.ini']['flags'], ['policy'], 'flags')
+    refused(box.nsbox('commit', layer), 'box.ini')
+    box.nsbox('discard', layer).ok()
+    box.run('/bin/rm', 'box.ini', flags=['-f', 'box.ini']).ok()
+    refused(box.nsbox('commit', box.layers()[0]), 'box.ini')
+
+
+@test
+def commit_follows_no_link(t):
+    """Between run and commit the host's directory becomes a link to somewhere else."""
+    box = Work(t)
+    outside = t.path('outside')
+    os.makedirs(outside + '/sub')
+    layer = box.write('echo evil > d/x; echo evil > d/new; rm -r d/sub')
+    shutil.rmtree(box.work + '/d')
+    os.symlink(outside, box.work + '/d')
+    result = box.nsbox('commit', layer)
+    check(result.code == 125, 'committed: %r' % result)
+    equal(sorted(os.listdir(outside)), ['sub'], 'outside')
+    # And the whole root replaced.
+    os.rename(box.work, box.work + '.old')
+    os.symlink(outside, box.work)
+    result = box.nsbox('commit', layer, cwd=t.tmp)
+    check(result.code == 125, 'committed: %r' % result)
+    equal(sorted(os.listdir(outside)), ['sub'], 'outside')
+
+
+@test
+def busy_while_it_runs(t):
+    box = Work(t)
+    box.nsbox('run', *box.flags, '--name', 'stays', '--', '/bin/sh', '-c', 'echo x > n').ok()
+    layer = box.layers()[0]
+    equal(list(box.changes(layer)), ['n'], 'diff while it runs')
+    for command in ('commit', 'discard'):
+        refused(box.nsbox(command, layer), 'still runs', 'nsbox rm')
+    result = box.nsbox('exec', 'stays', '--', '/bin/sh', '-c', 'cat n; echo y > m').ok()
+    equal(result.out, 'x\n', 'the second call sees what the first wrote')
+    result = box.nsbox('rm', 'stays').ok()
+    equal(result.err, 'nsbox: 2 files changed: nsbox diff|commit|discard %s\n' % layer, 'stderr of rm')
+    box.nsbox('commit', 'stays').ok()
+    equal((box.get('n'), box.get('m')), ('x\n', 'y\n'), 'committed by name')
+
+
+@test
+def detached_and_dropped(t):
+    box = Work(t)
+    name = box.nsbox('run', *box.flags, '-d', '--rm', '--', '/bin/sh', '-c', 'echo x > n').ok().out.strip()
+    for _ in range(200):
+        if name not in box.nsbox('ls').out:
+            break
+    equal(box.layers(), [], 'layers after -d --rm')
+    check(not os.path.exists(box.work + '/n'), 'it reached the host')
+
+
+@test
+def killed_run_keeps_its_layer(t):
+    box = Work(t)
+    process = box.start('run', *box.flags, '--', '/bin/sh', '-c', 'echo x > n; echo ready; sleep 1000')
+    equal(process.stdout.readline(), b'ready\n', 'output')
+    process.kill()
+    process.communicate()
+    layer = box.layers()[0]
+    for _ in range(500):
+        result = box.nsbox('commit', layer)
+        if result.code == 0:
+            break
+    equal(box.get('n'), 'x\n', 'committed')
+
+
+@test
+def several_and_nested(t):
+    box = Work(t)
+    os.makedirs(box.dir + '/second')
+    box.put('d/plain/host')
+    result = box.sh('echo 1 > d/one; echo 2 > "$1/two"; echo 3 > d/plain/three; echo 4 > four', box.dir + '/second',
+                    flags=['--overlay', box.dir + '/second', '--overlay', 'd', '--write', 'd/plain'])
+    check('3 files changed' in result.err, 'stderr: %r' % result)
+    equal(box.get('d/plain/three'), '3\n', 'what is below a writable directory')
+    layer = box.layers()[0]
+    equal(sorted(c['path'] for c in json.loads(box.nsbox('diff', '--json', layer).out)['changes']),
+          sorted([box.work + '/d/one', box.dir + '/second/two', box.work + '/four']), 'paths')
+    box.nsbox('commit', layer).ok()
+    equal(box.get('d/one') + box.get('four'), '1\n4\n', 'committed')
+    with open(box.dir + '/second/two') as f:
+        equal(f.read(), '2\n', 'the other directory')
+
+
+@test
+def no_trace_inside(t):
+    """A call neither sees nor reaches its layer, and cannot forge overlayfs' marks."""
+    box = Work(t)
+    result = box.python('''
+found = {'mounts': [l for l in open('/proc/self/mountinfo') if sys.argv[1] in l.split()[4]]}
+found['state'] = os.path.exists(sys.argv[2])
+def mark(name):
+    os.setxattr('d', name, b'y')
+for name in ('user.overlay.opaque', 'user.overlay.redirect', 'user.overlay.metacopy', 'trusted.overlay.opaque'):
+    found[name] = attempt(mark, name)
+found['whiteout'] = attempt(lambda: os.mknod('w', 0o020000, 0))
+open('d/n', 'w').close()
+out(found)
+''', box.work, box.state).ok()
+    found = result.json()
+    check(box.state not in ''.join(found['mounts']) and found['mounts'], 'mounts: %r' % found['mounts'])
+    check(not found['state'], 'the state directory is seen')
+    check(found['whiteout'].get('errno') in (1, 13), 'making a whiteout: %r' % found['whiteout'])
+    layer = box.layers()[0]
+    equal(box.diff(layer), ['A  d/n'], 'diff')
+    box.nsbox('commit', layer).ok()
+    equal(sorted(os.listdir(box.work + '/d')), ['n', 'sub', 'x'], 'd: nothing was hidden by a forged mark')
+    equal([n for n in os.listxattr(box.work + '/d') if 'overlay' in n], [], 'marks on the host')
+
+
+@test
+def state_inside_the_overlay(t):
+    """The directory that holds nsbox's own state: the call sees nothing of it, nor does the diff."""
+    box = Work(t)
+    box.add(XDG_STATE_HOME=box.work + '/state')
+    os.mkdir(box.work + '/state', 0o700)
+    result = box.sh('ls -A state/nsbox; rm -rf state; echo x > n')
+    equal(result.out, '', 'the state directory inside')
+    layer = os.listdir(box.work + '/state/nsbox/layers')[0]
+    equal(box.diff(layer), ['A  n'], 'diff')
+    box.nsbox('commit', layer).ok()
+    equal(box.get('n'), 'x\n', 'committed')
+
+
+@test
+def deep_and_odd_layers(t):
+    """Depths, modes and kinds that stop a tool which walks a tree as its owner made it."""
+    box = Work(t)
+    layer = box.write('''/usr/bin/python3 -c "
+import os
+for i in range(150):
+    os.mkdir('deep'); os.chdir('deep')
+open('end', 'w').close()
+"
+mkdir closed; echo x > closed/in; chmod 000 closed/in closed; mkdir ro; echo y > ro/in; chmod 555 ro''')
+    box.nsbox('commit', layer).ok()
+    check(os.path.exists(box.work + '/deep' * 150 + '/end'), 'the deep file')
+    equal([os.stat(box.work + '/' + n).st_mode & 0o777 for n in ('closed', 'ro')], [0, 0o555], 'modes')
+    os.chmod(box.work + '/closed', 0o755)
+    equal(os.stat(box.work + '/closed/in').st_mode & 0o777, 0, 'mode of the closed file')
+    layer = box.write('''/usr/bin/python3 -c "
+import os
+for i in range(3000):
+    os.mkdir('e'); os.chdir('e')
+"''')
+    refused(box.nsbox('diff', layer), '200 directories')
+    check('kept, but cannot be listed' in box.sh('i=0; while [ $i -lt 300 ]; do mkdir e; cd e; i=$((i+1)); done').err, 'said')
+    box.nsbox('discard', [x for x in box.layers() if x != layer][0]).ok()
+    # It cannot be listed, but it can be given up.
+    box.nsbox('discard', layer).ok()
+    equal(box.layers(), [], 'layers')
+
+
+@test
+def snapshot_rollback_fork(t):
+    box = Work(t)
+    layer = box.write('echo 1 > n; rm -r d; mkdir d; echo 1 > d/n; ln n n2; mkfifo pipe')
+    box.nsbox('snapshot', layer, 'early').ok()
+    refused(box.nsbox('snapshot', layer, 'early'), 'early already')
+    refused(box.nsbox('snapshot', layer, 'a/b'), 'no name')
+    refused(box.nsbox('snapshot', 'nothing', 'x'), 'nothing')
+    equal(box.diff('early'), box.diff(layer), 'the copy')
+    # Another sandbox goes on from there, and the snapshot stays as it is.
+    result = box.sh('cat n d/n; ls d; echo 2 >> n; rm pipe; echo late > b', flags=['--fork', 'early']).ok()
+    equal(result.out.split(), ['1', '1', 'n'], 'what a forked sandbox sees')
+    fork = [x for x in box.layers() if x not in (layer,) and 'early' not in box.nsbox('diff').out.split(x)[1].split('\n')[0]][0]
+    equal(sorted(box.changes(fork)), ['b', 'd/n', 'd/sub', 'd/x', 'n', 'n2'], 'changes of the fork')
+    equal(sorted(box.changes('early')), ['d/n', 'd/sub', 'd/x', 'n', 'n2', 'pipe'], 'changes of the snapshot')
+    # Back, and forth.
+    box.nsbox('snapshot', fork, 'late').ok()
+    box.nsbox('rollback', fork, 'early').ok()
+    equal(box.diff(fork), box.diff('early'), 'after the rollback')
+    box.nsbox('rollback', fork, 'late').ok()
+    box.nsbox('commit', fork).ok()
+    equal((box.get('n'), box.get('n2'), box.get('b'), os.listdir(box.work + '/d')), ('1\n2\n', '1\n2\n', 'late\n', ['n']), 'host')
+    equal(os.stat(box.work + '/n').st_ino, os.stat(box.work + '/n2').st_ino, 'one file of two names')
+    # The host has moved on: what the snapshot was made on is not there any more.
+    refused(box.nsbox('commit', 'early'), 'changed on the host')
+    refused(box.nsbox('rollback', fork, 'late'), fork)
+    refused(box.sh('true', flags=['--fork', 'nothing']), 'nothing')
+    refused(box.nsbox('run', '--net', 'none', '--fork', 'early', '--', 'true'), '--overlay')
+    refused(box.nsbox('run', '--net', 'none', '--overlay', 'd', '--fork', 'early', '--', 'true'), 'other directories')
+    equal([r.get('rollback') for r in box.audit('fs.discard')], ['early', 'late'], 'records')
+
+
+@test
+def snapshot_while_it_runs(t):
+    box = Work(t)
+    box.nsbox('run', *box.flags, '--name', 'stays', '--', '/bin/sh', '-c', 'echo 1 > n').ok()
+    box.nsbox('snapshot', 'stays', 'one').ok()
+    box.nsbox('exec', 'stays', '--', '/bin/sh', '-c', 'echo 2 > n; echo 3 > m').ok()
+    refused(box.nsbox('rollback', 'stays', 'one'), 'still runs')
+    box.nsbox('rm', 'stays').ok()
+    box.nsbox('rollback', 'stays', 'one').ok()
+    box.nsbox('commit', 'stays').ok()
+    equal((box.get('n'), os.path.exists(box.work + '/m')), ('1\n', False), 'the host')
+
+
+@test
+def git_in_an_overlay(t):
+    """A commit of git's, made inside, is whole on the host afterwards, and needs no yes."""
+    if not shutil.which('git'):
+        t.skip('no git on this machine')
+    box = Work(t)
+    git = ['git', '-c', 'user.name=n', '-c', 'user.email=e@example.org', '-c', 'init.defaultBranch=main']
+    for words in (['init', '-q'], ['add', '.'], ['commit', '-q', '-m', 'one']):
+        subprocess.run([*git, *words], cwd=box.work, env=box.env, check=True)
+    layer = box.write('echo more >> a; git mv b c; git -c user.name=n -c user.email=e@example.org commit -q -a -m two; '
+                      'git checkout -q -b topic; git -c gc.autoDetach=false gc -q')
+    box.nsbox('commit', layer).ok()
+
+    def out(*words):
+        return subprocess.run([*git, *words], cwd=box.work, env=box.env, check=True, stdout=subprocess.PIPE).stdout.decode()
+    equal(out('log', '--format=%s', 'topic').split(), ['two', 'one'], 'log')
+    equal(out('status', '--porcelain'), '', 'status')
+    out('fsck', '--strict')
+
+
+def random_tree(root, seed):
+    r = random.Random(seed)
+    dirs = [root]
+    for _ in range(8):
+        dirs.append(os.path.join(r.choice(dirs), 'd%d' % r.randrange(1, 4)))
+        os.makedirs(dirs[-1], exist_ok=True)
+    for n in range(25):
+        path = os.path.join(r.choice(dirs), r.choice(['a', 'b.txt', 'c', 'f%d' % n]))
+        if os.path.isdir(path):
+            continue
+        if os.path.lexists(path):
+            os.unlink(path)
+        if r.random() < 0.15:
+            os.symlink(r.choice(['a', '../c', 'none']), path)
+            continue
+        with open(path, 'wb') as f:
+            f.write(r.randbytes(r.choice([0, 3, 4096, 70000])))
+        os.chmod(path, r.choice([0o644, 0o600, 0o755]))
+        if r.random() < 0.3:
+            os.setxattr(path, 'user.one', b'host')
+
+
+def contents(tree):
+    """What must never be seen by halves: files and links; directories change in steps."""
+    return {k: v[:1] + v[1:4] if v[0] == 'file' else v for k, v in tree.items() if v[0] != 'directory'}
+
+
+def commit_in_pieces(box, layer, before, after, seed):
+    """Kill the commit at points all over its way; after each kill every file is as before or as after."""
+    r = random.Random(seed)
+    command = [program(box.t, 'kill_at')]
+    low = 1
+    for n in range(12):
+        at = low if n < 4 else r.randrange(low, low + 60)
+        low = at + r.randrange(1, 25)
+        result = subprocess.run([*command, str(at), box.nsbox_path, 'commit', '--accept-executable', layer], env=box.env,
+                                cwd=box.work, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        code = result.returncode
+        now = {k: v for k, v in contents(snapshot(box.work)).items() if not k.startswith(b'.nsbox-commit-')}
+        for key in set(before) | set(after) | set(now):
+            check(now.get(key) in (before.get(key), after.get(key)),
+                  'killed at %d: %r is %.300r, neither %.200r nor %.200r' %
+                  (at, key, now.get(key), before.get(key), after.get(key)))
+        if code == 0 or layer not in box.layers():
+            return
+        equal(code, 137, 'status of the commit that was killed at %d (%r)' % (at, result.stderr))
+
+
+def one_sequence(t, where, seed, kill):
+    box, direct = Work(t, where + '/overlay', False), Box(t, where + '/direct')
+    for one in (box, direct):
+        random_tree(one.work, seed)
+    first = contents(snapshot(box.work))
+    a = box.python(OPERATIONS, seed, 40).json()
+    b = direct.python(OPERATIONS, seed, 40, flags=['--net', 'none']).json()
+    equal(a, b, 'what the operations returned (seed %s)' % seed)
+    layers = box.layers()
+    if layers and not kill:
+        # A copy of the layer serves as well, and a sandbox goes on from it.
+        box.nsbox('snapshot', layers[0], 'first').ok()
+        box.nsbox('discard', layers[0]).ok()
+        a = box.python(OPERATIONS, seed + '+', 30, flags=['--fork', 'first']).json()
+        b = direct.python(OPERATIONS, seed + '+', 30, flags=['--net', 'none']).json()
+        equal(a, b, 'what the operations in the copy returned (seed %s)' % seed)
+        box.nsbox('discard', 'first').ok()
+        layers = box.layers()
+    want = snapshot(direct.work)
+    if layers and kill:
+        commit_in_pieces(box, layers[0], first, contents(want), seed)
+    if box.layers():
+        box.nsbox('commit', '--accept-executable', layers[0]).ok()
+    equal(difference(snapshot(box.work), want), '', 'seed %s: after the commit' % seed)
+    equal(box.layers(), [], 'layers')
+
+
+@cases([('disk', None, False), ('disk_killed', None, True), ('memory', '/dev/shm', False), ('memory_killed', '/dev/shm', True)],
+       timeout=240)
+def random_changes(t, where, kill):
+    """A commit makes of the host what the same operations would have made of it."""
+    if where:
+        t.tmp = tempfile.mkdtemp(prefix='nsbox-test-', dir=where)
+    try:
+        try:
+            os.setxattr(t.tmp, 'user.probe', b'x')
+        except OSError as error:
+            t.skip('no user attributes on the file system of %s: %s' % (t.tmp, error))
+        for n in range(int(os.environ.get('NSBOX_TEST_SEQUENCES', '10'))):
+            one_sequence(t, 's%d' % n, '%s-%d' % (os.environ.get('NSBOX_TEST_SEED', 'fixed'), n), kill)
+    finally:
+        if where:
+            shutil.rmtree(t.tmp, ignore_errors=True)
+
+
+EDIT = r"""
+import random
+r = random.Random(sys.argv[1])
+for n in range(12):
+    path = r.choice(['one', 'two', 'sub/three', 'sub/four', 'new %d' % n, 'n\t\xe9"\\\\%d' % n])
+    lines = open(path).read().splitlines(True) if os.path.exists(path) else []
+    for _ in range(r.choice([1, 1, 2, 5, 60])):
+        at = r.randrange(len(lines) + 1)
+        kind = r.randrange(3)
+        if kind == 0:
+            lines[at:at + r.randrange(4)] = []
+        elif kind == 1:
+            lines[at:at] = ['new %d\n' % r.randrange(5)] * r.randrange(1, 4)
+        elif at < len(lines):
+            lines[at] = 'changed %d\n' % r.randrange(9)
+    text = ''.join(lines)
+    with open(path, 'w') as f:
+        f.write(text[:-1] if text and r.random() < 0.3 else text)
+if r.random() < 0.5:
+    os.unlink(r.choice(['one', 'two']))
+if r.random() < 0.5:
+    os.rename('sub/four', 'sub/five')
+if r.random() < 0.5:
+    os.symlink('one', 'link'); os.chmod('sub/three', 0o755)
+"""
+
+
+@test
+def through_the_api(t):
+    with Api(t) as api:
+        sb = api.sb
+        with open('old', 'w') as f:
+            f.write('one\n')
+        policy = api.policy().set('filesystem', 'overlay', '.')
+        with api.runtime.create(policy) as box:
+            check(box.has_overlay, 'has_overlay')
+            equal(box.run(['sh', '-c', 'echo two >> old; echo x > new; echo y > Makefile']).exit.status, 0, 'status')
+            id = box.id
+            equal([(layer['id'], layer['in_use']) for layer in sb.list_changes()], [(id, True)], 'layers')
+            try:
+                sb.commit(id)
+                raise AssertionError('committed while it runs')
+            except sb.SandboxError as e:
+                equal((e.errno, e.stage), (errno.EBUSY, sb.Stage.OVERLAY), 'error')
+        equal(sb.count_changes(id), 3, 'count')
+        found = sb.changes(id, ['old'], lines=True)['changes'][0]
+        equal((found['change'], found['lines_added'], found['lines_removed']), ('modified', 1, 0), 'lines')
+        with open('patch', 'wb') as f:
+            sb.write_patch(id, f, ['new'])
+        equal(open('patch').read().splitlines()[-1], '+x', 'patch')
+        try:
+            sb.commit(id)
+            raise AssertionError('committed what the host would execute')
+        except sb.SandboxError as e:
+            equal((e.errno, e.stage, e.object), (errno.EPERM, sb.Stage.OVERLAY, 'Makefile'), 'error')
+        equal(sb.commit(id, ['old', 'new']), 2, 'committed')
+        equal(sb.discard(id), 1, 'discarded')
+        equal((open('old').read(), os.path.exists('Makefile'), sb.list_changes()), ('one\ntwo\n', False, []), 'the end')
+        with api.runtime.create(api.policy()) as box:
+            check(not box.has_overlay, 'has_overlay')
+
+
+@test(timeout=120)
+def patch_is_what_changed(t):
+    """git applies the patch to a copy of the workspace, and then that is as the commit makes the workspace."""
+    if not shutil.which('git'):
+        t.skip('no git on this machine')
+    for n in range(8):
+        box = Work(t, 'p%d' % n, False)
+        r = random.Random(n)
+        for name in ('one', 'two', 'sub/three', 'sub/four'):
+            box.put(name, ''.join('line %d\n' % r.randrange(30) for _ in range(r.choice([0, 5, 200, 3000]))))
+        shutil.copytree(box.work, box.dir + '/copy')
+        box.python(EDIT, n).ok()
+        layer = box.layers()[0]
+        patch = box.nsbox('diff', '--patch', layer).ok().out_bytes
+        result = subprocess.run(['git', 'apply', '-'], input=patch, cwd=box.dir + '/copy', stderr=subprocess.PIPE,
+                                env=dict(box.env, GIT_CEILING_DIRECTORIES=box.dir))
+        check(result.returncode == 0, 'git apply: %r, %r' % (result.stderr, patch[:3000]))
+        stat = box.nsbox('diff', '--stat', layer).ok().out.splitlines()
+        box.nsbox('commit', '--accept-executable', layer).ok()
+        equal(difference(snapshot(box.dir + '/copy'), snapshot(box.work)), '', 'after the patch (%d)' % n)
+        plus = sum(1 for line in patch.split(b'\n') if line[:1] == b'+' and line[:4] != b'+++ ')
+        check(('+%d ' % plus) in stat[-1], '%r, but %d lines of the patch begin with +' % (stat, plus))
+
+
+@test
+def patch_of_what_is_no_text(t):
+    box = Work(t)
+    layer = box.write('printf "a\\0b" > bin; printf "\\033[2Jhidden\\n" > esc; rm -r d; head -c 9000000 /dev/zero > big')
+    result = box.nsbox('diff', '--patch', layer).ok()
+    equal(result.out.count('Binary files differ'), 2, 'binary files')
+    check('deleted file mode 100644\n--- a/d/sub/y\n+++ /dev/null\n@@ -1 +0,0 @@\n-y\n' in result.out, 'patch: %r' % result)
+    # On a terminal nothing of it is obeyed.
+    if not shutil.which('script'):
+        t.skip('no script(1) on this machine, which makes the terminal')
+    shown = subprocess.run(['script', '-qec', '%s diff --patch %s esc' % (box.nsbox_path, layer), '/dev/null'],
+                           cwd=box.work, env=box.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout
+    check(b'\\x1b[2Jhidden' in shown and b'\x1b[2J' not in shown, 'on a terminal: %r' % shown)
+
+
+@test
+def cost_follows_the_changes(t):
+    """The number of files that are there and not changed does not matter: counted in system calls, not in time."""
+    counts = []
+    for name, files in (('small', 20), ('big', 4000)):
+        box = Work(t, name)
+        for n in range(files):
+            box.put('many/%d/%d' % (n % 40, n))
+        layer = box.write('for i in 1 2 3; do echo x > many/$i/$i; done; rm a')
+        result = subprocess.run([program(t, 'kill_at'), '0', box.nsbox_path, 'commit', layer], env=box.env, cwd=box.work,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        equal(result.returncode, 0, 'commit')
+        counts.append(int(re.findall(rb'\d+', result.stderr)[-1]))
+    equal(counts[0], counts[1], 'changing system calls of the commit')
