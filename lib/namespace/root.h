@@ -53,6 +53,8 @@ int root_add_control(struct root *root, int *ret_socket, struct error *e);
 /* root_etc.c: /etc and the certificate bundle. What depends on no plan comes first. */
 int root_prepare_etc(struct root *root, struct error *e);
 int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *e);
+/* root_etc_parts.c: over the layer, the host's /etc and the layer as an overlay would show them. */
+int root_etc_parts(int layer);
 
 /* root_overlay.c */
 int root_add_overlay(struct root *root, const struct plan_step *s, struct error *e);

@@ -2,6 +2,7 @@
 /*
  * /etc: an overlay of our own layer on the host's, read-only. The layer holds whiteouts for what only the host needs and a
  * few files of its own. It is the directory that the overlay is then mounted on, so nothing of it is left in sight.
+ * Where the host has mounts below /etc the same is put together without an overlay: root_etc_parts.c.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -180,10 +181,9 @@ int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *
 	if (chdir("/") < 0)
 		r = -errno;
 	if (r == 0)
-		r = tree < 0 ? tree : tree_attach(tree, etc);
+		r = tree == -EINVAL ? root_etc_parts(etc) : tree < 0 ? tree : tree_attach(tree, etc);
 	if (r < 0)
-		return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, "/etc",
-				  "cannot make the overlay of /etc (Linux 5.11 or newer is needed)");
+		return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, "/etc", "cannot make /etc of the host's, without what is hidden");
 	if (net != NET_GATEWAY)
 		return 0;
 	r = add_bundle(root, e);

@@ -91,7 +91,7 @@ def enter(*disks):
     for path in disks:
         os.mkdir(path)
         mount('tmpfs', path, 'tmpfs', MS_NOSUID | MS_NODEV, 'size=16m,mode=755')
-    # A whole /etc, since a sandbox refuses one that has a mount below it.
+    # A whole /etc, since its resolv.conf may be a link or not be there.
     os.mkdir('/mnt/etc')
     subprocess.run(['cp', '-a', '/etc/.', '/mnt/etc'], stderr=subprocess.DEVNULL)
     with contextlib.suppress(FileNotFoundError):
