@@ -6,12 +6,18 @@
  * mounts, devices, kernel code or keys is EPERM; what no list names (calls that did not exist when this was written,
  * calls no libc uses any more) is ENOSYS, so that a libc falls back to an older way. ptrace is allowed: Landlock keeps it inside
  * the call's own domain, the filter also holds for a traced process, and debuggers and leak checkers need it.
+ *
+ * No file gets a set-uid or set-gid bit, by whatever call has a mode: inside they mean nothing, but a file in a workspace
+ * is one of the host's. A filter cannot see the mode of openat2, which is behind a pointer. It is taken away (command)
+ * when the process that becomes the command has made its own use of it.
  */
 #include "confine/seccomp_table.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -43,19 +49,25 @@
 #define PRIO_OF_USER 2
 #define IOPRIO_OF_USER 3
 
+#define SET_ID (S_ISUID | S_ISGID)
+#define NO_SET_ID(call, mode) RULE(call, VERDICT_ALLOW, WHEN(VERDICT_EPERM, MASK_ANY(mode, SET_ID)))
+/* Only a call that makes a file has a mode; the bit of O_TMPFILE that is no other flag's. */
+#define MAKES_FILE (O_CREAT | 020000000)
+#define NO_SET_ID_MADE(call, flags) \
+	RULE(call, VERDICT_ALLOW, WHEN(VERDICT_EPERM, MASK_ANY(flags, MAKES_FILE), MASK_ANY((flags) + 1, SET_ID)))
+
 static const char *const call_allow[] = {
 	/* files */
-	"access", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range", "creat", "dup", "dup2", "dup3",
-	"faccessat", "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod", "fchmodat", "fchmodat2", "fchown",
-	"fchownat", "fcntl", "fdatasync", "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat",
-	"fstatfs", "fsync", "ftruncate", "futimesat", "getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch",
-	"inotify_init", "inotify_init1", "inotify_rm_watch", "lchown", "lgetxattr", "link", "linkat", "listxattr",
-	"llistxattr", "lremovexattr", "lseek", "lsetxattr", "lstat", "mkdir", "mkdirat", "mknod", "mknodat", "newfstatat",
-	"open", "openat", "openat2", "pread64", "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "read",
-	"readahead", "readlink", "readlinkat", "readv", "removexattr", "rename", "renameat", "renameat2", "rmdir",
-	"sendfile", "setxattr", "splice", "stat", "statfs", "statx", "symlink", "symlinkat", "sync", "sync_file_range",
-	"syncfs", "tee", "truncate", "umask", "unlink", "unlinkat", "utime", "utimensat", "utimes", "vmsplice", "write",
-	"writev",
+	"access", "chdir", "chown", "close", "close_range", "copy_file_range", "dup", "dup2", "dup3", "faccessat",
+	"faccessat2", "fadvise64", "fallocate", "fchdir", "fchown", "fchownat", "fcntl", "fdatasync", "fgetxattr",
+	"flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs", "fsync", "ftruncate", "futimesat",
+	"getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init", "inotify_init1",
+	"inotify_rm_watch", "lchown", "lgetxattr", "link", "linkat", "listxattr", "llistxattr", "lremovexattr", "lseek",
+	"lsetxattr", "lstat", "newfstatat", "openat2", "pread64", "preadv", "preadv2", "pwrite64", "pwritev",
+	"pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "removexattr", "rename", "renameat",
+	"renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat", "statfs", "statx", "symlink", "symlinkat",
+	"sync", "sync_file_range", "syncfs", "tee", "truncate", "umask", "unlink", "unlinkat", "utime", "utimensat",
+	"utimes", "vmsplice", "write", "writev",
 	/* waiting for descriptors */
 	"epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd", "eventfd2",
 	"io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_setup", "io_submit", "pipe", "pipe2", "poll",
@@ -111,6 +123,9 @@ static const char *const call_deny[] = {
 };
 
 static const struct arg_rule call_rules[] = {
+	NO_SET_ID("chmod", 1), NO_SET_ID("fchmod", 1), NO_SET_ID("fchmodat", 2), NO_SET_ID("fchmodat2", 2),
+	NO_SET_ID("mkdir", 1), NO_SET_ID("mkdirat", 2), NO_SET_ID("mknod", 1), NO_SET_ID("mknodat", 2), NO_SET_ID("creat", 1),
+	NO_SET_ID_MADE("open", 1), NO_SET_ID_MADE("openat", 2),
 	/* No vsock, alg, packet, xdp, tipc ...; within IP only TCP and UDP by number: MPTCP (262) would pass the gateway's
 	 * view of a connection, raw and ping sockets make packets of their own. */
 	RULE("socket", VERDICT_EPERM, WHEN(VERDICT_ALLOW, EQ(0, AF_UNIX)), INET_SOCKETS(AF_INET), INET_SOCKETS(AF_INET6),
@@ -144,6 +159,11 @@ static const struct arg_rule call_rules[] = {
 	RULE("personality", VERDICT_EPERM, WHEN(VERDICT_ALLOW, EQ(0, 0)), WHEN(VERDICT_ALLOW, EQ(0, ALL))),
 };
 
+/* ENOSYS, as before Linux 5.6: those who use it know the other way. */
+static const struct arg_rule command_rules[] = {
+	{ .name = "openat2", .otherwise = VERDICT_ENOSYS },
+};
+
 /* pid 1 of a sandbox: it waits and reaps. Anything else means that it was taken over. */
 static const char *const init_allow[] = {
 	"close", "exit", "exit_group", "poll", "ppoll", "read", "restart_syscall", "rt_sigprocmask", "rt_sigreturn",
@@ -174,6 +194,8 @@ static const char *const nothing[] = { NULL };
 const struct profile seccomp_profiles[] = {
 	/* A foreign entry answers ENOSYS to everything: such programs cannot run, and nothing probing for x32 dies. */
 	{ .name = "call", .allow = call_allow, .deny = call_deny, RULES(call_rules), .otherwise = VERDICT_ENOSYS,
+	  .foreign = VERDICT_ENOSYS },
+	{ .name = "command", .allow = nothing, .deny = nothing, RULES(command_rules), .otherwise = VERDICT_ALLOW,
 	  .foreign = VERDICT_ENOSYS },
 	{ .name = "init", .allow = init_allow, .deny = nothing, .otherwise = VERDICT_KILL, .foreign = VERDICT_KILL },
 	{ .name = "gateway", .allow = gateway_allow, .deny = nothing, RULES(gateway_rules), .otherwise = VERDICT_EPERM,

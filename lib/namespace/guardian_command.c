@@ -26,6 +26,7 @@
 #include "base/wire.h"
 #include "confine/landlock.h"
 #include "confine/rlimits.h"
+#include "confine/seccomp.h"
 #include "namespace/mount.h"
 #include "supervisor/protocol.h"
 
@@ -150,6 +151,10 @@ static int finish(struct command *c, struct error *e)
 	r = rlimits_apply(c->request.open_files ? c->request.open_files : c->open_files);
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_LIMITS, "open files", "cannot set the limit of open files");
+	/* Nothing is looked up by openat2 any more. */
+	r = seccomp_load(SECCOMP_COMMAND);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_SECCOMP, "seccomp", "cannot load the command's system call filter");
 	/* Not closed, or the notice would come before its time. */
 	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, "close_range", "cannot close descriptors");

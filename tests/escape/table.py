@@ -68,7 +68,7 @@ def attempts(hooks):
         a(9, 'protected-states', PROTECTED, options=PROTECT_FLAGS),
         a(10, 'link-exchange', {'*': PROTECTED, 'link-write': PROTECTED + ' ENOENT'}, options=PROTECT_FLAGS),
         a(11, 'git-hooks', PROTECTED),
-        a(12, 'set-uid-file', {'exec': 'ignored', 'made': 'own'}, before=hooks.make_set_uid, ignore=('made',)),
+        a(12, 'set-uid-file', {'*': 'EPERM', 'exec': 'ignored', 'prepare': 'ok'}, before=hooks.make_set_uid),
         a(13, 'device-nodes', {'*': 'EPERM EACCES', 'open-existing': 'EACCES'}, before=hooks.make_node),
         a(14, 'dev-list', {'*': 'ENOENT', 'extra': 'none'}),
         a(15, 'file-handles', NO, ('host', 'userns')),

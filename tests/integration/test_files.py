@@ -279,6 +279,66 @@ except OSError as e: assert e.errno == 95
 ''').ok()
 
 
+# Each way to a set-uid or set-gid bit, with the mode as its argument. SYS_openat2 takes it in a structure.
+SET_ID = '''
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+
+def checked(result):
+    if result < 0: raise OSError(ctypes.get_errno(), "")
+    return result
+
+def made(name): os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600)); return name
+def fchmod(name, mode): fd = os.open(made(name), os.O_RDONLY); os.fchmod(fd, mode); os.close(fd)
+def temporary(name, mode):
+    fd = os.open(".", os.O_TMPFILE | os.O_RDWR, mode)
+    os.link("/proc/self/fd/%d" % fd, name, src_dir_fd=fd, follow_symlinks=True); os.close(fd)
+def openat2(name, mode):
+    how = struct.pack("QQQ", os.O_CREAT | os.O_WRONLY, mode, 0)
+    os.close(checked(libc.syscall(437, -100, name.encode(), how, len(how))))
+ways = {
+    "chmod": lambda n, m: os.chmod(made(n), m), "fchmod": fchmod,
+    "fchmodat": lambda n, m: checked(libc.fchmodat(-100, made(n).encode(), m, 0)),
+    "fchmodat2": lambda n, m: checked(libc.syscall(452, -100, made(n).encode(), m, 0)),
+    "directory": lambda n, m: (os.mkdir(n), os.chmod(n, m)),
+    "mknod": lambda n, m: os.mknod(n, 0o100000 | m), "open": lambda n, m: os.close(os.open(n, os.O_CREAT, m)),
+    "creat": lambda n, m: os.close(checked(libc.creat(n.encode(), m))), "temporary": temporary, "openat2": openat2,
+}
+os.umask(0)
+for way, function in ways.items():
+    for mode in (0o4755, 0o2755, 0o6711, 0o755, 0o1777):
+        try: function("%s-%o" % (way, mode), mode)
+        except OSError as e: print(way, "%o" % mode, e.errno)
+'''
+
+
+@test
+def no_set_id_bits(t):
+    """By every way, in the workspace; the same script outside is the control. Then the kernel: what is written loses it."""
+    box = Box(t)
+    refused = box.python(SET_ID).ok().out.split('\n')[:-1]
+    names = set(os.listdir(box.work))
+    for name in names:
+        check(not os.lstat(box.work + '/' + name).st_mode & 0o6000, 'set on the host: ' + name)
+    for way in ('chmod', 'fchmod', 'fchmodat', 'directory', 'mknod', 'open', 'creat', 'temporary'):
+        for mode in ('4755', '2755', '6711'):
+            check('%s %s 1' % (way, mode) in refused, '%s %s: %r' % (way, mode, refused))
+        for mode in (0o755, 0o1777):
+            path = '%s/%s-%o' % (box.work, way, mode)
+            equal('%o' % (os.lstat(path).st_mode & 0o7777), '%o' % mode, path)
+    check('openat2 755 38' in refused, 'openat2: %r' % refused)
+
+    os.mkdir(box.dir + '/outside')
+    out = subprocess.run(['/usr/bin/python3', '-c', SET_ID], cwd=box.dir + '/outside', stdout=subprocess.PIPE).stdout
+    for way in ('chmod', 'fchmod', 'fchmodat', 'directory', 'mknod', 'open', 'creat', 'temporary', 'openat2'):
+        check(os.lstat('%s/outside/%s-4755' % (box.dir, way)).st_mode & 0o4000, 'the control: %s: %r' % (way, out))
+
+    t.write('box/work/theirs', 'x\n')
+    os.chmod(box.work + '/theirs', 0o6755)
+    box.sh('echo evil >> theirs').ok()
+    equal(os.stat(box.work + '/theirs').st_mode & 0o6000, 0, 'bits after a write')
+
+
 @test
 def unix_sockets_of_the_host(t):
     box = Box(t)
