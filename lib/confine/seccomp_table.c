@@ -7,9 +7,9 @@
  * calls no libc uses any more) is ENOSYS, so that a libc falls back to an older way. ptrace is allowed: Landlock keeps it inside
  * the call's own domain, the filter also holds for a traced process, and debuggers and leak checkers need it.
  *
- * No file gets a set-uid or set-gid bit, by whatever call has a mode: inside they mean nothing, but a file in a workspace
- * is one of the host's. A filter cannot see the mode of openat2, which is behind a pointer. It is taken away (command)
- * when the process that becomes the command has made its own use of it.
+ * No file gets a set-uid or set-gid bit, by whatever call has a mode: inside they mean nothing, but a file in a
+ * workspace is one of the host's. A filter cannot see the mode of openat2, which is behind a pointer. It is taken away
+ * (command) when the process that becomes the command has made its own use of it.
  */
 #include "confine/seccomp_table.h"
 

@@ -29,6 +29,7 @@ struct one {
 	enum cover_kind kind;
 	char *path;
 	struct located object;
+	int kept; /* COVER_KEEP: a detached copy */
 };
 
 struct covers {
@@ -130,6 +131,17 @@ static int hide(const struct covers *c, int fd, const char *path, struct error *
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, path, "cannot hide %s from the call", path) : 0;
 }
 
+/* Nothing is pinned for it: what lies above is read-only when it is put back. */
+static int keep(const struct covers *c, struct one *o, struct error *e)
+{
+	_cleanup_close_ int fd = open_in(c->root, o->path, false);
+
+	o->kept = fd < 0 ? fd : tree_clone(fd, MOUNT_SAFE, true);
+	return o->kept < 0 ? fail_errno(e, -o->kept, SANDBOX_STAGE_MOUNT, o->path,
+					"cannot keep %s writable for the call", o->path) :
+			     0;
+}
+
 static int cover(const struct covers *c, struct one *o, struct error *e)
 {
 	const char *path = o->path;
@@ -141,6 +153,10 @@ static int cover(const struct covers *c, struct one *o, struct error *e)
 			    path);
 	if (fd < 0)
 		return fail_errno(e, -fd, SANDBOX_STAGE_MOUNT, path, "cannot reach %s for the call's own view of it", path);
+	if (o->kind == COVER_KEEP) {
+		int k = tree_attach(o->kept, fd);
+		return k < 0 ? fail_errno(e, -k, SANDBOX_STAGE_MOUNT, path, "cannot keep %s writable for the call", path) : 0;
+	}
 	int r = alias_locate(c->mountinfo, fd, path, &o->object, e);
 	if (r < 0 || o->kind == COVER_HIDE)
 		return r < 0 ? r : hide(c, fd, path, e);
@@ -155,6 +171,7 @@ static int read_all(struct covers *c, struct wire_reader *in, struct error *e)
 		struct one *o = &c->all[c->n++];
 		o->kind = wire_get_u8(in);
 		o->path = wire_get_str(in);
+		o->kept = -EBADF;
 		/* /dev/pts is not renewed yet, and the call cannot start without the rest of /dev. */
 		in->bad |= o->kind == 0 || o->kind >= _COVER_KIND_MAX || !plan_path_ok(o->path) ||
 			   path_is_at_or_below(o->path, "/dev");
@@ -167,11 +184,14 @@ static int cover_all(struct covers *c, struct error *e)
 	int r = 0;
 
 	for (size_t i = 0; i < c->n && r == 0; i++)
+		r = c->all[i].kind == COVER_KEEP ? keep(c, &c->all[i], e) : 0;
+	for (size_t i = 0; i < c->n && r == 0; i++)
 		r = cover(c, &c->all[i], e);
 	/* Behind all of them, since one may cover what another is seen by too. */
 	for (size_t i = 0; i < c->n && r == 0; i++)
-		r = alias_refuse(c->mountinfo, c->root, &c->all[i].object, c->all[i].path,
-				 c->all[i].kind == COVER_READ_ONLY, e);
+		if (c->all[i].kind != COVER_KEEP)
+			r = alias_refuse(c->mountinfo, c->root, &c->all[i].object, c->all[i].path,
+					 c->all[i].kind == COVER_READ_ONLY, e);
 	return r;
 }
 
@@ -192,6 +212,7 @@ int cover_paths(const void *data, size_t len, struct error *e)
 		r = cover_all(&c, e);
 	for (size_t i = 0; i < c.n; i++) {
 		free(c.all[i].path);
+		fd_close(c.all[i].kept);
 		located_done(&c.all[i].object);
 	}
 	if (c.mountinfo)

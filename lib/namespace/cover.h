@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Covers: what a grant takes away below what it gives, as mounts in the call's own mount namespace, since a Landlock
- * layer cannot say that. They travel to the guardian as bytes: u8 kind, str path, until the end; hides come last.
+ * layer cannot say that. They travel to the guardian as bytes: u8 kind, str path, until the end, carried out in this
+ * order; hides come last.
  */
 #ifndef NSBOX_NAMESPACE_COVER_H
 #define NSBOX_NAMESPACE_COVER_H
@@ -17,6 +18,7 @@
 enum cover_kind {
 	COVER_READ_ONLY = 1, /* it and everything below, whatever is mounted there */
 	COVER_HIDE,	     /* an empty file or directory over it */
+	COVER_KEEP,	     /* as it was before all of them, below what is read-only */
 	_COVER_KIND_MAX
 };
 

@@ -102,7 +102,7 @@ int call_grant_apply(const struct sandbox *b, struct start *start, struct error 
 	start->timeout_us = smaller(start->timeout_us, grant_number(g, GRANT_TIMEOUT));
 	start->ttl_us = grant_number(g, GRANT_TTL);
 	start->open_files = (uint32_t)grant_number(g, GRANT_OPEN_FILES);
-	start->paths.len = start->covers.len = 0;
+	start->paths.len = start->covers.len = start->seals_len = 0;
 	start->n_paths = 0;
 	int r = call_paths(b->policy, start, e);
 	if (start->covers.len > 0)

@@ -53,6 +53,11 @@ static bool is_below(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 
+static bool names_tree(const struct policy_path *path)
+{
+	return path->kind != PATH_HIDE && path->kind != PATH_PROTECT;
+}
+
 /* Level of the longest path of the policy that covers this one. */
 static enum grant_level policy_level(const struct policy *p, const char *path)
 {
@@ -192,11 +197,6 @@ static int add_path(struct rules *r, const struct policy *p, const struct grant 
 	return k < 0 ? fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, path, "out of memory") : 0;
 }
 
-static bool names_tree(const struct policy_path *path)
-{
-	return path->kind != PATH_HIDE && path->kind != PATH_PROTECT;
-}
-
 static bool policy_names(const struct policy *p, const char *path)
 {
 	size_t n;
@@ -255,6 +255,83 @@ static int add_hides(struct rules *r, const struct grant *g, struct error *e)
 	return k;
 }
 
+static bool is_writable(const struct policy *p, const struct grant *g, const char *path)
+{
+	return policy_level(p, path) == GRANT_WRITE && level_of(p, g, path) == GRANT_WRITE;
+}
+
+/* A tree that the policy lets be written and the grant does not. What is_cut() says of is covered without this. */
+static bool is_sealed(const struct policy *p, const struct grant *g, const struct policy_path *tree)
+{
+	return names_tree(tree) && policy_level(p, tree->path) == GRANT_WRITE && level_of(p, g, tree->path) < GRANT_WRITE &&
+	       !grant_path_hidden(g, tree->path) && !path_is_at_or_below(tree->path, "/dev") && !is_cut(p, g, tree->path);
+}
+
+static bool is_below_sealed(const struct policy *p, const struct grant *g, const char *path)
+{
+	size_t n;
+	const struct policy_path *paths = policy_paths(p, &n);
+	bool below = false;
+
+	for (size_t i = 0; i < n && !below; i++)
+		below = strcmp(path, paths[i].path) != 0 && is_below(path, paths[i].path) && is_sealed(p, g, &paths[i]);
+	return below;
+}
+
+/* What the grant lets be written in a sealed tree, but for what lies in such a place itself. */
+static int keep_below_sealed(struct rules *r, const struct policy *p, const struct grant *g, const char *path,
+			     struct error *e)
+{
+	char above[PLAN_MAX_PATH + 1];
+	char *slash;
+
+	if (!is_writable(p, g, path) || !is_below_sealed(p, g, path) || strlen(path) >= sizeof(above))
+		return 0;
+	strcpy(above, path);
+	while ((slash = strrchr(above, '/')) && slash != above) {
+		*slash = '\0';
+		if (is_writable(p, g, above))
+			return 0;
+	}
+	return add_cover(r, COVER_KEEP, path, e);
+}
+
+/* The outermost trees, for what is mounted below is sealed with them; then what can be written in them all the same. */
+static int add_seals(struct rules *r, const struct policy *p, const struct grant *g, struct error *e)
+{
+	size_t n_policy, n_files;
+	const struct policy_path *paths = policy_paths(p, &n_policy);
+	const struct grant_path *files = grant_files(g, &n_files);
+	int k = 0;
+
+	for (size_t i = 0; i < n_policy && k == 0; i++) {
+		if (is_sealed(p, g, &paths[i]) && !is_below_sealed(p, g, paths[i].path))
+			k = add_cover(r, COVER_READ_ONLY, paths[i].path, e);
+	}
+	for (size_t i = 0; i < n_policy && k == 0; i++) {
+		if (names_tree(&paths[i]))
+			k = keep_below_sealed(r, p, g, paths[i].path, e);
+	}
+	for (size_t i = 0; i < n_files && k == 0; i++) {
+		if (!policy_names(p, files[i].path))
+			k = keep_below_sealed(r, p, g, files[i].path, e);
+	}
+	return k;
+}
+
+/* In front of the other covers, which lie in what is sealed or kept. */
+static int seal(struct rules *r, const struct policy *p, struct start *start, struct error *e)
+{
+	_cleanup_buf_ struct buf rest = start->covers;
+
+	start->covers = (struct buf){ 0 };
+	int k = add_seals(r, p, start->grant, e);
+	start->seals_len = start->covers.len;
+	if (k == 0 && rest.len > 0 && buf_append(&start->covers, rest.data, rest.len) < 0)
+		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory");
+	return k;
+}
+
 int call_paths(const struct policy *p, struct start *start, struct error *e)
 {
 	const struct grant *g = start->grant;
@@ -271,6 +348,8 @@ int call_paths(const struct policy *p, struct start *start, struct error *e)
 	k = add_files(&r, p, g, e);
 	if (k == 0)
 		k = add_hides(&r, g, e);
+	if (k == 0 && (start->covers.len > 0 || start->flags & START_FULL))
+		k = seal(&r, p, start, e);
 	start->n_paths = r.n;
 	return k;
 }

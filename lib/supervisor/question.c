@@ -160,10 +160,13 @@ static int narrow_call(struct call *call, const char *text, struct error *e)
 		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_AUDITOR, "isolation",
 			    "the answer asks for isolation = full, and the call is a light one");
 	_cleanup_buf_ struct buf covers = start->covers;
+	size_t sealed = start->seals_len;
 	start->covers = (struct buf){ 0 };
 	r = call_grant_apply(call->sandbox, start, e);
-	if (r == 0 && (start->covers.len != covers.len ||
-		       (covers.len > 0 && memcmp(start->covers.data, covers.data, covers.len) != 0)))
+	/* Seals are a second line, and those that the answer would add come too late. */
+	size_t len = covers.len - sealed;
+	if (r == 0 && (start->covers.len - start->seals_len != len ||
+		       (len > 0 && memcmp(start->covers.data + start->seals_len, covers.data + sealed, len) != 0)))
 		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_AUDITOR, "hide",
 			    "the answer hides paths, or takes them away below others that can be written, and the call's view "
 			    "of the files is made already");

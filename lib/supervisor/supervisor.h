@@ -81,6 +81,7 @@ struct start {
 	struct grant *grant;
 	struct buf paths; /* the rules of GUARDIAN_EXEC */
 	struct buf covers; /* namespace/cover.h: what the call must be prepared with, alone */
+	size_t seals_len;  /* of these, in front: what only a full call is given (call_paths.c) */
 	struct call *own;  /* that call, until start has taken it */
 	uint32_t n_paths, open_files;
 	char *decided_by; /* who let it start, NULL: nobody was asked */
@@ -433,7 +434,8 @@ int call_grant_object(const struct grant *grant, struct buf *members);
 /* The same for the record: members grant and granted. */
 int call_grant_members(const struct grant *grant, struct buf *members);
 /* call_paths.c: the files of the grant as rules of a Landlock layer (n_paths 0: as in the sandbox), and as covers where it
- * takes away below what it gives. */
+ * takes away below what it gives. For a call that is full (by its flags, or because of a cover) also as seals, covers
+ * over what the grant does not let it write: Landlock has no right for modes, times and attributes. */
 int call_paths(const struct policy *p, struct start *start, struct error *e);
 
 /* revoke.c: end it whatever it does. The client is answered when nothing of it is left: by call_revoked(). */

@@ -168,10 +168,10 @@ def flood(t):
         equal(len({q['call'] for q in hold}), 12, 'calls')
 
 
-@test
-def narrow(t):
+@cases([('light', 'light'), ('full', 'full')])
+def narrow(t, isolation):
     with Asked(t, lambda q: {'decision': 'narrow', 'grant': {'read_only': 'yes', 'uses': '3'}}) as box:
-        box.add(*NET)
+        box.add(*NET, '--isolation', isolation)
         result = box.sh('cat /etc/hostname >/dev/null && echo reads; touch ran 2>/dev/null || echo no-write')
         equal(result.out.split(), ['reads', 'no-write'], 'what works (%r)' % result)
         check(not box.ran(), 'nothing was written')

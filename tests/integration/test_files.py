@@ -314,7 +314,7 @@ for way, function in ways.items():
 
 @test
 def no_set_id_bits(t):
-    """By every way, in the workspace; the same script outside is the control. Then the kernel: what is written loses it."""
+    """By every way, in the workspace; the same script outside is the control. What is written loses them."""
     box = Box(t)
     refused = box.python(SET_ID).ok().out.split('\n')[:-1]
     names = set(os.listdir(box.work))

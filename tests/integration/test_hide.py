@@ -239,3 +239,85 @@ def the_pool_is_left_alone(t):
         for i, process in enumerate(waiting):
             out = process.communicate(timeout=40)[0].decode()
             equal(out, '' if i % 2 else SECRET + '\n', 'call %d' % i)
+
+
+# Modes, times and attributes of a file, as far as the arguments name one; the file system may have no attributes.
+CHANGE = '''import os, sys
+for path in sys.argv[1:]:
+    for way in (lambda: os.chmod(path, 0o711), lambda: os.utime(path, (1, 1)), lambda: os.setxattr(path, "user.x", b"1"),
+                lambda: os.chown(path, os.getuid(), os.getgid())):
+        try: way()
+        except OSError as e: print(e.errno)
+'''
+
+
+def changed(box, *names):
+    """Those whose mode, times or attributes are not as this function leaves them."""
+    found = []
+    for name in names:
+        path = box.work + '/' + name
+        stat = os.stat(path)
+        if stat.st_mode & 0o777 == 0o711 or stat.st_mtime == 1 or 'user.x' in os.listxattr(path):
+            found.append(name)
+            with contextlib.suppress(OSError):
+                os.removexattr(path, 'user.x')
+        os.chmod(path, 0o755 if os.path.isdir(path) else 0o644)
+        os.utime(path, (10**9, 10**9))
+    return found
+
+
+def change(box, names, *flags):
+    changed(box, *names)
+    result = box.nsbox('exec', 'x', *flags, '--', '/usr/bin/python3', '-c', CHANGE, *names)
+    equal(result.code, 0, 'exit status (%r)' % result)
+    return changed(box, *names)
+
+
+FULL = ('--isolation', 'full')
+ALL = ['.', 'a', 'a/open', 'a/secret', 'a/secret/deep/file', 'key']
+
+
+@cases([('read_only', ['--read-only'], []), ('read', ['--read', 'a'], []), ('read_of_all', ['--read', '.'], []),
+        ('write', ['--write', 'a/secret'], ['a/secret', 'a/secret/deep/file']),
+        ('write_of_a_file', ['--write', 'a/open'], ['a/open']),
+        ('read_below', ['--write', 'a', '--read', 'a/secret'], ['a', 'a/open']),
+        ('read_and_write', ['--read', 'a', '--write', 'a/secret/deep'], ['a/secret/deep/file']),
+        ('with_hide', ['--write', 'a', '--hide', 'a/secret'], ['a', 'a/open']), ('nothing', [], ALL)])
+def modes_of_what_is_not_granted(t, flags, open_ones):
+    """In a full call; a light one, or one without a grant, is the control."""
+    with workspace(t) as box:
+        equal(change(box, ALL, *FULL, *flags), open_ones, 'changed')
+        if '--hide' not in flags and len(flags) < 4:
+            equal(change(box, ALL, *flags), ALL, 'changed by a light call')
+
+
+@test
+def sealed_is_used_as_before(t):
+    """What is granted beside and below what is sealed can be written, made and removed; the rest read."""
+    with workspace(t) as box:
+        script = ('cat key a/key a/open; echo x > a/secret/deep/new && mkdir a/secret/d && '
+                  'mv a/secret/deep/new a/secret/d/ && rm a/secret/file && cat a/secret/d/new; echo x > new; echo x > a/new; rm key; mv a b; '
+                  'touch /run/y /dev/shm/y && echo private')
+        result = call(box, script, *FULL, '--write', 'a/secret')
+        equal(result.out.split(), [SECRET, SECRET, 'open', 'x', 'private'], 'output (%r)' % result)
+        after = contents(box)
+        equal((after['a/secret/d/new'], 'a/secret/file' in after, 'new' in after, 'a/new' in after, 'key' in after),
+              ('x\n', False, False, False, True), 'the host')
+
+
+@test
+def policy_paths_are_sealed(t):
+    """Several trees of the policy, one in another; one of them is granted."""
+    more = t.path('more')
+    os.makedirs(more + '/in/deep')
+    for name in ('/in/file', '/in/deep/file', '/file'):
+        with open(more + name, 'w') as f:
+            f.write('x\n')
+    paths = [more, more + '/file', more + '/in', more + '/in/file', more + '/in/deep', more + '/in/deep/file']
+    with workspace(t, ['[filesystem]', 'write = ' + more, 'read = %s/in' % more, 'write = %s/in/deep' % more]) as box:
+        inside = [os.path.relpath(p, box.work) for p in paths]
+        deep = inside[4:]
+        equal(change(box, inside, *FULL), [p for p in inside if p not in inside[2:4]], 'without a grant')
+        equal(change(box, inside, *FULL, '--read-only'), [], 'read-only')
+        equal(change(box, inside, *FULL, '--write', paths[4]), deep, 'one in another')
+        equal(change(box, ALL, *FULL, '--write', paths[4]), [], 'the workspace beside it')

@@ -5,7 +5,7 @@ import settings
 
 INSIDE = 'what a call may write, it may spoil; what is in no commit is then gone'
 DISK = 'the disk of the workspace has no quota'
-MODES = ('Landlock has no right for modes and times; a path that is read-only below a writable one is a mount, '
+MODES = ('Landlock has no right for modes and times; with isolation = full the same grant is made of mounts, too, '
          'where they cannot be changed')
 
 SQLITE = ('python3 -c "import sqlite3; d = sqlite3.connect(\'file:data/app.db?%s\', uri=True); '
@@ -45,8 +45,12 @@ CASES = [
     Case('chmod-where-only-reading-is-granted', 'read', 'chmod -R a+rwX .',
          lambda u: len(touched('work/shop/*')(u)) > 10, 'ls -l .',
          (H, H), why=MODES),
+    Case('chmod-where-only-reading-is-granted-in-full', 'read-full', 'chmod -R a+rwX .; touch -d 2001-01-01 notes.md',
+         touched('work/shop/*'), 'ls -l .', (H, P)),
     Case('chmod-beside-the-granted', 'test', 'chmod 000 notes.md data', touched('work/shop/notes.md'),
          'chmod 700 build', (H, H), why=MODES, overlay=R),
+    Case('chmod-beside-the-granted-in-full', 'test-full', 'chmod 000 notes.md data', touched('work/shop/notes.md'),
+         'chmod 700 build && echo x >build/x', (H, P), overlay=R),
     Case('chmod-below-the-granted', 'most', 'chmod 000 config/*', touched('work/shop/config/*'), 'chmod 600 notes.md',
          (H, P), touched('work/shop/notes.md'), overlay=R),
     Case('chmod-home', 'edit', 'chmod -R 777 ~/.ssh; chmod 777 ~/* ~/.ssh/*', touched('home/*'),

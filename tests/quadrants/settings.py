@@ -38,12 +38,18 @@ disk = 16M
 '''
 GRANTS = '''[grant read]
 read_only = yes
+[grant read-full]
+read_only = yes
+isolation = full
 [grant source]
 read = src
 [grant edit]
 write = src
 [grant test]
 write = build
+[grant test-full]
+write = build
+isolation = full
 [grant build]
 write = build
 write = vendor
