@@ -109,7 +109,7 @@ static int run_completion(const struct command *self, int argc, char **argv)
 	puts("# bash completion for nsbox\n"
 	     "_nsbox()\n{\n"
 	     "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words='' key=${COMP_WORDS[1]}\n"
-	     "\t[[ $key == @(audit|grant) && $COMP_CWORD -gt 2 ]] && key+=\" ${COMP_WORDS[2]}\"\n"
+	     "\t[[ $key == @(audit|grant|profile) && $COMP_CWORD -gt 2 ]] && key+=\" ${COMP_WORDS[2]}\"\n"
 	     "\tif [[ $COMP_CWORD -eq 1 ]]; then\n"
 	     "\t\tkey=''");
 	printf("\t\twords='");
@@ -122,7 +122,7 @@ static int run_completion(const struct command *self, int argc, char **argv)
 			print_words(*s);
 	}
 	puts("\tesac\n"
-	     "\tif [[ $COMP_CWORD -eq 1 || $cur == -* || $key == @(audit|grant) ]]; then\n"
+	     "\tif [[ $COMP_CWORD -eq 1 || $cur == -* || $key == @(audit|grant|profile) ]]; then\n"
 	     "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 	     "\telse\n"
 	     "\t\tCOMPREPLY=($(compgen -c -f -- \"$cur\"))\n"

@@ -2,6 +2,7 @@
 /* Policy flags: each is one line of a policy file, given to the library under the name of the flag. */
 #include "policy_args.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,11 +24,14 @@ enum {
 	LATER,
 };
 
+/* In the place of a profile: nothing that was not asked for. */
+#define NO_PROFILE "none"
+
 #define SET(section_, key_) .id = OPTION_POLICY, .section = section_, .key = key_
 #define LAYER(layer_) .id = OPTION_POLICY, .layer = layer_
 
 const struct option policy_options[] = {
-	{ LAYER(PROFILE), .letter = 'p', .name = "profile", .value = "NAME", .help = "apply a built-in profile; repeatable" },
+	{ LAYER(PROFILE), .letter = 'p', .name = "profile", .value = "NAME", .help = "apply a built-in profile; repeatable; none: neither one by the command's name nor .nsbox.ini" },
 	{ LAYER(POLICY_FILE), .letter = 'f', .name = "policy", .value = "FILE",
 	  .help = "apply a policy file; repeatable, in order with --profile; flags come last" },
 	{ LAYER(WORKDIR), .letter = 'C', .name = "workdir", .value = "DIR",
@@ -194,7 +198,7 @@ static int apply_layer(sandbox_policy *p, const struct policy_arg *a)
 	sandbox_error *error = NULL;
 	int r = 0;
 
-	if (a->option->layer == PROFILE)
+	if (a->option->layer == PROFILE && strcmp(a->value, NO_PROFILE) != 0)
 		r = sandbox_policy_load_profile(p, a->value, &error);
 	else if (a->option->layer == POLICY_FILE)
 		r = sandbox_policy_load_file(p, a->value, &error);
@@ -228,6 +232,54 @@ static int apply_setting(sandbox_policy *p, const struct policy_arg *a)
 	}
 }
 
+/* The profiles that go with the command, said because nobody asked for them. */
+static int apply_choice(sandbox_policy *p, const char *const *command)
+{
+	_cleanup_free_ char *text = NULL;
+	sandbox_error *error = NULL;
+	const char *name, *by;
+	int r = 0;
+	size_t i;
+
+	if (sandbox_profile_choose(command, &text, &error) < 0)
+		return refuse_error(error);
+	json_t *all = json_loads(text, 0, NULL), *one;
+	json_array_foreach(all, i, one) {
+		if (r || json_unpack(one, "{s:s, s:s}", "profile", &name, "by", &by) < 0)
+			continue;
+		say("profile %s, since the command is %s (--profile none: without)", name, by);
+		r = sandbox_policy_load_profile(p, name, &error) < 0 ? refuse_error(error) : 0;
+	}
+	json_decref(all);
+	return r;
+}
+
+static int apply_project(sandbox_policy *p)
+{
+	sandbox_error *error = NULL;
+	int state;
+
+	if (sandbox_policy_load_project(p, &state, &error) < 0)
+		return refuse_error(error);
+	if (state == SANDBOX_PROJECT_UNKNOWN)
+		say(".nsbox.ini is not used: it is not trusted yet (nsbox profile trust shows it)");
+	return 0;
+}
+
+/* What applies without being asked for. */
+static int apply_automatic(sandbox_policy *p, const struct policy_args *args)
+{
+	bool profile = false, none = false;
+
+	for (size_t i = 0; i < args->n; i++) {
+		bool is_profile = args->list[i].option->layer == PROFILE;
+		profile = profile || is_profile;
+		none = none || (is_profile && strcmp(args->list[i].value, NO_PROFILE) == 0);
+	}
+	int r = !profile && args->command && args->command[0] ? apply_choice(p, args->command) : 0;
+	return r || none ? r : apply_project(p);
+}
+
 static void say_warnings(const sandbox_policy *p)
 {
 	const char *text = sandbox_policy_warnings(p);
@@ -249,6 +301,8 @@ int policy_args_apply(const struct policy_args *args, sandbox_policy **ret_polic
 		return refuse_error(error);
 	if (sandbox_policy_set_workdir(p, args->workdir, args->workdir_force, &error) < 0)
 		r = refuse_error(error);
+	if (r == 0)
+		r = apply_automatic(p, args);
 	for (size_t i = 0; i < args->n && r == 0; i++)
 		r = apply_layer(p, &args->list[i]);
 	for (size_t i = 0; i < args->n && r == 0; i++)

@@ -19,6 +19,7 @@ struct policy_args {
 	struct policy_arg *list;
 	size_t n;
 	const char *workdir;
+	const char *const *command; /* what is to run, NULL: not known; its name may choose a profile */
 	int workdir_force;
 };
 

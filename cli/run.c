@@ -152,6 +152,7 @@ static int run_run(const struct command *self, int argc, char **argv)
 		status = refuse("no command to run: nsbox run [OPTIONS] [--] COMMAND [ARGUMENTS]");
 	} else {
 		run.runner.argv = argv + r.at;
+		run.policy.command = (const char *const *)run.runner.argv;
 		status = run_all(&run);
 	}
 	policy_args_free(&run.policy);

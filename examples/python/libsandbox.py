@@ -104,6 +104,12 @@ PROTOTYPES = {
     'sandbox_error_object': (_text, _ptr),
     'sandbox_error_message': (_text, _ptr),
     'sandbox_error_free': (None, _ptr),
+    # profile.h
+    'sandbox_profile_list': (_int, _to_ptr, _to_ptr),
+    'sandbox_profile_text': (_int, _text, _to_ptr, _to_ptr),
+    'sandbox_profile_choose': (_int, _texts, _to_ptr, _to_ptr),
+    'sandbox_project_state': (_int, _text, _to_int, _to_ptr, _to_ptr, _to_ptr),
+    'sandbox_project_trust': (_int, _text, _text, _to_ptr),
     # runtime.h
     'sandbox_runtime_new': (_int, _to_ptr, _to_ptr),
     'sandbox_runtime_set_events': (_int, _ptr, _text, _to_ptr),
@@ -122,6 +128,7 @@ PROTOTYPES = {
     'sandbox_policy_set_workdir': (_int, _ptr, _text, _int, _to_ptr),
     'sandbox_policy_load_profile': (_int, _ptr, _text, _to_ptr),
     'sandbox_policy_load_file': (_int, _ptr, _text, _to_ptr),
+    'sandbox_policy_load_project': (_int, _ptr, _to_int, _to_ptr),
     'sandbox_policy_set': (_int, _ptr, _text, _text, _text, _text, _to_ptr),
     'sandbox_policy_set_secret_value': (_int, _ptr, _text, _ptr, _ulong, _to_ptr),
     'sandbox_policy_set_audit_log': (_int, _ptr, _text, _to_ptr),

@@ -13,6 +13,7 @@
 #include <sandbox/inside.h>
 #include <sandbox/named.h>
 #include <sandbox/policy.h>
+#include <sandbox/profile.h>
 #include <sandbox/runtime.h>
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "policy/policy.h"
+#include "policy/profile.h"
 #include "policy/rule.h"
 
 /* Bounds of one policy: past them is an error, never a cut. */
@@ -33,6 +34,7 @@ struct net_rule {
 	char *text;   /* canonical */
 	char *origin;
 	bool allow_private;
+	bool optional; /* from a built-in profile: nothing to it without a gateway */
 };
 
 struct net_rules {
@@ -45,6 +47,11 @@ struct policy_file {
 	char *path; /* canonical */
 	dev_t dev;
 	ino_t ino;
+};
+
+struct policy_registry {
+	const char *client; /* static */
+	char *origin;
 };
 
 enum limit_key { LIMIT_MEMORY = 0, LIMIT_DISK, LIMIT_CPUS, LIMIT_TIMEOUT, LIMIT_PIDS, LIMIT_OPEN_FILES, LIMIT_COUNT };
@@ -80,6 +87,8 @@ struct policy {
 	size_t n_grants;
 	struct policy_file *files;
 	size_t n_files;
+	struct policy_registry *registries;
+	size_t n_registries;
 	char **profiles; /* applied already */
 	size_t n_profiles;
 	struct buf warnings;
@@ -92,7 +101,7 @@ struct setting {
 	const char *base;   /* directory of relative paths; NULL: the workdir */
 	const char *file_base; /* the same for upstream_ca, source = file: and extends = ./x */
 	const char *origin;
-	bool builtin;       /* from a built-in profile */
+	enum { FROM_USER = 0, FROM_BUILTIN, FROM_PROJECT } from; /* a profile built in; the project's own file */
 	unsigned depth;     /* of extends */
 };
 
@@ -151,11 +160,9 @@ void ini_done(struct ini_file *f);
 /* layer.c */
 int load_layer(struct policy *p, const char *name, const char *file_base, unsigned depth, const struct setting *by,
 	       struct error *e);
-/* profiles.c, generated: the texts of cli/profiles */
-struct builtin_profile {
-	const char *name, *text;
-};
-extern const struct builtin_profile builtin_profiles[];
+/* Settings of a file in its own order, what it extends first. */
+int apply_file(struct policy *p, const struct ini_file *file, const struct setting *like, const char *shown,
+	       struct error *e);
 
 /* paths.c, protect.c, fit.c: parts of policy_finish() */
 int check_path_bytes(const char *path);
@@ -191,6 +198,10 @@ void rules_index_free(struct rule_index *index);
 /* Call f for every rule whose host contains that of t, most specific first, until it returns true. */
 bool rules_each(const struct net_rules *rules, const struct net_target *t,
 		bool (*f)(const struct net_rule *rule, const struct net_target *t, void *arg), void *arg);
+
+/* registries.c: [network] registries = CLIENT, resolved when the paths are. */
+int add_registry(struct policy *p, const struct setting *s, const char *item, struct error *e);
+int finish_registries(struct policy *p, struct error *e);
 
 int add_net_rule(struct net_rules *to, struct rule *rule, bool allow_private, const char *origin, struct error *e);
 void secret_done(struct policy_secret *s);

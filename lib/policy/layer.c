@@ -11,8 +11,8 @@
 #define FILE_BYTES_MAX (1u << 20)
 #define DEPTH_MAX 8
 
-static int apply_file(struct policy *p, const struct ini_file *file, const char *shown, const char *dir, bool builtin,
-		      unsigned depth, struct error *e)
+int apply_file(struct policy *p, const struct ini_file *file, const struct setting *like, const char *shown,
+	       struct error *e)
 {
 	char origin[ORIGIN_MAX + 1];
 	bool version = false;
@@ -33,7 +33,12 @@ static int apply_file(struct policy *p, const struct ini_file *file, const char 
 			size_t n = strlen(shown), max = sizeof(origin) - 16;
 			snprintf(origin, sizeof(origin), "%s%s:%u", n > max ? "..." : "", shown + (n > max ? n - max + 3 : 0),
 				 l->line);
-			struct setting s = { l->section, l->key, l->value, "", NULL, dir, origin, builtin, depth };
+			struct setting s = *like;
+			s.section = l->section;
+			s.key = l->key;
+			s.value = l->value;
+			s.name = "";
+			s.origin = origin;
 			r = policy_apply(p, &s, e);
 		}
 	}
@@ -101,14 +106,31 @@ static int load_file(struct policy *p, const char *path, unsigned depth, struct 
 	r = absolute_path(cwd ? cwd : "/", part, &dir);
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_POLICY, path, "cannot tell the directory of %s", path);
-	return apply_file(p, &file, path, dir, false, depth, e);
+	return apply_file(p, &file, &(struct setting){ .file_base = dir, .depth = depth }, path, e);
+}
+
+/* A profile of comments only is there to say why there is none. */
+static int explain(const struct builtin_profile *profile, const char *origin, struct error *e)
+{
+	char text[512] = "";
+	size_t n = 0;
+
+	for (const char *c = profile->text; *c && n + 1 < sizeof(text); c++) {
+		if (c[0] == ';' && c[1] == ' ' && (c == profile->text || c[-1] == '\n'))
+			c++;
+		else
+			text[n++] = *c == '\n' ? ' ' : *c;
+	}
+	while (n && text[n - 1] == ' ')
+		text[--n] = '\0';
+	return fail(e, EOPNOTSUPP, SANDBOX_STAGE_POLICY, profile->name, "%s: profile %s: %s", origin, profile->name, text);
 }
 
 static int load_builtin(struct policy *p, const char *name, unsigned depth, const struct setting *by, struct error *e)
 {
-	const char *names[32] = { 0 };
+	const char *names[64] = { 0 };
 	const struct builtin_profile *found = NULL;
-	char list[256] = "", shown[96];
+	char list[448] = "", shown[96];
 
 	for (size_t i = 0; builtin_profiles[i].name && i + 1 < ARRAY_LEN(names); i++) {
 		names[i] = builtin_profiles[i].name;
@@ -135,7 +157,9 @@ static int load_builtin(struct policy *p, const char *name, unsigned depth, cons
 	_cleanup_(ini_done) struct ini_file file = { 0 };
 	snprintf(shown, sizeof(shown), "profile %s", name);
 	int r = ini_read(found->text, strlen(found->text), shown, &file, e);
-	return r < 0 ? r : apply_file(p, &file, shown, NULL, true, depth, e);
+	if (r == 0 && file.n == 0)
+		return explain(found, origin, e);
+	return r < 0 ? r : apply_file(p, &file, &(struct setting){ .from = FROM_BUILTIN, .depth = depth }, shown, e);
 }
 
 int load_layer(struct policy *p, const char *name, const char *file_base, unsigned depth, const struct setting *by,
@@ -150,6 +174,9 @@ int load_layer(struct policy *p, const char *name, const char *file_base, unsign
 		return load_builtin(p, name, depth, by, e);
 	if (!file_base)
 		return bad_setting(by, e, EINVAL, "a built-in profile extends only built-in profiles");
+	if (by->from == FROM_PROJECT)
+		return bad_setting(by, e, EINVAL, "a project's file extends only built-in profiles: another file was not trusted "
+				   "with it");
 	int r = absolute_path(file_base, name, &path);
 	if (r < 0)
 		return bad_setting(by, e, -r, "the path cannot be used");

@@ -54,6 +54,8 @@ void policy_free(struct policy *p)
 		grant_free(p->grants[i]);
 	for (size_t i = 0; i < p->n_files; i++)
 		free(p->files[i].path);
+	for (size_t i = 0; i < p->n_registries; i++)
+		free(p->registries[i].origin);
 	for (size_t i = 0; i < p->n_profiles; i++)
 		free(p->profiles[i]);
 	for (size_t i = 0; i < LIMIT_COUNT; i++)
@@ -69,6 +71,7 @@ void policy_free(struct policy *p)
 	free(p->envs);
 	free(p->grants);
 	free(p->files);
+	free(p->registries);
 	free(p->profiles);
 	free(p->workdir);
 	free(p->home);
@@ -101,6 +104,35 @@ int policy_set_workdir(struct policy *p, const char *dir, bool force, struct err
 	p->workdir = TAKE_PTR(path);
 	p->workdir_force = force;
 	return 0;
+}
+
+/* What a built-in profile offers is taken as far as there is a use for it: no rule and no secret without a gateway, no
+ * secret whose variable is not set. */
+static void drop_offers(struct policy *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_secrets; i++) {
+		struct policy_secret *s = &p->secrets[i];
+		const char *value = s->source == SOURCE_ENV ? getenv(s->source_arg) : "given";
+		if (s->optional && (p->mode != NET_GATEWAY || !value || !*value))
+			secret_done(s);
+		else
+			p->secrets[n++] = *s;
+	}
+	p->n_secrets = n;
+	n = 0;
+	for (size_t i = 0; i < p->allow.n; i++) {
+		struct net_rule *r = &p->allow.rule[i];
+		if (!r->optional || p->mode == NET_GATEWAY) {
+			p->allow.rule[n++] = *r;
+			continue;
+		}
+		rule_free(r->rule);
+		free(r->text);
+		free(r->origin);
+	}
+	p->allow.n = n;
 }
 
 /* Same rule, same effect, twice (a profile and a file): the first stays. */
@@ -142,6 +174,7 @@ int policy_finish(struct policy *p, struct error *e)
 	p->paths = NULL;
 	p->n_paths = 0;
 
+	drop_offers(p);
 	drop_repeated(&p->allow);
 	drop_repeated(&p->deny);
 	if (p->n_connect_tos)
@@ -155,6 +188,8 @@ int policy_finish(struct policy *p, struct error *e)
 		r = finish_workdir(p, e);
 	if (r == 0)
 		r = finish_paths(p, e);
+	if (r == 0)
+		r = finish_registries(p, e);
 	if (r == 0)
 		r = finish_grants(p, e);
 	if (r < 0)

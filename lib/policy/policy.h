@@ -51,6 +51,7 @@ struct policy_secret {
 	uint32_t inject;   /* enum secret_inject bits */
 	bool insecure;     /* also towards plain HTTP */
 	bool scrub;
+	bool optional;       /* of a built-in profile: nothing to it where its variable is not set */
 	struct rule **allow; /* where it may go; no methods */
 	size_t n_allow;
 	char *origin;

@@ -13,6 +13,7 @@
  * watched instead of protected.
  */
 static const char *const executed_by_host[] = {
+	".nsbox.ini",
 	".git/hooks",	 ".husky",	".githooks",	".envrc",	 ".direnv",    ".mise.toml",  "mise.toml",
 	".vscode",	 ".idea",	".zed",		".fleet",	 ".exrc",      ".nvim.lua",   ".nvimrc",
 	".vimrc",	 ".lvimrc",	".dir-locals.el", ".devcontainer", ".devcontainer.json", ".mcp.json", ".claude",

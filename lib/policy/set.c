@@ -18,7 +18,7 @@ static const struct section sections[] = {
 	{ "sandbox", false, set_sandbox, { "version", "extends", "allow_degraded" } },
 	{ "filesystem", false, set_filesystem, { "read", "write", "overlay", "hide", "protect", "tmpfs" } },
 	{ "network", false, set_network,
-	  { "mode", "allow", "deny", "allow_private", "passthrough", "connect_to", "upstream_ca" } },
+	  { "mode", "allow", "deny", "allow_private", "passthrough", "connect_to", "upstream_ca", "registries" } },
 	{ "secret", true, set_secret,
 	  { "source", "allow", "inject", "placeholder", "insecure", "scrub", "on_misuse", "revoke" } },
 	{ "env", false, set_env, { "pass", "set" } },
@@ -226,6 +226,9 @@ int policy_apply(struct policy *p, const struct setting *s, struct error *e)
 	if (section->set == set_grant && !grant_name_valid(own.name))
 		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->section,
 			    "%s: a grant's name is 1 to 64 letters, digits, '-' and '_'", s->origin);
+	/* What it starts on the host may be what an earlier run put into the project. */
+	if (s->from == FROM_PROJECT && (strncmp(s->value, "exec:", 5) == 0 || strcmp(s->key, "revoke") == 0))
+		return bad_setting(&own, e, EPERM, "a project's file starts no command on the host: give it with --policy or a flag");
 	return section->set(p, &own, e);
 }
 

@@ -42,7 +42,7 @@ int set_filesystem(struct policy *p, const struct setting *s, struct error *e)
 	struct raw_path *path = grow(&p->raw_paths, &p->n_raw_paths, sizeof(*path), ENTRIES_MAX, "paths", s->origin, e);
 	if (!path)
 		return -ENOMEM;
-	*path = (struct raw_path){ (enum path_kind)kind, TAKE_PTR(text), s->builtin, size, strdup(s->origin) };
+	*path = (struct raw_path){ (enum path_kind)kind, TAKE_PTR(text), s->from == FROM_BUILTIN, size, strdup(s->origin) };
 	return path->origin ? 0 : out_of_memory(e);
 }
 

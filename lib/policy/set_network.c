@@ -41,7 +41,11 @@ static int set_rule(struct policy *p, const struct setting *s, struct error *e)
 		warn(p, "%s: %s allows every name of a top-level domain", s->origin, s->value);
 	else if (!deny && rule->host.kind == HOST_NAME && !strchr(rule->host.name, '.'))
 		warn(p, "%s: %s can never match: names of one label are not resolved inside", s->origin, s->value);
-	return add_net_rule(deny ? &p->deny : &p->allow, rule, strcmp(s->key, "allow_private") == 0, s->origin, e);
+	struct net_rules *to = deny ? &p->deny : &p->allow;
+	r = add_net_rule(to, rule, strcmp(s->key, "allow_private") == 0, s->origin, e);
+	if (r == 0)
+		to->rule[to->n - 1].optional = s->from == FROM_BUILTIN;
+	return r;
 }
 
 static int parse_port(const char *s, size_t len, uint16_t *ret)
@@ -146,6 +150,8 @@ int set_network(struct policy *p, const struct setting *s, struct error *e)
 		return set_connect_to(p, s, e);
 	if (strcmp(s->key, "upstream_ca") == 0)
 		return set_upstream_ca(p, s, e);
+	if (strcmp(s->key, "registries") == 0)
+		return each_in_list(s, e, add_registry, p);
 	if (strcmp(s->key, "mode") != 0)
 		return set_rule(p, s, e);
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {

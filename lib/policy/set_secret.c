@@ -40,6 +40,7 @@ static struct policy_secret *get_secret(struct policy *p, const struct setting *
 		.source_arg = strdup(s->name),
 		.inject = INJECT_HEADER | INJECT_BASIC | INJECT_QUERY,
 		.scrub = true,
+		.optional = s->from == FROM_BUILTIN,
 		.origin = strdup(s->origin),
 	};
 	if (secret->name && secret->source_arg && secret->origin)
@@ -157,6 +158,8 @@ int set_secret(struct policy *p, const struct setting *s, struct error *e)
 
 	if (!secret)
 		return -ENOMEM;
+	/* Asked for by somebody: then it has to be there. */
+	secret->optional = secret->optional && s->from == FROM_BUILTIN;
 	if (strcmp(s->key, "source") == 0)
 		return set_source(secret, s, e);
 	if (strcmp(s->key, "allow") == 0)

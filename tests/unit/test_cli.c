@@ -123,6 +123,61 @@ static void test_secret_is_never_shown(void **state)
 	assert_null(strstr(err_of(&o), "hunter2"));
 }
 
+/* The profiles that nobody asked for, and what is said about them. */
+static void test_profile_chosen(void **state)
+{
+	const struct {
+		const char *const *words;
+		const char *calls;
+	} rows[] = {
+		{ WORDS("run", "--dry-run", "git", "status"),
+		  "nsbox: profile git, since the command is git (--profile none: without)\nprofile git\n" },
+		{ WORDS("run", "--dry-run", "sh", "-c", "git"), "" },
+		{ WORDS("run", "--dry-run", "-p", "none", "git"), "" },
+		{ WORDS("run", "--dry-run", "-p", "base", "git"), "profile base\n" },
+		{ WORDS("run", "--dry-run", "-p", "none", "-p", "base", "git"), "profile base\n" },
+	};
+
+	(void)state;
+	fake_show_calls = 1;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_outcome_ struct outcome o;
+		run_nsbox(rows[i].words, NULL, &o);
+		assert_int_equal(o.status, 0);
+		assert_string_equal(err_of(&o), rows[i].calls);
+	}
+	fake_show_calls = 0;
+}
+
+static void test_profile_commands(void **state)
+{
+	const struct {
+		const char *const *words;
+		int status;
+		const char *out, *err;
+	} rows[] = {
+		{ WORDS("profile", "ls"), 0, "git             git\n                  for git\n", "" },
+		{ WORDS("profile", "show", "git"), 0, "[sandbox]\nversion = 1\n", "" },
+		{ WORDS("profile", "show", "missing"), 125, "", "nsbox: there is no profile missing\n" },
+		{ WORDS("profile", "show"), 125, "", "nsbox: nsbox profile show needs one NAME\n" },
+		{ WORDS("profile", "check", "git"), 0, "git can be used here\n", "" },
+		{ WORDS("profile", "check", "missing"), 125, "", "nsbox: there is no profile missing\\x1b[31m\n" },
+		{ WORDS("profile", "trust"), 125, "", "nsbox: there is no .nsbox.ini in .\n" },
+		{ WORDS("profile", "trust", "-C", "new"), 125, "[a]\none\n2\\x1b\ntwo\n",
+		  "nsbox: nobody can be asked here: --yes trusts what is shown\n" },
+		{ WORDS("profile", "trust", "-C", "changed", "--yes"), 0, "+2\\x1b\ntrusted changed: 1\n", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_outcome_ struct outcome o;
+		run_nsbox(rows[i].words, NULL, &o);
+		assert_string_equal(err_of(&o), rows[i].err);
+		assert_string_equal(out_of(&o), rows[i].out);
+		assert_int_equal(o.status, rows[i].status);
+	}
+}
+
 static void test_env_file(void **state)
 {
 	static const char text[] = "A=1\n# comment\n\nB\nC=a b";
@@ -350,6 +405,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_policy_flags),	      cmocka_unit_test(test_bad_options),
 		cmocka_unit_test(test_not_in_this_version),   cmocka_unit_test(test_secret_is_never_shown),
+		cmocka_unit_test(test_profile_chosen),
+		cmocka_unit_test(test_profile_commands),
 		cmocka_unit_test(test_env_file),	      cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_check),		      cmocka_unit_test(test_grant),
 		cmocka_unit_test(test_audit),

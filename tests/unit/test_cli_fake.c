@@ -96,6 +96,57 @@ int sandbox_policy_load_profile(sandbox_policy *p, const char *name, sandbox_err
 	return 0;
 }
 
+/* Only git goes with a profile, and there is no project. */
+int sandbox_profile_choose(const char *const *argv, char **ret, sandbox_error **error)
+{
+	(void)error;
+	*ret = strdup(strcmp(argv[0], "git") == 0 ? "[{\"profile\":\"git\",\"by\":\"git\"}]" : "[]");
+	return 0;
+}
+
+int sandbox_policy_load_project(sandbox_policy *p, int *ret_state, sandbox_error **error)
+{
+	(void)p;
+	(void)error;
+	*ret_state = SANDBOX_PROJECT_NONE;
+	return 0;
+}
+
+int sandbox_profile_list(char **ret, sandbox_error **error)
+{
+	(void)error;
+	*ret = strdup("[{\"name\":\"git\",\"summary\":\"git\",\"commands\":\"git\"}]");
+	return 0;
+}
+
+int sandbox_profile_text(const char *name, char **ret, sandbox_error **error)
+{
+	if (strcmp(name, "missing") == 0)
+		return failed(error, ENOENT, SANDBOX_STAGE_POLICY, "there is no profile missing");
+	*ret = strdup("[sandbox]\nversion = 1\n");
+	return 0;
+}
+
+static const char *const project_old = "[a]\none\ntwo\n", *const project_new = "[a]\none\n2\x1b\ntwo\n";
+
+int sandbox_project_state(const char *dir, int *ret_state, char **ret_text, char **ret_trusted, sandbox_error **error)
+{
+	(void)error;
+	*ret_state = strcmp(dir, "changed") == 0 ? SANDBOX_PROJECT_CHANGED :
+		     strcmp(dir, "new") == 0	 ? SANDBOX_PROJECT_UNKNOWN :
+						   SANDBOX_PROJECT_NONE;
+	*ret_text = *ret_state ? strdup(project_new) : NULL;
+	*ret_trusted = *ret_state == SANDBOX_PROJECT_CHANGED ? strdup(project_old) : NULL;
+	return 0;
+}
+
+int sandbox_project_trust(const char *dir, const char *text, sandbox_error **error)
+{
+	(void)error;
+	printf("trusted %s: %d\n", dir, strcmp(text, project_new) == 0);
+	return 0;
+}
+
 int sandbox_policy_load_file(sandbox_policy *p, const char *path, sandbox_error **error)
 {
 	(void)p;

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Profiles that go with a command, the policy file of a project, and package registries out of configuration."""
+import os
+import subprocess
+
+from harness.box import Box
+from harness.named import refused
+from harness.origin import Origin
+from harness.registry import cases, check, equal, test
+
+AGENTS = {
+    'claude-code': ('claude', '.claude/projects/p', '.claude/settings.json', '.claude/.credentials.json'),
+    'codex': ('codex', '.codex/sessions/s', '.codex/config.toml', '.codex/auth.json'),
+    'gemini-cli': ('gemini', '.gemini/tmp/t', '.gemini/settings.json', '.gemini/oauth_creds.json'),
+    'opencode': ('opencode', '.local/share/opencode/s', '.config/opencode/opencode.json',
+                 '.local/share/opencode/auth.json'),
+    'aider': ('aider', '.aider/caches/c', '.aider.conf.yml', '.aider/oauth-keys.env'),
+    'goose': ('goose', '.local/share/goose/sessions/s', '.config/goose/config.yaml', '.config/goose/secrets.yaml'),
+    'amp': ('amp', '.local/share/amp/t', '.config/amp/settings.json', '.local/share/amp/secrets.json'),
+    'copilot-cli': ('copilot', '.copilot/session-state/s', '.copilot/mcp-config.json', '.config/gh/hosts.yml'),
+    'cursor-agent': ('cursor-agent', '.cursor/chats/c', '.cursor/mcp.json', '.config/cursor/auth.json'),
+    'qwen-code': ('qwen', '.qwen/tmp/t', '.qwen/settings.json', '.qwen/oauth_creds.json'),
+}
+
+# A stand-in that does what the agent does: writes its state, reads its settings, and tries what it must not.
+STAND_IN = '''#!/bin/sh
+cd "$HOME" || exit 1
+echo state >> "$1" && echo kept
+cat "$2" && echo read
+echo evil 2>/dev/null >> "$2" && echo changed
+cat "$3" 2>/dev/null && echo stolen
+cat .ssh/id_ed25519 2>/dev/null && echo stolen
+exit 0
+'''
+
+
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+@cases([(name, *agent) for name, agent in AGENTS.items()])
+def agent(t, command, state, settings, login):
+    box = Box(t)
+    for path, text in ((state, 'old\n'), (settings, 'settings\n'), (login, 'CANARY-LOGIN\n')):
+        t.write('box/home/' + path, text)
+    t.write('box/work/' + command, STAND_IN)
+    os.chmod(box.work + '/' + command, 0o755)
+    # The control: outside it does all of it.
+    outside = Box(t, 'outside')
+    for path in (state, settings, login):
+        t.write('outside/home/' + path, 'CANARY\n')
+    done = subprocess.run([box.work + '/' + command, state, settings, login], env=outside.env, stdout=subprocess.PIPE)
+    for word in (b'kept', b'read', b'changed', b'stolen'):
+        check(word in done.stdout.split(), 'outside: %r' % done.stdout)
+
+    result = box.run(box.work + '/' + command, state, settings, login).ok()
+    equal(result.out, 'kept\nsettings\nread\n', 'what the agent could do (%r)' % result)
+    check('nsbox: profile ' in result.err and '--profile none' in result.err, 'it is said: %r' % result)
+    equal(read(box.home + '/' + state), 'old\nstate\n', 'state on the host')
+    equal(read(box.home + '/' + settings), 'settings\n', 'settings on the host')
+    none = box.run(box.work + '/' + command, state, settings, login, flags=['-p', 'none'])
+    check('settings' not in none.out and 'nsbox: ' not in none.err, 'without the profile: %r' % none)
+
+
+@test
+def agent_behind_a_wrapper(t):
+    box = Box(t)
+    result = box.run('env', 'A=b', 'nice', 'timeout', '9', 'claude', flags=['--dry-run']).ok()
+    check('profile claude-code, since the command is claude' in result.err, '%r' % result)
+    check('api.anthropic.com' in result.out, '%r' % result)
+    equal(box.run('sh', '-c', 'claude', flags=['--dry-run']).ok().err, '', 'no profile for sh')
+
+
+@test
+def secret_of_a_profile(t):
+    """The key is a placeholder inside, and the value at the origin; and nothing of it without the profile."""
+    origin = Origin(t.pki.context(['api.anthropic.com']))
+    box = Box(t).connect(origin, 'api.anthropic.com').add(ANTHROPIC_API_KEY='sk-ant-the-value-of-the-key')
+    script = '''
+import os
+answer = fetch("https://api.anthropic.com/v1/x", headers=[("X-Api-Key", os.environ["ANTHROPIC_API_KEY"])])
+out([os.environ["ANTHROPIC_API_KEY"], answer.status])'''
+    value, status = box.python(script, flags=['-p', 'claude-code']).ok().json()
+    check('value' not in value and status == 200, 'inside: %r, %r' % (value, status))
+    equal(origin.requests[0].header('x-api-key'), ['sk-ant-the-value-of-the-key'], 'at the origin')
+
+
+@test
+def docker_is_explained(t):
+    refused(Box(t).run('docker', 'ps'), 'root on the host', 'docker-client')
+
+
+@test
+def registry_from_configuration(t):
+    """npm's own configuration opens its registry for reading; the project's does not."""
+    box = Box(t)
+    t.write('box/home/.npmrc', 'registry=http://npm.corp.example/\n//npm.corp.example/:_authToken=TOKEN\n')
+    t.write('box/work/.npmrc', 'registry=http://evil.example/\n')
+    origin = Origin()
+    for host in ('npm.corp.example', 'evil.example'):
+        box.connect(origin, host, port=80, ca=False)
+    result = box.python('''
+import os
+r = [fetch("http://npm.corp.example/x").status, fetch("http://npm.corp.example/x", method="PUT").status,
+     fetch("http://evil.example/x").status, os.environ["NPM_CONFIG_REGISTRY"], os.path.exists(os.path.expanduser("~/.npmrc"))]
+out(r)''', flags=['-p', 'node']).ok().json()
+    equal(result, [200, 403, 403, 'http://npm.corp.example/', False], 'inside')
+
+
+@test
+def project_file(t):
+    box = Box(t)
+    t.write('box/work/secret', 'hidden\n')
+    path = t.write('box/work/.nsbox.ini', '[sandbox]\nversion = 1\n[filesystem]\nhide = secret\n')
+    script = 'cat secret; echo evil >> .nsbox.ini; mv .nsbox.ini x; rm -f .nsbox.ini; ln -sf /etc/passwd .nsbox.ini; true'
+    first = box.sh(script)
+    check('hidden' in first.out and 'not trusted' in first.err, 'untrusted: %r' % first)
+    refused(box.nsbox('profile', 'trust'), '--yes')
+    check('not trusted' in box.sh('true').err, 'asking is not trusting')
+    shown = box.nsbox('profile', 'trust', '--yes').ok()
+    check('hide = secret' in shown.out, '%r' % shown)
+    second = box.sh(script)
+    check('hidden' not in second.out and 'nsbox: .nsbox.ini' not in second.err, 'trusted: %r' % second)
+    equal(read(path), '[sandbox]\nversion = 1\n[filesystem]\nhide = secret\n', 'the file on the host')
+    check('trust' not in box.sh('ls -A ' + box.state, flags=['--read', box.dir]).out, 'what was trusted is not seen')
+
+    # The control: outside it can be changed, and then nothing runs under it unseen, nor without it.
+    t.write('box/work/.nsbox.ini', '[sandbox]\nversion = 1\n[network]\nallow = evil.example\n')
+    for command in (['run', 'true'], ['check', '--path', 'secret'], ['create']):
+        refused(box.nsbox(*command), 'not what was trusted')
+    box.sh('true', flags=['-p', 'none']).ok()
+    change = box.nsbox('profile', 'trust', '--yes').ok()
+    equal(change.out, '-[filesystem]\n-hide = secret\n+[network]\n+allow = evil.example\n', 'the change')
+    check('allow = evil.example' in box.run('true', flags=['--dry-run']).ok().out, 'trusted again')
+    # Trust is for this place.
+    other = Box(t, 'other')
+    other.env['XDG_STATE_HOME'] = box.state
+    t.write('other/work/.nsbox.ini', read(path))
+    check('not trusted' in other.sh('true').err, 'elsewhere')
+
+
+@test
+def project_file_is_no_way_out(t):
+    """Even a trusted one starts nothing on the host, and names no other file."""
+    box = Box(t)
+    head = '[sandbox]\nversion = 1\n'
+    t.write('box/work/x', '#!/bin/sh\ntouch %s/ran\n' % box.dir)
+    os.chmod(box.work + '/x', 0o755)
+    for line in ('[secret K]\nsource = exec:./x\nallow = a.example\n', '[audit]\nauditor = exec:%s/x\n' % box.work):
+        t.write('box/work/.nsbox.ini', head + line)
+        box.nsbox('profile', 'trust', '--yes').ok()
+        refused(box.sh('true'), 'starts no command on the host')
+    t.write('box/work/.nsbox.ini', head + 'extends = ./other.ini\n')
+    box.nsbox('profile', 'trust', '--yes').ok()
+    refused(box.sh('true'), 'only built-in profiles')
+    os.unlink(box.work + '/.nsbox.ini')
+    os.symlink('/etc/passwd', box.work + '/.nsbox.ini')
+    refused(box.sh('true'), 'symbolic link')
+    check(not os.path.exists(box.dir + '/ran'), 'it ran')
+
+
+@test
+def profile_commands(t):
+    box = Box(t)
+    shown = {p['name']: p for p in box.nsbox('profile', 'ls', '--json').ok().json()}
+    for name in ('base', 'git', 'browser', *AGENTS):
+        check(shown[name]['summary'], name)
+        text = box.nsbox('profile', 'show', name).ok().out
+        check('[sandbox]' in text, text)
+        box.nsbox('profile', 'check', name).ok()
+    equal(box.nsbox('profile', 'check', 'docker-client').code, 1, 'docker-client')
+    refused(box.nsbox('profile', 'show', 'claude-cod'), "did you mean 'claude-code'")
+    t.write('box/work/p.ini', '[sandbox]\nversion = 1\n[filesystem]\nread = none\n')
+    equal(box.nsbox('profile', 'check', './p.ini').code, 1, 'a file that cannot be used')
