@@ -107,7 +107,7 @@ PROTOTYPES = {
     # profile.h
     'sandbox_profile_list': (_int, _to_ptr, _to_ptr),
     'sandbox_profile_text': (_int, _text, _to_ptr, _to_ptr),
-    'sandbox_profile_choose': (_int, _texts, _to_ptr, _to_ptr),
+    'sandbox_profile_choose': (_int, _argv, _to_ptr, _to_ptr),
     'sandbox_project_state': (_int, _text, _to_int, _to_ptr, _to_ptr, _to_ptr),
     'sandbox_project_trust': (_int, _text, _text, _to_ptr),
     # runtime.h
@@ -391,6 +391,43 @@ def version_info():
     return json.loads(_take(text))
 
 
+def profiles():
+    """The built-in profiles: {name, summary, commands} each."""
+    text = _ptr()
+    _invoke('sandbox_profile_list', ctypes.byref(text))
+    return json.loads(_take(text))
+
+
+def profile_text(name):
+    """One of them, as a policy file."""
+    text = _ptr()
+    _invoke('sandbox_profile_text', _in(name), ctypes.byref(text))
+    return _take(text)
+
+
+def profiles_for(argv):
+    """Those that go with a command by its name: {profile, by} each, in the order in which to load them."""
+    text = _ptr()
+    words = (_text * (len(argv) + 1))(*[_in(word) for word in argv], None)
+    _invoke('sandbox_profile_choose', words, ctypes.byref(text))
+    return json.loads(_take(text))
+
+
+def project_state(directory):
+    """What is known of .nsbox.ini there: ('none', 'trusted', 'unknown' or 'changed', its text, the text once trusted)."""
+    state, text, trusted = _int(), _ptr(), _ptr()
+    _invoke('sandbox_project_state', _in(directory), ctypes.byref(state), ctypes.byref(text), ctypes.byref(trusted))
+    return (_PROJECT_STATES[state.value], _take(text) if text else None, _take(trusted) if trusted else None)
+
+
+def trust_project(directory, text):
+    """Trust exactly this text as .nsbox.ini there."""
+    _invoke('sandbox_project_trust', _in(directory), _in(text))
+
+
+_PROJECT_STATES = ('none', 'trusted', 'unknown', 'changed')
+
+
 def list_sandboxes():
     """The named sandboxes of this user: {name, id, state, pid, created, workdir, net} each."""
     text = _ptr()
@@ -544,6 +581,12 @@ class Policy(_Handle):
 
     def load_file(self, path):
         return self._do('sandbox_policy_load_file', _in(path))
+
+    def load_project(self):
+        """Apply .nsbox.ini of the workspace when it is trusted; what it is, as of project_state()."""
+        state = _int()
+        self._do('sandbox_policy_load_project', ctypes.byref(state))
+        return _PROJECT_STATES[state.value]
 
     def set(self, section, key, value, origin=None):
         """One setting, as the line `key = value` in [section] of a policy file."""

@@ -674,6 +674,28 @@ p.close()
 
 
 @test
+def profiles_and_projects(t):
+    box = Box(t)
+    text = '[sandbox]\nversion = 1\n[filesystem]\nhide = x\n'
+    t.write('box/work/x', '')
+    result = script(t, PRELUDE + '''
+p = sb.Policy(os.getcwd())
+before = [sb.project_state('.'), p.load_project()]
+open('.nsbox.ini', 'w').write(sys.argv[2])
+unknown = [sb.project_state('.'), p.load_project()]
+sb.trust_project('.', sys.argv[2])
+trusted = [sb.project_state('.')[0], p.load_project(), p.check_path('x').allowed]
+open('.nsbox.ini', 'a').write(';')
+changed = [sb.project_state('.'), refused(sb.Policy(os.getcwd()).load_project)[:2]]
+out([before, unknown, trusted, changed, 'git' in [x['name'] for x in sb.profiles()], 'version = 1' in sb.profile_text('git'),
+     refused(sb.profile_text, 'gti')[:2], sb.profiles_for(['nice', 'git', 'x']), sb.profiles_for(['x'])])
+''', text, box=box)
+    equal(result, [[['none', None, None], 'none'], [['unknown', text, None], 'unknown'], ['trusted', 'trusted', False],
+                   [['changed', text + ';', text], ['ESTALE', 'policy']], True, True, ['ENOENT', 'policy'],
+                   [{'profile': 'git', 'by': 'git'}], []], 'profiles and projects')
+
+
+@test
 def audit(t):
     result = script(t, WITH_BOX + '''
 box.run(['true'])
