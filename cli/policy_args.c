@@ -31,7 +31,8 @@ enum {
 #define LAYER(layer_) .id = OPTION_POLICY, .layer = layer_
 
 const struct option policy_options[] = {
-	{ LAYER(PROFILE), .letter = 'p', .name = "profile", .value = "NAME", .help = "apply a built-in profile; repeatable; none: neither one by the command's name nor .nsbox.ini" },
+	{ LAYER(PROFILE), .letter = 'p', .name = "profile", .value = "NAME",
+	  .help = "apply a built-in profile; repeatable; none: neither one by the command's name nor .nsbox.ini" },
 	{ LAYER(POLICY_FILE), .letter = 'f', .name = "policy", .value = "FILE",
 	  .help = "apply a policy file; repeatable, in order with --profile; flags come last" },
 	{ LAYER(WORKDIR), .letter = 'C', .name = "workdir", .value = "DIR",

@@ -18,7 +18,8 @@ static const struct option ls_options[] = {
 };
 
 static const struct option trust_options[] = {
-	{ .id = OPTION_WORKDIR, .letter = 'C', .name = "workdir", .value = "DIR", .help = "of this workspace (default: the current directory)" },
+	{ .id = OPTION_WORKDIR, .letter = 'C', .name = "workdir", .value = "DIR",
+	  .help = "of this workspace (default: the current directory)" },
 	{ .id = OPTION_YES, .name = "yes", .help = "trust what is shown without asking" },
 	{ 0 },
 };

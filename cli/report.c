@@ -27,8 +27,8 @@ static bool is_denial(const char *event)
 void report_add_denial(struct report *report, const char *event_json)
 {
 	/* What differs between two tries of the same thing. */
-	static const char *const volatile_members[] = { "seq",	"time", "sandbox", "prev", "hash",
-							"call", "ms",	"bytes_up", "bytes_down" };
+	static const char *const volatile_members[] = { "seq", "time", "sandbox", "prev", "hash", "ms", "bytes_up",
+							"bytes_down" };
 	json_t *one = json_loads(event_json, 0, NULL), *kept;
 	size_t i;
 
@@ -42,8 +42,17 @@ void report_add_denial(struct report *report, const char *event_json)
 		json_object_del(one, volatile_members[i]);
 	json_array_foreach(report->denied, i, kept) {
 		json_int_t count = json_integer_value(json_object_get(kept, "count"));
+		json_t *other = json_object_get(kept, "call");
 		json_object_set_new(one, "count", json_integer(count));
-		if (json_equal(one, kept)) {
+		/* The same by another call counts with the first one's. */
+		bool same = false;
+		if (other && json_object_get(one, "call")) {
+			json_t *copy = json_copy(one);
+			json_object_set(copy, "call", other);
+			same = json_equal(copy, kept);
+			json_decref(copy);
+		}
+		if (same || json_equal(one, kept)) {
 			json_object_set_new(kept, "count", json_integer(count + 1));
 			json_decref(one);
 			return;
@@ -128,6 +137,13 @@ bool denial_flag(const json_t *denial, struct buf *b)
 	    strcmp(reason, "misdirected") == 0 || strcmp(event, "secret.misuse") == 0 ||
 	    strcmp(event, "call.denied") == 0 || strcmp(text_of(denial, "proto"), "udp") == 0)
 		return false;
+	if (strcmp(event, "path") == 0) {
+		if (strcmp(reason, "hide") == 0 || strcmp(reason, "absent") == 0)
+			return false;
+		buf_puts(b, "--read ");
+		quote_word(b, text_of(denial, "path"));
+		return true;
+	}
 	if (*host) {
 		put_rule(&rule, denial);
 		buf_printf(b, "%s ", strstr(reason, "private") ? "--allow-private" : "--allow");
@@ -145,6 +161,29 @@ bool denial_flag(const json_t *denial, struct buf *b)
 	return true;
 }
 
+/* Why no flag of the sandbox would allow it, and what else would. */
+static void put_no_flag(struct buf *b, const json_t *denial)
+{
+	const char *reason = text_of(denial, "reason");
+	_cleanup_buf_ struct buf flag = { 0 };
+
+	if (strcmp(reason, "grant") == 0 && denial_flag(denial, &flag) && buf_str(&flag) &&
+	    strncmp(buf_str(&flag), "--allow ", 8) == 0)
+		buf_printf(b, "the grant of the call does not allow it, %s of nsbox exec would", buf_str(&flag));
+	else if (strncmp(reason, "grant", 5) == 0)
+		buf_puts(b, "the grant of the call does not allow it");
+	else if (strcmp(reason, "foreign-credential") == 0)
+		buf_puts(b, "the grant of the call takes no credential but its own placeholders");
+	else if (strcmp(text_of(denial, "event"), "secret.misuse") == 0)
+		buf_puts(b, "a secret goes only to the targets of its own --secret");
+	else if (strcmp(reason, "hide") == 0)
+		buf_puts(b, "what is hidden stays hidden, whatever else is given");
+	else if (*text_of(denial, "rule"))
+		buf_puts(b, "a deny rule beats every allow rule");
+	else
+		buf_puts(b, "no flag allows it");
+}
+
 static void put_hint(struct buf *b, const json_t *denial, bool fixed)
 {
 	const char *event = text_of(denial, "event"), *host = text_of(denial, "host"), *rule = text_of(denial, "rule");
@@ -153,17 +192,23 @@ static void put_hint(struct buf *b, const json_t *denial, bool fixed)
 	buf_puts(b, misuse ? "blocked: placeholder of secret " : "denied: ");
 	if (misuse)
 		buf_printf(b, "%s sent to ", text_of(denial, "name"));
+	else if (strcmp(event, "path") == 0)
+		buf_printf(b, "%s ", text_of(denial, "op"));
 	else if (strcmp(event, "net.deny") == 0)
 		buf_puts(b, "connect to ");
 	if (*text_of(denial, "method"))
 		buf_printf(b, "%s ", text_of(denial, "method"));
-	buf_puts(b, *host ? host : *text_of(denial, "addr") ? text_of(denial, "addr") : event);
+	/* Of a path the whole object follows. */
+	if (strcmp(event, "path") != 0)
+		buf_puts(b, *host ? host : *text_of(denial, "addr") ? text_of(denial, "addr") : event);
 	json_int_t port = json_integer_value(json_object_get(denial, "port"));
 	if (port)
 		buf_printf(b, ":%" JSON_INTEGER_FORMAT, port);
 	buf_puts(b, text_of(denial, "path"));
 	if (*text_of(denial, "reason"))
 		buf_printf(b, " (%s%s%s)", text_of(denial, "reason"), *rule ? ": " : "", rule);
+	if (*text_of(denial, "call"))
+		buf_printf(b, " by call %s", text_of(denial, "call"));
 	json_int_t count = json_integer_value(json_object_get(denial, "count"));
 	if (count > 1)
 		buf_printf(b, ", %" JSON_INTEGER_FORMAT " times", count);
@@ -171,15 +216,10 @@ static void put_hint(struct buf *b, const json_t *denial, bool fixed)
 	size_t before = b->len;
 	/* What the policy allows is not allowed by another flag of the sandbox. */
 	bool granted = strncmp(text_of(denial, "reason"), "grant", 5) == 0;
-	bool foreign = strcmp(text_of(denial, "reason"), "foreign-credential") == 0;
 	buf_puts(b, fixed ? "allowed in a sandbox that is made with " : "allow it with ");
 	if (granted || !denial_flag(denial, b)) {
 		b->len = before;
-		buf_puts(b, granted		  ? "the grant of the call does not allow it" :
-			    foreign		  ? "the grant of the call takes no credential but its own placeholders" :
-			    misuse		  ? "a secret goes only to the targets of its own --secret" :
-			    *rule		  ? "a deny rule beats every allow rule" :
-						    "no flag allows it");
+		put_no_flag(b, denial);
 	}
 }
 

@@ -29,6 +29,8 @@ struct report {
 
 /* Pull the waiting events: keep the denials, and say what waits for a person. */
 void report_take_events(struct report *report, sandbox_runtime *runtime);
+/* report_path.c: words of the failed command that are paths on the host and are not there inside. */
+void report_paths(struct report *report, sandbox_policy *policy, const char *workdir, char *const *argv);
 /* One denial, as the audit log has it. */
 void report_add_denial(struct report *report, const char *event_json);
 /* At most five lines on stderr. */

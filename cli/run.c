@@ -98,6 +98,8 @@ static int run_all(struct run *run)
 	}
 	if (status == 0)
 		status = run_in(run, policy);
+	if (status != 0 && policy && r->command)
+		report_paths(&r->report, policy, run->policy.workdir, r->argv);
 	/* Before the teardown: the answer is there as soon as the command is gone. */
 	runner_report(r, status);
 	tell_changes(run);

@@ -414,7 +414,7 @@ def profiles_for(argv):
 
 
 def project_state(directory):
-    """What is known of .nsbox.ini there: ('none', 'trusted', 'unknown' or 'changed', its text, the text once trusted)."""
+    """What is known of .nsbox.ini there: ('none', 'trusted', 'unknown' or 'changed', its text, the trusted text)."""
     state, text, trusted = _int(), _ptr(), _ptr()
     _invoke('sandbox_project_state', _in(directory), ctypes.byref(state), ctypes.byref(text), ctypes.byref(trusted))
     return (_PROJECT_STATES[state.value], _take(text) if text else None, _take(trusted) if trusted else None)

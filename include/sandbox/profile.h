@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file profile.h
- * Built-in profiles, the choice among them by a command, and the policy file of a project (.nsbox.ini in the workspace),
- * which counts only as far as its user has seen and trusted it.
+ * Built-in profiles, the choice among them by a command, and the policy file of a project (.nsbox.ini in the
+ * workspace), which counts only as far as its user has seen and trusted it.
  */
 #ifndef SANDBOX_PROFILE_H
 #define SANDBOX_PROFILE_H
@@ -17,8 +17,8 @@ extern "C" {
 SANDBOX_API int sandbox_profile_list(char **ret_json, sandbox_error **error);
 /** The text of one, a policy file, in a fresh string (free()). -ENOENT when there is none of that name. */
 SANDBOX_API int sandbox_profile_text(const char *name, char **ret_text, sandbox_error **error);
-/** The profiles that go with a command by its name, also behind env, nice, nohup, timeout, npx, bunx and uvx: a JSON array of
- *  {profile, by} in a fresh string (free()), in the order in which to apply them; "[]" when there is none. */
+/** The profiles that go with a command by its name, also behind env, nice, nohup, timeout, npx, bunx and uvx: a JSON
+ *  array of {profile, by} in a fresh string (free()), in the order in which to apply them; "[]" when there is none. */
 SANDBOX_API int sandbox_profile_choose(const char *const *argv, char **ret_json, sandbox_error **error);
 
 /** What is known about the policy file of a project. */
@@ -34,8 +34,8 @@ SANDBOX_API int sandbox_project_state(const char *directory, int *ret_state, cha
 				      sandbox_error **error);
 /** Trust exactly this text as the policy file of the directory, as sandbox_project_state() gave it. */
 SANDBOX_API int sandbox_project_trust(const char *directory, const char *text, sandbox_error **error);
-/** Apply the file in the workspace when it is trusted. *ret_state: what it was. -ESTALE when it has changed: what was trusted may
- *  have forbidden more. */
+/** Apply the file in the workspace when it is trusted. *ret_state: what it was. -ESTALE when it has changed: what was
+ *  trusted may have forbidden more. */
 SANDBOX_API int sandbox_policy_load_project(sandbox_policy *policy, int *ret_state, sandbox_error **error);
 
 #ifdef __cplusplus

@@ -145,7 +145,8 @@ int sandbox_policy_load_project(sandbox_policy *policy, int *ret_state, sandbox_
 	int r = look(workdir ? workdir : ".", ret_state, &text, &trusted, &e);
 	if (r == 0 && *ret_state == SANDBOX_PROJECT_CHANGED)
 		r = fail(&e, ESTALE, SANDBOX_STAGE_POLICY, PROJECT_FILE,
-			 PROJECT_FILE " is not what was trusted (nsbox profile trust shows the change; --profile none runs without it)");
+			 PROJECT_FILE " is not what was trusted (nsbox profile trust shows the change; --profile none runs "
+				      "without it)");
 	if (r == 0 && *ret_state == SANDBOX_PROJECT_TRUSTED)
 		r = policy_load_project(policy->policy, &text, &e);
 	return r < 0 ? error_publish(&e, error) : 0;

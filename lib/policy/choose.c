@@ -11,8 +11,8 @@
 
 #define WRAPPERS_MAX 8
 
-/* A name with '@' is that of a package, for the wrappers that fetch one: the whole name, since anybody can publish the same under
- * another scope. */
+/* A name with '@' is that of a package, for the wrappers that fetch one: the whole name, since anybody can publish the
+ * same under another scope. */
 static const struct {
 	const char *name, *profile;
 } choices[] = {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Profiles that go with a command, the policy file of a project, and package registries out of configuration."""
+import json
 import os
 import subprocess
 
@@ -173,3 +174,42 @@ def profile_commands(t):
     refused(box.nsbox('profile', 'show', 'claude-cod'), "did you mean 'claude-code'")
     t.write('box/work/p.ini', '[sandbox]\nversion = 1\n[filesystem]\nread = none\n')
     equal(box.nsbox('profile', 'check', './p.ini').code, 1, 'a file that cannot be used')
+
+
+@test
+def report_of_paths(t):
+    """A failed command's words that are on the host and not inside, each with the flag that gives it."""
+    box = Box(t)
+    outside = t.write('box/out/a file', 'text\n')
+    t.write('box/work/hidden', 'x')
+    tool = t.write('box/bin/tool', '#!/bin/sh\necho tool\n')
+    os.chmod(tool, 0o755)
+    failed = box.run('cat', outside, './hidden', '--x=' + outside, flags=['--hide', 'hidden'])
+    flag = "--read '%s'" % outside
+    check("nsbox: denied: read %s (private), 2 times; allow it with %s\n" % (outside, flag) in failed.err, '%r' % failed)
+    check('read ./hidden (hide: hide %s/hidden); what is hidden stays hidden' % box.work in failed.err, '%r' % failed)
+    equal(box.run('cat', outside, flags=['--read', outside]).ok().out, 'text\n', 'with that flag')
+    equal(box.run('cat', '/dev/null', 'nothing/there').err.count('nsbox: '), 0, 'what is not there either way')
+    equal(box.run('test', '-e', box.work, '-a', '-e', '/x').err.count('nsbox: '), 0, 'what is there inside')
+    summary = box.run('cat', outside, flags=['--json']).err.splitlines()[-1]
+    denied = json.loads(summary)['denied']
+    equal([(d['event'], d['op'], d['path'], d['allow']) for d in denied], [('path', 'read', outside, flag)], 'denied')
+
+    # The command itself, where the caller's PATH finds it.
+    box.env['PATH'] = os.path.dirname(tool) + ':' + box.env['PATH']
+    missing = box.run('tool')
+    equal(missing.code, 127, '%r' % missing)
+    check('denied: execute %s (private); allow it with --read %s' % (tool, tool) in missing.err, '%r' % missing)
+    named = box.run('tool', flags=['--read', tool])
+    check('%s is there inside' % tool in named.err and 'name it by its path' in named.err, '%r' % named)
+    equal(box.run(tool, flags=['--read', tool]).ok().out, 'tool\n', 'by its path')
+
+
+@test
+def report_of_calls(t):
+    """Each denial names the operation, the object, the call and the flag."""
+    box = Box(t)
+    failed = box.python('fetch("http://denied.example.com/x", method="POST"); sys.exit(3)')
+    call = box.audit('http.deny')[0]['call']
+    check("denied: POST denied.example.com:80/x (no-rule) by call %s; allow it with --allow 'POST http://denied.example.com/x'"
+          % call in failed.err, '%r' % failed)

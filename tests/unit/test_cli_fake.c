@@ -210,9 +210,8 @@ int sandbox_policy_check_path(sandbox_policy *p, const char *path, int write, in
 			      sandbox_error **error)
 {
 	(void)p;
-	(void)path;
 	(void)error;
-	return decide(!write, ret_allowed, ret_json);
+	return decide(!write && !strstr(path, "denied"), ret_allowed, ret_json);
 }
 
 const char *sandbox_policy_warnings(const sandbox_policy *p)

@@ -109,8 +109,8 @@ static void test_exec_report(void **state)
 	run_nsbox(WORDS("exec", "work", "false"), NULL, &o);
 	fake_events = NULL;
 	assert_int_equal(o.status, 1);
-	assert_string_equal(err_of(&o), "nsbox: denied: connect to a.example:443 (no-rule); allowed in a sandbox that is made "
-					"with --allow a.example\n");
+	assert_string_equal(err_of(&o), "nsbox: denied: connect to a.example:443 (no-rule) by call k3f9x2m1.1; allowed in a "
+					"sandbox that is made with --allow a.example\n");
 }
 
 static void test_lists(void **state)

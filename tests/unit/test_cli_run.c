@@ -91,7 +91,7 @@ static void test_report(void **state)
 	const char *json_text = strchr(err_of(&o), '{');
 	assert_non_null(json_text);
 	_cleanup_free_ char *hints = strndup(err_of(&o), (size_t)(json_text - err_of(&o)));
-	assert_string_equal(hints, "nsbox: denied: connect to a.example:443 (no-rule), 2 times; allow it with --allow "
+	assert_string_equal(hints, "nsbox: denied: connect to a.example:443 (no-rule) by call c, 2 times; allow it with --allow "
 				   "a.example\n"
 				   "nsbox: denied: POST b.example:443/\\x1b[2J; allow it with --allow 'POST "
 				   "https://b.example/\\x1b[2J'\n"
@@ -107,6 +107,27 @@ static void test_report(void **state)
 	assert_int_equal(json_array_size(denied), 3);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(denied, 0), "allow")), "--allow a.example");
 	json_decref(json);
+}
+
+/* Words of a failed command that are on the host and, the policy says, not inside. */
+static void test_report_paths(void **state)
+{
+	char path[] = "/tmp/denied.XXXXXX";
+	_cleanup_outcome_ struct outcome o, absent, good;
+	int fd = mkstemp(path);
+	char want[256];
+
+	(void)state;
+	assert_true(fd >= 0);
+	run_nsbox(WORDS("run", "sh", "-c", "exit 3", path, "/dev/null", "/tmp/denied-and-absent"), NULL, &o);
+	run_nsbox(WORDS("run", "true", path), NULL, &good);
+	close(fd);
+	unlink(path);
+	run_nsbox(WORDS("run", "sh", "-c", "exit 3", path), NULL, &absent);
+	snprintf(want, sizeof(want), "nsbox: denied: read %s (no-rule); allow it with --read %s\n", path, path);
+	assert_string_equal(err_of(&o), want);
+	assert_string_equal(err_of(&good), "");
+	assert_string_equal(err_of(&absent), "");
 }
 
 static void test_report_is_bounded(void **state)
@@ -365,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_exit_status),
 		cmocka_unit_test(test_words_of_the_command),
 		cmocka_unit_test(test_report),
+		cmocka_unit_test(test_report_paths),
 		cmocka_unit_test(test_report_is_bounded),
 		cmocka_unit_test(test_json_when_nothing_started),
 		cmocka_unit_test(test_terminal),
