@@ -12,15 +12,15 @@ from harness.registry import cases, check, equal, test
 AGENTS = {
     'claude-code': ('claude', '.claude/projects/p', '.claude/settings.json', '.claude/.credentials.json'),
     'codex': ('codex', '.codex/sessions/s', '.codex/config.toml', '.codex/auth.json'),
-    'gemini-cli': ('gemini', '.gemini/tmp/t', '.gemini/settings.json', '.gemini/oauth_creds.json'),
-    'opencode': ('opencode', '.local/share/opencode/s', '.config/opencode/opencode.json',
+    'gemini-cli': ('gemini', '.gemini/history/h', '.gemini/settings.json', '.gemini/oauth_creds.json'),
+    'opencode': ('opencode', '.local/share/opencode/storage/s', '.config/opencode/opencode.json',
                  '.local/share/opencode/auth.json'),
     'aider': ('aider', '.aider/caches/c', '.aider.conf.yml', '.aider/oauth-keys.env'),
     'goose': ('goose', '.local/share/goose/sessions/s', '.config/goose/config.yaml', '.config/goose/secrets.yaml'),
-    'amp': ('amp', '.local/share/amp/t', '.config/amp/settings.json', '.local/share/amp/secrets.json'),
-    'copilot-cli': ('copilot', '.copilot/session-state/s', '.copilot/mcp-config.json', '.config/gh/hosts.yml'),
+    'amp': ('amp', '.local/share/amp/threads/t', '.config/amp/settings.json', '.local/share/amp/secrets.json'),
+    'copilot-cli': ('copilot', '.copilot/session-state/s', '.copilot/mcp-config.json', '.copilot/config.json'),
     'cursor-agent': ('cursor-agent', '.cursor/chats/c', '.cursor/mcp.json', '.config/cursor/auth.json'),
-    'qwen-code': ('qwen', '.qwen/tmp/t', '.qwen/settings.json', '.qwen/oauth_creds.json'),
+    'qwen-code': ('qwen', '.qwen/projects/p', '.qwen/settings.json', '.qwen/oauth_creds.json'),
 }
 
 # A stand-in that does what the agent does: writes its state, reads its settings, and tries what it must not.
@@ -31,6 +31,7 @@ cat "$2" && echo read
 echo evil 2>/dev/null >> "$2" && echo changed
 cat "$3" 2>/dev/null && echo stolen
 cat .ssh/id_ed25519 2>/dev/null && echo stolen
+echo evil > "$(dirname "$2")/planted" && cat "$(dirname "$2")/planted" >/dev/null
 exit 0
 '''
 
@@ -60,6 +61,8 @@ def agent(t, command, state, settings, login):
     check('nsbox: profile ' in result.err and '--profile none' in result.err, 'it is said: %r' % result)
     equal(read(box.home + '/' + state), 'old\nstate\n', 'state on the host')
     equal(read(box.home + '/' + settings), 'settings\n', 'settings on the host')
+    check(not os.path.exists(os.path.dirname(box.home + '/' + settings) + '/planted'), 'planted beside the settings')
+    check(os.path.exists(os.path.dirname(outside.home + '/' + settings) + '/planted'), 'outside it is planted')
     none = box.run(box.work + '/' + command, state, settings, login, flags=['-p', 'none'])
     check('settings' not in none.out and 'nsbox: ' not in none.err, 'without the profile: %r' % none)
 
