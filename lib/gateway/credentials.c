@@ -8,6 +8,7 @@
 #include "gateway/authority.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/scrub_answer.h"
 
 _Static_assert((int)PLACE_HEADER == (int)INJECT_HEADER && (int)PLACE_BASIC == (int)INJECT_BASIC &&
 		       (int)PLACE_QUERY == (int)INJECT_QUERY,
@@ -95,6 +96,20 @@ static int value(void *data, const struct http1_head *h, size_t i, struct buf *o
 	return inject_header(data, http1_text(h, f->name), f->name.len, http1_text(h, f->value), f->value.len, out);
 }
 
+/*
+ * The answer shall come in a coding that can be undone, to be searched; of a part of a compressed body nothing could be
+ * said at all.
+ */
+static int value_and_coding(void *data, const struct http1_head *h, size_t i, struct buf *out)
+{
+	int r = value(data, h, i, out);
+
+	if (r || !http1_slice_is_nocase(h, h->fields[i].name, "Accept-Encoding"))
+		return r;
+	r = buf_puts(out, http1_find(h, "Range", 0) < h->n_fields ? "identity" : "gzip");
+	return r < 0 ? r : 1;
+}
+
 static bool any_placeholder(const struct session *s)
 {
 	return s->gw->secrets.table.n > 0;
@@ -127,7 +142,7 @@ int credentials_write(struct session *s, const struct http1_request_out *how)
 			r = 0;
 		}
 	}
-	out.value = value;
+	out.value = answer_needs_scrub(s) ? value_and_coding : value;
 	out.data = &in;
 	if (r == 0)
 		r = http1_write_request(&x->head, &x->request, &out);

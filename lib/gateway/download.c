@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The answer of a server on its way in. */
 #include <errno.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/scrub_answer.h"
 
 static int write_head(struct session *s)
 {
@@ -20,6 +22,10 @@ static int write_head(struct session *s)
 		x->answer_framing = http1_response_framing(&x->answer, &how);
 		if (x->answer_framing == HTTP1_BODY_EOF)
 			how.keep_alive = false;
+	}
+	if (x->scrub) {
+		how.value = answer_scrub_value;
+		how.data = s;
 	}
 	text.len = 0;
 	int r = http1_write_response(&text, &x->answer, &how);
@@ -39,19 +45,25 @@ static int read_head(struct session *s)
 	iobuf_consume(in, (size_t)n);
 	if (!x->answer.complete)
 		return 0;
-	int r = write_head(s);
-	if (x->answer.status < 200) {
+	bool final = x->answer.status >= 200;
+	if (final)
+		http1_body_init(&x->download, &x->answer);
+	int r = answer_scrub_head(s);
+	if (r == 0)
+		r = write_head(s);
+	if (r < 0)
+		return r;
+	if (!final) {
 		bool to_head = x->answer.to_head;
 		x->answer_begun = x->request.minor != 0;
 		http1_head_reset(&x->answer);
 		x->answer.to_head = to_head;
-		return r;
+		return 0;
 	}
 	x->answer_begun = true;
 	x->answer_final = true;
-	http1_body_init(&x->download, &x->answer);
 	x->download_done = x->download.done;
-	return r;
+	return 0;
 }
 
 static int write_payload(struct session *s, const uint8_t *data, size_t len)
@@ -72,11 +84,29 @@ static int write_payload(struct session *s, const uint8_t *data, size_t len)
 	return r;
 }
 
+/* Payload as the server sent it. */
+static int pass_payload(struct session *s, const uint8_t *data, size_t len)
+{
+	_cleanup_buf_ struct buf clean = { 0 };
+
+	if (!s->x->scrub)
+		return write_payload(s, data, len);
+	int r = answer_scrub_body(s, data, len, &clean);
+	return r < 0 ? r : write_payload(s, clean.data, clean.len);
+}
+
 static int finish(struct session *s)
 {
 	struct exchange *x = s->x;
-	_cleanup_buf_ struct buf last = { 0 };
+	_cleanup_buf_ struct buf last = { 0 }, rest = { 0 };
 
+	if (x->scrub) {
+		int r = answer_scrub_end(s, &rest);
+		if (r == 0)
+			r = write_payload(s, rest.data, rest.len);
+		if (r < 0)
+			return r;
+	}
 	x->download_done = true;
 	if (x->answer_framing != HTTP1_BODY_CHUNKED)
 		return 0;
@@ -94,11 +124,19 @@ static int read_body(struct session *s)
 	ssize_t n = http1_body_feed(&x->download, iobuf_head(in), iobuf_len(in), &payload);
 	if (n < 0)
 		return (int)n;
-	int r = write_payload(s, iobuf_head(in) + payload.off, payload.len);
-	if (r == 0 && x->download.done)
+	int r = pass_payload(s, iobuf_head(in) + payload.off, payload.len);
+	if (r == 0 && x->download.done && !answer_scrub_waiting(x))
 		r = finish(s);
 	iobuf_consume(in, (size_t)n);
 	return r;
+}
+
+/* What was compressed makes more than one piece. */
+static int unpack(struct session *s)
+{
+	int r = pass_payload(s, NULL, 0);
+
+	return r == 0 && s->x->download.done && !answer_scrub_waiting(s->x) ? finish(s) : r;
 }
 
 /* Nothing more comes from the server. */
@@ -126,7 +164,11 @@ static void bad_answer(struct session *s, const char *reason)
 		session_abort(s);
 		return;
 	}
-	request_refuse(s, NULL, 502, reason, "The answer of the server is not well-formed, or could be read in two ways.");
+	if (strcmp(reason, "content-encoding") == 0)
+		request_refuse(s, NULL, 502, reason,
+			       "The answer of the server is in a coding that cannot be searched for secrets.");
+	else
+		request_refuse(s, NULL, 502, reason, "The answer of the server is not well-formed, or could be read in two ways.");
 	request_record(s, "http.request", reason, true);
 }
 
@@ -137,21 +179,24 @@ bool download_run(struct session *s)
 	bool moved = false;
 
 	while (!x->download_done && iobuf_len(&c->out) < STREAM_CHUNK && !stream_gone(c)) {
-		if (!iobuf_len(&u->in)) {
+		bool waiting = answer_scrub_waiting(x);
+		if (!waiting && !iobuf_len(&u->in)) {
 			stream_fill(u, STREAM_CHUNK);
 			if (!iobuf_len(&u->in))
 				break;
 		}
-		int r = x->answer_final ? read_body(s) : read_head(s);
+		int r = waiting ? unpack(s) : x->answer_final ? read_body(s) : read_head(s);
 		if (r < 0) {
-			bad_answer(s, r == -ENOMEM ? "no-memory" : !x->answer_final ? x->answer.error : "bad-body");
+			bad_answer(s, r == -ENOMEM ? "no-memory" : x->answer_final ? "bad-body" :
+				      x->answer.error ? x->answer.error : "bad-head");
 			return true;
 		}
 		moved = true;
 		if (iobuf_len(&c->out) >= STREAM_CHUNK / 2)
 			stream_flush(c);
 	}
-	if (!x->download_done && x->answer_final && u->eof && !iobuf_len(&u->in) && ended(s) < 0) {
+	if (!x->download_done && x->answer_final && u->eof && !iobuf_len(&u->in) && !answer_scrub_waiting(x) &&
+	    ended(s) < 0) {
 		stream_flush(c);
 		bad_answer(s, "truncated");
 		return true;

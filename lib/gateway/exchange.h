@@ -31,6 +31,8 @@ struct secret_use {
 	enum inject_place place;
 };
 
+struct answer_scrub;
+
 struct exchange {
 	enum exchange_state state;
 	struct http1_head request, answer;
@@ -53,6 +55,7 @@ struct exchange {
 	bool body_seen;    /* looked at as a whole: no scan needed while it is sent */
 	bool body_sent;    /* some of it went into the upstream's buffer */
 	bool upload_done, answer_begun, answer_final, download_done;
+	struct answer_scrub *scrub; /* NULL: the answer holds no secret */
 	enum http1_framing answer_framing; /* as written to the client */
 	bool keep_client;
 	uint64_t started;

@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/scrub_answer.h"
 
 #define HEAD_US (10u * 1000000u)
 #define IDLE_US (120u * 1000000u)
@@ -22,6 +23,7 @@ void exchange_free(struct exchange *x)
 	http1_body_reset(&x->upload);
 	http1_body_reset(&x->download);
 	placeholder_scan_reset(&x->scan);
+	answer_scrub_free(x->scrub);
 	buf_wipe(&x->head);
 	buf_free(&x->what);
 	buf_free(&x->flag);

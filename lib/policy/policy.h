@@ -170,6 +170,8 @@ bool policy_host_possible(const struct policy *p, enum net_proto proto, const ch
 /* True when the name is passthrough on this port (TLS is relayed, not opened). */
 bool policy_is_passthrough(const struct policy *p, const char *host, uint16_t port);
 bool secret_allowed(const struct policy_secret *s, const struct net_target *t);
+/* Whether it may go to the host of t at all, on some path: what was sent to one path may be read at another. */
+bool secret_reaches(const struct policy_secret *s, const struct net_target *t);
 const struct policy_connect_to *policy_connect_to(const struct policy *p, const char *host, uint16_t port);
 
 /* ---- questions of `nsbox check`, on a finished policy ---- */

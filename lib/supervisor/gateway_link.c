@@ -224,7 +224,8 @@ static int on_call_ended(struct sandbox *b, struct wire_reader *in)
 static bool gateway_event(const char *event)
 {
 	static const char *const names[] = { "dns.query", "net.allow",	"net.deny",	 "http.request",
-					     "http.deny", "secret.use", "secret.misuse", "limit.hit" };
+					     "http.deny", "secret.use", "secret.misuse", "secret.scrub",
+					     "limit.hit" };
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcmp(event, names[i]) == 0)
 			return true;
