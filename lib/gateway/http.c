@@ -22,7 +22,8 @@ void exchange_free(struct exchange *x)
 	http1_head_reset(&x->answer);
 	http1_body_reset(&x->upload);
 	http1_body_reset(&x->download);
-	placeholder_scan_reset(&x->scan);
+	rewrite_reset(&x->body);
+	buf_wipe(&x->small_body);
 	answer_scrub_free(x->scrub);
 	buf_wipe(&x->head);
 	buf_free(&x->what);

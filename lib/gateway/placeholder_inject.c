@@ -98,6 +98,33 @@ static int as_query(struct buf *out, const struct secret_value *value)
 	return r;
 }
 
+/* "." and ".." would change which resource the others name. */
+static int as_path(struct buf *out, const struct secret_value *value)
+{
+	const uint8_t *p = value->data;
+	size_t dots = 0;
+
+	while (dots < value->len && p[dots] == '.')
+		dots++;
+	return dots == value->len ? -EINVAL : as_query(out, value);
+}
+
+static int as_json(struct buf *out, const struct secret_value *value)
+{
+	const uint8_t *p = value->data;
+	int r = 0;
+
+	for (size_t i = 0; i < value->len && r == 0; i++) {
+		if (p[i] < ' ')
+			r = buf_printf(out, "\\u%04x", p[i]);
+		else if (p[i] == '"' || p[i] == '\\')
+			r = buf_append(out, (char[]){ '\\', (char)p[i] }, 2);
+		else
+			r = buf_putc(out, (char)p[i]);
+	}
+	return r;
+}
+
 static int cut_back(struct buf *out, size_t len, int r)
 {
 	if (r < 0 && out->len > len) {
@@ -208,4 +235,20 @@ int inject_header(struct inject *in, const char *name, size_t name_len, const ch
 int inject_query(struct inject *in, const char *query, size_t len, struct buf *out)
 {
 	return replace(in, PLACE_QUERY, 1u << PLACEHOLDER_RAW | 1u << PLACEHOLDER_PERCENT, query, len, as_query, out);
+}
+
+int inject_path(struct inject *in, const char *path, size_t len, struct buf *out)
+{
+	return replace(in, PLACE_PATH, 1u << PLACEHOLDER_RAW | 1u << PLACEHOLDER_PERCENT, path, len, as_path, out);
+}
+
+int inject_body_value(enum body_form form, const struct placeholder_hit *hit, const struct secret_value *value,
+		      struct buf *out)
+{
+	/* Somebody who escapes it says what the place is. */
+	if (hit->form == PLACEHOLDER_PERCENT || (form == BODY_FORM && hit->form != PLACEHOLDER_JSON))
+		return as_query(out, value);
+	if (hit->form == PLACEHOLDER_JSON || form == BODY_JSON)
+		return as_json(out, value);
+	return buf_append(out, value->data, value->len);
 }

@@ -3,29 +3,15 @@
 #include "gateway/scrub.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/placeholder_base64.h"
 
-static int collect(void *data, const struct placeholder_hit *hit)
+static int wanted(void *data, const struct placeholder_hit *hit)
 {
-	struct scrub *s = data;
+	const struct scrub *s = data;
 
-	/* Part of one that was replaced already. */
-	if (hit->start < s->base || !s->stand_in(s->data, hit->placeholder->secret))
-		return 0;
-	return buf_append(&s->hits, hit, sizeof(*hit));
-}
-
-/* By their beginnings; of two that begin together the longer one first. */
-static int by_place(const void *a, const void *b)
-{
-	const struct placeholder_hit *x = a, *y = b;
-
-	if (x->start != y->start)
-		return x->start < y->start ? -1 : 1;
-	return (x->end < y->end) - (x->end > y->end);
+	return s->stand_in(s->data, hit->placeholder->secret) != NULL;
 }
 
 /* So many of its characters escaped, the rest as they are. */
@@ -56,8 +42,9 @@ static int base64_text(const struct placeholder_hit *hit, const struct placehold
 	return r;
 }
 
-static int replace(struct scrub *s, const struct placeholder_hit *hit, struct buf *out)
+static int replace(void *data, const struct placeholder_hit *hit, struct buf *out)
 {
+	const struct scrub *s = data;
 	const struct placeholder *p = s->stand_in(s->data, hit->placeholder->secret);
 	size_t width = (size_t)(hit->end - hit->start), before = out->len;
 	_cleanup_buf_ struct buf coded = { 0 };
@@ -79,71 +66,31 @@ static int replace(struct scrub *s, const struct placeholder_hit *hit, struct bu
 	return r == 0 && s->same_length && out->len - before != width ? -EBADMSG : r;
 }
 
-/* The pending bytes from s->base up to this place of the stream go on as they are; *at is where they begin. */
-static int pass(struct scrub *s, uint64_t to, size_t *at, struct buf *out)
-{
-	size_t n = to > s->base ? (size_t)(to - s->base) : 0;
-	int r = n ? buf_append(out, s->pending.data + *at, n) : 0;
-
-	*at += n;
-	s->base += n;
-	return r;
-}
-
 int scrub_feed(struct scrub *s, const void *data, size_t len, bool last, struct buf *out)
 {
-	int r = placeholder_scan_feed(&s->scan, s->values, data, len, collect, s);
-	uint64_t end = s->scan.total - (last ? 0 : placeholder_scan_held(&s->scan));
-
-	if (r < 0)
-		return r;
-	if (!s->hits.len && !s->pending.len && end == s->scan.total) {
-		s->base = end;
-		return buf_append(out, data, len);
-	}
-	r = buf_append(&s->pending, data, len);
-	struct placeholder_hit *hits = (struct placeholder_hit *)(void *)s->hits.data;
-	size_t n = s->hits.len / sizeof(*hits), i = 0, at = 0;
-	if (n)
-		qsort(hits, n, sizeof(*hits), by_place);
-	/* One that begins in what is held back waits: another may begin before it. */
-	for (; r == 0 && i < n && hits[i].start < end; i++) {
-		if (hits[i].start < s->base)
-			continue;
-		r = pass(s, hits[i].start, &at, out);
-		if (r == 0)
-			r = replace(s, &hits[i], out);
-		at += (size_t)(hits[i].end - s->base);
-		s->base = hits[i].end;
-	}
-	if (r == 0)
-		r = pass(s, end, &at, out);
-	buf_consume(&s->pending, at);
-	buf_consume(&s->hits, i * sizeof(*hits));
-	return r;
+	s->rewrite.table = s->values;
+	s->rewrite.wanted = wanted;
+	s->rewrite.replace = replace;
+	s->rewrite.data = s;
+	return rewrite_feed(&s->rewrite, data, len, last, out);
 }
 
 int scrub_text(const struct placeholder_table *values, scrub_fn stand_in, void *fn_data, const void *text, size_t len,
 	       struct buf *out)
 {
 	struct scrub s = { .values = values, .stand_in = stand_in, .data = fn_data };
-	int r = placeholder_scan_feed(&s.scan, values, text, len, collect, &s);
-	size_t n = s.hits.len;
 
-	placeholder_scan_reset(&s.scan);
-	s.hits.len = 0;
-	if (r == 0 && n)
-		r = scrub_feed(&s, text, len, true, out);
+	int r = placeholder_each(values, text, len, wanted, &s);
+	if (r <= 0)
+		return r;
+	r = scrub_feed(&s, text, len, true, out);
 	scrub_reset(&s);
-	return r < 0 ? r : n > 0;
+	return r < 0 ? r : 1;
 }
 
 void scrub_reset(struct scrub *s)
 {
-	placeholder_scan_reset(&s->scan);
-	/* May hold what it was to keep from going on. */
-	buf_wipe(&s->pending);
-	buf_free(&s->hits);
+	rewrite_reset(&s->rewrite);
 }
 
 bool scrub_keeps_length(const void *value, size_t len, const struct placeholder *p)

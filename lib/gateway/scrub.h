@@ -2,12 +2,12 @@
 /*
  * Secret values in a stream become the placeholders that stand for them, in the form in which the value stood there:
  * raw, percent-encoded, JSON-escaped, base64. A form that escapes nothing, or only as its own form does, keeps its
- * length. What comes out does not depend on how the stream is cut into pieces. Sans IO.
+ * length. Sans IO.
  */
 #ifndef NSBOX_GATEWAY_SCRUB_H
 #define NSBOX_GATEWAY_SCRUB_H
 
-#include "gateway/placeholder_scan.h"
+#include "gateway/rewrite.h"
 
 /* What stands for the secret here, or NULL: it is left as it is. */
 typedef const struct placeholder *(*scrub_fn)(void *data, size_t secret);
@@ -18,11 +18,7 @@ struct scrub {
 	void *data;
 	bool same_length; /* a replacement of another length is an error */
 
-	/* Private. */
-	struct placeholder_scan scan;
-	struct buf pending; /* not yet passed on; its first byte is at `base` of the stream */
-	uint64_t base;
-	struct buf hits; /* struct placeholder_hit */
+	struct rewrite rewrite; /* private */
 };
 
 /* Can this pair never change a length: all forms of the value can be written with the placeholder? */

@@ -19,13 +19,13 @@ static int send_clean(struct session *s, size_t clean)
 	if (!authority_count_upload(s->call, clean))
 		return -EDQUOT;
 	x->body_sent = true;
-	if (x->upload.framing == HTTP1_BODY_CHUNKED) {
+	if (x->send_framing == HTTP1_BODY_CHUNKED) {
 		char head[HTTP1_CHUNK_HEAD_MAX];
 		r = iobuf_append(out, head, http1_chunk_head(head, clean));
 	}
 	if (r == 0)
 		r = iobuf_append(out, iobuf_head(&x->held), clean);
-	if (r == 0 && x->upload.framing == HTTP1_BODY_CHUNKED)
+	if (r == 0 && x->send_framing == HTTP1_BODY_CHUNKED)
 		r = iobuf_append(out, "\r\n", 2);
 	iobuf_consume(&x->held, clean);
 	return r;
@@ -37,12 +37,12 @@ static int finish(struct session *s)
 	_cleanup_buf_ struct buf last = { 0 };
 
 	x->upload_done = true;
-	if (x->upload.framing != HTTP1_BODY_CHUNKED)
+	if (x->send_framing != HTTP1_BODY_CHUNKED)
 		return 0;
 	/* Trailers carry no credentials of ours; a placeholder in them is as out of place as in the body. */
 	const struct http1_head *t = &x->upload.trailers;
 	for (size_t i = 0; i < t->n_fields; i++) {
-		int r = credentials_check_body(s, (const uint8_t *)http1_text(t, t->fields[i].name),
+		int r = credentials_check_trailer(s, (const uint8_t *)http1_text(t, t->fields[i].name),
 					       t->fields[i].value.off + t->fields[i].value.len - t->fields[i].name.off);
 		if (r < 0)
 			return r;

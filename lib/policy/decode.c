@@ -156,7 +156,7 @@ static void get_secret(struct wire_reader *r, struct policy_secret *s)
 	    (s->source == SOURCE_ENV && !variable_name_valid(s->source_arg, strlen(s->source_arg))) ||
 	    (s->source == SOURCE_FILE && s->source_arg[0] != '/') ||
 	    (s->placeholder && !placeholder_valid(s->placeholder)) || s->inject == 0 ||
-	    s->inject > (INJECT_HEADER | INJECT_BASIC | INJECT_QUERY))
+	    s->inject > (INJECT_HEADER | INJECT_BASIC | INJECT_QUERY | INJECT_PATH | INJECT_BODY))
 		r->bad = true;
 	uint32_t n = checked_count(r, TARGETS_MAX, 4);
 	s->allow = calloc(n ? n : 1, sizeof(struct rule *));

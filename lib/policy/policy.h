@@ -37,6 +37,8 @@ enum secret_inject {
 	INJECT_HEADER = 1,
 	INJECT_BASIC = 2,
 	INJECT_QUERY = 4,
+	INJECT_PATH = 8,
+	INJECT_BODY = 16,
 };
 
 enum secret_source { SOURCE_ENV = 0, SOURCE_FILE, SOURCE_EXEC, SOURCE_VALUE };

@@ -100,7 +100,7 @@ static int add_target(struct policy *p, const struct setting *s, const char *ite
 
 static int add_inject(struct policy *p, const struct setting *s, const char *item, struct error *e)
 {
-	static const char *const places[] = { "header", "basic", "query" };
+	static const char *const places[] = { "header", "basic", "query", "path", "body" };
 	struct policy_secret *secret = find_secret(p, s->name);
 
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
@@ -109,10 +109,7 @@ static int add_inject(struct policy *p, const struct setting *s, const char *ite
 			return 0;
 		}
 	}
-	if (strcmp(item, "body") == 0 || strcmp(item, "path") == 0)
-		return bad_setting(s, e, ENOTSUP, "not available in this version: inject = %s; accepted: header, basic, query",
-				   item);
-	return bad_setting(s, e, EINVAL, "accepted: header, basic, query");
+	return bad_setting(s, e, EINVAL, "accepted: header, basic, query, path, body");
 }
 
 /* Text with at most one {random:N}: visible ASCII that survives headers, URLs and shells unquoted. */
