@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "gateway/authority.h"
+#include "gateway/control.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/scrub_answer.h"
@@ -51,6 +52,19 @@ static const char *objection(const struct session *s, const struct placeholder *
 	return NULL;
 }
 
+/* 1: it is new, 0: it is not, -ENOSPC. */
+static int note_use(struct secret_use *uses, size_t *n, size_t secret, enum inject_place place)
+{
+	for (size_t i = 0; i < *n; i++) {
+		if (uses[i].secret == secret && uses[i].place == place)
+			return 0;
+	}
+	if (*n == MAX_USES)
+		return -ENOSPC;
+	uses[(*n)++] = (struct secret_use){ .secret = secret, .place = place };
+	return 1;
+}
+
 static bool decide(void *data, const struct placeholder *p, enum inject_place place, struct secret_value *ret)
 {
 	struct session *s = data;
@@ -59,15 +73,9 @@ static bool decide(void *data, const struct placeholder *p, enum inject_place pl
 
 	if (objection(s, p, place))
 		return false;
-	size_t i = 0;
-	while (i < x->n_uses && (x->uses[i].secret != p->secret || x->uses[i].place != place))
-		i++;
-	if (i == x->n_uses) {
-		/* Each use is one record; no request needs more of them. */
-		if (i == MAX_USES)
-			return false;
-		x->uses[x->n_uses++] = (struct secret_use){ .secret = p->secret, .place = place };
-	}
+	/* Each use is one record; no request needs more of them. */
+	if (note_use(x->uses, &x->n_uses, p->secret, place) < 0)
+		return false;
 	*ret = (struct secret_value){ .data = secret->value, .len = secret->len };
 	return true;
 }
@@ -88,7 +96,22 @@ static int misused(struct session *s, const struct placeholder *p, enum inject_p
 
 	s->x->misuse = reason ? reason : "place";
 	record(s, "secret.misuse", p->secret, place, s->x->misuse);
+	/* What this request did not get is settled; a failure shows as the supervisor's end. */
+	if (s->gw->secrets.v[p->secret].rule->on_misuse == MISUSE_KILL)
+		control_kill_call(s->gw, s->call);
 	return -EACCES;
+}
+
+static bool passes(void *data, const struct placeholder *p, enum inject_place place)
+{
+	struct session *s = data;
+
+	if (s->gw->secrets.v[p->secret].rule->on_misuse != MISUSE_PASS)
+		return false;
+	int r = note_use(s->x->passed, &s->x->n_passed, p->secret, place);
+	if (r > 0)
+		record(s, "secret.misuse", p->secret, place, "passed");
+	return r >= 0;
 }
 
 static int value(void *data, const struct http1_head *h, size_t i, struct buf *out)
@@ -205,7 +228,7 @@ int credentials_write(struct session *s, const struct http1_request_out *how)
 {
 	struct exchange *x = s->x;
 	struct http1_request_out out = *how;
-	struct inject in = { .table = &s->gw->secrets.table, .decide = decide, .data = s };
+	struct inject in = { .table = &s->gw->secrets.table, .decide = decide, .passes = passes, .data = s };
 	struct buf path = { 0 }, query = { 0 };
 
 	x->send_framing = x->request.framing;
@@ -317,20 +340,20 @@ bool credentials_foreign(struct session *s)
 
 int credentials_check_trailer(struct session *s, const uint8_t *data, size_t len)
 {
-	struct placeholder_hit hit;
+	struct inject in = { .table = &s->gw->secrets.table, .passes = passes, .data = s };
 
 	if (!any_placeholder(s))
 		return 0;
-	int r = placeholder_find(&s->gw->secrets.table, data, len, &hit);
-	return r > 0 ? misused(s, hit.placeholder, PLACE_BODY) : r;
+	int r = inject_nothing(&in, PLACE_BODY, data, len);
+	return r == -EACCES ? misused(s, in.misuse.placeholder, PLACE_BODY) : r;
 }
 
 /* Of base64 nobody knows what else its group holds. */
 static int body_wanted(void *data, const struct placeholder_hit *hit)
 {
-	if (hit->form == PLACEHOLDER_BASE64 || objection(data, hit->placeholder, PLACE_BODY))
-		return misused(data, hit->placeholder, PLACE_BODY);
-	return 1;
+	if (hit->form != PLACEHOLDER_BASE64 && !objection(data, hit->placeholder, PLACE_BODY))
+		return 1;
+	return passes(data, hit->placeholder, PLACE_BODY) ? 0 : misused(data, hit->placeholder, PLACE_BODY);
 }
 
 static int body_replace(void *data, const struct placeholder_hit *hit, struct buf *out)

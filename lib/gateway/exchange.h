@@ -45,6 +45,8 @@ struct exchange {
 	struct buf head; /* request as it goes upstream; may hold secrets */
 	struct secret_use uses[MAX_USES];
 	size_t n_uses;
+	struct secret_use passed[MAX_USES]; /* misuse that the policy lets go on as text; recorded */
+	size_t n_passed;
 	const char *misuse; /* why, when a placeholder was found where it may not be */
 	bool beyond_grant;  /* the policy allows it and the grant does not: nothing happens unless that is raised */
 	bool raised;	    /* it was */

@@ -23,9 +23,13 @@ struct secret_value {
  */
 typedef bool (*inject_fn)(void *data, const struct placeholder *p, enum inject_place place, struct secret_value *ret);
 
+/* One that may not be here: true lets it stand as the text that it is, false is misuse. */
+typedef bool (*inject_pass_fn)(void *data, const struct placeholder *p, enum inject_place place);
+
 struct inject {
 	const struct placeholder_table *table;
 	inject_fn decide;
+	inject_pass_fn passes; /* NULL: never */
 	void *data;
 	/* Set when a function returns -EACCES. */
 	struct placeholder_hit misuse; /* offsets are of the piece, or of the decoded credentials */

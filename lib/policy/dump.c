@@ -167,6 +167,9 @@ static int dump_secret(const struct policy_secret *s, struct buf *out)
 		r = dump_line(out, "insecure", "yes", "also without TLS", s->origin);
 	if (r == 0 && !s->scrub)
 		r = dump_line(out, "scrub", "no", "responses are left as they are", s->origin);
+	if (r == 0 && s->on_misuse)
+		r = dump_line(out, "on_misuse", s->on_misuse == MISUSE_KILL ? "kill" : "pass",
+			      s->on_misuse == MISUSE_KILL ? "the call ends" : "the placeholder goes on as text", s->origin);
 	return r;
 }
 

@@ -41,6 +41,8 @@ enum secret_inject {
 	INJECT_BODY = 16,
 };
 
+enum secret_misuse { MISUSE_BLOCK = 0, MISUSE_KILL, MISUSE_PASS };
+
 enum secret_source { SOURCE_ENV = 0, SOURCE_FILE, SOURCE_EXEC, SOURCE_VALUE };
 
 struct policy_secret {
@@ -51,6 +53,7 @@ struct policy_secret {
 	uint32_t inject;   /* enum secret_inject bits */
 	bool insecure;     /* also towards plain HTTP */
 	bool scrub;
+	enum secret_misuse on_misuse;
 	struct rule **allow; /* where it may go; no methods */
 	size_t n_allow;
 	char *origin;

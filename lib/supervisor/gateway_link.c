@@ -220,6 +220,16 @@ static int on_call_ended(struct sandbox *b, struct wire_reader *in)
 	return 0;
 }
 
+static int on_call_kill(struct sandbox *b, struct wire_reader *in)
+{
+	uint32_t address = wire_get_u32(in);
+
+	if (!wire_done(in))
+		return -EPROTO;
+	struct call *call = call_by_address(b, address);
+	return call && !call->revoked ? call_revoke(call, NULL, 0) : 0;
+}
+
 /* Names that a gateway may use; the others are ours to write. */
 static bool gateway_event(const char *event)
 {
@@ -304,6 +314,8 @@ static int handle(struct sandbox *b, struct wire_reader *in)
 		return on_call_ready(b, in);
 	case GATEWAY_CALL_ENDED:
 		return on_call_ended(b, in);
+	case GATEWAY_CALL_KILL:
+		return on_call_kill(b, in);
 	case GATEWAY_RECORDS:
 		return on_records(b, in);
 	case GATEWAY_ASK:
