@@ -128,6 +128,10 @@ static int value_and_coding(void *data, const struct http1_head *h, size_t i, st
 {
 	int r = value(data, h, i, out);
 
+	if (r == 0 && http1_slice_is_nocase(h, h->fields[i].name, "Grpc-Accept-Encoding")) {
+		r = buf_puts(out, "identity");
+		return r < 0 ? r : 1;
+	}
 	if (r || !http1_slice_is_nocase(h, h->fields[i].name, "Accept-Encoding"))
 		return r;
 	r = buf_puts(out, http1_find(h, "Range", 0) < h->n_fields ? "identity" : "gzip");

@@ -141,6 +141,10 @@ static int coding(struct session *s)
 			n++;
 		}
 	}
+	/* Inside the body, message by message. */
+	size_t grpc = http1_find(h, "Grpc-Encoding", 0);
+	if (grpc < h->n_fields && !http1_slice_is_nocase(h, h->fields[grpc].value, "identity"))
+		return fail_answer(s, "content-encoding");
 	/* A part of a compressed body has no beginning to start from. */
 	return n > 1 || (n && h->status == 206) ? fail_answer(s, "content-encoding") : n;
 }

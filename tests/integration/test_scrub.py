@@ -193,6 +193,15 @@ def coding_that_hides(t, coding, data, flags):
     check(b'"content-encoding"' in got, 'the reason is in %r' % got)
 
 
+@cases([('asked', False), ('unasked', True)])
+def compressed_messages(t, unasked):
+    """gRPC compresses inside the body: it is asked not to, and not believed."""
+    headers = [('Content-Type', 'application/grpc')] + [('Grpc-Encoding', 'gzip')] * unasked
+    box, origin = setup(t, lambda c, r: Origin.reply(c, body=b'\0\0\0\0\1a', headers=headers))
+    get(box, flags='-H "grpc-accept-encoding: gzip"', code='502' if unasked else '200')
+    equal(origin.requests[0].header('grpc-accept-encoding'), ['identity'], 'codings that the server is asked for')
+
+
 @test
 def part_of_a_compressed_body(t):
     def answer(connection, request):
