@@ -134,7 +134,9 @@ int http1_write_request(struct buf *out, const struct http1_head *h, const struc
 		r = put_fields(out, h, how->value, how->data);
 	if (r == 0)
 		r = put_framing(out, h->framing, h->content_length);
-	if (r == 0 && h->te_trailers)
+	if (r == 0 && h->websocket)
+		r = buf_puts(out, "Upgrade: websocket\r\nConnection: Upgrade\r\n");
+	else if (r == 0 && h->te_trailers)
 		r = buf_puts(out, "TE: trailers\r\nConnection: TE\r\n");
 	return r < 0 ? r : buf_puts(out, "\r\n");
 }
@@ -163,7 +165,9 @@ int http1_write_response(struct buf *out, const struct http1_head *h, const stru
 		framing = HTTP1_BODY_LENGTH;
 	if (r == 0)
 		r = put_framing(out, framing, h->content_length);
-	if (r == 0 && !interim && !how->keep_alive)
+	if (r == 0 && h->websocket)
+		r = buf_puts(out, "Upgrade: websocket\r\nConnection: Upgrade\r\n");
+	else if (r == 0 && !interim && !how->keep_alive)
 		r = buf_puts(out, "Connection: close\r\n");
 	else if (r == 0 && !interim && how->http10)
 		r = buf_puts(out, "Connection: keep-alive\r\n");
