@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One HTTP request and its answer. http.c moves it along, request.c decides, credentials.c puts secrets in and finds
+ * One HTTP request and its answer, over HTTP/1.1 or HTTP/2 on either side (codec.h). http.c moves it along, request.c decides, credentials.c puts secrets in and finds
  * misuse, upload.c and download.c carry the bodies.
  */
 #ifndef NSBOX_GATEWAY_EXCHANGE_H
@@ -22,6 +22,7 @@ enum exchange_state {
 	EXCHANGE_REFUSED, /* denied; the record too */
 	EXCHANGE_CONNECT, /* upstream is on its way */
 	EXCHANGE_FORWARD,
+	EXCHANGE_TUNNEL, /* a WebSocket: bytes both ways */
 };
 
 #define MAX_USES 16
@@ -52,6 +53,7 @@ struct exchange {
 	struct iobuf held; /* payload that may be the beginning of a placeholder */
 	bool body_seen;    /* looked at as a whole: no scan needed while it is sent */
 	bool body_sent;    /* some of it went into the upstream's buffer */
+	bool retried;
 	bool upload_done, answer_begun, answer_final, download_done;
 	enum http1_framing answer_framing; /* as written to the client */
 	bool keep_client;

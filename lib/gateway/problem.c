@@ -22,6 +22,7 @@ static const char *title_of(int status)
 		{ 414, "URI Too Long" },
 		{ 417, "Expectation Failed" },
 		{ 421, "Misdirected Request" },
+		{ 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },
 		{ 501, "Not Implemented" },
 		{ 502, "Bad Gateway" },
@@ -36,30 +37,33 @@ static const char *title_of(int status)
 	return "Error";
 }
 
+int problem_body(const struct problem *p, struct buf *body)
+{
+	int r = buf_putc(body, '{');
+	if (r == 0)
+		r = json_member_string(body, "type", "about:blank");
+	if (r == 0)
+		r = json_member_string(body, "title", title_of(p->status));
+	if (r == 0)
+		r = json_member_int(body, "status", p->status);
+	if (r == 0)
+		r = json_member_string(body, "detail", p->detail);
+	if (r == 0)
+		r = json_member_string(body, "reason", p->reason);
+	if (r == 0 && p->what)
+		r = json_member_string(body, problem_is_denial(p) ? "denied" : "request", p->what);
+	if (r == 0 && p->flag)
+		r = json_member_string(body, "allow_with", p->flag);
+	return r < 0 ? r : buf_puts(body, "}\n");
+}
+
 int problem_write(const struct problem *p, struct iobuf *out)
 {
 	_cleanup_buf_ struct buf body = { 0 };
 	_cleanup_buf_ struct buf head = { 0 };
-	/* 502 and 504 tell of a failure further on, not of a denial. */
-	bool denied = p->status != 502 && p->status != 504;
+	bool denied = problem_is_denial(p);
 
-	int r = buf_putc(&body, '{');
-	if (r == 0)
-		r = json_member_string(&body, "type", "about:blank");
-	if (r == 0)
-		r = json_member_string(&body, "title", title_of(p->status));
-	if (r == 0)
-		r = json_member_int(&body, "status", p->status);
-	if (r == 0)
-		r = json_member_string(&body, "detail", p->detail);
-	if (r == 0)
-		r = json_member_string(&body, "reason", p->reason);
-	if (r == 0 && p->what)
-		r = json_member_string(&body, denied ? "denied" : "request", p->what);
-	if (r == 0 && p->flag)
-		r = json_member_string(&body, "allow_with", p->flag);
-	if (r == 0)
-		r = buf_puts(&body, "}\n");
+	int r = problem_body(p, &body);
 	if (r == 0)
 		r = buf_printf(&head,
 			       "HTTP/1.1 %d %s\r\n"
