@@ -132,8 +132,9 @@ static void dial(struct session *s)
 		session_abort(s);
 }
 
-/* Move what the buffers allow; true when something moved. */
-static bool pump(struct stream *from, struct stream *to, uint64_t *count)
+/* Move what the buffers allow; true when something moved. payer: the call whose quota the bytes count against, before
+ * any of them leaves; NULL: nobody's. */
+static bool pump(struct call *payer, struct stream *from, struct stream *to, uint64_t *count, bool *over)
 {
 	bool moved = false;
 
@@ -143,6 +144,10 @@ static bool pump(struct stream *from, struct stream *to, uint64_t *count)
 		size_t n = iobuf_len(&from->in);
 		if (!n || iobuf_len(&to->out) >= STREAM_CHUNK)
 			break;
+		if (payer && !authority_count_upload(payer, n)) {
+			*over = true;
+			return true;
+		}
 		/* Whole buffers change hands; bytes are copied only when some still wait. */
 		if (!iobuf_len(&to->out)) {
 			iobuf_free(&to->out);
@@ -166,12 +171,12 @@ static bool pump(struct stream *from, struct stream *to, uint64_t *count)
 enum relay_result relay_bytes(struct session *s)
 {
 	struct stream *c = &s->client, *u = &s->up->stream;
-	uint64_t before = s->relay_up;
-	bool moved = pump(c, u, &s->relay_up);
+	bool over = false;
+	bool moved = pump(s->call, c, u, &s->relay_up, &over);
 
-	if (!authority_count_upload(s->call, s->relay_up - before))
+	if (over)
 		return RELAY_QUOTA;
-	moved |= pump(u, c, &s->relay_down);
+	moved |= pump(NULL, u, c, &s->relay_down, &over);
 	if (stream_gone(c) || stream_gone(u))
 		return RELAY_GONE;
 	if (c->eof && !iobuf_len(&c->in) && !iobuf_len(&u->out) && !s->relay_up_ended) {

@@ -41,7 +41,11 @@ class World(base.World):
         return self.client(host, first)
 
     def client(self, host='h2.test', first=(), call=None):
-        k = h2.Client((call or self.call).tls(host, alpn=['h2']), host, first)
+        return self.client_of(call or self.call, host, first)
+
+    @staticmethod
+    def client_of(call, host='api.test', first=()):
+        k = h2.Client(call.tls(host, alpn=['h2']), host, first)
         equal(k.sock.selected_alpn_protocol(), 'h2')
         return k
 
