@@ -6,36 +6,7 @@
 #include <stddef.h>
 
 #include "base/json.h"
-#include "base/util.h"
-
-static const char *title_of(int status)
-{
-	static const struct {
-		int status;
-		const char *title;
-	} titles[] = {
-		{ 400, "Bad Request" },
-		{ 403, "Forbidden" },
-		{ 405, "Method Not Allowed" },
-		{ 408, "Request Timeout" },
-		{ 413, "Content Too Large" },
-		{ 414, "URI Too Long" },
-		{ 417, "Expectation Failed" },
-		{ 421, "Misdirected Request" },
-		{ 429, "Too Many Requests" },
-		{ 431, "Request Header Fields Too Large" },
-		{ 501, "Not Implemented" },
-		{ 502, "Bad Gateway" },
-		{ 503, "Service Unavailable" },
-		{ 504, "Gateway Timeout" },
-		{ 505, "HTTP Version Not Supported" },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(titles); i++) {
-		if (titles[i].status == status)
-			return titles[i].title;
-	}
-	return "Error";
-}
+#include "gateway/http1_write.h"
 
 int problem_body(const struct problem *p, struct buf *body)
 {
@@ -43,7 +14,7 @@ int problem_body(const struct problem *p, struct buf *body)
 	if (r == 0)
 		r = json_member_string(body, "type", "about:blank");
 	if (r == 0)
-		r = json_member_string(body, "title", title_of(p->status));
+		r = json_member_string(body, "title", http1_reason((unsigned)p->status));
 	if (r == 0)
 		r = json_member_int(body, "status", p->status);
 	if (r == 0)
@@ -71,7 +42,7 @@ int problem_write(const struct problem *p, struct iobuf *out)
 			       "Content-Length: %zu\r\n"
 			       "Cache-Control: no-store\r\n"
 			       "%s%s%s%s\r\n",
-			       p->status, title_of(p->status), body.len, denied ? "X-Nsbox-Denied: " : "",
+			       p->status, http1_reason((unsigned)p->status), body.len, denied ? "X-Nsbox-Denied: " : "",
 			       denied ? p->reason : "", denied ? "\r\n" : "", p->close ? "Connection: close\r\n" : "");
 	if (r == 0)
 		r = iobuf_append(out, head.data, head.len);
