@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One HTTP request and its answer, over HTTP/1.1 or HTTP/2 on either side (codec.h). http.c moves it along, request.c decides, credentials.c puts secrets in and finds
- * misuse, upload.c and download.c carry the bodies.
+ * One HTTP request and its answer, over HTTP/1.1 or HTTP/2 on either side (codec.h). http.c moves it along, request.c
+ * decides, credentials.c puts secrets in and finds misuse, upload.c and download.c carry the bodies.
  */
 #ifndef NSBOX_GATEWAY_EXCHANGE_H
 #define NSBOX_GATEWAY_EXCHANGE_H

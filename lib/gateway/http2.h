@@ -91,7 +91,8 @@ struct http2 {
 };
 
 /* wire is not taken over; it has to outlive the connection. now: of the loop. NULL: no memory. */
-struct http2 *http2_new(bool server, struct stream *wire, const struct http2_ops *ops, void *owner, const uint64_t *now);
+struct http2 *http2_new(bool server, struct stream *wire, const struct http2_ops *ops, void *owner,
+			const uint64_t *now);
 /* Not from within http2_run(). Streams in use are told that they are broken, without waking anybody. */
 void http2_free(struct http2 *h);
 /* Move what can be moved; true when something moved. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a peer may have done for nothing. Frames that cost work and carry nothing (resets, SETTINGS, PING, PRIORITY,
- * window updates, empty DATA, continuations, unknown ones) are paid from an account that fills slowly with time and with
- * what is sent to the peer: who reads much may update windows and measure round trips much. Rapid reset
+ * window updates, empty DATA, continuations, unknown ones) are paid from an account that fills slowly with time and
+ * with what is sent to the peer: who reads much may update windows and measure round trips much. Rapid reset
  * (CVE-2023-44487), CONTINUATION floods (CVE-2024-27316) and those of CVE-2019-9511 to 9518 end the connection.
  */
 #ifndef NSBOX_GATEWAY_HTTP2_LIMIT_H

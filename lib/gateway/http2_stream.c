@@ -199,7 +199,8 @@ static void attach(struct http2_stream *st, struct stream *io, void (*wake)(stru
 	st->io = io;
 }
 
-void http2_accept(struct http2_stream *st, struct stream *io, void (*wake)(struct stream *s), struct http1_head *ret_head)
+void http2_accept(struct http2_stream *st, struct stream *io, void (*wake)(struct stream *s),
+		  struct http1_head *ret_head)
 {
 	attach(st, io, wake);
 	io->eof = io->clean = st->got_all;

@@ -109,7 +109,8 @@ int http2_write_request(struct http2_fields *f, const char *text, size_t len)
 	return r;
 }
 
-static int add_head_field(struct http2_fields *f, const struct http1_head *h, size_t i, const struct http1_response_out *how)
+static int add_head_field(struct http2_fields *f, const struct http1_head *h, size_t i,
+			  const struct http1_response_out *how)
 {
 	const struct http1_field *field = &h->fields[i];
 	struct buf value = { 0 };

@@ -12,10 +12,10 @@
  * only then it reads the first byte from inside. Nothing of it is dumpable.
  *
  * One thread, one epoll (loop.c). A connection (session.c) is looked at by its first bytes: TLS is answered with a
- * leaf of the sandbox's own authority, HTTP is parsed and written anew request by request (http.c, request.c,
- * codec.c), what a tcp:// rule or passthrough allows is relayed unread (relay.c). Each of these is a state machine
- * over two streams (stream.c) that is simply run again whenever anything happened. Buffers are bounded; what does not
- * fit stays in the kernel, so a slow reader slows its writer and nothing else.
+ * leaf of the sandbox's own authority, HTTP/1.1 and HTTP/2 (http2.h) are parsed and written anew request by request
+ * (http.c, request.c, codec.c), what a tcp:// rule or passthrough allows is relayed unread (relay.c). Each of these is
+ * a state machine over two streams (stream.c) that is simply run again whenever anything happened. Buffers are bounded;
+ * what does not fit stays in the kernel, so a slow reader slows its writer and nothing else.
  *
  * Decisions: policy_decide() on the name that SNI, Host and the dialled address agree on. With an auditor, what policy
  * and grant allow is asked first (questions.c, request_question.c), and waits for the answer. A record of the decision

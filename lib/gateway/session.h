@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One connection from inside, or one stream of an HTTP/2 connection from inside. session_run() is its state machine: it may be called at any time by anything that
- * happened (bytes, room, an acknowledged record, an answer of the resolver, a timer) and goes on until nothing moves.
+ * One connection from inside, or one stream of an HTTP/2 connection from inside. session_run() is its state machine:
+ * it may be called at any time by anything that happened (bytes, room, an acknowledged record, an answer of the
+ * resolver or the auditor, a timer) and goes on until nothing moves.
  */
 #ifndef NSBOX_GATEWAY_SESSION_H
 #define NSBOX_GATEWAY_SESSION_H
@@ -65,7 +66,7 @@ struct session {
 
 /* Takes the accepted socket over. */
 void session_start(struct gateway *gw, struct call *call, int fd, uint32_t dst, uint16_t port);
-/* A stream of this HTTP/2 connection, to be connected to it by the caller; NULL: no memory, or the call has too many. */
+/* A stream of this HTTP/2 connection, to be tied to it by the caller; NULL: no memory, or the call has too many. */
 struct session *session_open_lane(struct session *connection);
 void session_wake(struct stream *stream);
 void session_run(struct session *s);

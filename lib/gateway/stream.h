@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One side of a connection: a socket, TLS on top of it or not, or a stream of an HTTP/2 connection (http2.h), and a
- * bounded buffer each way. Edge-triggered: the owner is woken, then reads and writes until nothing moves; what is left unread stays in the kernel (back-pressure).
+ * bounded buffer each way. Edge-triggered: the owner is woken, then reads and writes until nothing moves; what is left
+ * unread stays in the kernel (back-pressure).
  */
 #ifndef NSBOX_GATEWAY_STREAM_H
 #define NSBOX_GATEWAY_STREAM_H

@@ -102,8 +102,9 @@ def bodies_and_trailers(w):
     m = w.client().get('/trailers')
     equal((bytes(m.body), [(n, v) for n, v, _ in m.trailers]),
           (b'body', [('grpc-status', '0'), ('grpc-message', 'ok')]))
-    status, _, body = exchange(w.call.tls('h2.test'), get('h2.test', '/count', 'POST', 'Transfer-Encoding: chunked\r\n') +
-                               '5\r\nhello\r\n0\r\nX-Sum: 43\r\n\r\n')
+    chunked = get('h2.test', '/count', 'POST', 'Transfer-Encoding: chunked\r\n')
+    chunked += '5\r\nhello\r\n0\r\nX-Sum: 43\r\n\r\n'
+    status, _, body = exchange(w.call.tls('h2.test'), chunked)
     equal((status, body), (200, b'5\n'))
     equal([(n, v) for n, v, _ in w.h2.requests[-1].trailers], [('x-sum', '43')], 'from h1 to h2')
     s = w.call.tls('h2.test')
@@ -112,7 +113,6 @@ def bodies_and_trailers(w):
     while not data.endswith(b'\r\n\r\n') or b'0\r\n' not in data:
         data += s.recv(65536)
     assert b'4\r\nbody\r\n0\r\n' in data and b'grpc-status: 0\r\n' in data.split(b'0\r\n', 1)[1], data
-    m = w.client().request('/x', method='HEAD')
     k = w.client()
     m = k.answer(k.request('/x', method='HEAD'))
     equal((m.status, m.get('content-length'), bytes(m.body), m.ended), (200, '19', b'', True), 'HEAD')
@@ -154,7 +154,8 @@ def interim_answers(w):
         data += s.recv(65536)
     assert data.startswith(b'HTTP/1.1 103 ') and b'\r\n\r\nHTTP/1.1 200 ' in data, data
     k = w.client('api.test')
-    stream = k.request('/count', method='POST', headers=[('expect', '100-continue'), ('content-length', '3')], end=False)
+    expecting = [('expect', '100-continue'), ('content-length', '3')]
+    stream = k.request('/count', method='POST', headers=expecting, end=False)
     m = k.answer(stream, lambda m: m.heads)
     equal(m.status, 100)
     k.data(stream, b'abc', True)
@@ -419,7 +420,8 @@ def bad_servers(w):
         'upgrade': [(':status', '101')], 'four': [(':status', '2000')], 'late': [('x', 'y'), (':status', '200')],
         'path': [(':status', '200'), (':path', '/')], 'upper': [(':status', '200'), ('X-Y', 'z')],
         'crlf': [(':status', '200'), ('x', 'a\r\nset-cookie: b')], 'nul': [(':status', '200'), ('x', 'a\0b')],
-        'te': [(':status', '200'), ('transfer-encoding', 'chunked')], 'close': [(':status', '200'), ('connection', 'close')],
+        'te': [(':status', '200'), ('transfer-encoding', 'chunked')],
+        'close': [(':status', '200'), ('connection', 'close')],
         'lengths': [(':status', '200'), ('content-length', '1'), ('content-length', '2')],
         'length': [(':status', '200'), ('content-length', '+0')], 'space': [(':status', '200'), ('x ', 'y')],
         'many': [(':status', '200')] + [('x-%d' % i, 'y') for i in range(200)],

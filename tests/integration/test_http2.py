@@ -87,11 +87,12 @@ def curl_both_ways(t):
 def refusals_are_readable(t):
     origin = Http2Origin(t.pki.context([HOST]))
     box = box_for(t, origin, allow='GET https://%s/v1/**' % HOST)
-    for arguments, reason in ((['https://%s/v2' % HOST], 'path'), (['-X', 'DELETE', 'https://%s/v1/x' % HOST], 'method'),
-                              (['https://other.example.com/'], 'no-rule')):
+    for arguments, reason in ((['https://%s/v2' % HOST], 'path'), (['https://other.example.com/'], 'no-rule'),
+                              (['-X', 'DELETE', 'https://%s/v1/x' % HOST], 'method')):
         result = box.run('curl', '-sS', '--http2', '-i', *arguments).ok()
         check(result.out.startswith('HTTP/2 403'), '%r' % result)
-        check('x-nsbox-denied: %s\r\n' % reason in result.out and 'application/problem+json' in result.out, '%r' % result)
+        check('x-nsbox-denied: %s\r\n' % reason in result.out, '%r' % result)
+        check('application/problem+json' in result.out, '%r' % result)
         equal(box.audit('http.deny')[-1]['reason'], reason, 'record')
     result = box.run('curl', '-sS', '--http2', '-i', '-H', 'Host: evil.example.com', 'https://%s/v1/x' % HOST).ok()
     check(result.out.startswith('HTTP/2 421'), '%r' % result)
@@ -171,10 +172,14 @@ const http2 = require('http2'), session = http2.connect('https://%s');
 session.on('error', e => { console.log('session', e.code); process.exit(1); });
 let left = 20, log = [];
 for (let i = 0; i < 20; i++) {
-  const r = session.request({':path': '/trailers', ':method': 'POST', 'te': 'trailers', 'content-type': 'application/grpc'});
+  const r = session.request({':path': '/trailers', ':method': 'POST',
+    te: 'trailers', 'content-type': 'application/grpc'});
   let body = '', trailers = {};
   r.on('data', d => body += d); r.on('trailers', t => trailers = t);
-  r.on('end', () => { log.push(body + trailers['grpc-status']); if (!--left) { console.log(JSON.stringify(log)); session.close(); } });
+  r.on('end', () => {
+    log.push(body + trailers['grpc-status']);
+    if (!--left) { console.log(JSON.stringify(log)); session.close(); }
+  });
   r.end('x');
 }
 '''
