@@ -174,9 +174,6 @@ static void call_started(struct report_call *c, const json_t *record, int64_t ti
 	put_fact(&c->facts, "grant", record, "grant");
 	put_fact(&c->facts, "view", record, "view");
 	put_fact(&c->facts, "exe", record, "exe");
-	put_fact(&c->facts, "sha256", record, "exe_sha256");
-	put_fact(&c->facts, "let start by", record, "decided_by");
-	put_fact(&c->facts, "asked for by", record, "parent");
 }
 
 static void call_exited(struct report_model *m, struct report_call *c, const json_t *record, int64_t time)
@@ -250,7 +247,7 @@ static struct report_table *table_of(struct report_model *m, const char *event)
 		return &m->limits;
 	if (strncmp(event, "auditor.", 8) == 0)
 		return &m->auditor;
-	if (strncmp(event, "fs.", 3) == 0 || strncmp(event, "grant.", 6) == 0 || strncmp(event, "approval.", 9) == 0)
+	if (strncmp(event, "fs.", 3) == 0 || strncmp(event, "grant.", 6) == 0)
 		return &m->files;
 	return NULL;
 }

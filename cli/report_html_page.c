@@ -308,7 +308,7 @@ void report_page(struct buf *b, const struct report_model *m, const struct repor
 	put_table(b, m, &m->secrets, "secrets", "Secrets", heads);
 	put_table(b, m, &m->limits, "limits", "Limits", heads);
 	put_table(b, m, &m->auditor, "auditor", "Auditor errors", heads);
-	put_table(b, m, &m->files, "files", "Files, grants and approvals", heads);
+	put_table(b, m, &m->files, "files", "Files and grants", heads);
 	put_calls(b, m);
 	put_bad_lines(b, m);
 	html_put(b, "</main>\n<footer>Made by <code>nsbox audit report</code> from the audit log. Times are in UTC. An end of the "

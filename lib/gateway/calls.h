@@ -11,6 +11,7 @@
 
 #define CALL_BUCKETS 1024u
 #define CALL_MAX_CONNECTIONS 512u
+#define CALL_MAX_LANES 1024u /* streams of HTTP/2 connections */
 #define CALL_MAX_NAMES 4096u
 #define CALL_MAX_IDLE_UPSTREAMS 32u
 #define CALL_MAX_DNS_CONNECTIONS 16u
@@ -42,9 +43,11 @@ struct call {
 	bool bound;
 	struct holder *holders; /* its placeholders */
 	struct session *sessions;
-	size_t n_sessions, n_dns_connections;
+	size_t n_sessions, n_lanes, n_dns_connections;
 	struct upstream *idle; /* kept-alive upstream connections, most recent first */
 	size_t n_idle;
+	struct upstream *shared; /* HTTP/2 connections, and those that may become one; most recent first */
+	size_t n_shared;
 	uint8_t *names_seen; /* bit i: has asked for the name with index i */
 	size_t names_seen_len, n_names;
 	bool limit_recorded;

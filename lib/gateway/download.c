@@ -4,84 +4,39 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "gateway/exchange.h"
+#include "gateway/codec.h"
 #include "gateway/gateway.h"
+#include "gateway/http2.h"
 #include "gateway/scrub_answer.h"
 
-static int write_head(struct session *s)
-{
-	static struct buf text; /* kept: no allocation for each answer */
-	struct exchange *x = s->x;
-	struct http1_response_out how = { .http10 = x->request.minor == 0, .keep_alive = x->keep_client };
-	bool final = x->answer.status >= 200;
-
-	/* Interim answers are for clients that know them. */
-	if (!final && how.http10)
-		return 0;
-	if (final) {
-		x->answer_framing = http1_response_framing(&x->answer, &how);
-		if (x->answer_framing == HTTP1_BODY_EOF)
-			how.keep_alive = false;
-	}
-	if (x->scrub) {
-		how.value = answer_scrub_value;
-		how.data = s;
-	}
-	text.len = 0;
-	int r = http1_write_response(&text, &x->answer, &how);
-	if (r == 0)
-		r = iobuf_append(&s->client.out, text.data, text.len);
-	return r;
-}
-
+/* 1 something was read, 0 nothing is there yet, or -errno; as read_body(). */
 static int read_head(struct session *s)
 {
 	struct exchange *x = s->x;
-	struct iobuf *in = &s->up->stream.in;
 
-	ssize_t n = http1_head_feed(&x->answer, iobuf_head(in), iobuf_len(in));
-	if (n < 0)
-		return (int)n;
-	iobuf_consume(in, (size_t)n);
-	if (!x->answer.complete)
-		return 0;
-	bool final = x->answer.status >= 200;
-	if (final)
-		http1_body_init(&x->download, &x->answer);
+	int got = upstream_read_head(s);
+	if (got <= 0)
+		return got;
+	bool final = x->answer.status >= 200 || x->answer.websocket;
 	int r = answer_scrub_head(s);
 	if (r == 0)
-		r = write_head(s);
+		r = client_send_head(s, final && x->download.done);
 	if (r < 0)
 		return r;
 	if (!final) {
-		bool to_head = x->answer.to_head;
+		bool to_head = x->answer.to_head, to_websocket = x->answer.to_websocket;
 		x->answer_begun = x->request.minor != 0;
 		http1_head_reset(&x->answer);
 		x->answer.to_head = to_head;
-		return 0;
+		x->answer.to_websocket = to_websocket;
+		return 1;
 	}
 	x->answer_begun = true;
 	x->answer_final = true;
+	if (x->answer.websocket)
+		x->state = EXCHANGE_TUNNEL;
 	x->download_done = x->download.done;
-	return 0;
-}
-
-static int write_payload(struct session *s, const uint8_t *data, size_t len)
-{
-	struct exchange *x = s->x;
-	struct iobuf *out = &s->client.out;
-	char head[HTTP1_CHUNK_HEAD_MAX];
-	int r = 0;
-
-	if (!len)
-		return 0;
-	if (x->answer_framing == HTTP1_BODY_CHUNKED)
-		r = iobuf_append(out, head, http1_chunk_head(head, len));
-	if (r == 0)
-		r = iobuf_append(out, data, len);
-	if (r == 0 && x->answer_framing == HTTP1_BODY_CHUNKED)
-		r = iobuf_append(out, "\r\n", 2);
-	return r;
+	return 1;
 }
 
 /* Payload as the server sent it. */
@@ -90,45 +45,30 @@ static int pass_payload(struct session *s, const uint8_t *data, size_t len)
 	_cleanup_buf_ struct buf clean = { 0 };
 
 	if (!s->x->scrub)
-		return write_payload(s, data, len);
+		return client_send_payload(s, data, len);
 	int r = answer_scrub_body(s, data, len, &clean);
-	return r < 0 ? r : write_payload(s, clean.data, clean.len);
+	return r < 0 ? r : client_send_payload(s, clean.data, clean.len);
 }
 
 static int finish(struct session *s)
 {
-	struct exchange *x = s->x;
-	_cleanup_buf_ struct buf last = { 0 }, rest = { 0 };
+	_cleanup_buf_ struct buf rest = { 0 };
+	int r = s->x->scrub ? answer_scrub_end(s, &rest) : 0;
 
-	if (x->scrub) {
-		int r = answer_scrub_end(s, &rest);
-		if (r == 0)
-			r = write_payload(s, rest.data, rest.len);
-		if (r < 0)
-			return r;
-	}
-	x->download_done = true;
-	if (x->answer_framing != HTTP1_BODY_CHUNKED)
-		return 0;
-	bool trailers = x->answer.framing == HTTP1_BODY_CHUNKED;
-	int r = http1_write_last_chunk(&last, trailers ? &x->download.trailers : NULL);
-	return r < 0 ? r : iobuf_append(&s->client.out, last.data, last.len);
+	if (r == 0)
+		r = client_send_payload(s, rest.data, rest.len);
+	if (r < 0)
+		return r;
+	s->x->download_done = true;
+	return client_send_end(s);
 }
 
-static int read_body(struct session *s)
+static bool ready_to_finish(const struct session *s)
 {
-	struct exchange *x = s->x;
-	struct iobuf *in = &s->up->stream.in;
-	struct http1_span payload = { 0 };
+	const struct stream *u = &s->up->stream;
 
-	ssize_t n = http1_body_feed(&x->download, iobuf_head(in), iobuf_len(in), &payload);
-	if (n < 0)
-		return (int)n;
-	int r = pass_payload(s, iobuf_head(in) + payload.off, payload.len);
-	if (r == 0 && x->download.done && !answer_scrub_waiting(x))
-		r = finish(s);
-	iobuf_consume(in, (size_t)n);
-	return r;
+	/* From HTTP/2 to HTTP/2 trailers may follow a body of known length. */
+	return s->x->download.done && !answer_scrub_waiting(s->x) && !(u->carrier && s->client.carrier && !u->eof);
 }
 
 /* What was compressed makes more than one piece. */
@@ -136,7 +76,29 @@ static int unpack(struct session *s)
 {
 	int r = pass_payload(s, NULL, 0);
 
-	return r == 0 && s->x->download.done && !answer_scrub_waiting(s->x) ? finish(s) : r;
+	if (r == 0 && ready_to_finish(s))
+		r = finish(s);
+	return r < 0 ? r : 1;
+}
+
+static int read_body(struct session *s)
+{
+	struct exchange *x = s->x;
+	struct stream *u = &s->up->stream;
+	struct http1_span payload = { 0 };
+
+	if (!iobuf_len(&u->in))
+		stream_fill(u, STREAM_CHUNK);
+	if (!iobuf_len(&u->in))
+		return 0;
+	ssize_t n = http1_body_feed(&x->download, iobuf_head(&u->in), iobuf_len(&u->in), &payload);
+	if (n <= 0)
+		return n < 0 ? (int)n : -EBADMSG; /* more than the length that was promised */
+	int r = pass_payload(s, iobuf_head(&u->in) + payload.off, payload.len);
+	if (r == 0 && ready_to_finish(s))
+		r = finish(s);
+	iobuf_consume(&u->in, (size_t)n);
+	return r < 0 ? r : 1;
 }
 
 /* Nothing more comes from the server. */
@@ -149,6 +111,8 @@ static int ended(struct session *s)
 	if (u->broken || !u->clean)
 		return -EBADMSG;
 	int r = http1_body_eof(&x->download);
+	if (u->carrier)
+		http2_take_trailers(u, &x->download.trailers);
 	return r < 0 ? r : finish(s);
 }
 
@@ -179,18 +143,16 @@ bool download_run(struct session *s)
 	bool moved = false;
 
 	while (!x->download_done && iobuf_len(&c->out) < STREAM_CHUNK && !stream_gone(c)) {
-		bool waiting = answer_scrub_waiting(x);
-		if (!waiting && !iobuf_len(&u->in)) {
-			stream_fill(u, STREAM_CHUNK);
-			if (!iobuf_len(&u->in))
-				break;
-		}
-		int r = waiting ? unpack(s) : x->answer_final ? read_body(s) : read_head(s);
+		int r = answer_scrub_waiting(x) ? unpack(s) : x->answer_final ? read_body(s) : read_head(s);
+		if (r == 0)
+			break;
 		if (r < 0) {
 			bad_answer(s, r == -ENOMEM ? "no-memory" : x->answer_final ? "bad-body" :
 				      x->answer.error ? x->answer.error : "bad-head");
 			return true;
 		}
+		if (x->state == EXCHANGE_TUNNEL)
+			return true;
 		moved = true;
 		if (iobuf_len(&c->out) >= STREAM_CHUNK / 2)
 			stream_flush(c);

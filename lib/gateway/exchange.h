@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One HTTP request and its answer. http.c moves it along, request.c decides, credentials.c puts secrets in and finds
- * misuse, upload.c and download.c carry the bodies.
+ * One HTTP request and its answer, over HTTP/1.1 or HTTP/2 on either side (codec.h). http.c moves it along, request.c
+ * decides, credentials.c puts secrets in and finds misuse, upload.c and download.c carry the bodies.
  */
 #ifndef NSBOX_GATEWAY_EXCHANGE_H
 #define NSBOX_GATEWAY_EXCHANGE_H
@@ -23,6 +23,7 @@ enum exchange_state {
 	EXCHANGE_REFUSED, /* denied; the record too */
 	EXCHANGE_CONNECT, /* upstream is on its way */
 	EXCHANGE_FORWARD,
+	EXCHANGE_TUNNEL, /* a WebSocket: bytes both ways */
 };
 
 #define MAX_USES 16
@@ -59,6 +60,7 @@ struct exchange {
 	struct iobuf held; /* payload on its way out */
 	bool body_seen;    /* looked at as a whole: no scan needed while it is sent */
 	bool body_sent;    /* some of it went into the upstream's buffer */
+	bool retried;
 	bool upload_done, answer_begun, answer_final, download_done;
 	struct answer_scrub *scrub; /* NULL: the answer holds no secret */
 	enum http1_framing answer_framing; /* as written to the client */

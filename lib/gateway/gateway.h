@@ -18,6 +18,7 @@
 #include "policy/policy.h"
 
 struct session;
+struct http2;
 
 struct gateway {
 	struct loop loop;
@@ -38,6 +39,7 @@ struct gateway {
 	size_t n_sessions;
 	struct session *dead; /* freed at the end of the round */
 	struct upstream *dead_upstreams;
+	struct http2 *http2_pending; /* to be run before the end of the round */
 };
 
 #endif

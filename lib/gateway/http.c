@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP/1.1 on a connection from inside: one exchange after the other. */
+/* HTTP on a connection from inside: one exchange after the other, or the one of an HTTP/2 stream. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
-#include "gateway/exchange.h"
+#include "gateway/codec.h"
 #include "gateway/gateway.h"
+#include "gateway/http2.h"
+#include "gateway/relay.h"
 #include "gateway/scrub_answer.h"
 
 #define HEAD_US (10u * 1000000u)
@@ -39,7 +41,7 @@ void exchange_free(struct exchange *x)
 /* Record what became of a request that was decided about, also when it ended before its time. */
 static void finish_record(struct session *s, const char *reason)
 {
-	if (s->x->state == EXCHANGE_CONNECT || s->x->state == EXCHANGE_FORWARD)
+	if (s->x->state == EXCHANGE_CONNECT || s->x->state == EXCHANGE_FORWARD || s->x->state == EXCHANGE_TUNNEL)
 		request_record(s, "http.request", reason, true);
 	else if (s->x->state == EXCHANGE_ASK)
 		request_record(s, "http.deny", reason, false);
@@ -49,9 +51,22 @@ void http_drop(struct session *s)
 {
 	if (!s->x)
 		return;
-	finish_record(s, stream_gone(&s->client) || s->client.eof || (s->x->state == EXCHANGE_ASK && s->client.hup) ?
+	/* A request over HTTP/2 ends with its stream's half, which says nothing about the client. */
+	bool eof = s->client.eof && !s->client.carrier;
+	finish_record(s, stream_gone(&s->client) || eof || (s->x->state == EXCHANGE_ASK && s->client.hup) ?
 				 "client-closed" : "cut");
 	exchange_free(TAKE_PTR(s->x));
+}
+
+int http_open(struct session *s)
+{
+	s->x = calloc(1, sizeof(*s->x));
+	if (!s->x)
+		return -ENOMEM;
+	s->x->started = s->gw->loop.now;
+	s->x->request.kind = HTTP1_REQUEST;
+	s->x->answer.kind = HTTP1_RESPONSE;
+	return 0;
 }
 
 static bool begin(struct session *s)
@@ -77,14 +92,10 @@ static bool begin(struct session *s)
 			session_timeout(s, IDLE_US);
 		return false;
 	}
-	s->x = calloc(1, sizeof(*s->x));
-	if (!s->x) {
+	if (http_open(s) < 0) {
 		session_abort(s);
 		return true;
 	}
-	s->x->started = s->gw->loop.now;
-	s->x->request.kind = HTTP1_REQUEST;
-	s->x->answer.kind = HTTP1_RESPONSE;
 	session_timeout(s, HEAD_US);
 	return true;
 }
@@ -107,12 +118,41 @@ static const char *parse_detail(int status)
 	}
 }
 
+/* The head is complete. */
+static void head_read(struct session *s)
+{
+	struct exchange *x = s->x;
+
+	/* An HTTP/2 stream is for one request. */
+	x->keep_client = x->request.keep_alive && !s->client.carrier;
+	x->answer.to_head = http1_slice_is(&x->request, x->request.method, "HEAD");
+	x->answer.to_websocket = x->request.websocket;
+	client_body_begin(s);
+	x->upload_done = x->upload.done;
+	if (x->request.framing == HTTP1_BODY_LENGTH && x->request.content_length <= SMALL_BODY &&
+	    !x->request.expect_continue && s->gw->secrets.table.n) {
+		x->state = EXCHANGE_BODY;
+		session_timeout(s, SMALL_BODY_US);
+	} else {
+		request_decide(s);
+	}
+}
+
+static void head_refused(struct session *s)
+{
+	struct exchange *x = s->x;
+
+	x->keep_client = false;
+	request_refuse(s, "http.deny", x->request.error_status, x->request.error, parse_detail(x->request.error_status));
+}
+
 static bool read_head(struct session *s)
 {
 	struct stream *c = &s->client;
 	struct exchange *x = s->x;
 
-	for (;;) {
+	/* HTTP/2 hands heads over whole (http_open()), refused ones too. */
+	while (!x->request.complete && !x->request.error) {
 		size_t len = iobuf_len(&c->in);
 		if (!len) {
 			stream_fill(c, STREAM_CHUNK);
@@ -131,28 +171,13 @@ static bool read_head(struct session *s)
 			session_abort(s);
 			return true;
 		}
-		if (n < 0) {
-			x->keep_client = false;
-			request_refuse(s, "http.deny", x->request.error_status, x->request.error,
-				       parse_detail(x->request.error_status));
-			return true;
-		}
-		iobuf_consume(&c->in, (size_t)n);
-		if (!x->request.complete)
-			continue;
-		x->keep_client = x->request.keep_alive;
-		x->answer.to_head = http1_slice_is(&x->request, x->request.method, "HEAD");
-		http1_body_init(&x->upload, &x->request);
-		x->upload_done = x->upload.done;
-		if (x->request.framing == HTTP1_BODY_LENGTH && x->request.content_length <= SMALL_BODY &&
-		    !x->request.expect_continue && s->gw->secrets.table.n) {
-			x->state = EXCHANGE_BODY;
-			session_timeout(s, SMALL_BODY_US);
-		} else {
-			request_decide(s);
-		}
-		return true;
+		iobuf_consume(&c->in, n < 0 ? 0 : (size_t)n);
 	}
+	if (x->request.error)
+		head_refused(s);
+	else
+		head_read(s);
+	return true;
 }
 
 static bool read_small_body(struct session *s)
@@ -196,7 +221,7 @@ static bool refuse(struct session *s)
 	if (!s->acked)
 		return false;
 	x->problem.close = !keep;
-	if (problem_write(&x->problem, &s->client.out) < 0) {
+	if (client_send_problem(s) < 0) {
 		session_abort(s);
 		return true;
 	}
@@ -216,7 +241,7 @@ static bool connect_upstream(struct session *s, bool fresh)
 {
 	struct exchange *x = s->x;
 	struct destination to = { .host = s->name ? s->name->text : NULL, .addr = session_raw_addr(s), .port = s->port,
-				  .proto = s->tls ? PROTO_HTTPS : PROTO_HTTP, .tls = s->tls,
+				  .proto = s->tls ? PROTO_HTTPS : PROTO_HTTP, .tls = s->tls, .http1_only = x->request.websocket,
 				  .allow_private = x->verdict.allow_private || !s->name };
 
 	x->state = EXCHANGE_CONNECT;
@@ -237,7 +262,7 @@ static bool asking(struct session *s)
 	/* Looks for the end; a pipelined request stays where it is. */
 	if (s->x->upload_done && !iobuf_len(&c->in))
 		stream_fill(c, 1);
-	if (!stream_gone(c) && !c->hup && !c->eof)
+	if (!stream_gone(c) && !c->hup && (!c->eof || c->carrier))
 		return false;
 	session_abort(s);
 	return true;
@@ -253,6 +278,30 @@ static bool recorded(struct session *s)
 		return true;
 	}
 	return connect_upstream(s, false);
+}
+
+/* Over another connection, once: nobody can have acted on the request. */
+static bool again(struct session *s)
+{
+	if (s->x->retried)
+		return false;
+	s->x->retried = true;
+	upstream_close(TAKE_PTR(s->up), true);
+	return connect_upstream(s, true);
+}
+
+/* A kept-alive connection may have died just when it was used, and an HTTP/2 server says what it did not look at. */
+static bool retry(struct session *s)
+{
+	static const char *const idempotent[] = { "GET", "HEAD", "OPTIONS", "PUT", "DELETE" };
+	struct exchange *x = s->x;
+	bool safe = http2_refused(&s->up->stream);
+
+	if ((!s->up->reused && !safe) || x->answer_begun || !http1_head_idle(&x->answer) || x->body_sent)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(idempotent); i++)
+		safe |= http1_slice_is(&x->request, x->request.method, idempotent[i]);
+	return safe && again(s);
 }
 
 static bool connecting(struct session *s)
@@ -271,30 +320,16 @@ static bool connecting(struct session *s)
 		}
 		return false;
 	}
-	if (iobuf_append(&s->up->stream.out, x->head.data, x->head.len) < 0) {
+	int r = upstream_send_request(s);
+	if (r == -EPIPE && again(s))
+		return true;
+	if (r < 0) {
 		session_abort(s);
 		return true;
 	}
 	x->state = EXCHANGE_FORWARD;
 	session_timeout(s, SILENCE_US);
 	return true;
-}
-
-/* A kept-alive connection may have died just when it was used. Once more, if nobody can have acted on the request. */
-static bool retry(struct session *s)
-{
-	static const char *const idempotent[] = { "GET", "HEAD", "OPTIONS", "PUT", "DELETE" };
-	struct exchange *x = s->x;
-	bool safe = false;
-
-	if (!s->up->reused || x->answer_begun || !http1_head_idle(&x->answer) || x->body_sent)
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(idempotent); i++)
-		safe |= http1_slice_is(&x->request, x->request.method, idempotent[i]);
-	if (!safe)
-		return false;
-	upstream_close(TAKE_PTR(s->up), true);
-	return connect_upstream(s, true);
 }
 
 /* The answer is with the client, or in its buffer. */
@@ -340,7 +375,7 @@ static bool forward(struct session *s)
 		return true;
 	}
 	/* Over TLS nobody closes one direction only: this client has gone, and an endless answer would never notice. */
-	if (s->client.eof && !iobuf_len(&s->client.in) && (s->tls || !x->upload_done)) {
+	if (s->client.eof && !s->client.carrier && !iobuf_len(&s->client.in) && (s->tls || !x->upload_done)) {
 		session_abort(s);
 		return true;
 	}
@@ -349,11 +384,45 @@ static bool forward(struct session *s)
 	return false;
 }
 
+/* The server has agreed to a WebSocket. */
+static bool tunnel(struct session *s)
+{
+	struct exchange *x = s->x;
+	enum relay_result result = relay_bytes(s);
+
+	x->upload.payload = s->relay_up;
+	x->download.payload = s->relay_down;
+	switch (result) {
+	case RELAY_NOTHING:
+		return false;
+	case RELAY_MOVED:
+		session_timeout(s, RELAY_IDLE_US);
+		return false;
+	case RELAY_ENDED:
+		request_record(s, "http.request", "", true);
+		x->state = EXCHANGE_HEAD; /* recorded */
+		session_close(s);
+		return true;
+	case RELAY_QUOTA:
+		request_record(s, "limit.hit", "bytes-up", false);
+		break;
+	case RELAY_GONE:
+		break;
+	}
+	session_abort(s);
+	return true;
+}
+
 bool http_run(struct session *s)
 {
 	stream_flush(&s->client);
 	if (stream_gone(&s->client) && !s->x) {
 		session_close(s);
+		return true;
+	}
+	/* A reset stream is nobody's any more, whatever its request waits for. */
+	if (s->client.carrier && s->client.broken) {
+		session_abort(s);
 		return true;
 	}
 	/* The answers before this one have to go out first: a client that does not read gets no more work done. */
@@ -376,6 +445,8 @@ bool http_run(struct session *s)
 		return connecting(s);
 	case EXCHANGE_FORWARD:
 		return forward(s);
+	case EXCHANGE_TUNNEL:
+		return tunnel(s);
 	}
 	return false;
 }

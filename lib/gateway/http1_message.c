@@ -46,13 +46,28 @@ int http1_refuse(struct http1_head *h, const char *error, uint16_t status)
 	return -EBADMSG;
 }
 
-bool http1_is_token(const char *s, size_t len)
+static bool all_of(const char *s, size_t len, uint8_t class)
 {
 	for (size_t i = 0; i < len; i++) {
-		if (!(CLASS[(uint8_t)s[i]] & TOKEN))
+		if (!(CLASS[(uint8_t)s[i]] & class))
 			return false;
 	}
-	return len > 0;
+	return true;
+}
+
+bool http1_is_token(const char *s, size_t len)
+{
+	return len > 0 && all_of(s, len, TOKEN);
+}
+
+bool http1_is_text(const char *s, size_t len)
+{
+	return all_of(s, len, TEXT);
+}
+
+bool http1_is_target(const char *s, size_t len)
+{
+	return len > 0 && all_of(s, len, TARGET);
 }
 
 size_t http1_find(const struct http1_head *h, const char *name, size_t from)
@@ -104,7 +119,7 @@ static int check_bytes(struct http1_head *h, size_t from)
 	return 0;
 }
 
-static int add_field(struct http1_head *h, struct http1_field f)
+int http1_add_field(struct http1_head *h, struct http1_field f)
 {
 	if (h->n_fields == HTTP1_FIELDS_MAX)
 		return http1_refuse(h, "too-many-fields", 431);
@@ -143,7 +158,7 @@ static int field_line(struct http1_head *h, uint32_t off, uint32_t len)
 		start++;
 	while (end > start && is_space(line[end - 1]))
 		end--;
-	return add_field(h, (struct http1_field){ { off, name_len }, { off + start, end - start } });
+	return http1_add_field(h, (struct http1_field){ { off, name_len }, { off + start, end - start } });
 }
 
 static int end_of_line(struct http1_head *h)

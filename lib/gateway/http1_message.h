@@ -56,6 +56,7 @@ struct http1_head {
 	/* Set by the caller before the first byte. */
 	enum http1_kind kind;
 	bool to_head; /* responses: the request's method was HEAD */
+	bool to_websocket; /* responses: the request asked for a WebSocket, and may get status 101 */
 
 	/* Valid when complete. */
 	bool complete;
@@ -68,14 +69,15 @@ struct http1_head {
 	struct http1_slice host;  /* requests: from Host, without port; an IPv6 literal keeps its brackets. Characters are
 				   * checked, the name is not: host_canonical() is the caller's duty */
 	uint16_t port;		  /* requests: from Host; 0 when it names none */
-	uint16_t status;	  /* responses: 100-599, never 101 */
+	uint16_t status;	  /* responses: 100-599; 101 only as to_websocket says */
 	struct http1_slice reason;
 	enum http1_framing framing;
 	uint64_t content_length; /* HTTP1_BODY_LENGTH; also of a bodiless response when has_content_length */
 	bool has_content_length;
 	bool keep_alive;	/* the sender lets the connection live on after this message */
 	bool expect_continue;	/* requests of HTTP/1.1 with Expect: 100-continue */
-	bool upgrade;		/* asks for another protocol; never forwarded */
+	bool upgrade;		/* asks for another protocol; forwarded when it is websocket */
+	bool websocket;		/* requests: a well-formed opening handshake (RFC 6455 4.1); responses: 101 that says so */
 	bool te_trailers;	/* requests: the sender takes trailers */
 
 	struct http1_field *fields; /* in the order sent, all of them */
@@ -91,6 +93,7 @@ struct http1_head {
 	size_t line;	    /* offset of the line being read */
 	size_t fields_cap;
 	bool started, skipped_empty, has_host, has_transfer_encoding, has_connection;
+	bool upgrade_option, other_upgrade; /* Connection: upgrade; an Upgrade that is not just "websocket", once */
 	struct http1_slice host_value, authority;
 };
 

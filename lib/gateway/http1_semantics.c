@@ -42,7 +42,7 @@ static void path_and_query(struct http1_head *h, struct http1_slice s)
 		h->query = part(s, n + 1, s.len);
 }
 
-static int target(struct http1_head *h, struct http1_slice t)
+int http1_set_target(struct http1_head *h, struct http1_slice t)
 {
 	const char *s = http1_text(h, t);
 	uint32_t scheme = 0;
@@ -74,6 +74,19 @@ static int target(struct http1_head *h, struct http1_slice t)
 	return 0;
 }
 
+int http1_set_method(struct http1_head *h, struct http1_slice method)
+{
+	h->method = method;
+	if (h->method.len > HTTP1_METHOD_MAX)
+		return http1_refuse(h, "method-too-long", 501);
+	/* CONNECT would be a way through the gateway; TRACE sends the fields back, and with them a substituted secret. */
+	if (http1_slice_is_nocase(h, h->method, "CONNECT"))
+		return http1_refuse(h, "connect-method", 501);
+	if (http1_slice_is_nocase(h, h->method, "TRACE"))
+		return http1_refuse(h, "trace-method", 501);
+	return 0;
+}
+
 int http1_request_line(struct http1_head *h, uint32_t off, uint32_t len)
 {
 	struct http1_slice line = { off, len };
@@ -83,18 +96,10 @@ int http1_request_line(struct http1_head *h, uint32_t off, uint32_t len)
 
 	if (!second || !http1_is_token(s, (size_t)(first - s)))
 		return http1_refuse(h, "bad-request-line", 400);
-	h->method = part(line, 0, (uint32_t)(first - s));
 	int r = version(h, second + 1, len - (size_t)(second + 1 - s));
-	if (r < 0)
-		return r;
-	if (h->method.len > HTTP1_METHOD_MAX)
-		return http1_refuse(h, "method-too-long", 501);
-	/* CONNECT would be a way through the gateway; TRACE sends the fields back, and with them a substituted secret. */
-	if (http1_slice_is_nocase(h, h->method, "CONNECT"))
-		return http1_refuse(h, "connect-method", 501);
-	if (http1_slice_is_nocase(h, h->method, "TRACE"))
-		return http1_refuse(h, "trace-method", 501);
-	return target(h, part(line, (uint32_t)(first + 1 - s), (uint32_t)(second - s)));
+	if (r == 0)
+		r = http1_set_method(h, part(line, 0, (uint32_t)(first - s)));
+	return r < 0 ? r : http1_set_target(h, part(line, (uint32_t)(first + 1 - s), (uint32_t)(second - s)));
 }
 
 int http1_status_line(struct http1_head *h, uint32_t off, uint32_t len)
@@ -111,8 +116,8 @@ int http1_status_line(struct http1_head *h, uint32_t off, uint32_t len)
 	h->status = (uint16_t)((s[9] - '0') * 100 + (s[10] - '0') * 10 + (s[11] - '0'));
 	if (h->status < 100 || h->status > 599)
 		return http1_refuse(h, "bad-status", 502);
-	/* No request that we write asks for another protocol. */
-	if (h->status == 101)
+	/* No request that we write asks for another protocol than this one. */
+	if (h->status == 101 && !h->to_websocket)
 		return http1_refuse(h, "unexpected-upgrade", 502);
 	if (len > 13)
 		h->reason = part(line, 13, len);
@@ -183,11 +188,12 @@ static int connection(struct http1_head *h, struct http1_slice v, bool *close, b
 			return http1_refuse(h, "bad-connection", 400);
 		*close |= http1_slice_is_nocase(h, option, "close");
 		*keep |= http1_slice_is_nocase(h, option, "keep-alive");
+		h->upgrade_option |= http1_slice_is_nocase(h, option, "upgrade");
 	}
 	return 0;
 }
 
-static int host(struct http1_head *h, struct http1_slice v)
+int http1_set_host(struct http1_head *h, struct http1_slice v)
 {
 	const char *s = http1_text(h, v);
 	uint32_t name = 0;
@@ -264,7 +270,7 @@ static int expect(struct http1_head *h, struct http1_slice v)
 static int request_field(struct http1_head *h, const struct http1_field *f)
 {
 	if (http1_slice_is_nocase(h, f->name, "Host"))
-		return host(h, f->value);
+		return http1_set_host(h, f->value);
 	if (http1_slice_is_nocase(h, f->name, "Expect"))
 		return expect(h, f->value);
 	if (http1_slice_is_nocase(h, f->name, "TE")) {
@@ -287,9 +293,22 @@ int http1_field_meaning(struct http1_head *h, const struct http1_field *f)
 	/* Gateways to CGI and WSGI make one variable of both spellings. */
 	if (http1_slice_is_nocase(h, f->name, "Content_Length") || http1_slice_is_nocase(h, f->name, "Transfer_Encoding"))
 		return http1_refuse(h, "bad-field-name", 400);
-	h->upgrade |= http1_slice_is_nocase(h, f->name, "Upgrade");
+	if (http1_slice_is_nocase(h, f->name, "Upgrade")) {
+		h->other_upgrade |= h->upgrade || !http1_slice_is_nocase(h, f->value, "websocket");
+		h->upgrade = true;
+	}
 	h->has_connection |= http1_slice_is_nocase(h, f->name, "Connection");
 	return h->kind == HTTP1_REQUEST ? request_field(h, f) : 0;
+}
+
+/* The one upgrade there is; whether the handshake is right beyond that is the server's and the client's to see. */
+static bool is_websocket(const struct http1_head *h)
+{
+	bool asks = h->upgrade && !h->other_upgrade && h->upgrade_option && h->minor == 1;
+
+	if (h->kind == HTTP1_RESPONSE)
+		return asks && h->status == 101;
+	return asks && http1_slice_is(h, h->method, "GET") && h->framing == HTTP1_BODY_NONE && !h->expect_continue;
 }
 
 static int finish_request(struct http1_head *h)
@@ -345,6 +364,9 @@ int http1_finish(struct http1_head *h)
 			return r;
 	}
 	set_framing(h);
+	h->websocket = is_websocket(h);
+	if (h->status == 101 && !h->websocket)
+		return http1_refuse(h, "unexpected-upgrade", 502);
 	h->keep_alive = !close && (h->minor == 1 || keep) && h->framing != HTTP1_BODY_EOF;
 	return h->kind == HTTP1_REQUEST ? finish_request(h) : 0;
 }

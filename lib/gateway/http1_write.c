@@ -134,7 +134,9 @@ int http1_write_request(struct buf *out, const struct http1_head *h, const struc
 		r = put_fields(out, h, how->value, how->data);
 	if (r == 0)
 		r = put_framing(out, h->framing, h->content_length);
-	if (r == 0 && h->te_trailers)
+	if (r == 0 && h->websocket)
+		r = buf_puts(out, "Upgrade: websocket\r\nConnection: Upgrade\r\n");
+	else if (r == 0 && h->te_trailers)
 		r = buf_puts(out, "TE: trailers\r\nConnection: TE\r\n");
 	return r < 0 ? r : buf_puts(out, "\r\n");
 }
@@ -146,6 +148,33 @@ enum http1_framing http1_response_framing(const struct http1_head *h, const stru
 	return h->framing;
 }
 
+const char *http1_reason(unsigned status)
+{
+	static const struct {
+		unsigned status;
+		const char *phrase;
+	} phrases[] = {
+		{ 100, "Continue" }, { 101, "Switching Protocols" }, { 103, "Early Hints" }, { 200, "OK" }, { 201, "Created" },
+		{ 202, "Accepted" }, { 204, "No Content" }, { 205, "Reset Content" }, { 206, "Partial Content" },
+		{ 301, "Moved Permanently" }, { 302, "Found" }, { 303, "See Other" }, { 304, "Not Modified" },
+		{ 307, "Temporary Redirect" }, { 308, "Permanent Redirect" }, { 400, "Bad Request" }, { 401, "Unauthorized" },
+		{ 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" }, { 406, "Not Acceptable" },
+		{ 408, "Request Timeout" }, { 409, "Conflict" }, { 410, "Gone" }, { 411, "Length Required" },
+		{ 412, "Precondition Failed" }, { 413, "Content Too Large" }, { 414, "URI Too Long" },
+		{ 415, "Unsupported Media Type" }, { 416, "Range Not Satisfiable" }, { 417, "Expectation Failed" },
+		{ 421, "Misdirected Request" }, { 422, "Unprocessable Content" }, { 426, "Upgrade Required" },
+		{ 428, "Precondition Required" }, { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
+		{ 451, "Unavailable For Legal Reasons" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" },
+		{ 502, "Bad Gateway" }, { 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
+		{ 505, "HTTP Version Not Supported" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(phrases); i++) {
+		if (phrases[i].status == status)
+			return phrases[i].phrase;
+	}
+	return "";
+}
+
 int http1_write_response(struct buf *out, const struct http1_head *h, const struct http1_response_out *how)
 {
 	enum http1_framing framing = http1_response_framing(h, how);
@@ -153,7 +182,7 @@ int http1_write_response(struct buf *out, const struct http1_head *h, const stru
 
 	int r = buf_printf(out, "HTTP/1.1 %u ", h->status);
 	if (r == 0)
-		r = put_slice(out, h, h->reason);
+		r = h->reason.len ? put_slice(out, h, h->reason) : buf_puts(out, http1_reason(h->status));
 	if (r == 0)
 		r = buf_puts(out, "\r\n");
 	if (r == 0)
@@ -163,7 +192,9 @@ int http1_write_response(struct buf *out, const struct http1_head *h, const stru
 		framing = HTTP1_BODY_LENGTH;
 	if (r == 0)
 		r = put_framing(out, framing, h->content_length);
-	if (r == 0 && !interim && !how->keep_alive)
+	if (r == 0 && h->websocket)
+		r = buf_puts(out, "Upgrade: websocket\r\nConnection: Upgrade\r\n");
+	else if (r == 0 && !interim && !how->keep_alive)
 		r = buf_puts(out, "Connection: close\r\n");
 	else if (r == 0 && !interim && how->http10)
 		r = buf_puts(out, "Connection: keep-alive\r\n");

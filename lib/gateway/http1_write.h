@@ -43,7 +43,10 @@ struct http1_response_out {
 /* How the body of this response is written: as the head has it, except that HTTP1_BODY_EOF becomes chunked, and
  * chunked becomes HTTP1_BODY_EOF for a client of HTTP/1.0 (then keep_alive has to be false). */
 enum http1_framing http1_response_framing(const struct http1_head *h, const struct http1_response_out *how);
-/* Status line, fields, empty line. Also for 1xx. Alt-Svc is left out: it would lead clients to QUIC, which has no way
+/* The phrase that RFC 9110 gives a status, or "". */
+const char *http1_reason(unsigned status);
+/* Status line, fields, empty line. Also for 1xx. A head without a phrase (HTTP/2 has none) gets the usual one, without
+ * which some clients see no status. Alt-Svc is left out: it would lead clients to QUIC, which has no way
  * out. */
 int http1_write_response(struct buf *out, const struct http1_head *h, const struct http1_response_out *how);
 

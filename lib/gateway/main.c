@@ -12,10 +12,10 @@
  * only then it reads the first byte from inside. Nothing of it is dumpable.
  *
  * One thread, one epoll (loop.c). A connection (session.c) is looked at by its first bytes: TLS is answered with a
- * leaf of the sandbox's own authority, HTTP is parsed and written anew request by request (http.c, request.c,
- * response.c), what a tcp:// rule or passthrough allows is relayed unread (relay.c). Each of these is a state machine
- * over two streams (stream.c) that is simply run again whenever anything happened. Buffers are bounded; what does not
- * fit stays in the kernel, so a slow reader slows its writer and nothing else.
+ * leaf of the sandbox's own authority, HTTP/1.1 and HTTP/2 (http2.h) are parsed and written anew request by request
+ * (http.c, request.c, codec.c), what a tcp:// rule or passthrough allows is relayed unread (relay.c). Each of these is
+ * a state machine over two streams (stream.c) that is simply run again whenever anything happened. Buffers are bounded;
+ * what does not fit stays in the kernel, so a slow reader slows its writer and nothing else.
  *
  * Decisions: policy_decide() on the name that SNI, Host and the dialled address agree on. With an auditor, what policy
  * and grant allow is asked first (questions.c, request_question.c), and waits for the answer. A record of the decision
@@ -37,6 +37,7 @@
 #include "confine/seccomp.h"
 #include "gateway/control.h"
 #include "gateway/gateway.h"
+#include "gateway/http2_pending.h"
 #include "gateway/session.h"
 #include "gateway/upstream.h"
 
@@ -96,15 +97,18 @@ static void raise_descriptors(void)
 
 static int run(struct gateway *gw)
 {
+	bool more = false;
+
 	for (;;) {
 		/* A deny that follows from a failed write may itself add records. */
 		const struct records *records = &gw->records;
 		int lag = records->wanted ? 0 : records->n ? (int)(RECORDS_LAG_US / 1000) : -1;
-		int wait = resolver_timeout(&gw->resolver, lag);
+		int wait = more ? 0 : resolver_timeout(&gw->resolver, lag);
 		int r = loop_round(&gw->loop, wait);
 		if (r < 0)
 			return r;
 		resolver_tick(&gw->resolver);
+		more = http2_round(gw);
 		r = records_round(&gw->records, gw->loop.now);
 		if (r < 0)
 			return r;

@@ -6,6 +6,7 @@
 #ifndef NSBOX_GATEWAY_NAMES_H
 #define NSBOX_GATEWAY_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@
 
 struct name {
 	struct name *chain;
+	bool http1;     /* a server of this name spoke no HTTP/2 when last asked */
 	uint32_t index; /* address = SYNTHETIC_FIRST + index */
 	char text[];    /* canonical */
 };

@@ -6,60 +6,35 @@
 #include <stddef.h>
 
 #include "base/json.h"
-#include "base/util.h"
+#include "gateway/http1_write.h"
 
-static const char *title_of(int status)
+int problem_body(const struct problem *p, struct buf *body)
 {
-	static const struct {
-		int status;
-		const char *title;
-	} titles[] = {
-		{ 400, "Bad Request" },
-		{ 403, "Forbidden" },
-		{ 405, "Method Not Allowed" },
-		{ 408, "Request Timeout" },
-		{ 413, "Content Too Large" },
-		{ 414, "URI Too Long" },
-		{ 417, "Expectation Failed" },
-		{ 421, "Misdirected Request" },
-		{ 431, "Request Header Fields Too Large" },
-		{ 501, "Not Implemented" },
-		{ 502, "Bad Gateway" },
-		{ 503, "Service Unavailable" },
-		{ 504, "Gateway Timeout" },
-		{ 505, "HTTP Version Not Supported" },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(titles); i++) {
-		if (titles[i].status == status)
-			return titles[i].title;
-	}
-	return "Error";
+	int r = buf_putc(body, '{');
+	if (r == 0)
+		r = json_member_string(body, "type", "about:blank");
+	if (r == 0)
+		r = json_member_string(body, "title", http1_reason((unsigned)p->status));
+	if (r == 0)
+		r = json_member_int(body, "status", p->status);
+	if (r == 0)
+		r = json_member_string(body, "detail", p->detail);
+	if (r == 0)
+		r = json_member_string(body, "reason", p->reason);
+	if (r == 0 && p->what)
+		r = json_member_string(body, problem_is_denial(p) ? "denied" : "request", p->what);
+	if (r == 0 && p->flag)
+		r = json_member_string(body, "allow_with", p->flag);
+	return r < 0 ? r : buf_puts(body, "}\n");
 }
 
 int problem_write(const struct problem *p, struct iobuf *out)
 {
 	_cleanup_buf_ struct buf body = { 0 };
 	_cleanup_buf_ struct buf head = { 0 };
-	/* 502 and 504 tell of a failure further on, not of a denial. */
-	bool denied = p->status != 502 && p->status != 504;
+	bool denied = problem_is_denial(p);
 
-	int r = buf_putc(&body, '{');
-	if (r == 0)
-		r = json_member_string(&body, "type", "about:blank");
-	if (r == 0)
-		r = json_member_string(&body, "title", title_of(p->status));
-	if (r == 0)
-		r = json_member_int(&body, "status", p->status);
-	if (r == 0)
-		r = json_member_string(&body, "detail", p->detail);
-	if (r == 0)
-		r = json_member_string(&body, "reason", p->reason);
-	if (r == 0 && p->what)
-		r = json_member_string(&body, denied ? "denied" : "request", p->what);
-	if (r == 0 && p->flag)
-		r = json_member_string(&body, "allow_with", p->flag);
-	if (r == 0)
-		r = buf_puts(&body, "}\n");
+	int r = problem_body(p, &body);
 	if (r == 0)
 		r = buf_printf(&head,
 			       "HTTP/1.1 %d %s\r\n"
@@ -67,7 +42,7 @@ int problem_write(const struct problem *p, struct iobuf *out)
 			       "Content-Length: %zu\r\n"
 			       "Cache-Control: no-store\r\n"
 			       "%s%s%s%s\r\n",
-			       p->status, title_of(p->status), body.len, denied ? "X-Nsbox-Denied: " : "",
+			       p->status, http1_reason((unsigned)p->status), body.len, denied ? "X-Nsbox-Denied: " : "",
 			       denied ? p->reason : "", denied ? "\r\n" : "", p->close ? "Connection: close\r\n" : "");
 	if (r == 0)
 		r = iobuf_append(out, head.data, head.len);

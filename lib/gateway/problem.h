@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "gateway/iobuf.h"
 
 struct problem {
@@ -17,7 +18,15 @@ struct problem {
 	bool close;         /* the connection ends with this */
 };
 
-/* Append the whole answer. 0 or -ENOMEM. */
+/* 502 and 504 tell of a failure further on, not of a denial. */
+static inline bool problem_is_denial(const struct problem *p)
+{
+	return p->status != 502 && p->status != 504;
+}
+
+/* Append the content, application/problem+json. 0 or -ENOMEM. */
+int problem_body(const struct problem *p, struct buf *body);
+/* Append the whole answer as HTTP/1.1. 0 or -ENOMEM. */
 int problem_write(const struct problem *p, struct iobuf *out);
 
 #endif

@@ -8,10 +8,7 @@
 #include "base/util.h"
 #include "gateway/authority.h"
 #include "gateway/gateway.h"
-#include "gateway/session.h"
-
-/* Both directions silent for this long: the peer is most likely gone without a word. */
-#define RELAY_IDLE_US (2ull * 3600u * 1000000u)
+#include "gateway/relay.h"
 
 static void add_record(struct session *s, const char *event, const char *reason, const char *rule)
 {
@@ -135,8 +132,9 @@ static void dial(struct session *s)
 		session_abort(s);
 }
 
-/* Move what the buffers allow; true when something moved. */
-static bool pump(struct stream *from, struct stream *to, uint64_t *count)
+/* Move what the buffers allow; true when something moved. payer: the call whose quota the bytes count against, before
+ * any of them leaves; NULL: nobody's. */
+static bool pump(struct call *payer, struct stream *from, struct stream *to, uint64_t *count, bool *over)
 {
 	bool moved = false;
 
@@ -146,6 +144,10 @@ static bool pump(struct stream *from, struct stream *to, uint64_t *count)
 		size_t n = iobuf_len(&from->in);
 		if (!n || iobuf_len(&to->out) >= STREAM_CHUNK)
 			break;
+		if (payer && !authority_count_upload(payer, n)) {
+			*over = true;
+			return true;
+		}
 		/* Whole buffers change hands; bytes are copied only when some still wait. */
 		if (!iobuf_len(&to->out)) {
 			iobuf_free(&to->out);
@@ -166,23 +168,17 @@ static bool pump(struct stream *from, struct stream *to, uint64_t *count)
 	return moved;
 }
 
-static bool relay_bytes(struct session *s)
+enum relay_result relay_bytes(struct session *s)
 {
 	struct stream *c = &s->client, *u = &s->up->stream;
-	uint64_t before = s->relay_up;
-	bool moved = pump(c, u, &s->relay_up);
+	bool over = false;
+	bool moved = pump(s->call, c, u, &s->relay_up, &over);
 
-	if (!authority_count_upload(s->call, s->relay_up - before)) {
-		add_record(s, "limit.hit", "bytes-up", NULL);
-		session_abort(s);
-		return true;
-	}
-
-	moved |= pump(u, c, &s->relay_down);
-	if (stream_gone(c) || stream_gone(u)) {
-		session_abort(s);
-		return true;
-	}
+	if (over)
+		return RELAY_QUOTA;
+	moved |= pump(NULL, u, c, &s->relay_down, &over);
+	if (stream_gone(c) || stream_gone(u))
+		return RELAY_GONE;
 	if (c->eof && !iobuf_len(&c->in) && !iobuf_len(&u->out) && !s->relay_up_ended) {
 		s->relay_up_ended = true;
 		stream_shutdown(u);
@@ -191,12 +187,30 @@ static bool relay_bytes(struct session *s)
 		s->relay_down_ended = true;
 		stream_shutdown(c);
 	}
-	if (s->relay_up_ended && s->relay_down_ended) {
+	if (s->relay_up_ended && s->relay_down_ended)
+		return RELAY_ENDED;
+	return moved ? RELAY_MOVED : RELAY_NOTHING;
+}
+
+static bool relay(struct session *s)
+{
+	switch (relay_bytes(s)) {
+	case RELAY_QUOTA:
+		add_record(s, "limit.hit", "bytes-up", NULL);
+		session_abort(s);
+		return true;
+	case RELAY_GONE:
+		session_abort(s);
+		return true;
+	case RELAY_ENDED:
 		session_close(s);
 		return true;
-	}
-	if (moved)
+	case RELAY_MOVED:
 		session_timeout(s, RELAY_IDLE_US);
+		return false;
+	case RELAY_NOTHING:
+		break;
+	}
 	return false;
 }
 
@@ -225,7 +239,7 @@ bool relay_run(struct session *s)
 		session_timeout(s, RELAY_IDLE_US);
 		return true;
 	}
-	return relay_bytes(s);
+	return relay(s);
 }
 
 void relay_drop(struct session *s)

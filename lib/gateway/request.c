@@ -395,8 +395,8 @@ void request_decide(struct session *s)
 				      "Host and server name have to be the name whose address was dialled.");
 		return;
 	}
-	if (h->upgrade) {
-		request_refuse(s, "http.deny", 501, "upgrade", "Changing to another protocol is not supported.");
+	if (h->upgrade && !h->websocket) {
+		request_refuse(s, "http.deny", 501, "upgrade", "Changing to another protocol than WebSocket is not supported.");
 		return;
 	}
 	if (h->form == HTTP1_ASTERISK) {

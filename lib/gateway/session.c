@@ -16,6 +16,8 @@
 #include "gateway/gateway.h"
 
 #define LINGER_US (2u * 1000000u)
+/* While there is an answer to be read. */
+#define DRAIN_US (600u * 1000000u)
 /* A ClientHello with every extension in use is 2 KB; post-quantum key shares and padding make it larger. */
 #define HELLO_MAX 20000u
 
@@ -45,7 +47,7 @@ void session_members(const struct session *s, struct buf *members)
 	json_member_int(members, "port", s->port);
 }
 
-static void client_wake(struct stream *stream)
+void session_wake(struct stream *stream)
 {
 	session_run((struct session *)stream);
 }
@@ -95,6 +97,7 @@ static void bury(struct session *s, bool reset)
 		return;
 	relay_drop(s);
 	http_drop(s);
+	http2_server_drop(s);
 	s->state = SESSION_DEAD;
 	session_timeout(s, 0);
 	records_forget(&gw->records, &s->waiter);
@@ -105,8 +108,12 @@ static void bury(struct session *s, bool reset)
 	*s->prev = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
-	s->call->n_sessions--;
-	gw->n_sessions--;
+	if (s->client.carrier) {
+		s->call->n_lanes--;
+	} else {
+		s->call->n_sessions--;
+		gw->n_sessions--;
+	}
 	s->call = NULL;
 	s->next = gw->dead;
 	gw->dead = s;
@@ -127,6 +134,7 @@ void session_free_dead(struct gateway *gw)
 	while (gw->dead) {
 		struct session *s = gw->dead;
 		gw->dead = s->next;
+		http2_server_free(s);
 		free(s->sni);
 		free(s);
 	}
@@ -135,7 +143,7 @@ void session_free_dead(struct gateway *gw)
 void session_finish(struct session *s)
 {
 	s->state = SESSION_LINGER;
-	session_timeout(s, LINGER_US);
+	session_timeout(s, iobuf_len(&s->client.out) ? DRAIN_US : LINGER_US);
 	s->again = true;
 }
 
@@ -145,13 +153,17 @@ static bool linger_run(struct session *s)
 	struct stream *c = &s->client;
 	bool moved = stream_flush(c);
 
-	if (!iobuf_len(&c->out) && !s->shut) {
+	if ((!iobuf_len(&c->out) || c->carrier) && !s->shut) {
+		/* The end of an HTTP/2 stream waits by itself for what is before it. */
 		stream_shutdown(c);
 		s->shut = true;
+		session_timeout(s, c->carrier ? DRAIN_US : LINGER_US);
+	} else if (moved && !s->shut) {
+		session_timeout(s, DRAIN_US);
 	}
 	moved |= stream_fill(c, STREAM_CHUNK);
 	iobuf_consume(&c->in, iobuf_len(&c->in));
-	if (stream_gone(c) || (c->eof && !iobuf_len(&c->out))) {
+	if (stream_gone(c) || (c->eof && !iobuf_len(&c->out) && !c->carrier)) {
 		bury(s, false);
 		return true;
 	}
@@ -209,12 +221,15 @@ static enum ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO *
 
 static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in, unsigned in_len, void *arg)
 {
-	static const char http1[] = "http/1.1";
+	static const char http1[] = "http/1.1", http2[] = "h2";
 	(void)ssl;
 	(void)arg;
 
+	/* The first that the client names and we speak. */
 	for (unsigned i = 0; i < in_len && i + 1 + in[i] <= in_len; i += 1u + in[i]) {
-		if (in[i] == sizeof(http1) - 1 && memcmp(in + i + 1, http1, sizeof(http1) - 1) == 0) {
+		const uint8_t *name = in + i + 1;
+		if ((in[i] == sizeof(http1) - 1 && memcmp(name, http1, sizeof(http1) - 1) == 0) ||
+		    (in[i] == sizeof(http2) - 1 && memcmp(name, http2, sizeof(http2) - 1) == 0)) {
 			*out = in + i + 1;
 			*out_len = in[i];
 			return SSL_TLSEXT_ERR_OK;
@@ -249,8 +264,13 @@ static bool handshake_run(struct session *s)
 	int r = stream_handshake(&s->client);
 
 	if (r > 0) {
+		const uint8_t *proto;
+		unsigned len = 0;
+		SSL_get0_alpn_selected(s->client.ssl, &proto, &len);
 		s->state = SESSION_HTTP;
 		session_timeout(s, 0);
+		if (len == 2 && http2_server_start(s) < 0)
+			session_abort(s);
 		return true;
 	}
 	if (r == 0)
@@ -332,6 +352,8 @@ static bool step(struct session *s)
 		return handshake_run(s);
 	case SESSION_HTTP:
 		return http_run(s);
+	case SESSION_HTTP2:
+		return http2_server_run(s);
 	case SESSION_RELAY_ASK:
 	case SESSION_RELAY_RECORD:
 	case SESSION_RELAY_DIAL:
@@ -375,6 +397,9 @@ static void timer_fired(struct timer *t)
 		http_timeout(s);
 		session_run(s);
 		return;
+	case SESSION_HTTP2:
+		http2_server_timeout(s);
+		return;
 	default:
 		bury(s, false);
 	}
@@ -399,6 +424,35 @@ static bool is_opaque(struct session *s, struct net_verdict *verdict, bool *ret_
 	return verdict->allowed;
 }
 
+static void link_up(struct session *s)
+{
+	struct call *call = s->call;
+
+	s->started = s->gw->loop.now;
+	s->timer.fired = timer_fired;
+	s->next = call->sessions;
+	if (s->next)
+		s->next->prev = &s->next;
+	s->prev = &call->sessions;
+	call->sessions = s;
+}
+
+struct session *session_open_lane(struct session *connection)
+{
+	struct call *call = connection->call;
+	struct session *s = call->n_lanes < CALL_MAX_LANES ? calloc(1, sizeof(*s)) : NULL;
+
+	if (!s)
+		return NULL;
+	/* All that was established about the connection holds for what comes over it. */
+	*s = (struct session){ .gw = connection->gw, .call = call, .dst = connection->dst, .port = connection->port,
+			       .tls = connection->tls, .misdirected = connection->misdirected,
+			       .name = connection->name, .state = SESSION_HTTP };
+	link_up(s);
+	call->n_lanes++;
+	return s;
+}
+
 void session_start(struct gateway *gw, struct call *call, int fd, uint32_t dst, uint16_t port)
 {
 	_cleanup_close_ int owned = fd;
@@ -408,7 +462,7 @@ void session_start(struct gateway *gw, struct call *call, int fd, uint32_t dst, 
 
 	if (!s)
 		return;
-	if (stream_open(&s->client, &gw->loop, TAKE_FD(owned), client_wake) < 0) {
+	if (stream_open(&s->client, &gw->loop, TAKE_FD(owned), session_wake) < 0) {
 		fd_close(fd);
 		free(s);
 		return;
@@ -418,13 +472,7 @@ void session_start(struct gateway *gw, struct call *call, int fd, uint32_t dst, 
 	s->dst = dst;
 	s->port = port;
 	s->name = names_by_addr(&gw->names, dst);
-	s->started = gw->loop.now;
-	s->timer.fired = timer_fired;
-	s->next = call->sessions;
-	if (s->next)
-		s->next->prev = &s->next;
-	s->prev = &call->sessions;
-	call->sessions = s;
+	link_up(s);
 	call->n_sessions++;
 	gw->n_sessions++;
 	session_timeout(s, FIRST_BYTES_US);

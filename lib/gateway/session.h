@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One connection from inside. session_run() is its state machine: it may be called at any time by anything that
- * happened (bytes, room, an acknowledged record, an answer of the resolver, a timer) and goes on until nothing moves.
+ * One connection from inside, or one stream of an HTTP/2 connection from inside. session_run() is its state machine:
+ * it may be called at any time by anything that happened (bytes, room, an acknowledged record, an answer of the
+ * resolver or the auditor, a timer) and goes on until nothing moves.
  */
 #ifndef NSBOX_GATEWAY_SESSION_H
 #define NSBOX_GATEWAY_SESSION_H
@@ -15,12 +16,14 @@ struct gateway;
 struct call;
 struct name;
 struct exchange;
+struct http2;
 
 enum session_state {
 	SESSION_FIRST_BYTES,  /* TLS or HTTP? */
 	SESSION_CLIENT_HELLO, /* passthrough: reading the name */
 	SESSION_HANDSHAKE,
 	SESSION_HTTP,
+	SESSION_HTTP2, /* its streams are sessions of their own */
 	SESSION_RELAY_ASK,    /* the auditor has the word */
 	SESSION_RELAY_RECORD, /* decided; the record is on its way to the log */
 	SESSION_RELAY_DIAL,
@@ -43,11 +46,13 @@ struct session {
 	bool acked, refused; /* of the decision that is waited for */
 	bool running, again;
 	bool shut; /* lingering: our side is closed */
+	bool head_timed; /* HTTP/2: the timer is that of a head */
 	const struct name *name; /* of the dialled synthetic address, NULL for a raw address */
 	char *sni;
 	struct timer timer;
 	struct waiter waiter;
 	struct question question; /* of the request, or of the relay */
+	struct http2 *h2; /* SESSION_HTTP2 */
 	struct upstream *up;
 	struct exchange *x; /* the request being handled */
 	uint64_t started;
@@ -61,6 +66,9 @@ struct session {
 
 /* Takes the accepted socket over. */
 void session_start(struct gateway *gw, struct call *call, int fd, uint32_t dst, uint16_t port);
+/* A stream of this HTTP/2 connection, to be tied to it by the caller; NULL: no memory, or the call has too many. */
+struct session *session_open_lane(struct session *connection);
+void session_wake(struct stream *stream);
 void session_run(struct session *s);
 /* Gone at once: RST both ways (a call's end, a refusal that has no other language). */
 void session_abort(struct session *s);
@@ -81,10 +89,20 @@ struct in6_addr session_raw_addr(const struct session *s);
 /* members: host or addr, and port. */
 void session_members(const struct session *s, struct buf *members);
 
-/* http.c: SESSION_HTTP; true when something moved. */
+/* http.c: an exchange begins (its request may be filled in already). 0 or -ENOMEM. */
+int http_open(struct session *s);
+/* SESSION_HTTP; true when something moved. */
 bool http_run(struct session *s);
 void http_drop(struct session *s);
 void http_timeout(struct session *s);
+/* http2_server.c: SESSION_HTTP2. */
+int http2_server_start(struct session *s);
+bool http2_server_run(struct session *s);
+void http2_server_timeout(struct session *s);
+/* Its streams end with it. */
+void http2_server_drop(struct session *s);
+/* The memory, after http2_server_drop() and outside of any step. */
+void http2_server_free(struct session *s);
 /* relay.c */
 /* beyond_grant: the verdict is the policy's, and the grant has to be raised for it. */
 void relay_decide(struct session *s, bool passthrough, bool beyond_grant, const struct net_verdict *verdict);

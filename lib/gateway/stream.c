@@ -229,6 +229,8 @@ bool stream_fill(struct stream *s, size_t limit)
 	size_t before = iobuf_len(&s->in);
 	bool more = !s->eof && !s->broken;
 
+	if (s->carrier)
+		return s->carrier->fill(s, limit);
 	/* Nothing readable and nothing decrypted waiting: the usual case when the other side woke us. */
 	if (!s->can_read && !iobuf_len(&s->raw) && !(s->ssl && SSL_pending(s->ssl) > 0))
 		return false;
@@ -261,6 +263,8 @@ bool stream_flush(struct stream *s)
 {
 	bool moved = false;
 
+	if (s->carrier)
+		return s->carrier->flush(s);
 	while (iobuf_len(&s->out) && s->can_write && !stream_gone(s)) {
 		size_t len = iobuf_len(&s->out);
 		ssize_t n;
@@ -288,6 +292,10 @@ bool stream_flush(struct stream *s)
 
 void stream_shutdown(struct stream *s)
 {
+	if (s->carrier) {
+		s->carrier->shutdown(s);
+		return;
+	}
 	if (s->source.fd < 0)
 		return;
 	if (s->ssl && !s->broken && !SSL_in_init(s->ssl))
@@ -297,6 +305,8 @@ void stream_shutdown(struct stream *s)
 
 void stream_close(struct stream *s, bool reset)
 {
+	if (s->carrier)
+		s->carrier->close(s, reset);
 	if (s->source.fd >= 0 && reset) {
 		struct linger linger = { .l_onoff = 1 };
 		setsockopt(s->source.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One side of a connection: a socket, TLS on top of it or not, and a bounded buffer each way. Edge-triggered: the
- * owner is woken, then reads and writes until nothing moves; what is left unread stays in the kernel (back-pressure).
+ * One side of a connection: a socket, TLS on top of it or not, or a stream of an HTTP/2 connection (http2.h), and a
+ * bounded buffer each way. Edge-triggered: the owner is woken, then reads and writes until nothing moves; what is left
+ * unread stays in the kernel (back-pressure).
  */
 #ifndef NSBOX_GATEWAY_STREAM_H
 #define NSBOX_GATEWAY_STREAM_H
@@ -12,9 +13,22 @@
 #include "gateway/iobuf.h"
 #include "gateway/loop.h"
 
+struct http2_stream;
+struct stream;
+
+/* What carries a stream that has no socket of its own. */
+struct stream_carrier {
+	bool (*fill)(struct stream *s, size_t limit);
+	bool (*flush)(struct stream *s);
+	void (*shutdown)(struct stream *s);
+	void (*close)(struct stream *s, bool reset);
+};
+
 struct stream {
 	struct source source; /* first: the loop hands this pointer back */
 	void (*wake)(struct stream *s);
+	const struct stream_carrier *carrier; /* NULL: the socket */
+	struct http2_stream *lane;	      /* of an HTTP/2 connection; the buffers then hold payload */
 	SSL *ssl;
 	struct iobuf in, out;
 	struct iobuf raw; /* TLS bytes taken from the socket that did not fit as plaintext yet */

@@ -21,7 +21,8 @@
 #define BUNDLE_MAX (8u * 1024u * 1024u)
 #define RSA_MIN_BITS 2048
 
-static const uint8_t ALPN_HTTP1[] = "\x08http/1.1";
+static const uint8_t ALPN[] = "\x02h2\x08http/1.1";
+#define ALPN_H2_LEN 3u
 
 /* Where distributions keep it, in the order in which they are tried. */
 static const char *const BUNDLES[] = {
@@ -175,7 +176,7 @@ static int make_client(struct trust *t)
 	SSL_CTX *ctx = SSL_CTX_new(TLS_method());
 	t->store = X509_STORE_new();
 	if (!ctx || !t->store || !SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) ||
-	    SSL_CTX_set_alpn_protos(ctx, ALPN_HTTP1, sizeof(ALPN_HTTP1) - 1) != 0) {
+	    SSL_CTX_set_alpn_protos(ctx, ALPN, sizeof(ALPN) - 1) != 0) {
 		SSL_CTX_free(ctx);
 		X509_STORE_free(t->store);
 		t->store = NULL;
@@ -239,7 +240,7 @@ static X509_STORE *store_for(struct trust *t, const char *host)
 	return store;
 }
 
-SSL *trust_connect(struct trust *t, const char *host)
+SSL *trust_connect(struct trust *t, const char *host, bool http1_only)
 {
 	struct in6_addr v6;
 	struct in_addr v4;
@@ -252,6 +253,8 @@ SSL *trust_connect(struct trust *t, const char *host)
 		return NULL;
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 	bool ok = SSL_set1_verify_cert_store(ssl, store) == 1;
+	if (http1_only)
+		ok = ok && SSL_set_alpn_protos(ssl, ALPN + ALPN_H2_LEN, sizeof(ALPN) - 1 - ALPN_H2_LEN) == 0;
 	if (inet_pton(AF_INET, host, &v4) == 1) {
 		ok = ok && X509_VERIFY_PARAM_set1_ip(param, (const uint8_t *)&v4, sizeof(v4));
 	} else if (inet_pton(AF_INET6, host, &v6) == 1) {

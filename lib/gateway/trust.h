@@ -4,6 +4,7 @@
 #define NSBOX_GATEWAY_TRUST_H
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -34,8 +35,9 @@ struct trust {
 
 /* Reads the files; afterwards no file is needed any more. */
 int trust_init(struct trust *t, const struct policy *policy, struct error *e);
-/* A connection that will verify host (canonical name or address literal) before it finishes its handshake. */
-SSL *trust_connect(struct trust *t, const char *host);
+/* A connection that will verify host (canonical name or address literal) before it finishes its handshake. It offers
+ * HTTP/2 too, unless http1_only. */
+SSL *trust_connect(struct trust *t, const char *host, bool http1_only);
 /* Why the handshake failed, for people. */
 const char *trust_failure(const SSL *ssl);
 

@@ -4,29 +4,20 @@
 
 #include "base/util.h"
 #include "gateway/authority.h"
-#include "gateway/exchange.h"
+#include "gateway/codec.h"
 #include "gateway/gateway.h"
 
 /* Move clean bytes of x->held out, in the framing of the request. */
 static int send_clean(struct session *s, size_t clean)
 {
 	struct exchange *x = s->x;
-	struct iobuf *out = &s->up->stream.out;
-	int r = 0;
 
 	if (!clean)
 		return 0;
 	if (!authority_count_upload(s->call, clean))
 		return -EDQUOT;
 	x->body_sent = true;
-	if (x->send_framing == HTTP1_BODY_CHUNKED) {
-		char head[HTTP1_CHUNK_HEAD_MAX];
-		r = iobuf_append(out, head, http1_chunk_head(head, clean));
-	}
-	if (r == 0)
-		r = iobuf_append(out, iobuf_head(&x->held), clean);
-	if (r == 0 && x->send_framing == HTTP1_BODY_CHUNKED)
-		r = iobuf_append(out, "\r\n", 2);
+	int r = upstream_send_payload(s, iobuf_head(&x->held), clean);
 	iobuf_consume(&x->held, clean);
 	return r;
 }
@@ -34,22 +25,18 @@ static int send_clean(struct session *s, size_t clean)
 static int finish(struct session *s)
 {
 	struct exchange *x = s->x;
-	_cleanup_buf_ struct buf last = { 0 };
+	const struct http1_head *t = &x->upload.trailers;
 
 	x->upload_done = true;
-	if (x->send_framing != HTTP1_BODY_CHUNKED)
-		return 0;
 	/* Trailers carry no credentials of ours; a placeholder in them is as out of place as in the body. */
-	const struct http1_head *t = &x->upload.trailers;
 	for (size_t i = 0; i < t->n_fields; i++) {
 		int r = credentials_check_trailer(s, (const uint8_t *)http1_text(t, t->fields[i].name),
 					       t->fields[i].value.off + t->fields[i].value.len - t->fields[i].name.off);
 		if (r < 0)
 			return r;
 	}
-	x->body_sent = true;
-	int r = http1_write_last_chunk(&last, t);
-	return r < 0 ? r : iobuf_append(&s->up->stream.out, last.data, last.len);
+	x->body_sent |= x->request.framing == HTTP1_BODY_CHUNKED;
+	return upstream_send_end(s);
 }
 
 /* One feed of the parser. The number of input bytes taken, or -errno. */
@@ -70,6 +57,19 @@ static ssize_t take(struct session *s)
 		r = finish(s);
 	iobuf_consume(in, (size_t)n);
 	return r < 0 ? r : n;
+}
+
+/* HTTP/2: the end came in a frame of its own, or with the last that was taken. */
+static int take_end(struct session *s)
+{
+	size_t clean = 0;
+
+	int r = client_body_end(s);
+	if (r == 0)
+		r = credentials_stream_body(s, NULL, 0, true, &clean);
+	if (r == 0)
+		r = send_clean(s, clean);
+	return r < 0 ? r : finish(s);
 }
 
 /* What was begun cannot be taken back: the server sees a broken request, not a shorter one. */
@@ -101,12 +101,12 @@ bool upload_run(struct session *s)
 	bool moved = stream_flush(u);
 
 	while (!x->upload_done && iobuf_len(&u->out) < STREAM_CHUNK && !stream_gone(u)) {
-		if (!iobuf_len(&c->in)) {
+		if (!iobuf_len(&c->in))
 			stream_fill(c, STREAM_CHUNK);
-			if (!iobuf_len(&c->in))
-				break;
-		}
-		ssize_t n = take(s);
+		bool at_end = !iobuf_len(&c->in) && c->carrier && c->eof && !c->broken;
+		if (!iobuf_len(&c->in) && !at_end)
+			break;
+		ssize_t n = at_end ? take_end(s) : take(s);
 		if (n < 0) {
 			cut(s, (int)n);
 			return true;

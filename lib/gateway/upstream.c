@@ -14,7 +14,10 @@
 #include "base/util.h"
 #include "gateway/authority.h"
 #include "gateway/gateway.h"
+#include "gateway/http2.h"
+#include "gateway/http2_pending.h"
 #include "gateway/session.h"
+#include "gateway/upstream_private.h"
 
 #define CONNECT_US (10u * 1000000u)
 #define HANDSHAKE_US (15u * 1000000u)
@@ -23,7 +26,7 @@
 static void progress(struct upstream *u);
 static void dial(struct upstream *u);
 
-static void unlink_idle(struct upstream *u)
+void upstream_unlink(struct upstream *u)
 {
 	if (!u->prev)
 		return;
@@ -32,12 +35,20 @@ static void unlink_idle(struct upstream *u)
 		u->next->prev = u->prev;
 	u->prev = NULL;
 	u->next = NULL;
-	u->call->n_idle--;
+	if (u->shared)
+		u->call->n_shared--;
+	else if (!u->lead)
+		u->call->n_idle--;
+	u->shared = false;
+	u->lead = NULL;
 }
 
 void upstream_close(struct upstream *u, bool reset)
 {
-	unlink_idle(u);
+	if (shared_pass_on(u))
+		return;
+	shared_close(u);
+	upstream_unlink(u);
 	timer_stop(&u->gw->loop, &u->timer);
 	resolver_forget(&u->resolution);
 	stream_close(&u->stream, reset);
@@ -51,6 +62,10 @@ void upstream_free_dead(struct gateway *gw)
 	while (gw->dead_upstreams) {
 		struct upstream *u = gw->dead_upstreams;
 		gw->dead_upstreams = u->next;
+		if (u->h2) {
+			http2_unpend(u->h2);
+			http2_free(u->h2);
+		}
 		free(u->detail);
 		free(u);
 	}
@@ -60,9 +75,11 @@ void upstream_drop_idle(struct call *call)
 {
 	while (call->idle)
 		upstream_close(call->idle, true);
+	while (call->shared)
+		upstream_close(call->shared, true);
 }
 
-static void fail_with(struct upstream *u, const char *token, const char *detail)
+void upstream_fail(struct upstream *u, const char *token, const char *detail)
 {
 	if (u->state == UPSTREAM_FAILED)
 		return;
@@ -72,6 +89,7 @@ static void fail_with(struct upstream *u, const char *token, const char *detail)
 	u->detail = detail ? strdup(detail) : NULL;
 	timer_stop(&u->gw->loop, &u->timer);
 	stream_close(&u->stream, true);
+	shared_failed(u);
 }
 
 /* Nothing came that belongs to no request, nor an end; a late session ticket does no harm. */
@@ -83,23 +101,35 @@ static bool quiet(struct upstream *u)
 	return !s->eof && !s->broken && !iobuf_len(&s->in) && !iobuf_len(&s->out);
 }
 
-static void wake(struct stream *stream)
+void upstream_wake(struct stream *stream)
 {
 	struct upstream *u = (struct upstream *)stream;
 
+	if (u->h2) {
+		shared_run(u);
+		return;
+	}
 	if (!u->owner) {
 		if (!quiet(u))
 			upstream_close(u, false);
 		return;
 	}
 	progress(u);
-	session_run(u->owner);
+	/* Whose it was may have got a stream of it. */
+	if (u->h2)
+		shared_run(u);
+	else
+		session_run(u->owner);
 }
 
 static void timed_out(struct timer *t)
 {
 	struct upstream *u = (struct upstream *)((char *)t - offsetof(struct upstream, timer));
 
+	if (u->h2) {
+		shared_timeout(u);
+		return;
+	}
 	if (!u->owner) {
 		upstream_close(u, false);
 		return;
@@ -109,9 +139,9 @@ static void timed_out(struct timer *t)
 		if (u->next_addr < u->resolution.n_addrs)
 			dial(u);
 		else
-			fail_with(u, "connect-timeout", NULL);
+			upstream_fail(u, "connect-timeout", NULL);
 	} else {
-		fail_with(u, "tls-timeout", NULL);
+		upstream_fail(u, "tls-timeout", NULL);
 	}
 	session_run(u->owner);
 }
@@ -126,9 +156,9 @@ static void start_handshake(struct upstream *u)
 		name = inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (const void *)&u->to.addr.s6_addr[12] : &u->to.addr, text,
 				 sizeof(text));
 	}
-	SSL *ssl = trust_connect(&u->gw->trust, name);
+	SSL *ssl = trust_connect(&u->gw->trust, name, u->to.http1_only);
 	if (!ssl || stream_start_tls(&u->stream, ssl) < 0) {
-		fail_with(u, "no-memory", NULL);
+		upstream_fail(u, "no-memory", NULL);
 		return;
 	}
 	u->state = UPSTREAM_HANDSHAKE;
@@ -139,6 +169,7 @@ static void ready(struct upstream *u)
 {
 	u->state = UPSTREAM_READY;
 	timer_stop(&u->gw->loop, &u->timer);
+	shared_settle(u);
 }
 
 /* The connection attempt ended one way or the other. */
@@ -155,7 +186,7 @@ static void connected(struct upstream *u)
 			dial(u);
 			return;
 		}
-		fail_with(u, error == ETIMEDOUT ? "connect-timeout" : "connect-failed", strerror(error));
+		upstream_fail(u, error == ETIMEDOUT ? "connect-timeout" : "connect-failed", strerror(error));
 		return;
 	}
 	if (u->to.tls)
@@ -175,7 +206,7 @@ static void progress(struct upstream *u)
 		ready(u);
 	} else if (r < 0) {
 		bool verify = SSL_get_verify_result(u->stream.ssl) != X509_V_OK;
-		fail_with(u, verify ? "certificate" : "tls-handshake", trust_failure(u->stream.ssl));
+		upstream_fail(u, verify ? "certificate" : "tls-handshake", trust_failure(u->stream.ssl));
 	}
 }
 
@@ -197,7 +228,7 @@ static int dial_one(struct upstream *u, const struct in6_addr *addr)
 	    errno != EINPROGRESS)
 		return -errno;
 	u->addr = *addr;
-	return stream_open(&u->stream, &u->gw->loop, TAKE_FD(fd), wake);
+	return stream_open(&u->stream, &u->gw->loop, TAKE_FD(fd), upstream_wake);
 }
 
 /* Try addresses until one is on its way. A private one is passed over unless the rule allows it: what is dialled is
@@ -228,9 +259,9 @@ static void dial(struct upstream *u)
 		return;
 	}
 	if (error)
-		fail_with(u, "connect-failed", strerror(-error));
+		upstream_fail(u, "connect-failed", strerror(-error));
 	else
-		fail_with(u, refused ? refused : "connect-failed", NULL);
+		upstream_fail(u, refused ? refused : "connect-failed", NULL);
 }
 
 static void resolved(struct resolution *q)
@@ -240,7 +271,7 @@ static void resolved(struct resolution *q)
 	if (q->n_addrs)
 		dial(u);
 	else
-		fail_with(u, q->failure, NULL);
+		upstream_fail(u, q->failure, NULL);
 	if (u->owner)
 		session_run(u->owner);
 }
@@ -257,19 +288,22 @@ static const struct policy_connect_to *pin_of(const struct policy *p, const stru
 	return policy_connect_to(p, to->host ? to->host : text, to->port);
 }
 
-static void start(struct upstream *u)
+void upstream_start(struct upstream *u)
 {
 	char text[INET6_ADDRSTRLEN];
 	const struct policy_connect_to *pin = pin_of(u->gw->policy, &u->to, text);
 	const char *host = u->to.host;
 
+	u->state = UPSTREAM_RESOLVING;
 	u->dial_port = u->to.port;
 	u->resolution.done = resolved;
 	if (pin) {
 		host = pin->addr;
 		u->dial_port = pin->addr_port;
+		u->pinned = true;
 		u->to.allow_private = true;
 	}
+	shared_offer(u);
 	if (!host) {
 		u->resolution.addrs[0] = u->to.addr;
 		u->resolution.n_addrs = 1;
@@ -278,40 +312,37 @@ static void start(struct upstream *u)
 	}
 	int r = resolver_ask(&u->gw->resolver, &u->resolution, host);
 	if (r < 0)
-		fail_with(u, "resolver-error", strerror(-r));
+		upstream_fail(u, "resolver-error", strerror(-r));
 	else if (r > 0 && u->resolution.n_addrs)
 		dial(u);
 	else if (r > 0)
-		fail_with(u, u->resolution.failure, NULL);
+		upstream_fail(u, u->resolution.failure, NULL);
 }
 
-static bool serves(const struct upstream *u, const struct destination *to)
+bool upstream_same(const struct upstream *u, const struct destination *to)
 {
-	if (u->to.port != to->port || u->to.tls != to->tls || (u->private_addr && !u->to.allow_private))
-		return false;
-	/* A path rule may be the one that made a private address acceptable. connect_to does so for the whole host. */
-	char text[INET6_ADDRSTRLEN];
-	if (u->private_addr && !to->allow_private && !pin_of(u->gw->policy, to, text))
+	if (u->to.port != to->port || u->to.tls != to->tls)
 		return false;
 	if (!u->to.host || !to->host)
 		return !u->to.host && !to->host && memcmp(&u->to.addr, &to->addr, sizeof(to->addr)) == 0;
 	return strcmp(u->to.host, to->host) == 0;
 }
 
-struct upstream *upstream_get(struct gateway *gw, struct call *call, struct session *owner,
-			      const struct destination *to, bool fresh)
+bool upstream_serves(const struct upstream *u, const struct destination *to)
 {
-	for (struct upstream *u = fresh ? NULL : call->idle; u; u = u->next) {
-		if (!serves(u, to))
-			continue;
-		unlink_idle(u);
-		timer_stop(&gw->loop, &u->timer);
-		u->owner = owner;
-		u->reused = true;
-		u->retained = false;
-		return u;
-	}
+	char text[INET6_ADDRSTRLEN];
+
+	if (!upstream_same(u, to) || (u->private_addr && !u->to.allow_private))
+		return false;
+	/* A path rule may be the one that made a private address acceptable. connect_to does so for the whole host. */
+	return !u->private_addr || to->allow_private || pin_of(u->gw->policy, to, text);
+}
+
+struct upstream *upstream_new(struct gateway *gw, struct call *call, struct session *owner,
+			      const struct destination *to)
+{
 	struct upstream *u = calloc(1, sizeof(*u));
+
 	if (!u)
 		return NULL;
 	u->gw = gw;
@@ -320,8 +351,31 @@ struct upstream *upstream_get(struct gateway *gw, struct call *call, struct sess
 	u->to = *to;
 	u->timer.fired = timed_out;
 	u->stream.source.fd = -EBADF;
-	u->state = UPSTREAM_RESOLVING;
-	start(u);
+	return u;
+}
+
+struct upstream *upstream_get(struct gateway *gw, struct call *call, struct session *owner,
+			      const struct destination *to, bool fresh)
+{
+	struct upstream *u = shared_get(call, owner, to);
+
+	if (u) {
+		u->reused &= !fresh;
+		return u;
+	}
+	for (u = fresh ? NULL : call->idle; u; u = u->next) {
+		if (!upstream_serves(u, to))
+			continue;
+		upstream_unlink(u);
+		timer_stop(&gw->loop, &u->timer);
+		u->owner = owner;
+		u->reused = true;
+		u->retained = false;
+		return u;
+	}
+	u = upstream_new(gw, call, owner, to);
+	if (u)
+		upstream_start(u);
 	return u;
 }
 
@@ -330,7 +384,7 @@ void upstream_release(struct upstream *u, bool keep)
 	struct stream *s = &u->stream;
 	struct call *call = u->call;
 
-	if (!keep || !u->retained || u->state != UPSTREAM_READY || !quiet(u)) {
+	if (!keep || u->stream.carrier || !u->retained || u->state != UPSTREAM_READY || !quiet(u)) {
 		upstream_close(u, false);
 		return;
 	}

@@ -6,7 +6,7 @@ import struct
 import ssl
 import time
 
-from gateway_http import SECRET, VALUE, basic, driver, equal, exchange, get, main
+from gateway_http import SECRET, VALUE, World, basic, driver, equal, exchange, get, main
 from harness.origin import TcpListener
 
 TESTS = []
@@ -592,4 +592,4 @@ def bad_messages_end_the_gateway(w):
 
 
 if __name__ == '__main__':
-    main(TESTS)
+    main(TESTS, World)

@@ -538,7 +538,11 @@ def pipelined(w):
 def upgrade_is_refused(w):
     g = w.gateway('allow = api.test')
     c = g.call()
-    for extra, method, status in (('Connection: Upgrade\r\nUpgrade: websocket\r\n', 'GET', 501),
+    upgrade = 'Connection: Upgrade\r\nUpgrade: '
+    for extra, method, status in ((upgrade + 'h2c\r\n', 'GET', 501), (upgrade + 'websocket, h2c\r\n', 'GET', 501),
+                                  (upgrade + 'websocket\r\nUpgrade: h2c\r\n', 'GET', 501),
+                                  ('Upgrade: websocket\r\n', 'GET', 501), (upgrade + 'websocket\r\n', 'POST', 501),
+                                  (upgrade + 'websocket\r\nContent-Length: 0\r\n', 'GET', 501),
                                   ('', 'TRACE', 501), ('', 'CONNECT', 501)):
         equal(exchange(c.tls('api.test'), get('api.test', '/', method, extra))[0], status)
     equal(w.origin.accepted, 0)
@@ -647,7 +651,7 @@ def hidden(w):
     equal(os.stat('/proc/%d' % pid).st_uid in (0, 65534), True)
 
 
-def main(tests):
+def main(tests, world_class):
     build = sys.argv[1]
     pattern = sys.argv[2] if len(sys.argv) > 2 else '*'
     failed = 0
@@ -656,7 +660,7 @@ def main(tests):
         for f in tests:
             if not fnmatch.fnmatch(f.__name__, pattern):
                 continue
-            world = World(build, pki)
+            world = world_class(build, pki)
             try:
                 f(world)
                 print('ok', f.__name__, flush=True)
@@ -672,4 +676,4 @@ def main(tests):
 
 
 if __name__ == '__main__':
-    main(TESTS)
+    main(TESTS, World)

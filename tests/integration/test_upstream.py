@@ -22,7 +22,7 @@ def good_certificate(t):
     """The control of all others."""
     origin = Origin(t.pki.context([HOST]))
     box, result = ask(t, origin)
-    check(result.out.startswith('HTTP/1.1 200'), '%r' % result)
+    check(result.out.split(' ', 2)[1:2] == ['200'], '%r' % result)
     equal(origin.requests[0].header('authorization'), ['Bearer ' + VALUE], 'Authorization')
 
 
@@ -31,7 +31,7 @@ def good_certificate(t):
 def accepted(t, names, host, how):
     origin = Origin(t.pki.context(names, **how))
     box, result = ask(t, origin, host)
-    check(result.out.startswith('HTTP/1.1 200'), '%r' % result)
+    check(result.out.split(' ', 2)[1:2] == ['200'], '%r' % result)
 
 
 BAD = [
@@ -53,7 +53,7 @@ BAD = [
 def refused(t, names, how):
     origin = Origin(t.pki.context(names, **how))
     box, result = ask(t, origin)
-    check(result.out.startswith('HTTP/1.1 502'), 'status: %r' % result)
+    check(result.out.split(' ', 2)[1:2] == ['502'], 'status: %r' % result)
     check('application/problem+json' in result.out.lower(), 'a readable answer: %r' % result)
     equal(origin.raw, b'', 'bytes at the origin')
     check(VALUE not in result.out + result.err, 'the value in the answer')
@@ -74,7 +74,7 @@ def only_for_the_named_host(t):
 def without_any_extra_authority(t):
     origin = Origin(t.pki.context([HOST]))
     box, result = ask(t, origin, flags=())
-    check(result.out.startswith('HTTP/1.1 502'), '%r' % result)
+    check(result.out.split(' ', 2)[1:2] == ['502'], '%r' % result)
     equal(origin.raw, b'', 'bytes at the origin')
 
 
@@ -82,7 +82,7 @@ def without_any_extra_authority(t):
 def plain_server_on_the_tls_port(t):
     origin = TcpListener(greeting=b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
     box, result = ask(t, origin)
-    check(result.out.startswith('HTTP/1.1 502'), '%r' % result)
+    check(result.out.split(' ', 2)[1:2] == ['502'], '%r' % result)
     check(VALUE.encode() not in origin.received and b'HTTP/' not in origin.received, 'a request in the clear')
 
 
@@ -91,7 +91,7 @@ def silent_server(t):
     """A server that accepts and says nothing: 504 in bounded time."""
     origin = TcpListener()
     box, result = ask(t, origin)
-    check(result.out.startswith('HTTP/1.1 504'), '%r' % result)
+    check(result.out.split(' ', 2)[1:2] == ['504'], '%r' % result)
     check(VALUE.encode() not in origin.received and b'HTTP/' not in origin.received, 'a request in the clear')
 
 

@@ -350,7 +350,51 @@ static void responses_written_anew(void **state)
 	written_response("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true, false, true,
 			 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
 	written_response("HTTP/1.1 304\r\nContent-Length: 5\r\nETag: e\r\n\r\n", false, false, true,
-			 "HTTP/1.1 304 \r\nETag: e\r\nContent-Length: 5\r\n\r\n");
+			 "HTTP/1.1 304 Not Modified\r\nETag: e\r\nContent-Length: 5\r\n\r\n");
+	written_response("HTTP/1.1 299\r\nContent-Length: 5\r\n\r\n", false, false, true,
+			 "HTTP/1.1 299 \r\nContent-Length: 5\r\n\r\n");
+}
+
+/* The opening handshake is the only upgrade, and only its own answer is one. */
+static void websockets(void **state)
+{
+	static const struct {
+		const char *text;
+		bool asked, accepted;
+	} answers[] = {
+		{ "HTTP/1.1 101 X\r\nUpgrade: WebSocket\r\nConnection: x, upgrade\r\n\r\n", true, true },
+		{ "HTTP/1.1 101 X\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\n\r\n", false, false },
+		{ "HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", true, false },
+		{ "HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n", true, false },
+		{ "HTTP/1.1 101 X\r\nConnection: upgrade\r\n\r\n", true, false },
+		{ "HTTP/1.0 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", true, false },
+	};
+	static const char *const others[] = {
+		"GET / HTTP/1.1\r\n" H "Upgrade: websocket\r\n\r\n",
+		"GET / HTTP/1.0\r\n" H "Upgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+		"POST / HTTP/1.1\r\n" H "Upgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+		"GET / HTTP/1.1\r\n" H "Upgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n",
+		"GET / HTTP/1.1\r\n" H "Upgrade: websocket, h2c\r\nConnection: upgrade\r\n\r\n",
+		"GET / HTTP/1.1\r\n" H "Upgrade: websocket\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+	};
+	struct http1_request_out plain = { .host = "a.example" };
+	(void)state;
+
+	written_request("GET / HTTP/1.1\r\n" H "UPGRADE: WebSocket\r\nConnection: keep-alive, Upgrade\r\nTE: trailers\r\n\r\n",
+			&plain, "GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		_cleanup_http1_head_ struct http1_head h = request(others[i]);
+		assert_true(h.upgrade && !h.websocket);
+	}
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		_cleanup_http1_head_ struct http1_head h = { .kind = HTTP1_RESPONSE, .to_websocket = answers[i].asked };
+		ssize_t n = http1_head_feed(&h, answers[i].text, strlen(answers[i].text));
+		assert_int_equal(n > 0, answers[i].accepted);
+		if (n < 0)
+			assert_string_equal(h.error, "unexpected-upgrade");
+		else
+			assert_true(h.websocket);
+	}
 }
 
 static void chunks_written(void **state)
@@ -400,6 +444,7 @@ int main(void)
 		cmocka_unit_test(value_function_can_stop),
 		cmocka_unit_test(responses_written_anew),
 		cmocka_unit_test(no_length_where_none_may_be),
+		cmocka_unit_test(websockets),
 		cmocka_unit_test(chunks_written),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,25 +140,6 @@ static void test_calls(void **state)
 	assert_non_null(strstr(html, ">denied<"));
 }
 
-static void test_who_let_it_start(void **state)
-{
-	_cleanup_buf_ struct buf b = { 0 };
-	(void)state;
-
-	report_model_init(&m);
-	line("{\"event\":\"approval.asked\",\"call\":\"s.1\",\"ticket\":\"s-1\",\"op\":\"call.start\",\"reason\":\"class delete\"}");
-	line("{\"event\":\"approval.decided\",\"call\":\"s.1\",\"ticket\":\"s-1\",\"op\":\"call.start\",\"reason\":\"yes\"}");
-	line("{\"event\":\"call.start\",\"call\":\"s.1\",\"argv\":[\"rm\"],\"exe\":\"/usr/bin/rm\",\"exe_sha256\":\"00ff\","
-	     "\"decided_by\":\"a person\",\"parent\":\"s.9\"}");
-	assert_int_equal(m.n_calls, 1);
-	assert_int_equal(m.files.total, 2);
-	const char *html = page(&b);
-	assert_non_null(strstr(html, "let start by <span class=\"m\">a person</span>"));
-	assert_non_null(strstr(html, "sha256 <span class=\"m\">00ff</span>"));
-	assert_non_null(strstr(html, "asked for by <span class=\"m\">s.9</span>"));
-	assert_non_null(strstr(html, "class delete"));
-}
-
 static void test_bounds(void **state)
 {
 	_cleanup_buf_ struct buf b = { 0 };
@@ -257,7 +238,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),	      cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_times),	      cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_who_let_it_start),
 		cmocka_unit_test(test_bounds),	      cmocka_unit_test(test_bytes_are_bounded),
 		cmocka_unit_test(test_any_json),
 	};

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by connections to the outside (upstream.c) and those of them that carry many requests (upstream_shared.c). */
+#ifndef NSBOX_GATEWAY_UPSTREAM_PRIVATE_H
+#define NSBOX_GATEWAY_UPSTREAM_PRIVATE_H
+
+#include "gateway/upstream.h"
+
+/* upstream.c */
+struct upstream *upstream_new(struct gateway *gw, struct call *call, struct session *owner,
+			      const struct destination *to);
+void upstream_start(struct upstream *u);
+void upstream_fail(struct upstream *u, const char *token, const char *detail);
+/* The same name or address, port and protocol. */
+bool upstream_same(const struct upstream *u, const struct destination *to);
+bool upstream_serves(const struct upstream *u, const struct destination *to);
+void upstream_unlink(struct upstream *u);
+/* Something happened on the socket, or to the stream of a shared one. */
+void upstream_wake(struct stream *stream);
+
+/* upstream_shared.c */
+/* A stream of a connection of this call, or a place in the queue for one; NULL: none fits, or no memory. */
+struct upstream *shared_get(struct call *call, struct session *owner, const struct destination *to);
+/* A new connection may become a shared one. */
+void shared_offer(struct upstream *u);
+/* It is connected: shared or not, those who wait for it find out. */
+void shared_settle(struct upstream *u);
+/* It has failed: so have those who wait. */
+void shared_failed(struct upstream *u);
+/* Its owner has gone before it was connected: true when somebody who waits takes its place. */
+bool shared_pass_on(struct upstream *u);
+/* Events of a connection with HTTP/2. */
+void shared_run(struct upstream *u);
+void shared_timeout(struct upstream *u);
+/* Before its socket is closed. */
+void shared_close(struct upstream *u);
+
+#endif
