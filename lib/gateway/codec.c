@@ -7,6 +7,7 @@
 
 #include "base/util.h"
 #include "gateway/http2.h"
+#include "gateway/scrub_answer.h"
 
 static int append_chunk(struct iobuf *out, bool chunked, const uint8_t *data, size_t len)
 {
@@ -67,6 +68,10 @@ int client_send_head(struct session *s, bool ends)
 	struct http1_response_out how = { .http10 = x->request.minor == 0, .keep_alive = x->keep_client };
 	bool final = x->answer.status >= 200;
 
+	if (x->scrub) {
+		how.value = answer_scrub_value;
+		how.data = s;
+	}
 	if (s->client.carrier)
 		return send_answer_fields(s, &how, ends);
 	/* Interim answers are for clients that know them. */
@@ -157,7 +162,7 @@ int upstream_send_payload(struct session *s, const uint8_t *data, size_t len)
 {
 	struct stream *u = &s->up->stream;
 
-	return append_chunk(&u->out, !u->carrier && s->x->request.framing == HTTP1_BODY_CHUNKED, data, len);
+	return append_chunk(&u->out, !u->carrier && s->x->send_framing == HTTP1_BODY_CHUNKED, data, len);
 }
 
 int upstream_send_end(struct session *s)
@@ -167,7 +172,7 @@ int upstream_send_end(struct session *s)
 
 	if (u->carrier)
 		return http2_send_end(u, &x->upload.trailers);
-	if (x->request.framing != HTTP1_BODY_CHUNKED)
+	if (x->send_framing != HTTP1_BODY_CHUNKED)
 		return 0;
 	return append_last_chunk(&u->out, &x->upload.trailers);
 }

@@ -155,6 +155,16 @@ int control_configure(struct gateway *gw, struct error *e)
 	return r < 0 ? r : attach(gw, e);
 }
 
+int control_kill_call(struct gateway *gw, const struct call *call)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GATEWAY_CALL_KILL);
+	if (r == 0)
+		r = wire_put_u32(&m, call->addr);
+	return r < 0 ? r : records_send(&gw->records, &m);
+}
+
 int control_ready(struct gateway *gw, const struct error *failed)
 {
 	_cleanup_buf_ struct buf m = { 0 };

@@ -6,12 +6,15 @@
 #include "base/error.h"
 
 struct gateway;
+struct call;
 
 #define CONTROL_FD 3
 
 /* Everything up to READY, blocking. 0, or -errno with e filled; ends the process when the supervisor is gone. */
 int control_configure(struct gateway *gw, struct error *e);
 /* Answer READY; failed may be NULL. */
+/* A call that has to end for what it did. */
+int control_kill_call(struct gateway *gw, const struct call *call);
 int control_ready(struct gateway *gw, const struct error *failed);
 /* After a failed start: stay until the supervisor hangs up, so that what it still sends does not fail before it has
  * read why. */

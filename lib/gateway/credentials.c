@@ -6,11 +6,14 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "gateway/authority.h"
+#include "gateway/control.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/scrub_answer.h"
 
 _Static_assert((int)PLACE_HEADER == (int)INJECT_HEADER && (int)PLACE_BASIC == (int)INJECT_BASIC &&
-		       (int)PLACE_QUERY == (int)INJECT_QUERY,
+		       (int)PLACE_QUERY == (int)INJECT_QUERY && (int)PLACE_PATH == (int)INJECT_PATH &&
+		       (int)PLACE_BODY == (int)INJECT_BODY,
 	       "the policy's bits are the places");
 
 static const char *place_name(enum inject_place place)
@@ -49,6 +52,19 @@ static const char *objection(const struct session *s, const struct placeholder *
 	return NULL;
 }
 
+/* 1: it is new, 0: it is not, -ENOSPC. */
+static int note_use(struct secret_use *uses, size_t *n, size_t secret, enum inject_place place)
+{
+	for (size_t i = 0; i < *n; i++) {
+		if (uses[i].secret == secret && uses[i].place == place)
+			return 0;
+	}
+	if (*n == MAX_USES)
+		return -ENOSPC;
+	uses[(*n)++] = (struct secret_use){ .secret = secret, .place = place };
+	return 1;
+}
+
 static bool decide(void *data, const struct placeholder *p, enum inject_place place, struct secret_value *ret)
 {
 	struct session *s = data;
@@ -57,15 +73,9 @@ static bool decide(void *data, const struct placeholder *p, enum inject_place pl
 
 	if (objection(s, p, place))
 		return false;
-	size_t i = 0;
-	while (i < x->n_uses && (x->uses[i].secret != p->secret || x->uses[i].place != place))
-		i++;
-	if (i == x->n_uses) {
-		/* Each use is one record; no request needs more of them. */
-		if (i == MAX_USES)
-			return false;
-		x->uses[x->n_uses++] = (struct secret_use){ .secret = p->secret, .place = place };
-	}
+	/* Each use is one record; no request needs more of them. */
+	if (note_use(x->uses, &x->n_uses, p->secret, place) < 0)
+		return false;
 	*ret = (struct secret_value){ .data = secret->value, .len = secret->len };
 	return true;
 }
@@ -86,7 +96,22 @@ static int misused(struct session *s, const struct placeholder *p, enum inject_p
 
 	s->x->misuse = reason ? reason : "place";
 	record(s, "secret.misuse", p->secret, place, s->x->misuse);
+	/* What this request did not get is settled; a failure shows as the supervisor's end. */
+	if (s->gw->secrets.v[p->secret].rule->on_misuse == MISUSE_KILL)
+		control_kill_call(s->gw, s->call);
 	return -EACCES;
+}
+
+static bool passes(void *data, const struct placeholder *p, enum inject_place place)
+{
+	struct session *s = data;
+
+	if (s->gw->secrets.v[p->secret].rule->on_misuse != MISUSE_PASS)
+		return false;
+	int r = note_use(s->x->passed, &s->x->n_passed, p->secret, place);
+	if (r > 0)
+		record(s, "secret.misuse", p->secret, place, "passed");
+	return r >= 0;
 }
 
 static int value(void *data, const struct http1_head *h, size_t i, struct buf *out)
@@ -95,42 +120,136 @@ static int value(void *data, const struct http1_head *h, size_t i, struct buf *o
 	return inject_header(data, http1_text(h, f->name), f->name.len, http1_text(h, f->value), f->value.len, out);
 }
 
+/*
+ * The answer shall come in a coding that can be undone, to be searched; of a part of a compressed body nothing could be
+ * said at all.
+ */
+static int value_and_coding(void *data, const struct http1_head *h, size_t i, struct buf *out)
+{
+	int r = value(data, h, i, out);
+
+	if (r == 0 && http1_slice_is_nocase(h, h->fields[i].name, "Grpc-Accept-Encoding")) {
+		r = buf_puts(out, "identity");
+		return r < 0 ? r : 1;
+	}
+	if (r || !http1_slice_is_nocase(h, h->fields[i].name, "Accept-Encoding"))
+		return r;
+	r = buf_puts(out, http1_find(h, "Range", 0) < h->n_fields ? "identity" : "gzip");
+	return r < 0 ? r : 1;
+}
+
 static bool any_placeholder(const struct session *s)
 {
 	return s->gw->secrets.table.n > 0;
 }
 
-/* Path and method take no values. */
-static int check_line(struct inject *in, const struct http1_head *h)
+static int check_method(struct inject *in, const struct http1_head *h)
 {
-	int r = inject_nothing(in, PLACE_PATH, http1_text(h, h->path), h->path.len);
-	if (r == 0 && h->method.len >= PLACEHOLDER_MIN)
-		r = inject_nothing(in, PLACE_PATH, http1_text(h, h->method), h->method.len);
-	return r;
+	return h->method.len >= PLACEHOLDER_MIN ? inject_nothing(in, PLACE_PATH, http1_text(h, h->method), h->method.len) : 0;
+}
+
+/* out->path is the text to send when it is not the raw one: then what is not sent takes no value. */
+static int write_path(struct inject *in, const struct http1_head *h, struct http1_request_out *out, struct buf *path)
+{
+	const char *text = out->path ? out->path : http1_text(h, h->path);
+	size_t len = out->path ? out->path_len : h->path.len;
+
+	int r = out->path ? inject_nothing(in, PLACE_PATH, http1_text(h, h->path), h->path.len) : 0;
+	if (r == 0)
+		r = inject_path(in, text, len, path);
+	if (r <= 0)
+		return r;
+	out->path = (const char *)path->data;
+	out->path_len = path->len;
+	return 0;
+}
+
+static int write_query(struct inject *in, const struct http1_head *h, struct http1_request_out *out, struct buf *query)
+{
+	int r = h->has_query ? inject_query(in, http1_text(h, h->query), h->query.len, query) : 0;
+
+	if (r <= 0)
+		return r;
+	out->query = (const char *)query->data;
+	out->query_len = query->len;
+	return 0;
+}
+
+static bool has_type(const struct http1_head *h, const char *type)
+{
+	size_t i = http1_find(h, "Content-Type", 0);
+	struct http1_slice v = i < h->n_fields ? h->fields[i].value : (struct http1_slice){ 0 };
+	size_t n = strlen(type);
+
+	/* "+json" of application/problem+json, too. */
+	const char *text = http1_text(h, v), *end = memchr(text, ';', v.len);
+	size_t len = end ? (size_t)(end - text) : v.len;
+	while (len && (text[len - 1] == ' ' || text[len - 1] == '\t'))
+		len--;
+	return len >= n && strncasecmp(text + len - n, type, n) == 0;
+}
+
+static enum body_form body_form(const struct http1_head *h)
+{
+	if (has_type(h, "application/x-www-form-urlencoded"))
+		return BODY_FORM;
+	return has_type(h, "/json") || has_type(h, "+json") ? BODY_JSON : BODY_PLAIN;
+}
+
+/* Any secret that may stand in the body, and would change its length? */
+static bool body_may_change_length(const struct session *s)
+{
+	bool changes = false;
+
+	for (const struct holder *h = s->call->holders; h && !changes; h = h->next) {
+		const struct secret *secret = &s->gw->secrets.v[h->placeholder->secret];
+		struct secret_value v = { .data = secret->value, .len = secret->len };
+		struct placeholder_hit hit = { .form = PLACEHOLDER_RAW };
+		struct buf text = { 0 };
+		if (!(secret->rule->inject & INJECT_BODY) || !secret_reaches(secret->rule, &s->x->target))
+			continue;
+		changes = inject_body_value(body_form(&s->x->request), &hit, &v, &text) < 0 || text.len != h->placeholder->len;
+		buf_wipe(&text);
+	}
+	return changes;
+}
+
+/* The head with the framing that the body will have; its text stays the original's. */
+static struct http1_head framed(struct session *s)
+{
+	struct exchange *x = s->x;
+	struct http1_head h = x->request;
+
+	if (x->small_body.len)
+		h.content_length = x->small_body.len;
+	else if (!x->body_seen && h.framing == HTTP1_BODY_LENGTH && h.content_length && body_may_change_length(s))
+		h.framing = HTTP1_BODY_CHUNKED;
+	x->send_framing = h.framing;
+	return h;
 }
 
 int credentials_write(struct session *s, const struct http1_request_out *how)
 {
 	struct exchange *x = s->x;
 	struct http1_request_out out = *how;
-	struct inject in = { .table = &s->gw->secrets.table, .decide = decide, .data = s };
-	struct buf query = { 0 };
+	struct inject in = { .table = &s->gw->secrets.table, .decide = decide, .passes = passes, .data = s };
+	struct buf path = { 0 }, query = { 0 };
 
+	x->send_framing = x->request.framing;
 	if (!any_placeholder(s))
 		return http1_write_request(&x->head, &x->request, &out);
-	int r = check_line(&in, &x->request);
-	if (r == 0 && x->request.has_query) {
-		r = inject_query(&in, http1_text(&x->request, x->request.query), x->request.query.len, &query);
-		if (r > 0) {
-			out.query = (const char *)query.data;
-			out.query_len = query.len;
-			r = 0;
-		}
-	}
-	out.value = value;
-	out.data = &in;
+	int r = check_method(&in, &x->request);
 	if (r == 0)
-		r = http1_write_request(&x->head, &x->request, &out);
+		r = write_path(&in, &x->request, &out, &path);
+	if (r == 0)
+		r = write_query(&in, &x->request, &out, &query);
+	out.value = answer_needs_scrub(s) ? value_and_coding : value;
+	out.data = &in;
+	if (r == 0) {
+		const struct http1_head head = framed(s);
+		r = http1_write_request(&x->head, &head, &out);
+	}
+	buf_wipe(&path);
 	buf_wipe(&query);
 	return r == -EACCES ? misused(s, in.misuse.placeholder, in.misuse_place) : r;
 }
@@ -158,7 +277,9 @@ bool credentials_leak(struct session *s)
 
 	if (!any_placeholder(s))
 		return false;
-	int r = check_line(&in, h);
+	int r = check_method(&in, h);
+	if (r == 0)
+		r = inject_path(&in, http1_text(h, h->path), h->path.len, &none);
 	if (r == 0 && h->has_query)
 		r = inject_query(&in, http1_text(h, h->query), h->query.len, &none);
 	for (size_t i = 0; i < h->n_fields && r == 0; i++)
@@ -221,35 +342,76 @@ bool credentials_foreign(struct session *s)
 	return foreign;
 }
 
-int credentials_check_body(struct session *s, const uint8_t *data, size_t len)
+int credentials_check_trailer(struct session *s, const uint8_t *data, size_t len)
 {
-	struct placeholder_hit hit;
+	struct inject in = { .table = &s->gw->secrets.table, .passes = passes, .data = s };
 
 	if (!any_placeholder(s))
 		return 0;
-	int r = placeholder_find(&s->gw->secrets.table, data, len, &hit);
-	return r > 0 ? misused(s, hit.placeholder, PLACE_BODY) : r;
+	int r = inject_nothing(&in, PLACE_BODY, data, len);
+	return r == -EACCES ? misused(s, in.misuse.placeholder, PLACE_BODY) : r;
 }
 
-static int found(void *data, const struct placeholder_hit *hit)
+/* Of base64 nobody knows what else its group holds. */
+static int body_wanted(void *data, const struct placeholder_hit *hit)
 {
-	return misused(data, hit->placeholder, PLACE_BODY);
+	if (hit->form != PLACEHOLDER_BASE64 && !objection(data, hit->placeholder, PLACE_BODY))
+		return 1;
+	return passes(data, hit->placeholder, PLACE_BODY) ? 0 : misused(data, hit->placeholder, PLACE_BODY);
+}
+
+static int body_replace(void *data, const struct placeholder_hit *hit, struct buf *out)
+{
+	struct session *s = data;
+	struct exchange *x = s->x;
+	struct secret_value value;
+	size_t uses = x->n_uses, before = out->len;
+
+	if (!decide(s, hit->placeholder, PLACE_BODY, &value))
+		return misused(s, hit->placeholder, PLACE_BODY);
+	int r = inject_body_value(body_form(&x->request), hit, &value, out);
+	/* The length that was promised holds for the placeholder as it is, not for one with escapes. */
+	if (r == 0 && !x->body_seen && x->send_framing == HTTP1_BODY_LENGTH && out->len - before != hit->end - hit->start)
+		return misused(s, hit->placeholder, PLACE_BODY);
+	if (r == 0 && x->state == EXCHANGE_FORWARD && x->n_uses > uses)
+		record(s, "secret.use", hit->placeholder->secret, PLACE_BODY, "rule");
+	return r;
+}
+
+static int rewrite_body(struct session *s, const uint8_t *data, size_t len, bool last, struct buf *out)
+{
+	struct rewrite *body = &s->x->body;
+
+	body->table = &s->gw->secrets.table;
+	body->wanted = body_wanted;
+	body->replace = body_replace;
+	body->data = s;
+	return rewrite_feed(body, data, len, last, out);
+}
+
+int credentials_small_body(struct session *s, const uint8_t *data, size_t len)
+{
+	struct exchange *x = s->x;
+
+	return any_placeholder(s) ? rewrite_body(s, data, len, true, &x->small_body) : 0;
 }
 
 int credentials_stream_body(struct session *s, const uint8_t *data, size_t len, bool last, size_t *ret_clean)
 {
 	struct exchange *x = s->x;
+	struct buf text = { 0 };
+	int r;
 
-	if (!x->body_seen && any_placeholder(s)) {
-		int r = placeholder_scan_feed(&x->scan, &s->gw->secrets.table, data, len, found, s);
-		if (r < 0)
-			return r;
-		uint64_t held = last ? 0 : placeholder_scan_held(&x->scan);
+	if (x->small_body.len) {
+		r = last ? iobuf_append(&x->held, x->small_body.data, x->small_body.len) : 0;
+	} else if (!x->body_seen && any_placeholder(s)) {
+		r = rewrite_body(s, data, len, last, &text);
+		if (r == 0)
+			r = iobuf_append(&x->held, text.data, text.len);
+		buf_wipe(&text);
+	} else {
 		r = iobuf_append(&x->held, data, len);
-		*ret_clean = iobuf_len(&x->held) > held ? iobuf_len(&x->held) - (size_t)held : 0;
-		return r;
 	}
-	int r = iobuf_append(&x->held, data, len);
 	*ret_clean = iobuf_len(&x->held);
 	return r;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The answer of a server on its way in. */
 #include <errno.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "gateway/codec.h"
 #include "gateway/gateway.h"
 #include "gateway/http2.h"
+#include "gateway/scrub_answer.h"
 
 /* 1 something was read, 0 nothing is there yet, or -errno; as read_body(). */
 static int read_head(struct session *s)
@@ -16,27 +18,67 @@ static int read_head(struct session *s)
 	if (got <= 0)
 		return got;
 	bool final = x->answer.status >= 200 || x->answer.websocket;
-	int r = client_send_head(s, final && x->download.done);
+	int r = answer_scrub_head(s);
+	if (r == 0)
+		r = client_send_head(s, final && x->download.done);
+	if (r < 0)
+		return r;
 	if (!final) {
 		bool to_head = x->answer.to_head, to_websocket = x->answer.to_websocket;
 		x->answer_begun = x->request.minor != 0;
 		http1_head_reset(&x->answer);
 		x->answer.to_head = to_head;
 		x->answer.to_websocket = to_websocket;
-		return r < 0 ? r : 1;
+		return 1;
 	}
 	x->answer_begun = true;
 	x->answer_final = true;
 	if (x->answer.websocket)
 		x->state = EXCHANGE_TUNNEL;
 	x->download_done = x->download.done;
-	return r < 0 ? r : 1;
+	return 1;
+}
+
+/* Payload as the server sent it. */
+static int pass_payload(struct session *s, const uint8_t *data, size_t len)
+{
+	_cleanup_buf_ struct buf clean = { 0 };
+
+	if (!s->x->scrub)
+		return client_send_payload(s, data, len);
+	int r = answer_scrub_body(s, data, len, &clean);
+	return r < 0 ? r : client_send_payload(s, clean.data, clean.len);
 }
 
 static int finish(struct session *s)
 {
+	_cleanup_buf_ struct buf rest = { 0 };
+	int r = s->x->scrub ? answer_scrub_end(s, &rest) : 0;
+
+	if (r == 0)
+		r = client_send_payload(s, rest.data, rest.len);
+	if (r < 0)
+		return r;
 	s->x->download_done = true;
 	return client_send_end(s);
+}
+
+static bool ready_to_finish(const struct session *s)
+{
+	const struct stream *u = &s->up->stream;
+
+	/* From HTTP/2 to HTTP/2 trailers may follow a body of known length. */
+	return s->x->download.done && !answer_scrub_waiting(s->x) && !(u->carrier && s->client.carrier && !u->eof);
+}
+
+/* What was compressed makes more than one piece. */
+static int unpack(struct session *s)
+{
+	int r = pass_payload(s, NULL, 0);
+
+	if (r == 0 && ready_to_finish(s))
+		r = finish(s);
+	return r < 0 ? r : 1;
 }
 
 static int read_body(struct session *s)
@@ -52,9 +94,8 @@ static int read_body(struct session *s)
 	ssize_t n = http1_body_feed(&x->download, iobuf_head(&u->in), iobuf_len(&u->in), &payload);
 	if (n <= 0)
 		return n < 0 ? (int)n : -EBADMSG; /* more than the length that was promised */
-	int r = client_send_payload(s, iobuf_head(&u->in) + payload.off, payload.len);
-	/* From HTTP/2 to HTTP/2 trailers may follow a body of known length. */
-	if (r == 0 && x->download.done && !(u->carrier && s->client.carrier && !u->eof))
+	int r = pass_payload(s, iobuf_head(&u->in) + payload.off, payload.len);
+	if (r == 0 && ready_to_finish(s))
 		r = finish(s);
 	iobuf_consume(&u->in, (size_t)n);
 	return r < 0 ? r : 1;
@@ -87,7 +128,11 @@ static void bad_answer(struct session *s, const char *reason)
 		session_abort(s);
 		return;
 	}
-	request_refuse(s, NULL, 502, reason, "The answer of the server is not well-formed, or could be read in two ways.");
+	if (strcmp(reason, "content-encoding") == 0)
+		request_refuse(s, NULL, 502, reason,
+			       "The answer of the server is in a coding that cannot be searched for secrets.");
+	else
+		request_refuse(s, NULL, 502, reason, "The answer of the server is not well-formed, or could be read in two ways.");
 	request_record(s, "http.request", reason, true);
 }
 
@@ -98,11 +143,12 @@ bool download_run(struct session *s)
 	bool moved = false;
 
 	while (!x->download_done && iobuf_len(&c->out) < STREAM_CHUNK && !stream_gone(c)) {
-		int r = x->answer_final ? read_body(s) : read_head(s);
+		int r = answer_scrub_waiting(x) ? unpack(s) : x->answer_final ? read_body(s) : read_head(s);
 		if (r == 0)
 			break;
 		if (r < 0) {
-			bad_answer(s, r == -ENOMEM ? "no-memory" : !x->answer_final ? x->answer.error : "bad-body");
+			bad_answer(s, r == -ENOMEM ? "no-memory" : x->answer_final ? "bad-body" :
+				      x->answer.error ? x->answer.error : "bad-head");
 			return true;
 		}
 		if (x->state == EXCHANGE_TUNNEL)
@@ -111,7 +157,8 @@ bool download_run(struct session *s)
 		if (iobuf_len(&c->out) >= STREAM_CHUNK / 2)
 			stream_flush(c);
 	}
-	if (!x->download_done && x->answer_final && u->eof && !iobuf_len(&u->in) && ended(s) < 0) {
+	if (!x->download_done && x->answer_final && u->eof && !iobuf_len(&u->in) && !answer_scrub_waiting(x) &&
+	    ended(s) < 0) {
 		stream_flush(c);
 		bad_answer(s, "truncated");
 		return true;

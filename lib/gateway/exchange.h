@@ -11,6 +11,7 @@
 #include "gateway/http1_write.h"
 #include "gateway/placeholder_inject.h"
 #include "gateway/problem.h"
+#include "gateway/rewrite.h"
 #include "gateway/session.h"
 #include "policy/policy.h"
 
@@ -32,6 +33,8 @@ struct secret_use {
 	enum inject_place place;
 };
 
+struct answer_scrub;
+
 struct exchange {
 	enum exchange_state state;
 	struct http1_head request, answer;
@@ -43,18 +46,23 @@ struct exchange {
 	struct buf head; /* request as it goes upstream; may hold secrets */
 	struct secret_use uses[MAX_USES];
 	size_t n_uses;
+	struct secret_use passed[MAX_USES]; /* misuse that the policy lets go on as text; recorded */
+	size_t n_passed;
 	const char *misuse; /* why, when a placeholder was found where it may not be */
 	bool beyond_grant;  /* the policy allows it and the grant does not: nothing happens unless that is raised */
 	bool raised;	    /* it was */
 	char *auditor;	    /* the auditor's reason */
 	struct problem problem;
 	struct buf what, flag, detail; /* texts of the problem */
-	struct placeholder_scan scan;
-	struct iobuf held; /* payload that may be the beginning of a placeholder */
+	struct rewrite body;	/* the request's, while it is streamed */
+	struct buf small_body;	/* what goes out instead of one that was read as a whole and holds placeholders */
+	enum http1_framing send_framing; /* of the request as it goes upstream */
+	struct iobuf held; /* payload on its way out */
 	bool body_seen;    /* looked at as a whole: no scan needed while it is sent */
 	bool body_sent;    /* some of it went into the upstream's buffer */
 	bool retried;
 	bool upload_done, answer_begun, answer_final, download_done;
+	struct answer_scrub *scrub; /* NULL: the answer holds no secret */
 	enum http1_framing answer_framing; /* as written to the client */
 	bool keep_client;
 	uint64_t started;
@@ -86,8 +94,10 @@ void credentials_record(struct session *s);
 bool credentials_leak(struct session *s);
 /* A header for credentials without a placeholder of this call. */
 bool credentials_foreign(struct session *s);
-/* The whole small body at the head of client.in. 0, -EACCES (recorded) or -ENOMEM. */
-int credentials_check_body(struct session *s, const uint8_t *data, size_t len);
+/* The whole small body at the head of client.in, before credentials_write(). 0, -EACCES (recorded) or -ENOMEM. */
+int credentials_small_body(struct session *s, const uint8_t *data, size_t len);
+/* Trailers. 0, -EACCES (recorded) or -ENOMEM. */
+int credentials_check_trailer(struct session *s, const uint8_t *data, size_t len);
 /* The next piece of a streamed one: appended to x->held, of which *ret_clean bytes may go on. */
 int credentials_stream_body(struct session *s, const uint8_t *data, size_t len, bool last, size_t *ret_clean);
 

@@ -9,6 +9,7 @@
 #include "gateway/gateway.h"
 #include "gateway/http2.h"
 #include "gateway/relay.h"
+#include "gateway/scrub_answer.h"
 
 #define HEAD_US (10u * 1000000u)
 #define IDLE_US (120u * 1000000u)
@@ -23,7 +24,9 @@ void exchange_free(struct exchange *x)
 	http1_head_reset(&x->answer);
 	http1_body_reset(&x->upload);
 	http1_body_reset(&x->download);
-	placeholder_scan_reset(&x->scan);
+	rewrite_reset(&x->body);
+	buf_wipe(&x->small_body);
+	answer_scrub_free(x->scrub);
 	buf_wipe(&x->head);
 	buf_free(&x->what);
 	buf_free(&x->flag);

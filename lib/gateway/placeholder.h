@@ -48,6 +48,7 @@ struct placeholder_table { /* private */
 	struct placeholder_block **buckets;
 	size_t n_blocks;
 	unsigned bits;	     /* there are 2^bits buckets */
+	unsigned window;     /* 0: WINDOW; set by whoever adds shorter texts, before the first */
 	uint32_t first[256]; /* how many patterns begin with this byte */
 };
 
@@ -59,6 +60,8 @@ int placeholder_add(struct placeholder_table *t, const char *shape, size_t value
 		    const struct placeholder **ret);
 /* Its call ended: from now on the string means nothing. NULL is accepted. */
 void placeholder_remove(struct placeholder_table *t, const struct placeholder *p);
+/* A given text instead of a made one, len >= 8 and >= t->window if that is set. 0 or -ENOMEM. */
+int placeholder_add_text(struct placeholder_table *t, const void *text, size_t len, size_t secret);
 void placeholder_table_free(struct placeholder_table *t);
 
 #endif

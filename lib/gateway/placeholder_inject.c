@@ -41,12 +41,31 @@ static int misuse(struct inject *in, enum inject_place place, const struct place
 	return -EACCES;
 }
 
+static bool passes(struct inject *in, enum inject_place place, const struct placeholder_hit *hit)
+{
+	return in->passes && in->passes(in->data, hit->placeholder, place);
+}
+
+struct refusal {
+	struct inject *in;
+	enum inject_place place;
+	bool but_base64;
+};
+
+static int refuse_hit(void *data, const struct placeholder_hit *hit)
+{
+	const struct refusal *r = data;
+
+	if ((r->but_base64 && hit->form == PLACEHOLDER_BASE64) || passes(r->in, r->place, hit))
+		return 0;
+	return misuse(r->in, r->place, hit);
+}
+
 int inject_nothing(struct inject *in, enum inject_place place, const void *data, size_t len)
 {
-	struct placeholder_hit hit;
+	struct refusal r = { .in = in, .place = place };
 
-	int r = placeholder_find(in->table, data, len, &hit);
-	return r > 0 ? misuse(in, place, &hit) : r;
+	return placeholder_each(in->table, data, len, refuse_hit, &r);
 }
 
 static bool is_control(uint8_t c)
@@ -98,6 +117,33 @@ static int as_query(struct buf *out, const struct secret_value *value)
 	return r;
 }
 
+/* "." and ".." would change which resource the others name. */
+static int as_path(struct buf *out, const struct secret_value *value)
+{
+	const uint8_t *p = value->data;
+	size_t dots = 0;
+
+	while (dots < value->len && p[dots] == '.')
+		dots++;
+	return dots == value->len ? -EINVAL : as_query(out, value);
+}
+
+static int as_json(struct buf *out, const struct secret_value *value)
+{
+	const uint8_t *p = value->data;
+	int r = 0;
+
+	for (size_t i = 0; i < value->len && r == 0; i++) {
+		if (p[i] < ' ')
+			r = buf_printf(out, "\\u%04x", p[i]);
+		else if (p[i] == '"' || p[i] == '\\')
+			r = buf_append(out, (char[]){ '\\', (char)p[i] }, 2);
+		else
+			r = buf_putc(out, (char)p[i]);
+	}
+	return r;
+}
+
 static int cut_back(struct buf *out, size_t len, int r)
 {
 	if (r < 0 && out->len > len) {
@@ -126,8 +172,11 @@ static int replace(struct inject *in, enum inject_place place, unsigned forms, c
 		const struct placeholder_hit *hit = &hits.v[i];
 		struct secret_value value = { 0 };
 		/* Overlapping ones cannot both be meant. */
-		if (!(forms >> hit->form & 1) || hit->start < at || !in->decide(in->data, hit->placeholder, place, &value))
+		if (!(forms >> hit->form & 1) || hit->start < at || !in->decide(in->data, hit->placeholder, place, &value)) {
+			if (passes(in, place, hit))
+				continue;
 			r = misuse(in, place, hit);
+		}
 		if (r == 0)
 			r = buf_append(out, text + at, (size_t)hit->start - at);
 		if (r == 0)
@@ -154,19 +203,11 @@ static size_t basic_credentials(const char *name, size_t name_len, const char *v
 	return at;
 }
 
-static int not_base64(void *data, const struct placeholder_hit *hit)
-{
-	if (hit->form == PLACEHOLDER_BASE64)
-		return 0;
-	*(struct placeholder_hit *)data = *hit;
-	return 1;
-}
-
 /* "Basic " and credentials. 0: nothing in them, or they are no base64 (left to the check of the plain value). */
 static int inject_basic(struct inject *in, const char *value, size_t len, size_t at, struct buf *out)
 {
 	struct buf decoded = { 0 }, text = { 0 };
-	struct placeholder_hit hit;
+	struct refusal others = { .in = in, .place = PLACE_HEADER, .but_base64 = true };
 	size_t before = out->len;
 
 	int r = base64_decode(&decoded, value + at, len - at);
@@ -176,8 +217,10 @@ static int inject_basic(struct inject *in, const char *value, size_t len, size_t
 	}
 	r = replace(in, PLACE_BASIC, 1u << PLACEHOLDER_RAW, (const char *)decoded.data, decoded.len, as_basic, &text);
 	/* The base64 form in the value itself is what was just replaced; any other form is one too many. */
-	if (r > 0 && placeholder_each(in->table, value, len, not_base64, &hit) != 0)
-		r = misuse(in, PLACE_HEADER, &hit);
+	if (r > 0) {
+		int e = placeholder_each(in->table, value, len, refuse_hit, &others);
+		r = e < 0 ? e : r;
+	}
 	if (r > 0) {
 		int e = buf_append(out, value, at);
 		if (e == 0)
@@ -208,4 +251,20 @@ int inject_header(struct inject *in, const char *name, size_t name_len, const ch
 int inject_query(struct inject *in, const char *query, size_t len, struct buf *out)
 {
 	return replace(in, PLACE_QUERY, 1u << PLACEHOLDER_RAW | 1u << PLACEHOLDER_PERCENT, query, len, as_query, out);
+}
+
+int inject_path(struct inject *in, const char *path, size_t len, struct buf *out)
+{
+	return replace(in, PLACE_PATH, 1u << PLACEHOLDER_RAW | 1u << PLACEHOLDER_PERCENT, path, len, as_path, out);
+}
+
+int inject_body_value(enum body_form form, const struct placeholder_hit *hit, const struct secret_value *value,
+		      struct buf *out)
+{
+	/* Somebody who escapes it says what the place is. */
+	if (hit->form == PLACEHOLDER_PERCENT || (form == BODY_FORM && hit->form != PLACEHOLDER_JSON))
+		return as_query(out, value);
+	if (hit->form == PLACEHOLDER_JSON || form == BODY_JSON)
+		return as_json(out, value);
+	return buf_append(out, value->data, value->len);
 }

@@ -8,7 +8,8 @@
 /*
  * The search looks at 8 bytes at every 9th position of the text: each pattern has a window of 16 bytes, and an
  * occurrence holds exactly one of those positions in its window, where one of the 9 blocks of the window stands. The
- * window lies where the pattern is random, so that a block leads to one pattern and text in between leads to none.
+ * window lies where the pattern is random, so that a block leads to one pattern and text in between leads to none. A
+ * table of shorter patterns has a smaller window, and looks at more positions.
  */
 #define WINDOW 16u
 #define BLOCK 8u
@@ -26,6 +27,7 @@ struct placeholder_pattern {
 	struct placeholder *owner;
 	struct placeholder_pattern *next; /* of the owner */
 	bool base64;
+	uint8_t shift; /* base64: bytes of somebody else's before it in its group of three */
 	uint32_t len;
 	struct placeholder_block blocks[STRIDE];
 	uint8_t bytes[];

@@ -68,8 +68,8 @@ static size_t decode(enum lane lane, const uint8_t *p, size_t len, uint8_t *ret)
 		return 0;
 	if (v == -1)
 		return 1;
-	/* No pattern holds a character above ASCII: any byte that no pattern holds does for it. */
-	*ret = v < 0x80 ? (uint8_t)v : 0xff;
+	/* Above ASCII a JSON escape is a character and no byte: of those no pattern holds one that this is taken for. */
+	*ret = v < 0x80 || lane == PERCENT ? (uint8_t)v : 0xff;
 	return head + digits;
 }
 
@@ -104,12 +104,15 @@ static int found(void *data, const struct placeholder_pattern *p, size_t start)
 	/* Without an escape in it, it is the raw lane's. */
 	if (s->lane != RAW && len == p->len)
 		return 0;
+	enum placeholder_form escape = s->lane == PERCENT ? PLACEHOLDER_PERCENT
+				       : s->lane == JSON ? PLACEHOLDER_JSON
+							 : PLACEHOLDER_RAW;
 	struct placeholder_hit hit = {
 		.placeholder = p->owner,
-		.form = p->base64 ? PLACEHOLDER_BASE64
-			: s->lane == PERCENT ? PLACEHOLDER_PERCENT
-			: s->lane == JSON ? PLACEHOLDER_JSON
-					  : PLACEHOLDER_RAW,
+		.form = p->base64 ? PLACEHOLDER_BASE64 : escape,
+		.escape = escape,
+		.shift = p->shift,
+		.len = p->len,
 		.start = from,
 		.end = from + len,
 	};

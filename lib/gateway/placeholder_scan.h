@@ -14,6 +14,9 @@ enum placeholder_form { PLACEHOLDER_RAW, PLACEHOLDER_PERCENT, PLACEHOLDER_JSON, 
 struct placeholder_hit {
 	const struct placeholder *placeholder;
 	enum placeholder_form form;
+	enum placeholder_form escape; /* how its characters are escaped, those of its base64 too: raw, percent or JSON */
+	uint8_t shift;	/* base64: how many bytes of something else stand before it in its group of three */
+	size_t len;	/* of the text without escapes, or of its base64 */
 	uint64_t start, end; /* bytes of the stream; of base64 only the characters that are wholly its own */
 };
 

@@ -23,25 +23,30 @@ static struct placeholder_block **bucket(const struct placeholder_table *t, uint
 	return &t->buckets[bytes * 0x9e3779b97f4a7c15u >> (64 - t->bits)];
 }
 
+static unsigned stride(const struct placeholder_table *t)
+{
+	return (t->window ? t->window : WINDOW) - BLOCK + 1;
+}
+
 static void link_blocks(struct placeholder_table *t, struct placeholder_pattern *p)
 {
-	for (size_t i = 0; i < STRIDE; i++) {
+	for (size_t i = 0; i < stride(t); i++) {
 		struct placeholder_block **b = bucket(t, p->blocks[i].bytes);
 		p->blocks[i].chain = *b;
 		*b = &p->blocks[i];
 	}
-	t->n_blocks += STRIDE;
+	t->n_blocks += stride(t);
 }
 
 static void unlink_blocks(struct placeholder_table *t, struct placeholder_pattern *p)
 {
-	for (size_t i = 0; i < STRIDE; i++) {
+	for (size_t i = 0; i < stride(t); i++) {
 		struct placeholder_block **b = bucket(t, p->blocks[i].bytes);
 		while (*b != &p->blocks[i])
 			b = &(*b)->chain;
 		*b = p->blocks[i].chain;
 	}
-	t->n_blocks -= STRIDE;
+	t->n_blocks -= stride(t);
 }
 
 /* Room for n more blocks. Patterns are linked anew when the number of buckets changes. */
@@ -133,20 +138,22 @@ static void remove_pattern(struct placeholder_table *t, struct placeholder_patte
 		t->longest = t->patterns[i]->len > t->longest ? t->patterns[i]->len : t->longest;
 }
 
-/* window_end: where the window should end. */
-static struct placeholder_pattern *make_pattern(struct placeholder *owner, const uint8_t *bytes, size_t len,
-						size_t window_end, bool base64)
+/* window_end: where the window should end. shift: -1 for a pattern that is not base64. */
+static struct placeholder_pattern *make_pattern(const struct placeholder_table *t, struct placeholder *owner,
+						const uint8_t *bytes, size_t len, size_t window_end, int shift)
 {
+	size_t window = stride(t) + BLOCK - 1;
 	struct placeholder_pattern *p = calloc(1, sizeof(*p) + len);
 	if (!p)
 		return NULL;
 	p->owner = owner;
-	p->base64 = base64;
+	p->base64 = shift >= 0;
+	p->shift = (uint8_t)(shift >= 0 ? shift : 0);
 	p->len = (uint32_t)len;
 	memcpy(p->bytes, bytes, len);
-	window_end = window_end > len ? len : window_end < WINDOW ? WINDOW : window_end;
-	for (size_t i = 0; i < STRIDE; i++) {
-		size_t off = window_end - WINDOW + i;
+	window_end = window_end > len ? len : window_end < window ? window : window_end;
+	for (size_t i = 0; i < stride(t); i++) {
+		size_t off = window_end - window + i;
 		p->blocks[i] = (struct placeholder_block){ .pattern = p, .bytes = load(bytes + off), .off = (uint32_t)off };
 	}
 	return p;
@@ -156,7 +163,8 @@ static struct placeholder_pattern *make_pattern(struct placeholder *owner, const
  * The base64 of p when `before` bytes (0-2) of somebody else's stand before it in its group of three: the characters
  * that hold bits of p alone. Both alphabets give the same for most placeholders; then there is one pattern.
  */
-static struct placeholder_pattern *base64_pattern(struct placeholder *p, size_t before, bool url, size_t random_end)
+static struct placeholder_pattern *base64_pattern(const struct placeholder_table *t, struct placeholder *p, size_t before,
+						  bool url, size_t random_end)
 {
 	struct buf raw = { 0 }, text = { 0 };
 	struct placeholder_pattern *pattern = NULL;
@@ -166,7 +174,7 @@ static struct placeholder_pattern *base64_pattern(struct placeholder *p, size_t 
 		size_t from = (before * 8 + 5) / 6, to = raw.len * 8 / 6;
 		size_t end = (before + random_end) * 8 / 6 - from;
 		bool same = url && !memchr(text.data + from, '-', to - from) && !memchr(text.data + from, '_', to - from);
-		pattern = same ? p->patterns : make_pattern(p, text.data + from, to - from, end, true);
+		pattern = same ? p->patterns : make_pattern(t, p, text.data + from, to - from, end, (int)before);
 	}
 	buf_free(&raw);
 	buf_free(&text);
@@ -183,13 +191,13 @@ static void free_patterns(struct placeholder *p)
 }
 
 /* All patterns of p as its list; the number of them, or -ENOMEM. */
-static int make_patterns(struct placeholder *p, size_t random_end)
+static int make_patterns(const struct placeholder_table *t, struct placeholder *p, size_t random_end)
 {
 	int n = 1;
 
-	p->patterns = make_pattern(p, (const uint8_t *)p->text, p->len, random_end, false);
+	p->patterns = make_pattern(t, p, (const uint8_t *)p->text, p->len, random_end, -1);
 	for (size_t i = 0; p->patterns && i < 6; i++) {
-		struct placeholder_pattern *pattern = base64_pattern(p, i / 2, i % 2, random_end);
+		struct placeholder_pattern *pattern = base64_pattern(t, p, i / 2, i % 2, random_end);
 		if (!pattern) {
 			free_patterns(p);
 			break;
@@ -205,10 +213,10 @@ static int make_patterns(struct placeholder *p, size_t random_end)
 
 int table_insert(struct placeholder_table *t, struct placeholder *p, size_t random_end)
 {
-	int n = make_patterns(p, random_end);
+	int n = make_patterns(t, p, random_end);
 	if (n < 0)
 		return n;
-	if (grow_arrays(t, (size_t)n) < 0 || grow_buckets(t, (size_t)n * STRIDE) < 0) {
+	if (grow_arrays(t, (size_t)n) < 0 || grow_buckets(t, (size_t)n * stride(t)) < 0) {
 		free_patterns(p);
 		return -ENOMEM;
 	}
@@ -217,6 +225,21 @@ int table_insert(struct placeholder_table *t, struct placeholder *p, size_t rand
 	for (struct placeholder_pattern *pattern = p->patterns; pattern; pattern = pattern->next)
 		add_pattern(t, pattern);
 	return 0;
+}
+
+int placeholder_add_text(struct placeholder_table *t, const void *text, size_t len, size_t secret)
+{
+	struct placeholder *p = calloc(1, sizeof(*p) + len + 1);
+
+	if (!p)
+		return -ENOMEM;
+	p->secret = secret;
+	p->len = len;
+	memcpy(p->text, text, len);
+	int r = table_insert(t, p, len);
+	if (r < 0)
+		free(p);
+	return r;
 }
 
 static int any(void *data, const struct placeholder_pattern *pattern, size_t start)
@@ -267,7 +290,7 @@ int table_search(const struct placeholder_table *t, const uint8_t *text, size_t 
 {
 	if (!t->n_blocks)
 		return 0;
-	for (size_t i = 0; i + BLOCK <= len; i += STRIDE) {
+	for (size_t i = 0, step = stride(t); i + BLOCK <= len; i += step) {
 		uint64_t bytes = load(text + i);
 		for (const struct placeholder_block *b = *bucket(t, bytes); b; b = b->chain) {
 			const struct placeholder_pattern *p = b->pattern;

@@ -308,10 +308,11 @@ static void allow(struct session *s)
 			       "The request carries a credential that was not issued to this call.");
 		return;
 	}
-	int r = write_request(s);
+	/* First, for the length that the head will tell. */
+	int r = x->body_seen ? credentials_small_body(s, iobuf_head(in), (size_t)x->request.content_length) : 0;
 
-	if (r == 0 && x->body_seen)
-		r = credentials_check_body(s, iobuf_head(in), (size_t)x->request.content_length);
+	if (r == 0)
+		r = write_request(s);
 	if (r == -EACCES) {
 		request_refuse(s, NULL, 403, "secret-misuse",
 				      "The request carries the placeholder of a secret to where that secret may not go.");

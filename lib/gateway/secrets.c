@@ -75,6 +75,24 @@ static uint8_t *locked_pages(size_t len)
 	return p;
 }
 
+/* The table of the values themselves. */
+static int index_values(struct secrets *s)
+{
+	unsigned window = 16;
+	int r = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->v[i].rule->scrub && s->v[i].len < window)
+			window = (unsigned)s->v[i].len;
+	}
+	s->values.window = window;
+	for (size_t i = 0; i < s->n && r == 0; i++) {
+		if (s->v[i].rule->scrub)
+			r = placeholder_add_text(&s->values, s->v[i].value, s->v[i].len, i);
+	}
+	return r;
+}
+
 int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_t n_fds, int parent_fd, struct error *e)
 {
 	size_t n;
@@ -110,6 +128,8 @@ int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_
 		s->v[i] = (struct secret){ .rule = &rules[i], .value = value, .len = (size_t)len };
 		s->n++;
 	}
+	if (index_values(s) < 0)
+		return fail(e, ENOMEM, SANDBOX_STAGE_SECRET, "secrets", "No memory for the secrets.");
 	return 0;
 }
 

@@ -40,6 +40,7 @@ struct secrets {
 	struct secret *v;
 	size_t n;
 	struct placeholder_table table;
+	struct placeholder_table values; /* what answers are searched for */
 	struct holder *dead, **dead_tail;
 	size_t n_dead, dead_bytes;
 };

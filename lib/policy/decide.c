@@ -109,6 +109,15 @@ bool secret_allowed(const struct policy_secret *s, const struct net_target *t)
 	return false;
 }
 
+bool secret_reaches(const struct policy_secret *s, const struct net_target *t)
+{
+	for (size_t i = 0; i < s->n_allow; i++) {
+		if (rule_matches_endpoint(s->allow[i], t))
+			return true;
+	}
+	return false;
+}
+
 const struct policy_connect_to *policy_connect_to(const struct policy *p, const char *host, uint16_t port)
 {
 	size_t lo = 0, hi = p->n_connect_tos;

@@ -152,12 +152,15 @@ static void get_secret(struct wire_reader *r, struct policy_secret *s)
 	s->inject = wire_get_u32(r);
 	s->insecure = checked_bool(r);
 	s->scrub = checked_bool(r);
+	uint8_t on_misuse = wire_get_u8(r);
+	s->on_misuse = (enum secret_misuse)on_misuse;
 	s->origin = checked_text(r, ORIGIN_MAX);
 	if (r->bad || !variable_name_valid(s->name, strlen(s->name)) || source > SOURCE_VALUE ||
+	    on_misuse > MISUSE_PASS ||
 	    (s->source == SOURCE_ENV && !variable_name_valid(s->source_arg, strlen(s->source_arg))) ||
 	    (s->source == SOURCE_FILE && s->source_arg[0] != '/') ||
 	    (s->placeholder && !placeholder_valid(s->placeholder)) || s->inject == 0 ||
-	    s->inject > (INJECT_HEADER | INJECT_BASIC | INJECT_QUERY))
+	    s->inject > (INJECT_HEADER | INJECT_BASIC | INJECT_QUERY | INJECT_PATH | INJECT_BODY))
 		r->bad = true;
 	uint32_t n = checked_count(r, TARGETS_MAX, 4);
 	s->allow = calloc(n ? n : 1, sizeof(struct rule *));

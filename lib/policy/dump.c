@@ -142,7 +142,7 @@ static int dump_network(const struct policy *p, struct buf *out)
 static int dump_secret(const struct policy_secret *s, struct buf *out)
 {
 	static const char *const kinds[] = { "env:", "file:", "exec:" };
-	char inject[32];
+	char inject[48];
 	int r = buf_printf(out, "\n[secret %s]\n", s->name);
 
 	_cleanup_buf_ struct buf source = { 0 };
@@ -156,8 +156,9 @@ static int dump_secret(const struct policy_secret *s, struct buf *out)
 		if (r == 0)
 			r = buf_str(&text) ? dump_line(out, "allow", buf_str(&text), "where it may go", s->origin) : -ENOMEM;
 	}
-	snprintf(inject, sizeof(inject), "%s%s%s", s->inject & INJECT_HEADER ? ", header" : "",
-		 s->inject & INJECT_BASIC ? ", basic" : "", s->inject & INJECT_QUERY ? ", query" : "");
+	snprintf(inject, sizeof(inject), "%s%s%s%s%s", s->inject & INJECT_HEADER ? ", header" : "",
+		 s->inject & INJECT_BASIC ? ", basic" : "", s->inject & INJECT_QUERY ? ", query" : "",
+		 s->inject & INJECT_PATH ? ", path" : "", s->inject & INJECT_BODY ? ", body" : "");
 	if (r == 0)
 		r = dump_line(out, "inject", inject + 2, "where it is replaced", s->origin);
 	if (r == 0 && s->placeholder)
@@ -166,6 +167,9 @@ static int dump_secret(const struct policy_secret *s, struct buf *out)
 		r = dump_line(out, "insecure", "yes", "also without TLS", s->origin);
 	if (r == 0 && !s->scrub)
 		r = dump_line(out, "scrub", "no", "responses are left as they are", s->origin);
+	if (r == 0 && s->on_misuse)
+		r = dump_line(out, "on_misuse", s->on_misuse == MISUSE_KILL ? "kill" : "pass",
+			      s->on_misuse == MISUSE_KILL ? "the call ends" : "the placeholder goes on as text", s->origin);
 	return r;
 }
 

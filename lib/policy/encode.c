@@ -43,6 +43,7 @@ static int put_secret(struct buf *out, const struct policy_secret *s)
 	PUT(r, wire_put_u32(out, s->inject));
 	PUT(r, wire_put_u8(out, s->insecure));
 	PUT(r, wire_put_u8(out, s->scrub));
+	PUT(r, wire_put_u8(out, (uint8_t)s->on_misuse));
 	PUT(r, wire_put_str(out, s->origin));
 	PUT(r, wire_put_u32(out, (uint32_t)s->n_allow));
 	for (size_t i = 0; i < s->n_allow && r == 0; i++) {

@@ -39,7 +39,11 @@ enum secret_inject {
 	INJECT_HEADER = 1,
 	INJECT_BASIC = 2,
 	INJECT_QUERY = 4,
+	INJECT_PATH = 8,
+	INJECT_BODY = 16,
 };
+
+enum secret_misuse { MISUSE_BLOCK = 0, MISUSE_KILL, MISUSE_PASS };
 
 enum secret_source { SOURCE_ENV = 0, SOURCE_FILE, SOURCE_EXEC, SOURCE_VALUE };
 
@@ -52,6 +56,7 @@ struct policy_secret {
 	bool insecure;     /* also towards plain HTTP */
 	bool scrub;
 	bool optional;       /* of a built-in profile: nothing to it where its variable is not set */
+	enum secret_misuse on_misuse;
 	struct rule **allow; /* where it may go; no methods */
 	size_t n_allow;
 	char *origin;
@@ -179,6 +184,8 @@ bool policy_host_possible(const struct policy *p, enum net_proto proto, const ch
 /* True when the name is passthrough on this port (TLS is relayed, not opened). */
 bool policy_is_passthrough(const struct policy *p, const char *host, uint16_t port);
 bool secret_allowed(const struct policy_secret *s, const struct net_target *t);
+/* Whether it may go to the host of t at all, on some path: what was sent to one path may be read at another. */
+bool secret_reaches(const struct policy_secret *s, const struct net_target *t);
 const struct policy_connect_to *policy_connect_to(const struct policy *p, const char *host, uint16_t port);
 
 /* ---- questions of `nsbox check`, on a finished policy ---- */

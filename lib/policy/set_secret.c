@@ -101,7 +101,7 @@ static int add_target(struct policy *p, const struct setting *s, const char *ite
 
 static int add_inject(struct policy *p, const struct setting *s, const char *item, struct error *e)
 {
-	static const char *const places[] = { "header", "basic", "query" };
+	static const char *const places[] = { "header", "basic", "query", "path", "body" };
 	struct policy_secret *secret = find_secret(p, s->name);
 
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
@@ -110,10 +110,7 @@ static int add_inject(struct policy *p, const struct setting *s, const char *ite
 			return 0;
 		}
 	}
-	if (strcmp(item, "body") == 0 || strcmp(item, "path") == 0)
-		return bad_setting(s, e, ENOTSUP, "not available in this version: inject = %s; accepted: header, basic, query",
-				   item);
-	return bad_setting(s, e, EINVAL, "accepted: header, basic, query");
+	return bad_setting(s, e, EINVAL, "accepted: header, basic, query, path, body");
 }
 
 /* Text with at most one {random:N}: visible ASCII that survives headers, URLs and shells unquoted. */
@@ -152,6 +149,19 @@ static int set_switch(const struct setting *s, bool *ret, struct error *e)
 	return 0;
 }
 
+static int set_on_misuse(struct policy_secret *secret, const struct setting *s, struct error *e)
+{
+	static const char *const ways[] = { [MISUSE_BLOCK] = "block", [MISUSE_KILL] = "kill", [MISUSE_PASS] = "pass" };
+
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		if (strcmp(s->value, ways[i]) == 0) {
+			secret->on_misuse = (enum secret_misuse)i;
+			return 0;
+		}
+	}
+	return bad_setting(s, e, EINVAL, "accepted: block, kill, pass");
+}
+
 int set_secret(struct policy *p, const struct setting *s, struct error *e)
 {
 	struct policy_secret *secret = get_secret(p, s, e);
@@ -178,14 +188,8 @@ int set_secret(struct policy *p, const struct setting *s, struct error *e)
 					   "N from 16 to 1024, as in sk-ant-{random:40}");
 		return replace(&secret->placeholder, s->value, e);
 	}
-	if (strcmp(s->key, "on_misuse") == 0) {
-		if (strcmp(s->value, "block") == 0)
-			return 0;
-		if (strcmp(s->value, "kill") == 0 || strcmp(s->value, "pass") == 0)
-			return bad_setting(s, e, ENOTSUP, "not available in this version: on_misuse = %s; accepted: block",
-					   s->value);
-		return bad_setting(s, e, EINVAL, "accepted: block");
-	}
+	if (strcmp(s->key, "on_misuse") == 0)
+		return set_on_misuse(secret, s, e);
 	return bad_setting(s, e, ENOTSUP, "not available in this version: revoke");
 }
 

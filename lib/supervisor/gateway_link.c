@@ -220,11 +220,22 @@ static int on_call_ended(struct sandbox *b, struct wire_reader *in)
 	return 0;
 }
 
+static int on_call_kill(struct sandbox *b, struct wire_reader *in)
+{
+	uint32_t address = wire_get_u32(in);
+
+	if (!wire_done(in))
+		return -EPROTO;
+	struct call *call = call_by_address(b, address);
+	return call && !call->revoked ? call_revoke(call, NULL, 0) : 0;
+}
+
 /* Names that a gateway may use; the others are ours to write. */
 static bool gateway_event(const char *event)
 {
 	static const char *const names[] = { "dns.query", "net.allow",	"net.deny",	 "http.request",
-					     "http.deny", "secret.use", "secret.misuse", "limit.hit" };
+					     "http.deny", "secret.use", "secret.misuse", "secret.scrub",
+					     "limit.hit" };
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcmp(event, names[i]) == 0)
 			return true;
@@ -303,6 +314,8 @@ static int handle(struct sandbox *b, struct wire_reader *in)
 		return on_call_ready(b, in);
 	case GATEWAY_CALL_ENDED:
 		return on_call_ended(b, in);
+	case GATEWAY_CALL_KILL:
+		return on_call_kill(b, in);
 	case GATEWAY_RECORDS:
 		return on_records(b, in);
 	case GATEWAY_ASK:

@@ -162,6 +162,8 @@ enum gateway_message {
 	GATEWAY_DECIDED = 76,
 	/* g->s  u64 ticket: nobody waits for it any more */
 	GATEWAY_ASK_CANCEL = 77,
+	/* g->s  u32 address: it misused a secret whose policy is that this ends it */
+	GATEWAY_CALL_KILL = 78,
 };
 
 #endif

@@ -316,17 +316,49 @@ placeholder = sk-ant-{random:40}
     equal(origin.requests[0].header('x'), ['sk-ant-real-value-of-another-length'], 'header')
 
 
-@test
-def on_misuse_pass(t):
+def with_misuse(t, way):
     box, origin, other = setup(t)
     policy = t.write('policy.ini', '[sandbox]\nversion = 1\n[secret SOFT]\nsource = env:SOFT\n'
-                     'allow = https://api.example.com/**\non_misuse = pass\n')
-    result = box.add('-f', policy, SOFT='soft-value-0123456789').sh(
-        'curl -sS -o /dev/null -w "%{http_code}" -H "X: $SOFT" https://other.example.com/')
-    if result.code == 125 and 'on_misuse' in result.err:
-        t.skip('on_misuse is not available in this version: ' + result.err.strip())
-    equal(result.out, '200', 'status')
-    check(other.requests[0].header('x')[0].startswith('nsbox_'), 'the placeholder goes out as harmless text')
+                     'allow = https://api.example.com/**\non_misuse = %s\n' % way)
+    return box.add('-f', policy, SOFT='soft-value-0123456789'), origin, other
+
+
+@cases([('header', '-H "X: $SOFT"', '/'), ('header_name', '-H "$SOFT: x"', '/'), ('query', '', '/?a=$SOFT'),
+        ('path', '', '/a/$SOFT'), ('body', '-d "a=$SOFT"', '/'), ('basic', '-u "user:$SOFT"', '/'),
+        ('long_body', '-d "$SOFT$(head -c 40000 /dev/zero | tr "\\0" x)"', '/')])
+def on_misuse_pass(t, flags, target):
+    """Harmless text goes on as it is, and is recorded once."""
+    box, origin, other = with_misuse(t, 'pass')
+    result = box.sh('echo $SOFT; curl -sS -o /dev/null -w "%%{http_code}" %s "https://other.example.com%s"' % (flags, target))
+    placeholder, status = result.out.split()
+    equal(status, '200', 'status')
+    sent = other.raw + b''.join(base64.b64decode(v.split()[1]) for v in other.requests[0].header('authorization'))
+    check(placeholder.encode() in sent, 'the placeholder goes out as harmless text: %r' % sent[:500])
+    check(b'soft-value' not in sent, 'the value went out')
+    equal([(r['name'], r['reason']) for r in box.audit('secret.misuse')], [('SOFT', 'passed')], 'records')
+
+
+@test
+def on_misuse_pass_is_of_one_secret(t):
+    box, origin, other = with_misuse(t, 'pass')
+    result = box.sh('curl -sS -o /dev/null -w "%{http_code}" -H "X: $SOFT" -H "Y: $API_KEY" https://other.example.com/; '
+                    'curl -sS -o /dev/null -H "X: $SOFT" https://api.example.com/')
+    equal((result.out, other.requests), ('403', []), 'status and requests')
+    equal(origin.requests[0].header('x'), ['soft-value-0123456789'], 'where it may go, it goes')
+
+
+@cases([('allowed_host', 'https://other.example.com/'), ('denied_host', 'https://third.example.com/')])
+def on_misuse_kill(t, url):
+    box, origin, other = with_misuse(t, 'kill')
+    box.connect(other, 'third.example.com')
+    control = box.sh('curl -sS -o /dev/null https://other.example.com/; echo survived').ok()
+    equal(control.out, 'survived\n', 'without misuse')
+    asked = len(other.requests)
+    result = box.sh('trap "" TERM; curl -sS -o /dev/null -H "X: $SOFT" %s; sleep 40; echo survived' % url)
+    check(result.code == 137 and 'survived' not in result.out, 'the call goes on: %r' % result)
+    equal(len(other.requests), asked, 'requests at the other origin')
+    equal(len(box.audit('secret.misuse', name='SOFT')), 1, 'records of misuse')
+    equal([r['reason'] for r in box.audit('call.exit')], ['revoked'], 'end of the call')
 
 
 @test

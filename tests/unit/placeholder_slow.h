@@ -83,7 +83,7 @@ static inline void naive_one(struct seen *out, const struct placeholder *p, cons
 	from[m] = len;
 	for (size_t i = 0; i + n <= m; i++) {
 		if (memcmp(decoded + i, needle, n) == 0 && (!escape || from[i + n] - from[i] != n))
-			see(out, &(struct placeholder_hit){ p, form, from[i], from[i + n] });
+			see(out, &(struct placeholder_hit){ .placeholder = p, .form = form, .start = from[i], .end = from[i + n] });
 	}
 	free(decoded);
 	free(from);

@@ -161,8 +161,8 @@ static void test_values_refused(void **state)
 	REFUSED(HEAD "[limits]\npids = 0\n", ":4: [limits] pids = 0: accepted: a whole number");
 	REFUSED(HEAD "[limits]\ntimeout = -1\n", ":4: [limits] timeout = -1: accepted: a time");
 	REFUSED(HEAD "[limits]\ncpus = x\n", ":4: [limits] cpus = x: accepted: a number of CPUs");
-	REFUSED(HEAD "[secret A]\ninject = body\n", ":4: [secret A] inject = body: not available in this version");
-	REFUSED(HEAD "[secret A]\non_misuse = kill\n", ":4: [secret A] on_misuse = kill: not available in this version");
+	REFUSED(HEAD "[secret A]\ninject = cookie\n", ":4: [secret A] inject = cookie: accepted: header, basic, query, path, body");
+	REFUSED(HEAD "[secret A]\non_misuse = ask\n", ":4: [secret A] on_misuse = ask: accepted: block, kill, pass");
 	REFUSED(HEAD "[secret A]\nrevoke = cmd\n", ":4: [secret A] revoke: not available in this version");
 	REFUSED(HEAD "[secret A]\nplaceholder = x\n", ":4: [secret A] placeholder = x: accepted:");
 	REFUSED(HEAD "[secret A]\nplaceholder = {random:4}\n", ":4: [secret A] placeholder = {random:4}: accepted:");
@@ -473,9 +473,10 @@ static struct policy *rich_policy(void)
 	set(p, "network", "connect_to", "a.example.org:443:127.0.0.1:8443");
 	set(p, "network", "upstream_ca", in_dir("ca.pem"));
 	set(p, "secret", "spec", "API_KEY=env:REAL@https://api.example.com/**,x.example.org");
-	set(p, "secret API_KEY", "inject", "header, query");
+	set(p, "secret API_KEY", "inject", "header, query, path, body");
 	set(p, "secret API_KEY", "placeholder", "sk-ant-{random:40}");
 	set(p, "secret API_KEY", "scrub", "no");
+	set(p, "secret API_KEY", "on_misuse", "kill");
 	set(p, "env", "set", "A=b c=d");
 	set(p, "env", "pass", "X, Y");
 	set(p, "limits", "memory", "1.5G");

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Secret values in a stream become the placeholders that stand for them, in the form in which the value stood there:
+ * raw, percent-encoded, JSON-escaped, base64. A form that escapes nothing, or only as its own form does, keeps its
+ * length. Sans IO.
+ */
+#ifndef NSBOX_GATEWAY_SCRUB_H
+#define NSBOX_GATEWAY_SCRUB_H
+
+#include "gateway/rewrite.h"
+
+/* What stands for the secret here, or NULL: it is left as it is. */
+typedef const struct placeholder *(*scrub_fn)(void *data, size_t secret);
+
+struct scrub {
+	const struct placeholder_table *values; /* their `secret` names them; not changed meanwhile */
+	scrub_fn stand_in;
+	void *data;
+	bool same_length; /* a replacement of another length is an error */
+
+	struct rewrite rewrite; /* private */
+};
+
+/* Can this pair never change a length: all forms of the value can be written with the placeholder? */
+bool scrub_keeps_length(const void *value, size_t len, const struct placeholder *p);
+/*
+ * Take the next bytes and append to out what may go on; of the last ones all that is left. 0, -EBADMSG (same_length
+ * broken), -ENOMEM: nothing more of the stream may go on.
+ */
+int scrub_feed(struct scrub *s, const void *data, size_t len, bool last, struct buf *out);
+/* A whole text: 0 nothing in it, out as it was; 1 the new text was appended; -ENOMEM. */
+int scrub_text(const struct placeholder_table *values, scrub_fn stand_in, void *fn_data, const void *text, size_t len,
+	       struct buf *out);
+void scrub_reset(struct scrub *s);
+
+#endif

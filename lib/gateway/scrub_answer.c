@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Secret values out of answers. */
+#include "gateway/scrub_answer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "gateway/gateway.h"
+#include "gateway/http1_private.h"
+#include "gateway/inflate.h"
+#include "gateway/scrub.h"
+
+enum where { IN_HEADER = 1, IN_BODY = 2, IN_TRAILER = 4 };
+
+struct answer_scrub {
+	bool body, coded; /* x->answer's body goes through here; it is compressed */
+	enum where where; /* what is being looked at */
+	uint8_t *recorded; /* of each secret: bits of enum where */
+	struct scrub scrub;
+	struct inflater inflater;
+};
+
+static const struct placeholder *own_placeholder(const struct session *s, size_t secret)
+{
+	const struct policy_secret *rule = s->gw->secrets.v[secret].rule;
+
+	if (!rule->scrub || !secret_reaches(rule, &s->x->target))
+		return NULL;
+	for (const struct holder *h = s->call->holders; h; h = h->next) {
+		if (h->placeholder->secret == secret)
+			return h->placeholder;
+	}
+	return NULL;
+}
+
+bool answer_needs_scrub(const struct session *s)
+{
+	for (const struct holder *h = s->call->holders; h; h = h->next) {
+		if (own_placeholder(s, h->placeholder->secret))
+			return true;
+	}
+	return false;
+}
+
+static void record(struct session *s, size_t secret)
+{
+	struct answer_scrub *a = s->x->scrub;
+	_cleanup_buf_ struct buf members = { 0 };
+
+	if (a->recorded[secret] & a->where)
+		return;
+	a->recorded[secret] |= (uint8_t)a->where;
+	json_member_string(&members, "name", s->gw->secrets.v[secret].rule->name);
+	session_members(s, &members);
+	json_member_string(&members, "where", a->where == IN_HEADER ? "header" : a->where == IN_BODY ? "body" : "trailer");
+	records_add(&s->gw->records, "secret.scrub", s->call, "answer", &members);
+}
+
+/* Asked for each value found, and again for its replacement. */
+static const struct placeholder *stand_in(void *data, size_t secret)
+{
+	struct session *s = data;
+	const struct placeholder *p = own_placeholder(s, secret);
+
+	if (p)
+		record(s, secret);
+	return p;
+}
+
+static int scrub_whole(struct session *s, const struct http1_head *h, struct http1_slice text, struct buf *out)
+{
+	return scrub_text(&s->gw->secrets.values, stand_in, s, http1_text(h, text), text.len, out);
+}
+
+int answer_scrub_value(void *data, const struct http1_head *h, size_t i, struct buf *out)
+{
+	return scrub_whole(data, h, h->fields[i].value, out);
+}
+
+static int fail_answer(struct session *s, const char *error)
+{
+	s->x->answer.error = error;
+	return -EBADMSG;
+}
+
+static int begin(struct session *s)
+{
+	struct exchange *x = s->x;
+
+	x->scrub = calloc(1, sizeof(*x->scrub));
+	if (!x->scrub)
+		return -ENOMEM;
+	x->scrub->where = IN_HEADER;
+	x->scrub->recorded = calloc(s->gw->secrets.n, 1);
+	x->scrub->scrub = (struct scrub){ .values = &s->gw->secrets.values, .stand_in = stand_in, .data = s,
+					  .same_length = true };
+	for (const struct holder *h = s->call->holders; h; h = h->next) {
+		const struct secret *secret = &s->gw->secrets.v[h->placeholder->secret];
+		if (own_placeholder(s, h->placeholder->secret) &&
+		    !scrub_keeps_length(secret->value, secret->len, h->placeholder))
+			x->scrub->scrub.same_length = false;
+	}
+	return x->scrub->recorded ? 0 : -ENOMEM;
+}
+
+/* What stands where no value has to: names cannot be replaced, and a reason phrase is for nobody. */
+static int check_names(struct session *s)
+{
+	struct http1_head *h = &s->x->answer;
+	_cleanup_buf_ struct buf none = { 0 };
+
+	int r = scrub_whole(s, h, h->reason, &none);
+	if (r > 0)
+		h->reason.len = 0;
+	for (size_t i = 0; i < h->n_fields && r >= 0; i++) {
+		r = scrub_whole(s, h, h->fields[i].name, &none);
+		if (r > 0)
+			return fail_answer(s, "secret-in-name");
+	}
+	return r < 0 ? r : 0;
+}
+
+/* 1: compressed in a way that can be undone, 0: not at all. */
+static int coding(struct session *s)
+{
+	const struct http1_head *h = &s->x->answer;
+	struct http1_slice item;
+	int n = 0;
+
+	for (size_t i = http1_find(h, "Content-Encoding", 0); i < h->n_fields; i = http1_find(h, "Content-Encoding", i + 1)) {
+		uint32_t at = h->fields[i].value.off;
+		while (http1_list_next(h, h->fields[i].value, &at, &item)) {
+			if (http1_slice_is_nocase(h, item, "identity"))
+				continue;
+			if (!http1_slice_is_nocase(h, item, "gzip") && !http1_slice_is_nocase(h, item, "x-gzip") &&
+			    !http1_slice_is_nocase(h, item, "deflate"))
+				return fail_answer(s, "content-encoding");
+			n++;
+		}
+	}
+	/* Inside the body, message by message. */
+	size_t grpc = http1_find(h, "Grpc-Encoding", 0);
+	if (grpc < h->n_fields && !http1_slice_is_nocase(h, h->fields[grpc].value, "identity"))
+		return fail_answer(s, "content-encoding");
+	/* A part of a compressed body has no beginning to start from. */
+	return n > 1 || (n && h->status == 206) ? fail_answer(s, "content-encoding") : n;
+}
+
+static void drop_coding(struct http1_head *h)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < h->n_fields; i++) {
+		if (!http1_slice_is_nocase(h, h->fields[i].name, "Content-Encoding"))
+			h->fields[kept++] = h->fields[i];
+	}
+	h->n_fields = kept;
+}
+
+static int begin_body(struct session *s)
+{
+	struct exchange *x = s->x;
+	struct answer_scrub *a = x->scrub;
+
+	int r = coding(s);
+	if (r < 0)
+		return r;
+	a->body = true;
+	if (r > 0) {
+		r = inflater_init(&a->inflater);
+		if (r < 0)
+			return r;
+		a->coded = true;
+		drop_coding(&x->answer);
+		/* Nobody knows how long it will be. */
+		a->scrub.same_length = false;
+	}
+	if (!a->scrub.same_length && x->answer.framing == HTTP1_BODY_LENGTH) {
+		x->answer.framing = HTTP1_BODY_CHUNKED;
+		x->answer.has_content_length = false;
+	}
+	return 0;
+}
+
+int answer_scrub_head(struct session *s)
+{
+	struct exchange *x = s->x;
+
+	if (!x->scrub) {
+		if (!answer_needs_scrub(s))
+			return 0;
+		int r = begin(s);
+		if (r < 0)
+			return r;
+	}
+	int r = check_names(s);
+	return r == 0 && x->answer.status >= 200 && !x->download.done ? begin_body(s) : r;
+}
+
+bool answer_scrub_waiting(const struct exchange *x)
+{
+	return x->scrub && x->scrub->coded && inflater_waiting(&x->scrub->inflater);
+}
+
+int answer_scrub_body(struct session *s, const uint8_t *data, size_t len, struct buf *out)
+{
+	struct answer_scrub *a = s->x->scrub;
+	_cleanup_buf_ struct buf plain = { 0 };
+
+	a->where = IN_BODY;
+	if (!a->coded)
+		return scrub_feed(&a->scrub, data, len, false, out);
+	int r = inflater_give(&a->inflater, data, len);
+	if (r == 0)
+		r = inflater_step(&a->inflater, &plain);
+	return r < 0 ? r : scrub_feed(&a->scrub, plain.data, plain.len, false, out);
+}
+
+int answer_scrub_end(struct session *s, struct buf *out)
+{
+	struct answer_scrub *a = s->x->scrub;
+	struct http1_head *t = &s->x->download.trailers;
+	_cleanup_buf_ struct buf none = { 0 };
+
+	int r = a->coded ? inflater_end(&a->inflater) : 0;
+	if (r == 0 && a->body)
+		r = scrub_feed(&a->scrub, NULL, 0, true, out);
+	a->where = IN_TRAILER;
+	size_t n = t->n_fields;
+	for (size_t i = 0; i < n && r >= 0 && t->n_fields; i++) {
+		r = scrub_whole(s, t, t->fields[i].name, &none);
+		if (r == 0)
+			r = scrub_whole(s, t, t->fields[i].value, &none);
+		/* Trailers are optional: with one that holds a value all are left out. */
+		if (r > 0)
+			t->n_fields = 0;
+	}
+	return r < 0 ? r : 0;
+}
+
+void answer_scrub_free(struct answer_scrub *a)
+{
+	if (!a)
+		return;
+	scrub_reset(&a->scrub);
+	inflater_free(&a->inflater);
+	free(a->recorded);
+	free(a);
+}

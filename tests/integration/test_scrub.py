@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers: a server that shows the secret it was sent shows the sandbox the placeholder. The server is the oracle for
+that it was sent, and `scrub = no` for that the sandbox would otherwise have seen it."""
+import base64
+import gzip
+import json
+import socket
+import threading
+import time
+import zlib
+from urllib.parse import quote
+
+from harness.box import Box, peak_memory
+from harness.origin import Origin
+from harness.registry import cases, check, equal, test
+
+HOST = 'api.example.com'
+VALUE = 'sk-real-7f3a9c21e8b44d06a5'
+ODD = 'a/b"c+d=e f%g\\h?ij0123456789'
+
+FORMS = [
+    ('raw', lambda v: v.encode()),
+    ('percent', lambda v: quote(v, safe='').encode()),
+    ('percent_all', lambda v: ''.join('%%%02x' % b for b in v.encode()).encode()),
+    ('json', lambda v: json.dumps(v)[1:-1].replace('/', '\\/').encode()),
+    ('json_all', lambda v: ''.join('\\u%04x' % b for b in v.encode()).encode()),
+    ('base64', lambda v: base64.b64encode(b'user:' + v.encode())),
+    ('base64_url', lambda v: base64.urlsafe_b64encode(b'u:' + v.encode()).rstrip(b'=')),
+]
+
+
+def absent(value, data):
+    for name, form in FORMS:
+        check(form(value) not in data, 'the value is in what the client saw, as ' + name)
+    check(base64.b64encode(value.encode()).rstrip(b'=')[:-1] not in data, 'the value is in what the client saw')
+
+
+def setup(t, handler, value=VALUE, policy='', flags=()):
+    """The call has the value in KEY, and what it does not hold in nothing at all."""
+    origin = Origin(t.pki.context([HOST]), handler=handler)
+    box = Box(t).connect(origin, HOST)
+    path = t.write('policy.ini', '[sandbox]\nversion = 1\n[network]\nallow = https://%s\n[secret KEY]\n'
+                   'source = env:KEY\nallow = https://%s\n%s' % (HOST, HOST, policy))
+    return box.add('-f', path, KEY=value), origin
+
+
+def get(box, path='/', flags='', code='200'):
+    """Status, headers and body as the client saw them, and the placeholder."""
+    result = box.sh('printf "%%s\\n" "$KEY"; curl -sS --raw -i -H "Authorization: Bearer $KEY" %s https://%s%s'
+                    % (flags, HOST, path)).ok()
+    placeholder, _, answer = result.out_bytes.partition(b'\n')
+    head, _, body = answer.partition(b'\r\n\r\n')
+    equal(head.split()[1].decode(), code, 'status of %r' % answer[:600])
+    return placeholder, head, body
+
+
+def field(head, name):
+    for line in head.decode('latin-1').split('\r\n')[1:]:
+        if line.lower().startswith(name.lower() + ':'):
+            return line.split(':', 1)[1].strip()
+    return None
+
+
+def plain(head, body):
+    """Without chunks."""
+    if field(head, 'transfer-encoding') != 'chunked':
+        return body
+    out = b''
+    while True:
+        size, _, body = body.partition(b'\r\n')
+        n = int(size, 16)
+        if not n:
+            return out
+        out, body = out + body[:n], body[n + 2:]
+
+
+def sent(origin, value=VALUE):
+    equal(origin.requests[-1].header('authorization'), ['Bearer ' + value], 'what the server was sent')
+
+
+@cases([('%s_%s' % (kind, name), value, form) for kind, value in (('token', VALUE), ('odd', ODD), ('short', 'short-v8'))
+        for name, form in FORMS])
+def body(t, value, form):
+    text = b'{"you sent": "' + form(value) + b'", "end": 1}'
+    box, origin = setup(t, lambda c, r: Origin.reply(c, body=text), value)
+    placeholder, head, got = get(box)
+    sent(origin, value)
+    absent(value, head + got)
+    clean = plain(head, got)
+    check(clean.startswith(b'{"you sent": "') and clean.endswith(b'", "end": 1}'), 'body: %r' % clean)
+    if form(value) == value.encode():
+        check(placeholder in clean, 'the placeholder is in %r' % clean)
+    if value == VALUE:
+        equal(field(head, 'content-length'), str(len(text)), 'Content-Length')
+        equal(len(got), len(text), 'length')
+    record = box.audit('secret.scrub')
+    equal([(r['name'], r['host'], r['where']) for r in record], [('KEY', HOST, 'body')], 'records')
+
+
+@test
+def turned_off(t):
+    """The negative control."""
+    box, origin = setup(t, lambda c, r: Origin.reply(c, body='saw ' + VALUE, headers=[('X-Saw', VALUE)]),
+                        policy='scrub = no\n')
+    placeholder, head, got = get(box)
+    sent(origin)
+    equal((got, field(head, 'x-saw')), (b'saw ' + VALUE.encode(), VALUE), 'the answer as the server gave it')
+    equal(box.audit('secret.scrub'), [], 'records')
+
+
+@test
+def header(t):
+    basic = base64.b64encode(('user:' + VALUE).encode()).decode()
+    headers = [('X-Saw', VALUE), ('Location', '/next?key=' + quote(VALUE)), ('X-Basic', basic),
+               ('Set-Cookie', 'a=' + VALUE + '; Path=/'), ('X-Plain', 'nothing')]
+    box, origin = setup(t, lambda c, r: Origin.reply(c, '200 ' + VALUE, b'', headers))
+    placeholder, head, got = get(box)
+    sent(origin)
+    absent(VALUE, head)
+    equal(field(head, 'x-saw'), placeholder.decode(), 'X-Saw')
+    equal(field(head, 'location'), '/next?key=' + placeholder.decode(), 'Location')
+    equal(field(head, 'set-cookie'), 'a=' + placeholder.decode() + '; Path=/', 'Set-Cookie')
+    equal(field(head, 'x-plain'), 'nothing', 'X-Plain')
+    equal([r['where'] for r in box.audit('secret.scrub')], ['header'], 'records')
+
+
+@test
+def name_of_a_header(t):
+    box, origin = setup(t, lambda c, r: Origin.reply(c, headers=[('X-' + VALUE, '1')]))
+    placeholder, head, got = get(box, code='502')
+    sent(origin)
+    absent(VALUE, head + got)
+
+
+@test
+def chunk_borders(t):
+    """One byte in each chunk, and each in a segment of its own."""
+    def answer(connection, request):
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.send(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+        for byte in ('<' + VALUE + '>' + quote(VALUE) + '>').encode():
+            connection.send(b'1\r\n' + bytes([byte]) + b'\r\n')
+            time.sleep(0.002)
+        connection.send(b'0\r\nX-Sum: ' + VALUE.encode() + b'\r\n\r\n')
+
+    box, origin = setup(t, answer)
+    placeholder, head, got = get(box)
+    sent(origin)
+    absent(VALUE, head + got)
+    equal(plain(head, got), b'<' + placeholder + b'>' + placeholder + b'>', 'body')
+
+
+@test
+def until_close(t):
+    """A value that is cut off by the end of the answer never comes whole, and what came before it is not lost."""
+    def answer(connection, request):
+        connection.send(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall of ' + VALUE.encode() + b' and ' +
+                        VALUE[:9].encode())
+        return False
+
+    box, origin = setup(t, answer)
+    placeholder, head, got = get(box)
+    equal(plain(head, got), b'all of ' + placeholder + b' and ' + VALUE[:9].encode(), 'body')
+
+
+def packed(name, data):
+    if name == 'deflate':
+        return zlib.compress(data)
+    return gzip.compress(data[:40]) + gzip.compress(data[40:]) if name == 'members' else gzip.compress(data)
+
+
+@cases([(n, n, n if n != 'members' else 'gzip') for n in ('gzip', 'x-gzip', 'deflate', 'members')])
+def compressed(t, name, coding):
+    text = b'x' * 30 + VALUE.encode() + b'y' * 200000 + VALUE.encode()
+
+    def answer(connection, request):
+        Origin.reply(connection, body=packed(name, text), headers=[('Content-Encoding', coding)])
+
+    box, origin = setup(t, answer)
+    placeholder, head, got = get(box, flags='--compressed')
+    sent(origin)
+    equal(origin.requests[0].header('accept-encoding'), ['gzip'], 'codings that the server is asked for')
+    equal(field(head, 'content-encoding'), None, 'Content-Encoding')
+    equal(plain(head, got), text.replace(VALUE.encode(), placeholder), 'body')
+
+
+@cases([('br', 'br', b'\x0b\x02\x80hello\x03', ''), ('two', 'gzip, gzip', gzip.compress(gzip.compress(b'a')), ''),
+        ('unknown', 'made-up', b'abc', '')])
+def coding_that_hides(t, coding, data, flags):
+    box, origin = setup(t, lambda c, r: Origin.reply(c, body=data, headers=[('Content-Encoding', coding)]))
+    placeholder, head, got = get(box, code='502')
+    sent(origin)
+    check(b'"content-encoding"' in got, 'the reason is in %r' % got)
+
+
+@cases([('asked', False), ('unasked', True)])
+def compressed_messages(t, unasked):
+    """gRPC compresses inside the body: it is asked not to, and not believed."""
+    headers = [('Content-Type', 'application/grpc')] + [('Grpc-Encoding', 'gzip')] * unasked
+    box, origin = setup(t, lambda c, r: Origin.reply(c, body=b'\0\0\0\0\1a', headers=headers))
+    get(box, flags='-H "grpc-accept-encoding: gzip"', code='502' if unasked else '200')
+    equal(origin.requests[0].header('grpc-accept-encoding'), ['identity'], 'codings that the server is asked for')
+
+
+@test
+def part_of_a_compressed_body(t):
+    def answer(connection, request):
+        Origin.reply(connection, '206 Partial Content', gzip.compress(VALUE.encode())[5:],
+                     [('Content-Encoding', 'gzip'), ('Content-Range', 'bytes 5-9/99')])
+
+    box, origin = setup(t, answer)
+    get(box, flags='--compressed -r 5-9', code='502')
+    equal(origin.requests[0].header('accept-encoding'), ['identity'], 'codings that the server is asked for')
+
+
+@test
+def cut_off_inside_a_coding(t):
+    data = gzip.compress(b'z' * 1000)[:-4]
+    box, origin = setup(t, lambda c, r: Origin.reply(c, body=data, headers=[('Content-Encoding', 'gzip')]))
+    result = box.sh('curl -sS -o /dev/null https://%s/' % HOST)
+    check(result.code != 0, 'curl takes a shortened answer for a whole one: %r' % result)
+
+
+@test
+def bomb(t):
+    """1 GiB out of 1 MiB, to a client that reads slowly: it is made as it is read."""
+    data = zlib.compressobj(9, zlib.DEFLATED, 31)
+    block = bytes(1 << 20)
+    bomb = b''.join(data.compress(block) for _ in range(1024)) + data.flush()
+    box, origin = setup(t, lambda c, r: Origin.reply(c, body=bomb, headers=[('Content-Encoding', 'gzip')]))
+    process = box.start('run', *box.flags, '--', 'sh', '-c',
+                        'curl -sS --limit-rate 256k --max-time 6 -o /dev/null https://%s/' % HOST)
+    while not origin.requests:
+        check(process.poll() is None, 'the client ended')
+        time.sleep(0.05)
+    gateway = box.helper('nsbox-gateway')
+    time.sleep(3)
+    peak = peak_memory(gateway)
+    process.kill()
+    process.wait()
+    check(0 < peak < 64 << 20, 'the gateway has %d bytes' % peak)
+
+
+@test
+def events_are_not_held_back(t):
+    """A stream of events comes while it is made: the second is only sent when the first was seen."""
+    seen = threading.Event()
+
+    def answer(connection, request):
+        if request.path == '/seen':
+            seen.set()
+            return Origin.reply(connection)
+        connection.send(b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n'
+                        b'9\r\ndata: 1\n\n\r\n')
+        check(seen.wait(40), 'the first event was seen')
+        connection.send(b'9\r\ndata: 2\n\n\r\n0\r\n\r\n')
+
+    box, origin = setup(t, answer)
+    result = box.sh('curl -sSN https://%s/ | while read -r line; do echo "$line"; '
+                    '[ "$line" != "data: 1" ] || curl -sS https://%s/seen; done' % (HOST, HOST)).ok()
+    equal(result.out.split(), ['data:', '1', 'data:', '2'], 'events')
+
+
+@test
+def other_hosts_cost_nothing(t):
+    """A host that the secret is not for is left alone: what it sends was never ours."""
+    origin = Origin(t.pki.context([HOST]), handler=lambda c, r: Origin.reply(
+        c, body=gzip.compress(VALUE.encode()), headers=[('Content-Encoding', 'gzip')]))
+    box = Box(t).connect(origin, HOST).add('--allow', HOST, '--secret', 'KEY@https://other.example.com', KEY=VALUE)
+    result = box.sh('curl -sS --compressed https://%s/' % HOST).ok()
+    equal(result.out, VALUE, 'body')
+    check('br' in origin.requests[0].header('accept-encoding')[0] or
+          'deflate' in origin.requests[0].header('accept-encoding')[0], 'Accept-Encoding is the client\'s own')
+
+
+@test
+def another_path_of_the_host(t):
+    """What was sent where the secret may go is also found where it may not."""
+    origin = Origin(t.pki.context([HOST]), handler=lambda c, r: Origin.reply(c, body='stored ' + VALUE))
+    box = Box(t).connect(origin, HOST).add('--allow', HOST, '--secret', 'KEY@https://%s/v1/**' % HOST, KEY=VALUE)
+    result = box.sh('echo $KEY; curl -sS https://%s/v2' % HOST).ok()
+    equal(result.out.splitlines()[1], 'stored ' + result.out.splitlines()[0], 'body')

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Values that leave a stream: in every form, over every cut, and never the beginning of one before it is known. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "gateway/inflate.h"
+#include "gateway/scrub.h"
+#include "placeholder_slow.h"
+
+#include <cmocka.h>
+
+struct room {
+	struct placeholder_table values, names;
+	const struct placeholder *stand_in[8];
+};
+
+static const struct placeholder *stand_in(void *data, size_t secret)
+{
+	return ((struct room *)data)->stand_in[secret];
+}
+
+static void add(struct room *r, size_t secret, const char *value)
+{
+	assert_int_equal(placeholder_add_text(&r->values, value, strlen(value), secret), 0);
+	assert_int_equal(placeholder_add(&r->names, NULL, strlen(value), r, secret, &r->stand_in[secret]), 0);
+}
+
+static void leave(struct room *r)
+{
+	placeholder_table_free(&r->values);
+	placeholder_table_free(&r->names);
+}
+
+static void feed(struct scrub *s, const uint8_t *text, size_t len, bool last, struct buf *out)
+{
+	uint8_t *piece = malloc(len + 1);
+
+	if (len)
+		memcpy(piece, text, len);
+	assert_int_equal(scrub_feed(s, piece, len, last, out), 0);
+	free(piece);
+}
+
+/* What becomes of the text; the same for every cut, and no value is left. */
+static void scrubbed(struct room *room, const struct buf *text, struct buf *ret)
+{
+	static struct seen left;
+	struct scrub s = { .values = &room->values, .stand_in = stand_in, .data = room };
+
+	ret->len = 0;
+	feed(&s, text->data, text->len, true, ret);
+	scrub_reset(&s);
+	naive(&room->values, &left, (char *)ret->data, ret->len);
+	assert_int_equal(left.n, 0);
+	for (size_t cut = 0; cut <= text->len; cut++) {
+		struct buf out = { 0 };
+		s = (struct scrub){ .values = &room->values, .stand_in = stand_in, .data = room };
+		feed(&s, text->data, cut, false, &out);
+		assert_true(out.len <= ret->len && (!out.len || memcmp(out.data, ret->data, out.len) == 0));
+		feed(&s, text->data + cut, text->len - cut, true, &out);
+		assert_int_equal(out.len, ret->len);
+		assert_memory_equal(out.data, ret->data, out.len);
+		scrub_reset(&s);
+		buf_free(&out);
+	}
+	struct buf out = { 0 };
+	s = (struct scrub){ .values = &room->values, .stand_in = stand_in, .data = room };
+	for (size_t at = 0; at < text->len; at++)
+		feed(&s, text->data + at, 1, false, &out);
+	feed(&s, NULL, 0, true, &out);
+	assert_int_equal(out.len, ret->len);
+	assert_memory_equal(out.data, ret->data, out.len);
+	scrub_reset(&s);
+	buf_free(&out);
+}
+
+static void put_form(struct buf *out, const char *s, uint32_t form, uint32_t bits)
+{
+	struct buf b64 = { 0 };
+	size_t len = strlen(s);
+
+	if (form >= 3) {
+		buf_append(&b64, "xx", bits % 3);
+		buf_puts(&b64, s);
+		struct buf raw = b64;
+		b64 = (struct buf){ 0 };
+		base64_encode(&b64, raw.data, raw.len, bits & 8, true);
+		buf_free(&raw);
+		s = buf_str(&b64);
+		len = b64.len;
+		form -= 3;
+	}
+	for (size_t i = 0; i < len; i++) {
+		bool escaped = bits >> (i % 31) & 1;
+		if (form == 1 && (escaped || s[i] == '%'))
+			buf_printf(out, i % 2 ? "%%%02x" : "%%%02X", (uint8_t)s[i]);
+		else if (form == 2 && (s[i] == '"' || s[i] == '\\' || (s[i] == '/' && bits & 1)))
+			buf_printf(out, "\\%c", s[i]);
+		else if (form == 2 && escaped)
+			buf_printf(out, "\\u%04x", (uint8_t)s[i]);
+		else
+			buf_putc(out, s[i]);
+	}
+	buf_free(&b64);
+}
+
+static const char *const VALUES[] = { "sk-real-7f3a9c21e8b44d06a5", "short-v8", "with/slash\"quote\\and%41percent?",
+				      "another_value.0123456789~>" };
+
+static void every_form(void **state)
+{
+	(void)state;
+	for (size_t v = 0; v < ARRAY_LEN(VALUES); v++) {
+		struct room room = { .values.window = 8 };
+		struct buf text = { 0 }, out = { 0 };
+		add(&room, 0, VALUES[v]);
+		bool keeps = scrub_keeps_length(VALUES[v], strlen(VALUES[v]), room.stand_in[0]);
+		assert_int_equal(keeps, v == 0 || v == 3);
+		for (uint32_t i = 0; i < 6 * 32; i++) {
+			text.len = 0;
+			buf_puts(&text, "before ");
+			put_form(&text, VALUES[v], i % 6, i < 6 ? i % 3 : i * 2654435761u);
+			buf_puts(&text, " behind");
+			scrubbed(&room, &text, &out);
+			assert_memory_equal(out.data, "before ", 7);
+			assert_memory_equal(out.data + out.len - 7, " behind", 7);
+			if (keeps)
+				assert_int_equal(out.len, text.len);
+			if (i % 6 == 0) {
+				assert_int_equal(out.len, 14 + room.stand_in[0]->len);
+				assert_memory_equal(out.data + 7, room.stand_in[0]->text, room.stand_in[0]->len);
+			}
+		}
+		buf_free(&text);
+		buf_free(&out);
+		leave(&room);
+	}
+}
+
+/* Basic credentials that a server shows: all but the bits shared with neighbours are the placeholder's. */
+static void base64_decodes(void **state)
+{
+	struct room room = { 0 };
+	struct buf text = { 0 }, out = { 0 }, plain = { 0 };
+	char user[8] = "";
+	(void)state;
+
+	add(&room, 0, VALUES[0]);
+	for (size_t n = 0; n < 6; n++) {
+		const struct placeholder *p = room.stand_in[0];
+		struct buf raw = { 0 };
+		text.len = plain.len = 0;
+		memset(user, 'u', n);
+		buf_printf(&raw, "%s%s|end", user, VALUES[0]);
+		base64_encode(&text, raw.data, raw.len, false, true);
+		scrubbed(&room, &text, &out);
+		assert_int_equal(base64_decode(&plain, (char *)out.data, out.len), 0);
+		assert_int_equal(plain.len, raw.len);
+		assert_memory_equal(plain.data, user, n);
+		assert_memory_equal(plain.data + n + 1, p->text + 1, p->len - 2);
+		assert_memory_equal(plain.data + n + p->len, "|end", 4);
+		buf_free(&raw);
+	}
+	buf_free(&text);
+	buf_free(&out);
+	buf_free(&plain);
+	leave(&room);
+}
+
+static uint32_t next(uint32_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 17;
+	*seed ^= *seed << 5;
+	return *seed;
+}
+
+static void mixtures(void **state)
+{
+	static const char *const noise[] = { "%", "\\", "\\u", "\\u00", "%7", "sk-", "short", "=", "/", "x", "{\"a\":" };
+	struct room room = { .values.window = 8 };
+	uint32_t seed = 20240611;
+	(void)state;
+
+	for (size_t i = 0; i < 4; i++)
+		add(&room, i, VALUES[i]);
+	/* One inside another. */
+	add(&room, 4, "7f3a9c21e8b4");
+	for (int round = 0; round < 400; round++) {
+		struct buf text = { 0 }, out = { 0 };
+		for (uint32_t n = next(&seed) % 5; n; n--) {
+			char piece[64];
+			snprintf(piece, sizeof(piece), "%s", VALUES[next(&seed) % 4]);
+			if (next(&seed) % 3 == 0)
+				piece[next(&seed) % strlen(piece)] = '\0';
+			put_form(&text, piece, next(&seed) % 6, next(&seed));
+			buf_puts(&text, noise[next(&seed) % ARRAY_LEN(noise)]);
+		}
+		scrubbed(&room, &text, &out);
+		buf_free(&text);
+		buf_free(&out);
+	}
+	leave(&room);
+}
+
+static void what_has_no_stand_in_stays(void **state)
+{
+	struct room room = { 0 };
+	struct buf text = { 0 }, out = { 0 };
+	(void)state;
+
+	add(&room, 0, VALUES[0]);
+	room.stand_in[0] = NULL;
+	buf_puts(&text, VALUES[0]);
+	assert_int_equal(scrub_text(&room.values, stand_in, &room, text.data, text.len, &out), 0);
+	assert_int_equal(out.len, 0);
+	buf_free(&text);
+	leave(&room);
+}
+
+/* A promised length is never broken. */
+static void another_length_is_an_error(void **state)
+{
+	struct room room = { .values.window = 8 };
+	struct buf out = { 0 };
+	(void)state;
+
+	add(&room, 0, "short-v8");
+	struct scrub s = { .values = &room.values, .stand_in = stand_in, .data = &room, .same_length = true };
+	assert_int_equal(scrub_feed(&s, "a short-v8 b", 12, true, &out), -EBADMSG);
+	scrub_reset(&s);
+	buf_free(&out);
+	leave(&room);
+}
+
+static void deflated(struct buf *out, const void *data, size_t len, int bits)
+{
+	z_stream z = { 0 };
+
+	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	assert_int_equal(buf_reserve(out, deflateBound(&z, len)), 0);
+	z.next_in = (Bytef *)data;
+	z.avail_in = (uInt)len;
+	z.next_out = out->data + out->len;
+	z.avail_out = (uInt)(out->cap - out->len);
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	out->len += z.total_out;
+	deflateEnd(&z);
+}
+
+static void inflates(void **state)
+{
+	enum { LEN = 8 << 20 };
+	char *plain = calloc(1, LEN);
+	(void)state;
+
+	for (int bits = 15; bits <= 31; bits += 16) {
+		struct buf packed = { 0 }, out = { 0 };
+		struct inflater f;
+		size_t total = 0;
+		deflated(&packed, plain, LEN, bits);
+		if (bits == 31)
+			deflated(&packed, "second member", 13, bits);
+		assert_int_equal(inflater_init(&f), 0);
+		assert_int_equal(inflater_end(&f), 0);
+		/* 8 MiB out of some KiB, and never more than a step at once. */
+		assert_int_equal(inflater_give(&f, packed.data, packed.len - 1), 0);
+		while (inflater_waiting(&f)) {
+			out.len = 0;
+			assert_int_equal(inflater_step(&f, &out), 0);
+			assert_true(out.len <= INFLATE_STEP && out.cap <= 2 * INFLATE_STEP);
+			total += out.len;
+		}
+		assert_int_equal(inflater_end(&f), -EBADMSG);
+		assert_int_equal(inflater_give(&f, packed.data + packed.len - 1, 1), 0);
+		while (inflater_waiting(&f))
+			assert_int_equal(inflater_step(&f, &out), 0);
+		assert_int_equal(inflater_end(&f), 0);
+		assert_int_equal(total, LEN + (bits == 31 ? 13 : 0));
+		assert_int_equal(inflater_give(&f, "garbage", 7), 0);
+		assert_int_equal(inflater_step(&f, &out), -EBADMSG);
+		inflater_free(&f);
+		buf_free(&packed);
+		buf_free(&out);
+	}
+	free(plain);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_form),	      cmocka_unit_test(base64_decodes),
+		cmocka_unit_test(mixtures),	      cmocka_unit_test(what_has_no_stand_in_stays),
+		cmocka_unit_test(another_length_is_an_error), cmocka_unit_test(inflates),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
