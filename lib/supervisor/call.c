@@ -310,6 +310,13 @@ static void start_again(struct call *call)
 	call_ask(b, start);
 }
 
+/* Not for somebody who has taken it back meanwhile, and not where nothing is prepared any more. */
+static bool starts_again(const struct call *call, const struct error *failure)
+{
+	return call->start->flags & START_EXPECT && failure->err == ESTALE && !call->killed && !call->pending_signal &&
+	       call->sandbox->gateway != GATEWAY_DEAD;
+}
+
 void call_started(struct call *call, const struct error *failure, int terminal_fd)
 {
 	/* What fails because the sandbox is being taken apart is told as that: call_lost(). */
@@ -317,7 +324,7 @@ void call_started(struct call *call, const struct error *failure, int terminal_f
 		return;
 	if (failure) {
 		record_write(call->sandbox, "call.exit", call->id, failure->message, "");
-		if (call->start->flags & START_EXPECT && failure->err == ESTALE)
+		if (starts_again(call, failure))
 			start_again(call);
 		else
 			start_failed(call, failure);

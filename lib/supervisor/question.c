@@ -178,6 +178,9 @@ void question_decided(struct call *call, enum auditor_decision decision, const c
 {
 	struct error e = { 0 };
 
+	/* Whatever the answer is, nothing starts there: call_lost() tells it. */
+	if (call->sandbox->state == SANDBOX_ENDING)
+		return;
 	if (decision == AUDITOR_NARROW) {
 		if (narrow_call(call, grant, &e) < 0) {
 			record_write(call->sandbox, "auditor.error", call->id, e.message, "");
@@ -291,7 +294,9 @@ int question_gateway(struct sandbox *b, uint64_t ticket, uint32_t op, const stru
 	_cleanup_buf_ struct buf all = { 0 };
 	struct auditor_result result;
 
-	if (op >= _AUDITOR_OP_MAX || !b->auditor || !members_are_question(members))
+	/* What else is asked is not the gateway's to ask: an auditor believes that the call is as the question says. */
+	bool its_own = op == AUDITOR_HTTP_REQUEST || op == AUDITOR_NET_CONNECT;
+	if (!its_own || !b->auditor || !members_are_question(members))
 		return -EPROTO;
 	struct gateway_question *g = calloc(1, sizeof(*g));
 	if (!g || !(g->call = strdup(call ? call->id : "")) || !(g->members = strdup(members)) ||

@@ -242,13 +242,22 @@ void sandbox_start_failed(struct sandbox *b, const struct error *failure)
 		sandbox_free_one(b);
 }
 
+/* With everything that it asked and waits for. */
+static void gateway_gone(struct sandbox *b)
+{
+	gateway_stop(b);
+	b->gateway = GATEWAY_DEAD;
+	questions_drop(b);
+	while (approval_drop_gateway(b, 0))
+		;
+}
+
 void sandbox_gateway_died(struct sandbox *b)
 {
 	struct error e;
 	bool starting = b->gateway == GATEWAY_STARTING;
 
-	gateway_stop(b);
-	b->gateway = GATEWAY_DEAD;
+	gateway_gone(b);
 	if (b->state == SANDBOX_ENDING)
 		return;
 	if (starting) {
@@ -260,9 +269,6 @@ void sandbox_gateway_died(struct sandbox *b)
 	record_write(b, "gateway.exit", NULL, "the gateway ended; this sandbox has no network any more", "");
 	fail(&e, ECONNRESET, SANDBOX_STAGE_GATEWAY, b->id, "the gateway of this sandbox has ended");
 	refuse_waiting(b, &e);
-	questions_drop(b);
-	while (approval_drop_gateway(b, 0))
-		;
 	for (struct call *c = b->calls, *next; c; c = next) {
 		next = c->next;
 		if (c->state == CALL_ASKING)
@@ -283,9 +289,7 @@ void sandbox_end(struct sandbox *b, struct client *client, uint32_t request)
 	b->request = request;
 	for (struct call *c = b->calls; c; c = c->next)
 		c->killed |= call_is_running(c);
-	gateway_stop(b);
-	questions_drop(b);
-	b->gateway = GATEWAY_DEAD;
+	gateway_gone(b);
 	/* The launcher is gone: then everything ends, but not here, since callers still hold calls of this sandbox. */
 	if (launcher_send_end(b) < 0)
 		b->supervisor->done = true;
@@ -306,8 +310,7 @@ void sandbox_ended(struct sandbox *b)
 	/* Not asked for: its init died by itself (killed from outside, out of memory). */
 	const char *reason = b->state == SANDBOX_ENDING ? NULL : "the init of the sandbox ended";
 	b->state = SANDBOX_ENDING;
-	gateway_stop(b);
-	b->gateway = GATEWAY_DEAD;
+	gateway_gone(b);
 	end_calls(b);
 	if (!b->exit_recorded)
 		record_write(b, "sandbox.exit", NULL, reason, "");

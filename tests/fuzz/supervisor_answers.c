@@ -118,6 +118,43 @@ void answer_start(struct peers *w, struct peer_slot *slot, bool failed)
 	fake_send(slot->guardian, &terminal, !!(slot->flags & START_TERMINAL), "ub", GUARDIAN_STARTED, 0u);
 }
 
+#define LOOKS 5u
+
+void answer_shown(struct peers *w, struct peer_slot *slot, uint8_t look, const char *digest)
+{
+	static const char *const paths[LOOKS] = { "/usr/bin/true", "/tmp/true", "/usr/bin/python3", "/usr/bin/false", "" };
+
+	(void)w;
+	if (slot->shown)
+		slot->shown_again = true;
+	slot->shown = true;
+	slot->look = look;
+	fake_send(slot->guardian, NULL, 0, "usbbqqqqs", GUARDIAN_SHOWN, paths[(look & 15) % LOOKS], look >> 4 & 1u, look >> 5 & 1u,
+		  (uint64_t)1, (uint64_t)(look >> 6), (uint64_t)1000, (uint64_t)7, digest);
+}
+
+void answer_stale(struct peers *w, struct peer_slot *slot)
+{
+	const struct error stale = { .err = ESTALE, .stage = SANDBOX_STAGE_AUDITOR, .object = "true", .message = "another one" };
+	_cleanup_buf_ struct buf m = { 0 };
+
+	(void)w;
+	slot->started = true;
+	if (wire_put_u32(&m, GUARDIAN_STARTED) < 0 || wire_put_u8(&m, 1) < 0 || wire_put_error(&m, &stale) < 0)
+		abort();
+	msg_send(slot->guardian, m.data, m.len, NULL, 0);
+	guardian_leaves(slot);
+}
+
+/* Its part until somebody has decided; false: it waits for that. */
+static bool show(struct peers *w, struct peer_slot *slot)
+{
+	if (slot->shown && (!slot->program_asked || slot->shown_again))
+		return false;
+	answer_shown(w, slot, slot->look, slot->shown ? "0123456789abcdef0123456789abcdef" : "");
+	return true;
+}
+
 void answer_exit(struct peers *w, struct peer_slot *slot, bool left)
 {
 	(void)w;
@@ -190,6 +227,10 @@ static bool answer_all(struct peers *w)
 		bool prepared = slot->answered || !slot->box->answered || slot->box->ended;
 		if (prepared && (slot->guardian < 0 || !slot->exec))
 			continue;
+		if (prepared && !slot->told) {
+			any |= show(w, slot);
+			continue;
+		}
 		any = true;
 		if (!prepared)
 			answer_slot(w, slot, false);
@@ -198,6 +239,8 @@ static bool answer_all(struct peers *w)
 		else
 			answer_exit(w, slot, false);
 	}
+	for (size_t i = 0; i < w->n_auditors; i++)
+		any |= auditor_answers_all(w, &w->auditors[i]);
 	return any;
 }
 
@@ -206,12 +249,22 @@ void peers_finish(struct peers *w)
 	w->f.no_gateways = w->f.gateways_stay = false;
 	for (size_t i = 0; i < w->n_clients; i++)
 		w->clients[i].deaf = false;
+	for (size_t i = 0; i < w->n_auditors; i++)
+		w->auditors[i].deaf = false;
+	/* Once more when nobody has answered the last questions. */
+	for (int i = 0; i < 2; i++) {
+		do
+			peers_run(w);
+		while (answer_all(w));
+		fake_nobody_decides(&w->f);
+	}
 	do
 		peers_run(w);
 	while (answer_all(w));
 	peers_check(w);
 	if (w->overflow || w->f.s.done)
 		return;
+	check_tickets(w);
 	for (size_t i = 0; i < w->n_requests; i++) {
 		const struct peer_request *q = &w->requests[i];
 		/* A connection of no call is closed by a thread. */
@@ -223,7 +276,7 @@ void peers_finish(struct peers *w)
 			fprintf(stderr, "request %u of type %u was not answered\n", q->number, q->type);
 			abort();
 		}
-		if (q->client->sock >= 0 && q->call[0] && q->exits == 0) {
+		if (q->client->sock >= 0 && q->type == MSG_START && q->call[0] && q->exits == 0) {
 			fprintf(stderr, "nobody was told of the end of call %s\n", q->call);
 			abort();
 		}

@@ -15,6 +15,7 @@
 #include "supervisor/supervisor.h"
 
 #define FAKE_GATEWAYS 64u
+#define FAKE_AUDITORS 16u
 
 struct fake_gateway {
 	int sock;    /* the gateway's end */
@@ -44,8 +45,10 @@ void fake_open(struct fake *f, bool scopes);
 void fake_close(struct fake *f);
 /* Turn the loop until nothing is left to do. Killed gateways go on the way. */
 void fake_run(struct fake *f);
-/* Let every deadline come. */
+/* Let every deadline come, but for those of questions to auditors and to persons. */
 void fake_pass_time(struct fake *f);
+/* Let those come, too. */
+void fake_nobody_decides(struct fake *f);
 /* Let the time come at which what was taken of the pools is made anew. */
 void fake_refill(struct fake *f);
 /* Our end of a new client connection. */
@@ -64,8 +67,15 @@ int fake_send(int sock, const int *fds, size_t n_fds, const char *format, ...);
 
 /* Sealed memfd with the policy of a light sandbox, made once. */
 int fake_policy(bool gateway);
-/* The same with an auditor, whose end is then fake_auditor(). */
+/* The same with an auditor, one for each sandbox. */
 int fake_audited_policy(void);
+struct fake_auditor {
+	int sock;   /* the auditor's end, the test's to close */
+	int theirs; /* number of the supervisor's end */
+};
+/* Those that were reached since fake_open(), the oldest first; at most FAKE_AUDITORS can be. */
+const struct fake_auditor *fake_auditors(size_t *ret_n);
+/* The end of the newest one. */
 int fake_auditor(void);
 /* An empty file as supervisors take for a log; it cannot grow any more after fake_log_full(). */
 int fake_log(const char *name);

@@ -198,20 +198,37 @@ static void what_was_shown_before_is_expected(void **state)
 	assert_true(exec_flags(expect(&f, second, GUARDIAN_EXEC)) & START_EXPECT);
 }
 
-static void what_has_changed_is_decided_about_anew(void **state)
+/* The program is another one than was decided about. */
+static void say_stale(int sock)
 {
-	(void)state;
-	_cleanup_close_ int second = run_first();
-	uint32_t request = script_start(&f, client, "a", 0);
-	asked();
-	answer("{\"id\":2,\"decision\":\"allow\"}");
-	expect(&f, second, GUARDIAN_EXEC);
 	struct error e;
+
 	(fail)(&e, ESTALE, SANDBOX_STAGE_AUDITOR, "/usr/bin/true", "another one");
 	_cleanup_buf_ struct buf m = { 0 };
 	assert_int_equal(wire_put_u32(&m, GUARDIAN_STARTED) | wire_put_u8(&m, 1) | wire_put_error(&m, &e), 0);
-	assert_int_equal(msg_send(second, m.data, m.len, NULL, 0), 0);
+	assert_int_equal(msg_send(sock, m.data, m.len, NULL, 0), 0);
 	fake_run(&f);
+}
+
+/* Up to the guardian, which is to run what was shown before: its end. */
+static int start_expected(uint32_t *ret_request)
+{
+	int second = run_first();
+
+	*ret_request = script_start(&f, client, "a", 0);
+	asked();
+	answer("{\"id\":2,\"decision\":\"allow\"}");
+	expect(&f, second, GUARDIAN_EXEC);
+	return second;
+}
+
+static void what_has_changed_is_decided_about_anew(void **state)
+{
+	uint32_t request;
+
+	(void)state;
+	_cleanup_close_ int second = start_expected(&request);
+	say_stale(second);
 	expect(&f, box.gateway->sock, GATEWAY_CALL_END);
 	fake_refill(&f);
 	_cleanup_close_ int third = script_slot(&f, &box, expect_slot(&f, &box));
@@ -222,6 +239,58 @@ static void what_has_changed_is_decided_about_anew(void **state)
 	assert_non_null(strstr(asked(), "\"id\":3"));
 	answer("{\"id\":3,\"decision\":\"deny\"}");
 	assert_int_equal(expect_failure(&f, client, request), EACCES);
+}
+
+static void what_was_taken_back_does_not_start_again(void **state)
+{
+	uint32_t request, cancel = new_request();
+
+	(void)state;
+	_cleanup_close_ int second = start_expected(&request);
+	fake_send(client, NULL, 0, "uuu", MSG_CANCEL, cancel, request);
+	expect_success(&f, client, cancel);
+	say_stale(second);
+	assert_int_equal(expect_failure(&f, client, request), ESTALE);
+	assert_null(f.s.sandboxes->waiting);
+}
+
+static void what_was_revoked_does_not_start_again(void **state)
+{
+	uint32_t request, revoke = new_request();
+
+	(void)state;
+	_cleanup_close_ int second = start_expected(&request);
+	fake_send(client, NULL, 0, "uus", MSG_REVOKE, revoke, "a.2");
+	expect_nothing(&f, client);
+	say_stale(second);
+	assert_int_equal(expect_failure(&f, client, request), ESTALE);
+	assert_null(f.s.sandboxes->waiting);
+}
+
+static void without_a_gateway_nothing_starts_again(void **state)
+{
+	uint32_t request;
+
+	(void)state;
+	_cleanup_close_ int second = start_expected(&request);
+	fake_gateway_exit(box.gateway);
+	fake_run(&f);
+	say_stale(second);
+	assert_int_equal(expect_failure(&f, client, request), ESTALE);
+}
+
+static void an_ending_sandbox_starts_nothing(void **state)
+{
+	uint32_t destroy = new_request();
+
+	(void)state;
+	start_shown("/usr/bin/true", 1, 0);
+	asked_first();
+	fake_send(client, NULL, 0, "uusb", MSG_DESTROY, destroy, "a", 1u);
+	fake_run(&f);
+	answer("{\"id\":1,\"decision\":\"allow\"}");
+	assert_int_equal(log_count(&box, "call.start"), 0);
+	expect_nothing(&f, guardian);
 }
 
 static void park(void)
@@ -331,6 +400,32 @@ static void a_gateway_asks_too(void **state)
 	assert_int_equal(log_count(&box, "gateway.exit"), 1);
 }
 
+static void a_gateway_does_not_ask_for_calls(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(asked(), "\"hello\""));
+	fake_send(box.gateway->sock, NULL, 0, "uquus", GATEWAY_ASK, (uint64_t)9, (uint32_t)AUDITOR_CALL_START, 0u,
+		  "\"argv\":[\"true\"]");
+	assert_string_equal(asked(), "");
+	assert_int_equal(log_count(&box, "gateway.exit"), 1);
+}
+
+static void a_gateway_that_ends_waits_for_nobody(void **state)
+{
+	uint32_t destroy = new_request();
+
+	(void)state;
+	asked();
+	fake_send(box.gateway->sock, NULL, 0, "uquus", GATEWAY_ASK, (uint64_t)9, (uint32_t)AUDITOR_HTTP_REQUEST, 0u,
+		  "\"host\":\"h\"");
+	asked();
+	answer("{\"id\":1,\"decision\":\"ask\"}");
+	assert_int_equal(log_count(&box, "approval.asked"), 1);
+	fake_send(client, NULL, 0, "uusb", MSG_DESTROY, destroy, "a", 1u);
+	fake_run(&f);
+	assert_int_equal(says("withdrawn"), 1);
+}
+
 static void an_auditor_that_goes_denies(void **state)
 {
 	(void)state;
@@ -357,12 +452,18 @@ int main(void)
 		TEST(another_program_in_the_second_look),
 		TEST(what_was_shown_before_is_expected),
 		TEST(what_has_changed_is_decided_about_anew),
+		TEST(what_was_taken_back_does_not_start_again),
+		TEST(what_was_revoked_does_not_start_again),
+		TEST(without_a_gateway_nothing_starts_again),
+		TEST(an_ending_sandbox_starts_nothing),
 		TEST(a_person_decides),
 		TEST(nobody_decides),
 		TEST(a_yes_that_cannot_be_recorded_is_none),
 		TEST(who_waits_may_give_up),
 		TEST(a_client_that_goes_takes_its_question_along),
 		TEST(a_gateway_asks_too),
+		TEST(a_gateway_does_not_ask_for_calls),
+		TEST(a_gateway_that_ends_waits_for_nobody),
 		TEST(an_auditor_that_goes_denies),
 	};
 
