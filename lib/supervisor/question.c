@@ -295,7 +295,7 @@ int question_gateway(struct sandbox *b, uint64_t ticket, uint32_t op, const stru
 	struct auditor_result result;
 
 	/* What else is asked is not the gateway's to ask: an auditor believes that the call is as the question says. */
-	bool its_own = op == AUDITOR_HTTP_REQUEST || op == AUDITOR_NET_CONNECT;
+	bool its_own = op == AUDITOR_HTTP_REQUEST || op == AUDITOR_NET_CONNECT || op == AUDITOR_GRANT_RAISE;
 	if (!its_own || !b->auditor || !members_are_question(members))
 		return -EPROTO;
 	struct gateway_question *g = calloc(1, sizeof(*g));
