@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The state machine of the supervisor. The input is a list of steps: what clients, launcher, guardians, gateways and
- * auditors send, in form or not, and what else happens to them. Behind it everybody does what is still asked of him: then every
- * request has its answer, nothing is left open and the audit logs are intact.
+ * The state machine of the supervisor. The input is a list of steps: what clients, launcher, guardians, gateways
+ * and auditors send, in form or not, and what else happens to them. Behind it everybody does what is still asked of
+ * him: then every request has its answer, nothing is left open, the audit logs are intact, and nothing has happened
+ * that nobody allowed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -100,7 +101,8 @@ static void send_records(struct input *in, int sock, const struct peer_gateway *
 static void gateway_asks(struct input *in, size_t gateway)
 {
 	struct peer_gateway *g = &w.gateways[gateway];
-	static const char *const more[] = { "", ",\"method\":\"GET\",\"headers\":[\"a\"]", ",\"grant\":{\"allow\":[]}", ",\"call\":\"a.1\"" };
+	static const char *const more[] = { "", ",\"method\":\"GET\",\"headers\":[\"a\"]", ",\"grant\":{\"allow\":[]}",
+					    ",\"call\":\"a.1\"" };
 	uint8_t how = take(in);
 	unsigned op = how & 3 ? AUDITOR_HTTP_REQUEST + (how & 1) : how >> 5;
 	bool again = (how & 31) == 31 && g->n_tickets > 0;

@@ -129,13 +129,14 @@ void answer_shown(struct peers *w, struct peer_slot *slot, uint8_t look, const c
 		slot->shown_again = true;
 	slot->shown = true;
 	slot->look = look;
-	fake_send(slot->guardian, NULL, 0, "usbbqqqqs", GUARDIAN_SHOWN, paths[(look & 15) % LOOKS], look >> 4 & 1u, look >> 5 & 1u,
-		  (uint64_t)1, (uint64_t)(look >> 6), (uint64_t)1000, (uint64_t)7, digest);
+	fake_send(slot->guardian, NULL, 0, "usbbqqqqs", GUARDIAN_SHOWN, paths[(look & 15) % LOOKS], look >> 4 & 1u,
+		  look >> 5 & 1u, (uint64_t)1, (uint64_t)(look >> 6), (uint64_t)1000, (uint64_t)7, digest);
 }
 
 void answer_stale(struct peers *w, struct peer_slot *slot)
 {
-	const struct error stale = { .err = ESTALE, .stage = SANDBOX_STAGE_AUDITOR, .object = "true", .message = "another one" };
+	const struct error stale = { .err = ESTALE, .stage = SANDBOX_STAGE_AUDITOR, .object = "true",
+				     .message = "another one" };
 	_cleanup_buf_ struct buf m = { 0 };
 
 	(void)w;

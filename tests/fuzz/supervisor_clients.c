@@ -203,8 +203,8 @@ static void start(struct input *in, struct peer_client *c)
 	if ((flags & START_TERMINAL) && (flags & START_LOG))
 		flags &= ~(uint32_t)START_LOG;
 	snprintf(key, sizeof(key), "%u", how & 16 ? KEY_SHARED : KEY_START + number - FIRST_REQUEST);
-	fake_send(c->sock, fds, n, "uusvvsuuuqss", MSG_START, number, c->inside && !(how & 8) ? "" : id, argv, env, "/", flags, 24u,
-		  80u, how & 4 ? (uint64_t)1000000 : (uint64_t)0, "", templates[how >> 6]);
+	fake_send(c->sock, fds, n, "uusvvsuuuqss", MSG_START, number, c->inside && !(how & 8) ? "" : id, argv, env, "/",
+		  flags, 24u, 80u, how & 4 ? (uint64_t)1000000 : (uint64_t)0, "", templates[how >> 6]);
 }
 
 static void cancel(struct peers *w, struct peer_client *c, uint32_t which)

@@ -410,7 +410,8 @@ static void check_sandbox(const struct sandbox *b)
 		peers_require(c->sandbox == b, "a call in the wrong sandbox");
 		peers_require(c->state <= CALL_PREPARED ? !c->start && !c->id[0] : c->state == CALL_CUTTING || c->start,
 		      "a call without its command, or the other way round");
-		peers_require(!c->deadline || c->state == CALL_RUNNING || c->state == CALL_LEFT, "a deadline of a call that does not run");
+		peers_require(!c->deadline || c->state == CALL_RUNNING || c->state == CALL_LEFT,
+			      "a deadline of a call that does not run");
 		peers_require(!c->start || !c->start->next, "a command is in a call and in the queue");
 		prepared[c->full ? KIND_FULL : KIND_LIGHT] |= c->state == CALL_PREPARED;
 		asked += c->start != NULL;

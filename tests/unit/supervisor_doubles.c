@@ -15,6 +15,7 @@
 
 #include "base/util.h"
 #include "supervisor/auditor_process.h"
+#include "supervisor/question.h"
 
 /* More than any test has events; a loop that does not come to rest is a bug of the supervisor. */
 #define MAX_STEPS 1000000u
