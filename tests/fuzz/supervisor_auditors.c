@@ -228,7 +228,8 @@ void auditor_step(struct input *in, uint8_t what)
 	if (what == 0) {
 		auditor_hello(in->w, a, decides[how % ARRAY_LEN(decides)]);
 	} else if (what == 1 || what == 2) {
-		auditor_answers(in->w, a, some_question(a, how), take(in) % (ANSWER_BAD + 1u), take(in));
+		enum peer_answer answer = take(in) % (ANSWER_BAD + 1u);
+		auditor_answers(in->w, a, some_question(a, how), answer, take(in));
 	} else if (what == 3) {
 		const uint8_t *p = take_bytes(in, &len);
 		auditor_says(in->w, a, p, len);
