@@ -154,10 +154,10 @@ enum gateway_message {
 	/* s->g  u32 ops, AUDITOR_OP() bits of audit/auditor.h: ask before doing these. Before the first call runs; without
 	 *       it nothing is asked. */
 	GATEWAY_AUDIT = 74,
-	/* g->s  u64 ticket (never used twice), u32 op, u32 address of the call, str members of the question (JSON without
-	 *       braces, names and digests only).  s->g GATEWAY_DECIDED u64 ticket, u8 allowed, u8 also for equal questions of
-	 *       this call, str reason (may be ""): exactly one, after minutes when a person is asked, but for a ticket that
-	 *       was given up */
+	/* g->s  u64 ticket (never used twice), u32 op (a request, a connection, more than the grant), u32 address of the
+	 *       call, str members of the question (JSON without braces, names and digests only).  s->g GATEWAY_DECIDED u64
+	 *       ticket, u8 allowed, u8 also for equal questions of this call, str reason (may be ""): exactly one, after
+	 *       minutes when a person is asked, but for a ticket that was given up */
 	GATEWAY_ASK = 75,
 	GATEWAY_DECIDED = 76,
 	/* g->s  u64 ticket: nobody waits for it any more */
