@@ -36,7 +36,7 @@ struct gateway {
 	struct listeners listeners;
 	struct dns_server dns;
 	struct attempts attempts;
-	size_t n_sessions;
+	size_t n_sessions, n_lanes;
 	struct session *dead; /* freed at the end of the round */
 	struct upstream *dead_upstreams;
 	struct http2 *http2_pending; /* to be run before the end of the round */

@@ -30,7 +30,7 @@
 #define HTTP2_SERVER_WINDOW 65535u	      /* of a stream from inside: payload that may wait here */
 #define HTTP2_CLIENT_WINDOW (128u * 1024u)    /* of an answer */
 #define HTTP2_WIDE_WINDOW (1024u * 1024u)     /* of an answer that turned out to be long, */
-#define HTTP2_WIDE_STREAMS 8u		      /* for this many at once */
+#define HTTP2_WIDE_STREAMS 32u		      /* for this many at once, in the whole process */
 #define HTTP2_CLIENT_CONNECTION_WINDOW (8u * 1024u * 1024u)
 #define HTTP2_HEADS_MAX 16u		      /* interim answers that wait to be read */
 
@@ -85,7 +85,7 @@ struct http2 {
 	int32_t opening; /* the stream whose head has begun and is not complete, 0: none */
 	struct http2 *next_pending, **prev_pending; /* the owner's */
 	struct http2_stream *streams, *ready, **ready_tail;
-	size_t n_streams, n_wide;
+	size_t n_streams;
 	struct http2_limit limit;
 	uint64_t bytes, framed; /* received; and of frames that were looked at, their ends perhaps still to come */
 };

@@ -7,6 +7,9 @@
 #include "base/util.h"
 #include "gateway/http2_private.h"
 
+/* Streams with a large window, of all connections: what they may hold together is bounded. */
+static size_t n_wide;
+
 struct http2_stream *http2_stream_new(struct http2 *h, int32_t id)
 {
 	struct http2_stream *st = calloc(1, sizeof(*st));
@@ -31,7 +34,7 @@ void http2_stream_free(struct http2_stream *st)
 	if (st->next)
 		st->next->prev = st->prev;
 	h->n_streams--;
-	h->n_wide -= st->wide;
+	n_wide -= st->wide;
 	http1_head_reset(&st->head);
 	http1_head_reset(&st->trailers);
 	while (st->heads) {
@@ -117,10 +120,10 @@ static bool lane_fill(struct stream *io, size_t limit)
 	if (taken && !st->closed && !st->got_all) {
 		struct http2 *h = st->h;
 		nghttp2_session_consume_stream(h->session, st->id, (size_t)taken);
-		if (!h->server && !st->wide && st->delivered > HTTP2_CLIENT_WINDOW && h->n_wide < HTTP2_WIDE_STREAMS) {
+		if (!h->server && !st->wide && st->delivered > HTTP2_CLIENT_WINDOW && n_wide < HTTP2_WIDE_STREAMS) {
 			nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, st->id, HTTP2_WIDE_WINDOW);
 			st->wide = true;
-			h->n_wide++;
+			n_wide++;
 		}
 		http2_want_run(h);
 	}

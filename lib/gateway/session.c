@@ -110,6 +110,7 @@ static void bury(struct session *s, bool reset)
 		s->next->prev = s->prev;
 	if (s->client.carrier) {
 		s->call->n_lanes--;
+		gw->n_lanes--;
 	} else {
 		s->call->n_sessions--;
 		gw->n_sessions--;
@@ -440,8 +441,9 @@ static void link_up(struct session *s)
 struct session *session_open_lane(struct session *connection)
 {
 	struct call *call = connection->call;
-	struct session *s = call->n_lanes < CALL_MAX_LANES ? calloc(1, sizeof(*s)) : NULL;
-
+	if (call->n_lanes >= CALL_MAX_LANES || connection->gw->n_lanes >= MAX_SESSIONS)
+		return NULL;
+	struct session *s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
 	/* All that was established about the connection holds for what comes over it. */
@@ -450,6 +452,7 @@ struct session *session_open_lane(struct session *connection)
 			       .name = connection->name, .state = SESSION_HTTP };
 	link_up(s);
 	call->n_lanes++;
+	s->gw->n_lanes++;
 	return s;
 }
 

@@ -10,7 +10,8 @@
 #include "gateway/upstream_private.h"
 
 #define IDLE_US (30u * 1000000u)
-#define WAITING_MAX HTTP2_STREAMS_MAX
+/* What servers mostly allow at once. */
+#define WAITING_MAX 100u
 
 static void request(struct http2 *h, struct http2_stream *st)
 {
@@ -75,29 +76,39 @@ static bool may_wait_for(const struct upstream *u, const struct destination *to)
 	return upstream_same(u, to) && n < WAITING_MAX && (u->pinned || u->to.allow_private == to->allow_private);
 }
 
-struct upstream *shared_get(struct call *call, struct session *owner, const struct destination *to)
+/* A connection that can take a request there, or that may soon. */
+static struct upstream *find(struct call *call, const struct destination *to)
 {
-	if (!to->tls || to->http1_only)
-		return NULL;
 	for (struct upstream *c = call->shared; c; c = c->next) {
-		bool ready = c->h2 && upstream_serves(c, to) && http2_can_open(c->h2);
-		if (!ready && (c->h2 || !may_wait_for(c, to)))
-			continue;
-		struct upstream *u = upstream_new(c->gw, call, owner, to);
-		if (!u)
-			return NULL;
-		if (!ready) {
-			u->state = UPSTREAM_WAITING;
-			u->lead = c;
-			link_to(&c->waiting, u);
-		} else if (open_stream(u, c) < 0) {
-			upstream_close(u, false);
-			return NULL;
-		}
-		u->reused = ready;
-		return u;
+		if (c->h2 ? upstream_serves(c, to) && http2_can_open(c->h2) : may_wait_for(c, to))
+			return c;
 	}
 	return NULL;
+}
+
+static int take_place(struct upstream *u, struct upstream *c)
+{
+	if (c->h2)
+		return open_stream(u, c);
+	u->state = UPSTREAM_WAITING;
+	u->lead = c;
+	link_to(&c->waiting, u);
+	return 0;
+}
+
+struct upstream *shared_get(struct call *call, struct session *owner, const struct destination *to)
+{
+	struct upstream *c = to->tls && !to->http1_only ? find(call, to) : NULL;
+	struct upstream *u = c ? upstream_new(c->gw, call, owner, to) : NULL;
+
+	if (!u)
+		return NULL;
+	if (take_place(u, c) < 0) {
+		upstream_close(u, false);
+		return NULL;
+	}
+	u->reused = c->h2;
+	return u;
 }
 
 /* Servers that nobody uses make room for others. */
@@ -159,10 +170,13 @@ static void become(struct upstream *u)
 	u->owner = NULL;
 	owner->up = first;
 	session_run(owner);
+	/* Who finds no room here waits for one more connection, not each for one of his own. */
 	while ((w = next_waiting(u))) {
-		if (!http2_can_open(u->h2) || !upstream_serves(u, &w->to) || open_stream(w, u) < 0)
+		struct upstream *c = find(w->call, &w->to);
+		if (!c || take_place(w, c) < 0)
 			upstream_start(w);
-		session_run(w->owner);
+		if (w->state != UPSTREAM_WAITING)
+			session_run(w->owner);
 	}
 }
 
