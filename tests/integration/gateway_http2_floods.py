@@ -88,7 +88,9 @@ def floods(w):
             k = flood(w, send, 'http2-flood', 'http2-error')
         except AssertionError as e:
             raise AssertionError('%s: %s' % (name, e))
-        assert k.goaway in (ENHANCE_YOUR_CALM, None), (name, k.goaway)
+        # A window that grows by nothing is an error of the connection for some versions of nghttp2.
+        accepted = (ENHANCE_YOUR_CALM, PROTOCOL_ERROR if name == 'resets that are provoked' else None, None)
+        assert k.goaway in accepted, (name, k.goaway)
 
 
 @test
