@@ -106,7 +106,7 @@ def rules_of_the_example(t):
             ('deny', 'call.start', {'argv': ['npm', 'publish']}),
             ('ask', 'call.start', {'argv': ['ls'], 'grant': {'secret': ['PROD_TOKEN']}}),
             ('allow', 'call.start', {'argv': ['ls'], 'grant': {'secret': ['OTHER']}}),
-            ('allow', 'http.request', {'method': 'GET', 'host': 'pypi.org', 'path': '/simple/', 'secrets': []}),
+            ('allow', 'http.request', {'method': 'GET', 'host': 'docs.python.org', 'path': '/3/', 'secrets': []}),
             ('ask', 'http.request', {'method': 'DELETE', 'host': 'api.github.com', 'path': '/repos/x'}),
             ('ask', 'http.request', {'method': 'POST', 'host': 'github.com', 'path': '/a/b.git/git-receive-pack'}),
             ('ask', 'http.request', {'method': 'GET', 'host': 'evil.example', 'path': '/'}),
