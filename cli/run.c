@@ -98,7 +98,9 @@ static int run_all(struct run *run)
 	}
 	if (status == 0)
 		status = run_in(run, policy);
-	if (status != 0 && policy && r->command)
+	/* What failed before the command was looked for, or ended it, has nothing to do with its words. */
+	bool itself = r->report.reason && strcmp(r->report.reason, "exit") == 0;
+	if (policy && r->command && (r->report.started ? itself && status != 0 : status == EXIT_NOT_FOUND))
 		report_paths(&r->report, policy, run->policy.workdir, r->argv);
 	/* Before the teardown: the answer is there as soon as the command is gone. */
 	runner_report(r, status);
