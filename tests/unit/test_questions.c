@@ -61,6 +61,7 @@ static uint32_t next(uint64_t *ret, struct wire_reader *rest)
 	static uint8_t packet[WIRE_MAX_PACKET];
 	ssize_t len = msg_recv(supervisor, packet, sizeof(packet), NULL, 0, NULL);
 
+	*ret = 0;
 	if (len <= 0)
 		return 0;
 	struct wire_reader in = wire_reader(packet, (size_t)len);
