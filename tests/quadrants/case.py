@@ -19,7 +19,7 @@ class Case:
     """grant: of the call, both of the twin and of the harmful one. bad, good: a shell script, a command as a list, or
     several of (grant, script or list), one call each. harm, done: functions of a View; without done the exit status
     says whether the twin worked. why: what remains open, or what would close it. overlay: what a copy-on-write
-    workspace, which this version has not, would make of the harm where it happens now."""
+    workspace, which none of the settings has, would make of the harm where it happens now."""
 
     def __init__(self, name, grant, bad, harm, good, expect, done=None, why='', overlay=None, recorded=True,
                  late=False):

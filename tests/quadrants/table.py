@@ -39,7 +39,7 @@ def open_cases(quarters, found):
 def overlaid(quarters):
     """How many cases a copy-on-write workspace would change."""
     changed = [case.overlay for _, cases in quarters for case in cases if case.overlay]
-    return 'A copy-on-write workspace, which this version has not, would make harm of %d cases %s.' % (
+    return 'A copy-on-write workspace (overlay), which no setting here has, would make harm of %d cases %s.' % (
         len(changed), ', '.join('%s (%d)' % (o, changed.count(o)) for o in OUTCOMES if o in changed))
 
 
