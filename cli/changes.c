@@ -312,7 +312,9 @@ const struct command command_discard = {
 	.run = run_discard,
 };
 
-static int run_snapshot(const struct command *self, int argc, char **argv)
+/* Both take an id and the name of a copy. */
+static int with_copy(const struct command *self, int argc, char **argv, const char *usage,
+		     int (*f)(const char *id, const char *name, sandbox_error **error))
 {
 	sandbox_error *error = NULL;
 	struct words words;
@@ -321,8 +323,14 @@ static int run_snapshot(const struct command *self, int argc, char **argv)
 	if (status)
 		return status - 1;
 	if (words.n != 2)
-		return refuse("nsbox snapshot needs the id of a sandbox and a name for the copy");
-	return sandbox_changes_snapshot(words.word[0], words.word[1], &error) < 0 ? refuse_error(error) : EXIT_YES;
+		return refuse("%s", usage);
+	return f(words.word[0], words.word[1], &error) < 0 ? refuse_error(error) : EXIT_YES;
+}
+
+static int run_snapshot(const struct command *self, int argc, char **argv)
+{
+	return with_copy(self, argc, argv, "nsbox snapshot needs the id of a sandbox and a name for the copy",
+			 sandbox_changes_snapshot);
 }
 
 const struct command command_snapshot = {
@@ -334,15 +342,9 @@ const struct command command_snapshot = {
 
 static int run_rollback(const struct command *self, int argc, char **argv)
 {
-	sandbox_error *error = NULL;
-	struct words words;
-
-	int status = named_words(self, argc, argv, NULL, NULL, &words);
-	if (status)
-		return status - 1;
-	if (words.n != 2)
-		return refuse("nsbox rollback needs the id of a sandbox and the name of a snapshot (nsbox diff lists them)");
-	return sandbox_changes_rollback(words.word[0], words.word[1], &error) < 0 ? refuse_error(error) : EXIT_YES;
+	return with_copy(self, argc, argv,
+			 "nsbox rollback needs the id of a sandbox and the name of a snapshot (nsbox diff lists them)",
+			 sandbox_changes_rollback);
 }
 
 const struct command command_rollback = {
