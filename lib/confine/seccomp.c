@@ -16,7 +16,6 @@ int seccomp_load(enum seccomp_profile profile)
 	/* The kernel copies the program; its structure just lacks the const. */
 	const struct sock_fprog programs[_SECCOMP_PROFILE_MAX] = {
 		[SECCOMP_CALL] = { ARRAY_LEN(filter_call), (struct sock_filter *)filter_call },
-		[SECCOMP_COMMAND] = { ARRAY_LEN(filter_command), (struct sock_filter *)filter_command },
 		[SECCOMP_INIT] = { ARRAY_LEN(filter_init), (struct sock_filter *)filter_init },
 		[SECCOMP_GATEWAY] = { ARRAY_LEN(filter_gateway), (struct sock_filter *)filter_gateway },
 	};

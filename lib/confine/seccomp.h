@@ -5,7 +5,6 @@
 
 enum seccomp_profile {
 	SECCOMP_CALL = 0, /* untrusted programs */
-	SECCOMP_COMMAND,  /* beside it, what the process that becomes the command needed up to now */
 	SECCOMP_INIT,     /* nsbox-init once everything is mounted */
 	SECCOMP_GATEWAY,  /* the gateway once it has its secrets */
 	_SECCOMP_PROFILE_MAX

@@ -8,8 +8,8 @@
  * the call's own domain, the filter also holds for a traced process, and debuggers and leak checkers need it.
  *
  * No file gets a set-uid or set-gid bit, by whatever call has a mode: inside they mean nothing, but a file in a
- * workspace is one of the host's. A filter cannot see the mode of openat2, which is behind a pointer. It is taken away
- * (command) when the process that becomes the command has made its own use of it.
+ * workspace is one of the host's. A filter cannot see the mode of openat2, which is behind a pointer, so that is
+ * ENOSYS, as before Linux 5.6: those who use it know the other way.
  */
 #include "confine/seccomp_table.h"
 
@@ -63,7 +63,7 @@ static const char *const call_allow[] = {
 	"flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs", "fsync", "ftruncate", "futimesat",
 	"getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init", "inotify_init1",
 	"inotify_rm_watch", "lchown", "lgetxattr", "link", "linkat", "listxattr", "llistxattr", "lremovexattr", "lseek",
-	"lsetxattr", "lstat", "newfstatat", "openat2", "pread64", "preadv", "preadv2", "pwrite64", "pwritev",
+	"lsetxattr", "lstat", "newfstatat", "pread64", "preadv", "preadv2", "pwrite64", "pwritev",
 	"pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "removexattr", "rename", "renameat",
 	"renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat", "statfs", "statx", "symlink", "symlinkat",
 	"sync", "sync_file_range", "syncfs", "tee", "truncate", "umask", "unlink", "unlinkat", "utime", "utimensat",
@@ -159,11 +159,6 @@ static const struct arg_rule call_rules[] = {
 	RULE("personality", VERDICT_EPERM, WHEN(VERDICT_ALLOW, EQ(0, 0)), WHEN(VERDICT_ALLOW, EQ(0, ALL))),
 };
 
-/* ENOSYS, as before Linux 5.6: those who use it know the other way. */
-static const struct arg_rule command_rules[] = {
-	{ .name = "openat2", .otherwise = VERDICT_ENOSYS },
-};
-
 /* pid 1 of a sandbox: it waits and reaps. Anything else means that it was taken over. */
 static const char *const init_allow[] = {
 	"close", "exit", "exit_group", "poll", "ppoll", "read", "restart_syscall", "rt_sigprocmask", "rt_sigreturn",
@@ -194,8 +189,6 @@ static const char *const nothing[] = { NULL };
 const struct profile seccomp_profiles[] = {
 	/* A foreign entry answers ENOSYS to everything: such programs cannot run, and nothing probing for x32 dies. */
 	{ .name = "call", .allow = call_allow, .deny = call_deny, RULES(call_rules), .otherwise = VERDICT_ENOSYS,
-	  .foreign = VERDICT_ENOSYS },
-	{ .name = "command", .allow = nothing, .deny = nothing, RULES(command_rules), .otherwise = VERDICT_ALLOW,
 	  .foreign = VERDICT_ENOSYS },
 	{ .name = "init", .allow = init_allow, .deny = nothing, .otherwise = VERDICT_KILL, .foreign = VERDICT_KILL },
 	{ .name = "gateway", .allow = gateway_allow, .deny = nothing, RULES(gateway_rules), .otherwise = VERDICT_EPERM,

@@ -26,26 +26,22 @@
 #include "base/wire.h"
 #include "confine/landlock.h"
 #include "confine/rlimits.h"
-#include "confine/seccomp.h"
-#include "namespace/mount.h"
+#include "namespace/lookup.h"
 #include "supervisor/protocol.h"
 
 #define STACK_SIZE (256u * 1024u)
 
 static char stack[STACK_SIZE] __attribute__((aligned(64)));
 
-/* Never through a magic link such as /proc/self/fd/N: that could lead out (CVE-2024-21626). Not stage EXEC, which says
- * that the command is not there. */
+/* Not stage EXEC, which says that the command is not there. A magic link such as /proc/self/fd/N could lead out
+ * (CVE-2024-21626): then the kernel has no path for where we are, "(unreachable)...". */
 static int change_directory(const struct call_request *q, struct error *e)
 {
 	char now[4096];
-	/* The guardian stands in the root. */
-	_cleanup_close_ int fd = open_in(AT_FDCWD, q->cwd, true);
 
-	if (fd < 0 || fchdir(fd) < 0)
-		return fail_errno(e, fd < 0 ? -fd : errno, SANDBOX_STAGE_USAGE, q->cwd,
-				  "cannot start in the directory %s inside the sandbox", q->cwd);
-	/* "(unreachable)...", if it is outside of the root after all. */
+	if (chdir(q->cwd) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_USAGE, q->cwd, "cannot start in the directory %s inside the sandbox",
+				  q->cwd);
 	if (!getcwd(now, sizeof(now)) || now[0] != '/')
 		return fail(e, EACCES, SANDBOX_STAGE_USAGE, q->cwd, "the directory %s is not in the sandbox", q->cwd);
 	return 0;
@@ -107,11 +103,21 @@ static int prepare(const struct command *c, struct error *e)
 		return fail_errno(e, -r, SANDBOX_STAGE_LANDLOCK, "landlock", "cannot enter the call's Landlock domain");
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, "prctl", "cannot bind the command to its guardian");
-	return 0;
+	r = rlimits_apply(c->open_files);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_LIMITS, "open files", "cannot set the limit of open files") : 0;
 }
 
-/* What the call was granted of the sandbox's files, as one layer more. Links are not followed: what was a directory
- * when the grant was checked may have been replaced since by another call. */
+/* Links are not followed: what was a directory when the grant was checked may have been replaced since by another call.
+ * Only the loaders of programs are found through some. */
+static int open_granted(const char *path, uint32_t grants)
+{
+	if (!(grants & LANDLOCK_GRANT_FOLLOW))
+		return lookup_without_links(path);
+	int fd = open(path, O_PATH | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* What the call was granted of the sandbox's files, as one layer more. */
 static int enter_paths(const struct call_request *q, struct error *e)
 {
 	int abi = landlock_abi();
@@ -123,7 +129,7 @@ static int enter_paths(const struct call_request *q, struct error *e)
 		const char *path = q->paths[i].path;
 		struct stat st;
 		uint32_t grants = q->paths[i].grants;
-		_cleanup_close_ int fd = open_in(AT_FDCWD, path, grants & LANDLOCK_GRANT_FOLLOW);
+		_cleanup_close_ int fd = open_granted(path, grants);
 		if ((fd == -ENOENT || fd == -ELOOP) && grants & LANDLOCK_GRANT_OPTIONAL)
 			continue;
 		int r = fd < 0 ? fd : fstat(fd, &st) < 0 ? -errno : 0;
@@ -140,21 +146,13 @@ static int finish(struct command *c, struct error *e)
 {
 	sigset_t none;
 
-	/* Paths before the directory is changed: they are looked up from the root that the guardian stands in. */
 	int r = c->request.n_paths ? enter_paths(&c->request, e) : 0;
-	if (r == 0)
-		r = change_directory(&c->request, e);
 	if (r == 0)
 		r = place_stdio(c, e);
 	if (r < 0)
 		return r;
-	r = rlimits_apply(c->request.open_files ? c->request.open_files : c->open_files);
-	if (r < 0)
+	if (c->request.open_files && (r = rlimits_apply(c->request.open_files)) < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_LIMITS, "open files", "cannot set the limit of open files");
-	/* Nothing is looked up by openat2 any more. */
-	r = seccomp_load(SECCOMP_COMMAND);
-	if (r < 0)
-		return fail_errno(e, -r, SANDBOX_STAGE_SECCOMP, "seccomp", "cannot load the command's system call filter");
 	/* Not closed, or the notice would come before its time. */
 	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, "close_range", "cannot close descriptors");
@@ -180,6 +178,8 @@ static int command_main(void *arg)
 	/* Holds until the last step: one that was killed on the way has not started. */
 	fail(&e, ECHILD, SANDBOX_STAGE_EXEC, name, "%s was killed while it was started", name);
 	c->outcome = e;
+	if (change_directory(&c->request, &c->outcome) < 0)
+		_exit(125);
 	if (c->request.flags & START_SHOW && program_show(&c->request, &c->program, &c->outcome) < 0)
 		_exit(126);
 	if (c->request.flags & START_EXPECT && program_expect(&c->request, &c->program, &c->outcome) < 0)

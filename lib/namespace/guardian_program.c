@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +22,7 @@
 #include "base/util.h"
 #include "base/wire.h"
 #include "namespace/guardian.h"
-#include "namespace/mount.h"
+#include "namespace/lookup.h"
 #include "supervisor/protocol.h"
 
 #ifndef MFD_EXEC
@@ -36,8 +35,7 @@
 static uint8_t chunk[CHUNK], shown[8192];
 
 struct found {
-	int cwd; /* O_PATH of the call's directory */
-	int fd;	 /* the file */
+	int fd;
 	bool unreadable;
 };
 
@@ -76,19 +74,16 @@ static int program_search(const struct call_request *q, int (*try)(const char *f
 	return best;
 }
 
-/* No magic link: /proc/self/fd/N here would be a descriptor of ours. */
 static int try_open(const char *file, void *arg)
 {
-	const struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-				      .resolve = RESOLVE_NO_MAGICLINKS };
 	struct found *f = arg;
 	struct stat st;
 
-	_cleanup_close_ int fd = (int)syscall(SYS_openat2, f->cwd, file, &how, sizeof(how));
+	_cleanup_close_ int fd = open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 && errno == EACCES)
-		f->unreadable |= faccessat(f->cwd, file, X_OK, AT_EACCESS) == 0;
+		f->unreadable |= faccessat(AT_FDCWD, file, X_OK, AT_EACCESS) == 0;
 	if (fd < 0)
-		return errno;
+		return errno == ENXIO ? EACCES : errno; /* a socket: not a program either */
 	if (fstat(fd, &st) < 0)
 		return errno;
 	if (!S_ISREG(st.st_mode) || faccessat(fd, "", X_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
@@ -97,16 +92,31 @@ static int try_open(const char *file, void *arg)
 	return 0;
 }
 
+/* Where the file is inside. Through a magic link (/proc/self/fd/N) it may be one that has no path here, or another than
+ * what the path leads to: the path has to lead to this very file, without any link. */
+static int find_path(struct program *p)
+{
+	char link[64];
+	struct stat st, there;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", p->file);
+	ssize_t n = readlink(link, p->path, sizeof(p->path) - 1);
+	if (n <= 0 || (size_t)n >= sizeof(p->path) - 1)
+		return -ENAMETOOLONG;
+	p->path[n] = '\0';
+	_cleanup_close_ int fd = lookup_without_links(p->path);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &there) < 0 || fstat(p->file, &st) < 0)
+		return -errno;
+	return there.st_dev == st.st_dev && there.st_ino == st.st_ino ? 0 : -ENOENT;
+}
+
 static int look_up(const struct call_request *q, struct program *p, struct error *e)
 {
 	const char *name = q->argv[0];
-	_cleanup_close_ int cwd = open_in(AT_FDCWD, q->cwd, true);
-	struct found f = { .cwd = cwd, .fd = -EBADF };
-	char link[64];
+	struct found f = { .fd = -EBADF };
 
-	if (cwd < 0)
-		return fail_errno(e, -cwd, SANDBOX_STAGE_USAGE, q->cwd, "cannot start in the directory %s inside the sandbox",
-				  q->cwd);
 	int err = program_search(q, try_open, &f);
 	if (f.unreadable)
 		return fail(e, EACCES, SANDBOX_STAGE_EXEC, name,
@@ -116,12 +126,8 @@ static int look_up(const struct call_request *q, struct program *p, struct error
 	if (err)
 		return fail_errno(e, err, SANDBOX_STAGE_EXEC, name, "cannot execute %s inside the sandbox", name);
 	p->file = f.fd;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", p->file);
-	ssize_t n = readlink(link, p->path, sizeof(p->path) - 1);
-	if (n <= 0 || (size_t)n >= sizeof(p->path) - 1 || p->path[0] != '/')
-		return fail(e, EINVAL, SANDBOX_STAGE_EXEC, name, "cannot tell where %s is inside the sandbox", name);
-	p->path[n] = '\0';
-	return 0;
+	int r = find_path(p);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_EXEC, name, "cannot tell where %s is inside the sandbox", name) : 0;
 }
 
 static bool is_script(int fd)
