@@ -116,6 +116,7 @@ for layer in $layers; do
 					--prefix "$stage/prefix" --isolation "$isolation"
 			done
 			layer "escape, between calls" "$who" "$python" "$stage/tests/escape/proof.py" --prefix "$stage/prefix"
+			layer "escape, abuse of the gateway" "$who" "$python" "$stage/tests/escape/abuse.py" --prefix "$stage/prefix"
 			layer "escape, ends of calls" "$who" "$python" "$stage/tests/escape/sibling_end.py" --prefix "$stage/prefix"
 			;;
 		quadrants)

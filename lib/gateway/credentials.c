@@ -120,10 +120,7 @@ static int value(void *data, const struct http1_head *h, size_t i, struct buf *o
 	return inject_header(data, http1_text(h, f->name), f->name.len, http1_text(h, f->value), f->value.len, out);
 }
 
-/*
- * The answer shall come in a coding that can be undone, to be searched; of a part of a compressed body nothing could be
- * said at all.
- */
+/* The answer shall come in a coding that can be undone, to be searched. */
 static int value_and_coding(void *data, const struct http1_head *h, size_t i, struct buf *out)
 {
 	int r = value(data, h, i, out);
@@ -134,7 +131,7 @@ static int value_and_coding(void *data, const struct http1_head *h, size_t i, st
 	}
 	if (r || !http1_slice_is_nocase(h, h->fields[i].name, "Accept-Encoding"))
 		return r;
-	r = buf_puts(out, http1_find(h, "Range", 0) < h->n_fields ? "identity" : "gzip");
+	r = buf_puts(out, "gzip");
 	return r < 0 ? r : 1;
 }
 
@@ -243,7 +240,9 @@ int credentials_write(struct session *s, const struct http1_request_out *how)
 		r = write_path(&in, &x->request, &out, &path);
 	if (r == 0)
 		r = write_query(&in, &x->request, &out, &query);
-	out.value = answer_needs_scrub(s) ? value_and_coding : value;
+	/* Whole, too: of a value across the border of two parts neither could be found. */
+	out.whole = answer_needs_scrub(s);
+	out.value = out.whole ? value_and_coding : value;
 	out.data = &in;
 	if (r == 0) {
 		const struct http1_head head = framed(s);

@@ -86,10 +86,15 @@ static int put_field(struct buf *out, const struct http1_head *h, size_t i, http
 	return r < 0 ? r : buf_puts(out, "\r\n");
 }
 
-static int put_fields(struct buf *out, const struct http1_head *h, http1_value_fn value, void *data)
+static bool asks_for_part(const struct http1_head *h, size_t i)
+{
+	return http1_slice_is_nocase(h, h->fields[i].name, "Range") || http1_slice_is_nocase(h, h->fields[i].name, "If-Range");
+}
+
+static int put_fields(struct buf *out, const struct http1_head *h, http1_value_fn value, void *data, bool whole)
 {
 	for (size_t i = 0; i < h->n_fields; i++) {
-		int r = http1_forwarded(h, i) ? put_field(out, h, i, value, data) : 0;
+		int r = http1_forwarded(h, i) && !(whole && asks_for_part(h, i)) ? put_field(out, h, i, value, data) : 0;
 		if (r < 0)
 			return r;
 	}
@@ -131,7 +136,7 @@ int http1_write_request(struct buf *out, const struct http1_head *h, const struc
 	int r = put_request_line(out, h, how);
 
 	if (r == 0)
-		r = put_fields(out, h, how->value, how->data);
+		r = put_fields(out, h, how->value, how->data, how->whole);
 	if (r == 0)
 		r = put_framing(out, h->framing, h->content_length);
 	if (r == 0 && h->websocket)
@@ -186,7 +191,7 @@ int http1_write_response(struct buf *out, const struct http1_head *h, const stru
 	if (r == 0)
 		r = buf_puts(out, "\r\n");
 	if (r == 0)
-		r = put_fields(out, h, how->value, how->data);
+		r = put_fields(out, h, how->value, how->data, false);
 	/* Answers to HEAD and 304 tell the length of what they do not carry; 1xx and 204 never do (RFC 9110 8.6). */
 	if (framing == HTTP1_BODY_NONE && h->has_content_length && !interim && h->status != 204)
 		framing = HTTP1_BODY_LENGTH;

@@ -210,7 +210,17 @@ def part_of_a_compressed_body(t):
 
     box, origin = setup(t, answer)
     get(box, flags='--compressed -r 5-9', code='502')
-    equal(origin.requests[0].header('accept-encoding'), ['identity'], 'codings that the server is asked for')
+
+
+@cases([('with_a_secret', '', ([], [])), ('without', '--no-secret', (['bytes=5-9'], ['"x"']))])
+def parts_are_not_asked_for(t, flags, want):
+    """A value across the border of two parts would be in neither."""
+    origin = Origin(t.pki.context([HOST]))
+    box = Box(t).connect(origin, HOST).add('--allow', HOST)
+    if not flags:
+        box.add('--secret', 'KEY@' + HOST, KEY=VALUE)
+    box.sh('curl -sSf -r 5-9 -H \'If-Range: "x"\' https://%s/' % HOST).ok()
+    equal((origin.requests[0].header('range'), origin.requests[0].header('if-range')), want, 'Range and If-Range')
 
 
 @test

@@ -204,7 +204,7 @@ class Origin:
                     size -= len(data)
                 connection.line()
         left = int((request.header('content-length') or ['0'])[0])
-        while left:
+        while left > 0:
             data = connection.some(left)
             keep(data)
             left -= len(data)
