@@ -7,7 +7,7 @@
 #include "nsbox.h"
 #include "policy/idna.h"
 
-const struct command *const commands[] = { &command_call, &command_help, NULL };
+const struct command *const commands[] = { &command_call, &command_watch, &command_help, NULL };
 
 /* A static program that loads modules of another C library's version breaks in strange ways. So it converts no names
  * with letters beyond ASCII, and does not ask the user database: HOME is always set inside. */

@@ -24,23 +24,13 @@ static bool is_denial(const char *event)
 	return at && at[-1] == ',' && at[strlen(event)] == ',';
 }
 
-void report_add_denial(struct report *report, const char *event_json)
+/* Into the list, or one more of what is in it. False when it is full. */
+static bool add_event(json_t *list, json_t *one)
 {
-	/* What differs between two tries of the same thing. */
-	static const char *const volatile_members[] = { "seq", "time", "sandbox", "prev", "hash", "ms", "bytes_up",
-							"bytes_down" };
-	json_t *one = json_loads(event_json, 0, NULL), *kept;
+	json_t *kept;
 	size_t i;
 
-	if (!report->denied)
-		report->denied = json_array();
-	if (!one || !report->denied) {
-		json_decref(one);
-		return;
-	}
-	for (i = 0; i < ARRAY_LEN(volatile_members); i++)
-		json_object_del(one, volatile_members[i]);
-	json_array_foreach(report->denied, i, kept) {
+	json_array_foreach(list, i, kept) {
 		json_int_t count = json_integer_value(json_object_get(kept, "count"));
 		json_t *other = json_object_get(kept, "call");
 		json_object_set_new(one, "count", json_integer(count));
@@ -54,17 +44,44 @@ void report_add_denial(struct report *report, const char *event_json)
 		}
 		if (same || json_equal(one, kept)) {
 			json_object_set_new(kept, "count", json_integer(count + 1));
-			json_decref(one);
-			return;
+			return true;
 		}
 	}
 	json_object_set_new(one, "count", json_integer(1));
-	if (json_array_size(report->denied) < REPORT_MAX_DENIALS) {
-		json_array_append_new(report->denied, one);
-	} else {
-		report->left_out++;
+	return json_array_size(list) < REPORT_MAX_DENIALS && json_array_append(list, one) == 0;
+}
+
+void report_add_denial(struct report *report, const char *event_json)
+{
+	/* What differs between two tries of the same thing. */
+	static const char *const volatile_members[] = { "seq", "time", "sandbox", "prev", "hash", "ms", "bytes_up",
+							"bytes_down" };
+	json_t *one = json_loads(event_json, 0, NULL);
+
+	if (!report->denied)
+		report->denied = json_array();
+	if (!one || !report->denied) {
 		json_decref(one);
+		return;
 	}
+	for (size_t i = 0; i < ARRAY_LEN(volatile_members); i++)
+		json_object_del(one, volatile_members[i]);
+	report->left_out += !add_event(report->denied, one);
+	json_decref(one);
+}
+
+/* Of what was allowed only by which line. */
+static void add_used(struct report *report, const char *event_json)
+{
+	json_t *event = json_loads(event_json, 0, NULL);
+	const char *rule = text_of(event, "rule"), *secret = text_of(event, "name");
+	bool of_secret = strcmp(text_of(event, "event"), "secret.use") == 0;
+	json_t *one = json_pack("{s:s}", of_secret ? "secret" : "rule", of_secret ? secret : rule);
+
+	if (one)
+		add_event(report->used, one);
+	json_decref(one);
+	json_decref(event);
 }
 
 static void say_asked(const char *event_json)
@@ -84,6 +101,8 @@ void report_take_events(struct report *report, sandbox_runtime *runtime)
 		bool ours = !report->call || strcmp(sandbox_event_call(event), report->call) == 0;
 		if (ours && is_denial(sandbox_event_name(event)))
 			report_add_denial(report, sandbox_event_json(event));
+		else if (report->used)
+			add_used(report, sandbox_event_json(event));
 		/* Before it has started, a call has no id that would tell its own from others. */
 		if (strcmp(sandbox_event_name(event), "approval.asked") == 0 && (ours || !report->started))
 			say_asked(sandbox_event_json(event));
@@ -122,49 +141,78 @@ static void put_rule(struct buf *b, const json_t *denial)
 	}
 }
 
-bool denial_flag(const json_t *denial, struct buf *b)
+static void put_tcp(struct buf *b, const json_t *denial)
+{
+	const char *host = text_of(denial, "host");
+
+	buf_puts(b, "tcp://");
+	put_place(b, host, 0);
+	buf_printf(b, ":%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(denial, "port")));
+}
+
+/* Whether the policy decided so, and not the form of what was sent, somebody else, or a failure. */
+static bool by_policy(const char *reason)
+{
+	static const char *const reasons[] = { "no-rule", "method", "path", "grant", "no-listener", "raw-address",
+					       "private-address" };
+
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		if (strcmp(reason, reasons[i]) == 0)
+			return true;
+	}
+	return !*reason;
+}
+
+const char *denial_line(const json_t *denial, struct buf *b)
 {
 	const char *event = text_of(denial, "event"), *host = text_of(denial, "host"), *addr = text_of(denial, "addr");
 	const char *reason = text_of(denial, "reason");
-	_cleanup_buf_ struct buf rule = { 0 };
 	json_int_t port = json_integer_value(json_object_get(denial, "port"));
 
+	if (strcmp(event, "path") == 0) {
+		buf_puts(b, text_of(denial, "path"));
+		return strcmp(reason, "hide") == 0 || strcmp(reason, "absent") == 0 ? NULL : "read";
+	}
+	/* Neither TLS nor HTTP. */
+	if (strcmp(reason, "unknown-protocol") == 0 && *host) {
+		put_tcp(b, denial);
+		return "allow";
+	}
 	/*
 	 * A deny rule beats every flag; neither a misused secret nor somebody else's credential is to be allowed by a hint;
 	 * a name that is not the one that was asked for is never believed; UDP never leaves.
 	 */
-	if (strcmp(reason, "deny-rule") == 0 || strcmp(reason, "foreign-credential") == 0 ||
-	    strcmp(reason, "misdirected") == 0 || strcmp(event, "secret.misuse") == 0 ||
-	    strcmp(event, "call.denied") == 0 || strcmp(text_of(denial, "proto"), "udp") == 0)
-		return false;
-	if (strcmp(event, "path") == 0) {
-		if (strcmp(reason, "hide") == 0 || strcmp(reason, "absent") == 0)
-			return false;
-		buf_puts(b, "--read ");
-		quote_word(b, text_of(denial, "path"));
-		return true;
-	}
+	if (!by_policy(reason) || strcmp(event, "secret.misuse") == 0 || strcmp(event, "call.denied") == 0 ||
+	    strcmp(text_of(denial, "proto"), "udp") == 0)
+		return NULL;
 	if (*host) {
-		put_rule(&rule, denial);
-		buf_printf(b, "%s ", strstr(reason, "private") ? "--allow-private" : "--allow");
-	} else if (*addr && port) {
-		bool v6 = strchr(addr, ':') != NULL;
-		buf_printf(&rule, "%s%s%s/%d:%" JSON_INTEGER_FORMAT, v6 ? "[" : "", addr, v6 ? "]" : "", v6 ? 128 : 32,
-			   port);
-		buf_puts(b, "--allow ");
-	} else {
-		return false;
+		put_rule(b, denial);
+		return strcmp(reason, "private-address") == 0 ? "allow_private" : "allow";
 	}
-	if (!buf_str(&rule))
+	if (!*addr || !port)
+		return NULL;
+	bool v6 = strchr(addr, ':') != NULL;
+	buf_printf(b, "%s%s%s/%d:%" JSON_INTEGER_FORMAT, v6 ? "[" : "", addr, v6 ? "]" : "", v6 ? 128 : 32, port);
+	return "allow";
+}
+
+bool denial_flag(const json_t *denial, struct buf *b)
+{
+	_cleanup_buf_ struct buf line = { 0 };
+	const char *key = denial_line(denial, &line);
+
+	if (!key || !buf_str(&line))
 		return false;
-	quote_word(b, buf_str(&rule));
+	buf_printf(b, "--%s ", strcmp(key, "allow_private") == 0 ? "allow-private" : key);
+	quote_word(b, buf_str(&line));
 	return true;
 }
 
 /* Why no flag of the sandbox would allow it, and what else would. */
 static void put_no_flag(struct buf *b, const json_t *denial)
 {
-	const char *reason = text_of(denial, "reason");
+	const char *reason = text_of(denial, "reason"), *host = text_of(denial, "host");
+	json_int_t port = json_integer_value(json_object_get(denial, "port"));
 	_cleanup_buf_ struct buf flag = { 0 };
 
 	if (strcmp(reason, "grant") == 0 && denial_flag(denial, &flag) && buf_str(&flag) &&
@@ -178,13 +226,17 @@ static void put_no_flag(struct buf *b, const json_t *denial)
 		buf_puts(b, "a secret goes only to the targets of its own --secret");
 	else if (strcmp(reason, "hide") == 0)
 		buf_puts(b, "what is hidden stays hidden, whatever else is given");
-	else if (*text_of(denial, "rule"))
+	else if (strcmp(reason, "deny-rule") == 0)
 		buf_puts(b, "a deny rule beats every allow rule");
+	else if (*host && strcmp(reason, "tls-handshake") == 0)
+		buf_puts(b, "if the program trusts only certificates of its own, --passthrough "), put_place(b, host, port);
+	else if (*host && strcmp(text_of(denial, "event"), "http.deny") == 0 && !*text_of(denial, "method"))
+		buf_puts(b, "it is not well-formed HTTP; for another protocol --allow "), put_tcp(b, denial);
 	else
 		buf_puts(b, "no flag allows it");
 }
 
-static void put_hint(struct buf *b, const json_t *denial, bool fixed)
+void denial_text(struct buf *b, const json_t *denial)
 {
 	const char *event = text_of(denial, "event"), *host = text_of(denial, "host"), *rule = text_of(denial, "rule");
 	bool misuse = strcmp(event, "secret.misuse") == 0;
@@ -212,6 +264,11 @@ static void put_hint(struct buf *b, const json_t *denial, bool fixed)
 	json_int_t count = json_integer_value(json_object_get(denial, "count"));
 	if (count > 1)
 		buf_printf(b, ", %" JSON_INTEGER_FORMAT " times", count);
+}
+
+static void put_hint(struct buf *b, const json_t *denial, bool fixed)
+{
+	denial_text(b, denial);
 	buf_puts(b, "; ");
 	size_t before = b->len;
 	/* What the policy allows is not allowed by another flag of the sandbox. */
@@ -274,5 +331,6 @@ void report_json(const struct report *report)
 void report_free(struct report *report)
 {
 	json_decref(report->denied);
+	json_decref(report->used);
 	free(report->sandbox);
 }

@@ -14,6 +14,7 @@
 
 struct report {
 	json_t *denied; /* array, or NULL: none yet */
+	json_t *used;	/* array of what was allowed; NULL: nobody wants to know */
 	uint64_t left_out;
 	char *sandbox;
 	const char *call; /* only what this one did; NULL: everything */
@@ -39,7 +40,11 @@ void report_hints(const struct report *report);
 void report_json(const struct report *report);
 void report_free(struct report *report);
 
-/* The flag that would allow it, into b; false when no flag does. */
+/* What was denied, why, and how often. */
+void denial_text(struct buf *b, const json_t *denial);
+/* The line of a policy that would allow it: its value into b, and its key; NULL when none does. */
+const char *denial_line(const json_t *denial, struct buf *b);
+/* The same as a flag, into b; false when no flag does. */
 bool denial_flag(const json_t *denial, struct buf *b);
 
 #endif

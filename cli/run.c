@@ -7,16 +7,20 @@
 
 #include "base/util.h"
 #include "changes.h"
+#include "learn.h"
 #include "nsbox.h"
 #include "policy_args.h"
 #include "runner.h"
 
-enum { OPTION_NAME = OPTION_OWN, OPTION_RM, OPTION_DRY_RUN };
+enum { OPTION_NAME = OPTION_OWN, OPTION_RM, OPTION_DRY_RUN, OPTION_LEARN };
 
 static const struct option own_options[] = {
 	{ .id = OPTION_NAME, .name = "name", .value = "ID", .help = "keep the sandbox under this name (nsbox exec, nsbox rm)" },
 	{ .id = OPTION_RM, .name = "rm", .help = "with --name or -d: remove the sandbox when the command has ended; drop changes in overlays too" },
 	{ .id = OPTION_DRY_RUN, .name = "dry-run", .help = "print the effective policy with its sources and start nothing" },
+	{ .id = OPTION_LEARN, .name = "learn", .value = "FILE",
+	  .help = "write a policy into the new FILE: what of this one was used, and what was missing; the workspace is an "
+		  "overlay" },
 	{ 0 },
 };
 
@@ -25,6 +29,7 @@ struct run {
 	struct policy_args policy;
 	const char *name;
 	bool rm, dry_run;
+	struct learn learn; /* file NULL: not asked for */
 };
 
 static int dry_run(sandbox_policy *policy)
@@ -48,13 +53,21 @@ static int run_in(struct run *run, sandbox_policy *policy)
 	sandbox_error *error = NULL;
 
 	r->last = (run->rm && r->detach) || (asks && !stays);
-	int status = runner_prepare(r);
+	int status = run->learn.file ? learn_prepare(&run->learn, policy, r->argv) : 0;
+	if (status)
+		return status;
+	if (run->learn.file)
+		r->argv = run->learn.argv;
+	status = runner_prepare(r);
 	if (status)
 		return status;
 	if (named ? sandbox_create_named(r->runtime, policy, run->name, &r->box, &error) :
 		    sandbox_create(r->runtime, policy, &r->box, &error))
 		return refuse_error(error);
 	status = runner_run(r);
+	if (run->learn.file && r->report.started &&
+	    learn_end(&run->learn, r->box, policy, r->report.used, r->report.denied))
+		status = EXIT_NSBOX;
 	if (r->detach && r->report.started) {
 		puts(sandbox_name(r->box));
 		return status;
@@ -77,20 +90,34 @@ static void tell_changes(struct run *run)
 	changes_tell(sandbox_id(r->box), run->rm);
 }
 
+static int begin_learning(struct run *run)
+{
+	struct runner *r = &run->runner;
+
+	if (run->name || r->detach || run->dry_run)
+		return refuse("--learn goes with neither --name, -d nor --dry-run: it is about one command, and tells at its end");
+	r->report.used = json_array();
+	return r->report.used ? learn_begin(&run->learn, &run->policy) : refuse("out of memory");
+}
+
 static int run_all(struct run *run)
 {
 	struct runner *r = &run->runner;
 	sandbox_policy *policy = NULL;
 	sandbox_error *error = NULL;
 
+	int status = run->learn.file ? begin_learning(run) : 0;
+	if (status)
+		return status;
+	const char *events = run->learn.file ? REPORT_EVENTS LEARN_EVENTS : REPORT_EVENTS;
 	if (!run->dry_run && (sandbox_runtime_new(&r->runtime, &error) < 0 ||
-			      sandbox_runtime_set_events(r->runtime, REPORT_EVENTS, &error) < 0))
+			      sandbox_runtime_set_events(r->runtime, events, &error) < 0))
 		return refuse_error(error);
 	/* First, so that the supervisor starts on another core while the policy is read. */
 	if (!run->dry_run && !run->name && !r->detach &&
 	    sandbox_runtime_start(r->runtime, policy_args_gateway(&run->policy), &error) < 0)
 		return refuse_error(error);
-	int status = policy_args_apply(&run->policy, &policy);
+	status = policy_args_apply(&run->policy, &policy);
 	if (status == 0 && run->dry_run) {
 		status = dry_run(policy);
 		sandbox_policy_free(policy);
@@ -100,7 +127,7 @@ static int run_all(struct run *run)
 		status = run_in(run, policy);
 	/* What failed before the command was looked for, or ended it, has nothing to do with its words. */
 	bool itself = r->report.reason && strcmp(r->report.reason, "exit") == 0;
-	if (policy && r->command && (r->report.started ? itself && status != 0 : status == EXIT_NOT_FOUND))
+	if (policy && r->command && !run->learn.file && (r->report.started ? itself && status != 0 : status == EXIT_NOT_FOUND))
 		report_paths(&r->report, policy, run->policy.workdir, r->argv);
 	/* Before the teardown: the answer is there as soon as the command is gone. */
 	runner_report(r, status);
@@ -137,6 +164,9 @@ static int take_options(const struct command *self, struct run *run, struct opti
 		case OPTION_DRY_RUN:
 			run->dry_run = true;
 			break;
+		case OPTION_LEARN:
+			run->learn.file = r->value;
+			break;
 		default:
 			break;
 		}
@@ -160,6 +190,7 @@ static int run_run(const struct command *self, int argc, char **argv)
 		status = run_all(&run);
 	}
 	policy_args_free(&run.policy);
+	learn_free(&run.learn);
 	runner_free(&run.runner);
 	return status;
 }

@@ -376,6 +376,12 @@ static void test_denial_flags(void **state)
 		{ "{\"event\":\"net.deny\",\"host\":\"a.example\",\"port\":443,\"reason\":\"private-address\"}",
 		  "--allow-private a.example" },
 		{ "{\"event\":\"net.deny\",\"host\":\"a.example\",\"port\":443,\"reason\":\"deny-rule\"}", NULL },
+		{ "{\"event\":\"net.deny\",\"host\":\"a.example\",\"port\":25,\"reason\":\"unknown-protocol\"}",
+		  "--allow tcp://a.example:25" },
+		{ "{\"event\":\"http.deny\",\"host\":\"a.example\",\"port\":80,\"reason\":\"bare-lf\"}", NULL },
+		{ "{\"event\":\"http.deny\",\"host\":\"a.example\",\"port\":80,\"method\":\"GET\",\"path\":\"/\",\"reason\":\"timeout\"}",
+		  NULL },
+		{ "{\"event\":\"net.deny\",\"host\":\"a.example\",\"port\":443,\"reason\":\"tls-handshake\"}", NULL },
 		{ "{\"event\":\"secret.misuse\",\"name\":\"K\",\"host\":\"a.example\",\"port\":443}", NULL },
 	};
 	(void)state;
