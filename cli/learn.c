@@ -38,10 +38,10 @@ void propose(struct proposals *list, const char *key, char *value, const char *r
 	struct proposal *more = list->n < 2 * LEARN_MAX_LINES ? reallocarray(list->list, list->n + 1, sizeof(*more)) : NULL;
 	size_t same = 0;
 
-	for (size_t i = 0; i < list->n; i++)
-		same += !list->list[i].key == !key;
 	if (more)
 		list->list = more;
+	for (size_t i = 0; i < list->n; i++)
+		same += !list->list[i].key == !key;
 	char *copy = more && same < LEARN_MAX_LINES ? strdup(reason) : NULL;
 	if (!copy || (key && !value)) {
 		list->left_out++;
