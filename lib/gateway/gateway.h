@@ -19,6 +19,7 @@
 
 struct session;
 struct http2;
+struct dial;
 
 struct gateway {
 	struct loop loop;
@@ -39,6 +40,7 @@ struct gateway {
 	size_t n_sessions, n_lanes;
 	struct session *dead; /* freed at the end of the round */
 	struct upstream *dead_upstreams;
+	struct dial *dead_dials;
 	struct http2 *http2_pending; /* to be run before the end of the round */
 };
 

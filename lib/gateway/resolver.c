@@ -170,18 +170,40 @@ int resolver_init(struct resolver *r, struct loop *l, struct error *e)
 	return err < 0 ? fail_errno(e, -err, SANDBOX_STAGE_GATEWAY, "/etc/hosts", "Cannot read /etc/hosts") : 0;
 }
 
+void found_add(struct found *f, const struct in6_addr *addr)
+{
+	unsigned family = IN6_IS_ADDR_V4MAPPED(addr);
+
+	if (f->n[family] < RESOLVE_MAX_ADDRS)
+		f->addrs[family][f->n[family]++] = *addr;
+}
+
+void found_interleave(const struct found *f, struct resolution *q)
+{
+	q->n_addrs = 0;
+	for (size_t i = 0; i < RESOLVE_MAX_ADDRS; i++) {
+		for (size_t family = 0; family < 2; family++) {
+			if (i < f->n[family] && q->n_addrs < RESOLVE_MAX_ADDRS)
+				q->addrs[q->n_addrs++] = f->addrs[family][i];
+		}
+	}
+}
+
 static void take_addresses(struct resolution *q, const struct ares_addrinfo *info)
 {
-	for (const struct ares_addrinfo_node *n = info->nodes; n && q->n_addrs < RESOLVE_MAX_ADDRS; n = n->ai_next) {
-		struct in6_addr *to = &q->addrs[q->n_addrs];
+	struct found found = { 0 };
+	struct in6_addr addr;
+
+	for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
 		if (n->ai_family == AF_INET)
-			v4_mapped(to, &((const struct sockaddr_in *)(const void *)n->ai_addr)->sin_addr);
+			v4_mapped(&addr, &((const struct sockaddr_in *)(const void *)n->ai_addr)->sin_addr);
 		else if (n->ai_family == AF_INET6)
-			*to = ((const struct sockaddr_in6 *)(const void *)n->ai_addr)->sin6_addr;
+			addr = ((const struct sockaddr_in6 *)(const void *)n->ai_addr)->sin6_addr;
 		else
 			continue;
-		q->n_addrs++;
+		found_add(&found, &addr);
 	}
+	found_interleave(&found, q);
 }
 
 static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *info)
@@ -216,10 +238,12 @@ int resolver_ask(struct resolver *r, struct resolution *q, const char *host)
 		q->n_addrs = 1;
 		return 1;
 	}
-	for (size_t i = 0; i < r->n_hosts && q->n_addrs < RESOLVE_MAX_ADDRS; i++) {
+	struct found found = { 0 };
+	for (size_t i = 0; i < r->n_hosts; i++) {
 		if (strcmp(r->hosts[i].name, host) == 0)
-			q->addrs[q->n_addrs++] = r->hosts[i].addr;
+			found_add(&found, &r->hosts[i].addr);
 	}
+	found_interleave(&found, q);
 	if (q->n_addrs)
 		return 1;
 

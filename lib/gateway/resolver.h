@@ -42,6 +42,15 @@ struct resolution {
 	const char *failure; /* stable token when n_addrs is 0: "no-such-host", "resolver-timeout", "resolver-error" */
 };
 
+/* Addresses by family, IPv6 first, and the order in which they are dialled (RFC 8305): the families take turns, so that
+ * one that leads nowhere costs one attempt; within a family in the order of the answer. */
+struct found {
+	struct in6_addr addrs[2][RESOLVE_MAX_ADDRS];
+	size_t n[2];
+};
+void found_add(struct found *f, const struct in6_addr *addr);
+void found_interleave(const struct found *f, struct resolution *q);
+
 /* Reads /etc/hosts and /etc/resolv.conf: before the process gives up file access. */
 int resolver_init(struct resolver *r, struct loop *l, struct error *e);
 /* 1: answered already (a literal or a name of /etc/hosts), 0: done() will be called, -errno. */

@@ -10,6 +10,8 @@
 
 #include "base/util.h"
 
+#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
 /* Shared by all streams within one call of stream_fill: a whole socket buffer is taken with one system call, instead
  * of two for each TLS record, and no connection keeps a buffer while it is idle. */
 static struct {
@@ -33,7 +35,13 @@ static void ready(struct source *source, uint32_t events)
 int stream_open(struct stream *s, struct loop *l, int fd, void (*wake)(struct stream *s))
 {
 	*s = (struct stream){ .source = { .fd = fd, .ready = ready }, .wake = wake };
-	return loop_add(l, &s->source, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	return loop_add(l, &s->source, EVENTS);
+}
+
+int stream_take(struct stream *s, struct loop *l, struct source *from, void (*wake)(struct stream *s))
+{
+	*s = (struct stream){ .source = { .fd = TAKE_FD(from->fd), .ready = ready }, .wake = wake };
+	return loop_change(l, &s->source, EVENTS);
 }
 
 /* One recv(); -1 with nothing there or after an error (then broken), 0 at the end. */

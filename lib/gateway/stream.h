@@ -50,6 +50,8 @@ static inline bool stream_gone(const struct stream *s)
 
 /* Takes the connected (or connecting) non-blocking socket over. */
 int stream_open(struct stream *s, struct loop *l, int fd, void (*wake)(struct stream *s));
+/* The same with the connected socket of a source that the loop has already. */
+int stream_take(struct stream *s, struct loop *l, struct source *from, void (*wake)(struct stream *s));
 /* From here on the socket carries TLS; ssl is taken over. Bytes already in `in` are fed to it. */
 int stream_start_tls(struct stream *s, SSL *ssl);
 /* 1 done, 0 in progress, -1 failed. */

@@ -13,6 +13,8 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -169,6 +171,49 @@ int trust_init(struct trust *t, const struct policy *policy, struct error *e)
 	return load_extra(t, e);
 }
 
+static void free_place(void *parent, void *place, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
+{
+	(void)parent, (void)data, (void)index, (void)argl, (void)argp;
+	free(place);
+}
+
+static int place_index(void)
+{
+	static int index = -1;
+
+	if (index < 0)
+		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_place);
+	return index;
+}
+
+/* The server offers to resume: 1 = the session is ours now. */
+static int new_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct trust *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	tickets_add(&t->tickets, SSL_get_ex_data(ssl, place_index()), session);
+	return 1;
+}
+
+/* Where ssl leads, for as long as it lives; and the newest session of that place. */
+static int resume(struct trust *t, SSL *ssl, const char *host, uint16_t port)
+{
+	char *place;
+
+	if (place_index() < 0 || asprintf(&place, "%s %u", host, port) < 0)
+		return -ENOMEM;
+	if (!SSL_set_ex_data(ssl, place_index(), place)) {
+		free(place);
+		return -ENOMEM;
+	}
+	SSL_SESSION *session = tickets_get(&t->tickets, place);
+	if (!session)
+		return 0;
+	int r = SSL_set_session(ssl, session) == 1 ? 0 : -ENOMEM;
+	SSL_SESSION_free(session);
+	return r;
+}
+
 static int make_client(struct trust *t)
 {
 	if (t->client)
@@ -186,7 +231,10 @@ static int make_client(struct trust *t)
 		add_pem(t->store, &t->bundle);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, verify, NULL);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	/* The cache is ours: by place and bounded. */
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(ctx, new_session);
+	SSL_CTX_set_app_data(ctx, t);
 	t->client = ctx;
 	return 0;
 }
@@ -240,7 +288,7 @@ static X509_STORE *store_for(struct trust *t, const char *host)
 	return store;
 }
 
-SSL *trust_connect(struct trust *t, const char *host, bool http1_only)
+SSL *trust_connect(struct trust *t, const char *host, uint16_t port, bool http1_only)
 {
 	struct in6_addr v6;
 	struct in_addr v4;
@@ -252,7 +300,7 @@ SSL *trust_connect(struct trust *t, const char *host, bool http1_only)
 	if (!ssl)
 		return NULL;
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-	bool ok = SSL_set1_verify_cert_store(ssl, store) == 1;
+	bool ok = SSL_set1_verify_cert_store(ssl, store) == 1 && resume(t, ssl, host, port) == 0;
 	if (http1_only)
 		ok = ok && SSL_set_alpn_protos(ssl, ALPN + ALPN_H2_LEN, sizeof(ALPN) - 1 - ALPN_H2_LEN) == 0;
 	if (inet_pton(AF_INET, host, &v4) == 1) {
@@ -272,6 +320,27 @@ SSL *trust_connect(struct trust *t, const char *host, bool http1_only)
 		return NULL;
 	}
 	return ssl;
+}
+
+const char *trust_resumed_failure(struct trust *t, SSL *ssl, const char *host)
+{
+	if (!SSL_session_reused(ssl))
+		return NULL;
+	STACK_OF(X509) *sent = SSL_get_peer_full_cert_chain(ssl);
+	X509_STORE *store = store_for(t, host);
+	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+	const char *failure = "the certificate of the resumed session could not be checked";
+
+	if (sent && sk_X509_num(sent) && store && ctx &&
+	    X509_STORE_CTX_init(ctx, store, sk_X509_value(sent, 0), sent) &&
+	    X509_STORE_CTX_set_default(ctx, "ssl_server") &&
+	    X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(ctx), SSL_get0_param(ssl)))
+		failure = verify(ctx, NULL) == 1 ? NULL : X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx));
+	X509_STORE_CTX_free(ctx);
+	ERR_clear_error();
+	if (failure)
+		tickets_forget(&t->tickets, SSL_get_ex_data(ssl, place_index()));
+	return failure;
 }
 
 const char *trust_failure(const SSL *ssl)

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "gateway/tickets.h"
 #include "policy/policy.h"
 
 struct extra_ca {
@@ -30,14 +31,18 @@ struct trust {
 	struct special_store *special; /* made when first used */
 	size_t n_special;
 	SSL_CTX *client; /* base of every upstream connection */
+	struct tickets tickets;
 	const struct policy *policy;
 };
 
 /* Reads the files; afterwards no file is needed any more. */
 int trust_init(struct trust *t, const struct policy *policy, struct error *e);
-/* A connection that will verify host (canonical name or address literal) before it finishes its handshake. It offers
- * HTTP/2 too, unless http1_only. */
-SSL *trust_connect(struct trust *t, const char *host, bool http1_only);
+/* A connection that will verify host (canonical name or address literal) before it finishes its handshake, and that
+ * resumes a session of host and port when there is one. It offers HTTP/2 too, unless http1_only. */
+SSL *trust_connect(struct trust *t, const char *host, uint16_t port, bool http1_only);
+/* After the handshake. A resumed session brings the certificates that were verified when it was made, and they are
+ * again, as of now: NULL, or why they are not accepted any more. */
+const char *trust_resumed_failure(struct trust *t, SSL *ssl, const char *host);
 /* Why the handshake failed, for people. */
 const char *trust_failure(const SSL *ssl);
 

@@ -4,12 +4,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/util.h"
 #include "gateway/authority.h"
@@ -19,12 +17,10 @@
 #include "gateway/session.h"
 #include "gateway/upstream_private.h"
 
-#define CONNECT_US (10u * 1000000u)
 #define HANDSHAKE_US (15u * 1000000u)
 #define IDLE_US (30u * 1000000u)
 
 static void progress(struct upstream *u);
-static void dial(struct upstream *u);
 
 void upstream_unlink(struct upstream *u)
 {
@@ -51,6 +47,7 @@ void upstream_close(struct upstream *u, bool reset)
 	upstream_unlink(u);
 	timer_stop(&u->gw->loop, &u->timer);
 	resolver_forget(&u->resolution);
+	dial_stop(u);
 	stream_close(&u->stream, reset);
 	u->owner = NULL;
 	u->next = u->gw->dead_upstreams;
@@ -59,6 +56,7 @@ void upstream_close(struct upstream *u, bool reset)
 
 void upstream_free_dead(struct gateway *gw)
 {
+	dial_free_dead(gw);
 	while (gw->dead_upstreams) {
 		struct upstream *u = gw->dead_upstreams;
 		gw->dead_upstreams = u->next;
@@ -88,6 +86,7 @@ void upstream_fail(struct upstream *u, const char *token, const char *detail)
 	free(u->detail);
 	u->detail = detail ? strdup(detail) : NULL;
 	timer_stop(&u->gw->loop, &u->timer);
+	dial_stop(u);
 	stream_close(&u->stream, true);
 	shared_failed(u);
 }
@@ -134,29 +133,29 @@ static void timed_out(struct timer *t)
 		upstream_close(u, false);
 		return;
 	}
-	if (u->state == UPSTREAM_CONNECTING) {
-		stream_close(&u->stream, true);
-		if (u->next_addr < u->resolution.n_addrs)
-			dial(u);
-		else
-			upstream_fail(u, "connect-timeout", NULL);
-	} else {
+	if (u->state == UPSTREAM_CONNECTING)
+		dial_timeout(u);
+	else
 		upstream_fail(u, "tls-timeout", NULL);
-	}
 	session_run(u->owner);
+}
+
+/* The name that is verified: the host, or the raw address as text in to. */
+static const char *name_text(const struct destination *to, char text[INET6_ADDRSTRLEN])
+{
+	const bool v4 = IN6_IS_ADDR_V4MAPPED(&to->addr);
+
+	if (to->host)
+		return to->host;
+	return inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (const void *)&to->addr.s6_addr[12] : &to->addr, text,
+			 INET6_ADDRSTRLEN);
 }
 
 static void start_handshake(struct upstream *u)
 {
 	char text[INET6_ADDRSTRLEN];
-	const char *name = u->to.host;
+	SSL *ssl = trust_connect(&u->gw->trust, name_text(&u->to, text), u->to.port, u->to.http1_only);
 
-	if (!name) {
-		const bool v4 = IN6_IS_ADDR_V4MAPPED(&u->to.addr);
-		name = inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (const void *)&u->to.addr.s6_addr[12] : &u->to.addr, text,
-				 sizeof(text));
-	}
-	SSL *ssl = trust_connect(&u->gw->trust, name, u->to.http1_only);
 	if (!ssl || stream_start_tls(&u->stream, ssl) < 0) {
 		upstream_fail(u, "no-memory", NULL);
 		return;
@@ -172,23 +171,10 @@ static void ready(struct upstream *u)
 	shared_settle(u);
 }
 
-/* The connection attempt ended one way or the other. */
-static void connected(struct upstream *u)
+void upstream_connected(struct upstream *u)
 {
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	if (getsockopt(u->stream.source.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		error = errno;
-	if (error) {
-		stream_close(&u->stream, false);
-		if (u->next_addr < u->resolution.n_addrs) {
-			dial(u);
-			return;
-		}
-		upstream_fail(u, error == ETIMEDOUT ? "connect-timeout" : "connect-failed", strerror(error));
-		return;
-	}
+	/* It is, which no event will say. */
+	u->stream.can_write = true;
 	if (u->to.tls)
 		start_handshake(u);
 	else
@@ -197,71 +183,20 @@ static void connected(struct upstream *u)
 
 static void progress(struct upstream *u)
 {
-	if (u->state == UPSTREAM_CONNECTING && u->stream.source.fd >= 0 && u->stream.can_write)
-		connected(u);
 	if (u->state != UPSTREAM_HANDSHAKE)
 		return;
 	int r = stream_handshake(&u->stream);
 	if (r > 0) {
-		ready(u);
+		char text[INET6_ADDRSTRLEN];
+		const char *why = trust_resumed_failure(&u->gw->trust, u->stream.ssl, name_text(&u->to, text));
+		if (why)
+			upstream_fail(u, "certificate", why);
+		else
+			ready(u);
 	} else if (r < 0) {
 		bool verify = SSL_get_verify_result(u->stream.ssl) != X509_V_OK;
 		upstream_fail(u, verify ? "certificate" : "tls-handshake", trust_failure(u->stream.ssl));
 	}
-}
-
-/* One address; 0 on its way, else -errno. */
-static int dial_one(struct upstream *u, const struct in6_addr *addr)
-{
-	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_addr = *addr, .sin6_port = htons(u->dial_port) };
-	struct sockaddr_in to4 = { .sin_family = AF_INET, .sin_port = htons(u->dial_port) };
-	bool v4 = IN6_IS_ADDR_V4MAPPED(addr);
-	int one = 1;
-
-	memcpy(&to4.sin_addr, &addr->s6_addr[12], 4);
-	_cleanup_close_ int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	if (connect(fd, v4 ? (struct sockaddr *)&to4 : (struct sockaddr *)&to, v4 ? sizeof(to4) : sizeof(to)) < 0 &&
-	    errno != EINPROGRESS)
-		return -errno;
-	u->addr = *addr;
-	return stream_open(&u->stream, &u->gw->loop, TAKE_FD(fd), upstream_wake);
-}
-
-/* Try addresses until one is on its way. A private one is passed over unless the rule allows it: what is dialled is
- * the very address that was checked, so a name that changes its answer gains nothing. */
-static void dial(struct upstream *u)
-{
-	const char *refused = NULL;
-	int error = 0;
-
-	while (u->next_addr < u->resolution.n_addrs) {
-		const struct in6_addr *addr = &u->resolution.addrs[u->next_addr++];
-		bool private_addr = addr_is_private(addr) || addr_is_own(addr);
-		if (private_addr && !u->to.allow_private) {
-			refused = "private-address";
-			continue;
-		}
-		/* The rule that allowed the name says nothing of the address; one that denies the address does. */
-		if (u->to.host && authority_addr_denied(u->gw, u->call, u->to.proto, addr, u->to.port)) {
-			refused = "denied-address";
-			continue;
-		}
-		u->private_addr = private_addr;
-		error = dial_one(u, addr);
-		if (error < 0)
-			continue;
-		u->state = UPSTREAM_CONNECTING;
-		timer_start(&u->gw->loop, &u->timer, CONNECT_US);
-		return;
-	}
-	if (error)
-		upstream_fail(u, "connect-failed", strerror(-error));
-	else
-		upstream_fail(u, refused ? refused : "connect-failed", NULL);
 }
 
 static void resolved(struct resolution *q)
@@ -269,29 +204,24 @@ static void resolved(struct resolution *q)
 	struct upstream *u = (struct upstream *)((char *)q - offsetof(struct upstream, resolution));
 
 	if (q->n_addrs)
-		dial(u);
+		dial_begin(u);
 	else
 		upstream_fail(u, q->failure, NULL);
 	if (u->owner)
 		session_run(u->owner);
 }
 
-/* connect_to names a host or, like a rule, an address; text: room for the address. */
-static const struct policy_connect_to *pin_of(const struct policy *p, const struct destination *to,
-					      char text[INET6_ADDRSTRLEN])
+/* connect_to names a host or, like a rule, an address. */
+static const struct policy_connect_to *pin_of(const struct policy *p, const struct destination *to)
 {
-	bool v4 = IN6_IS_ADDR_V4MAPPED(&to->addr);
+	char text[INET6_ADDRSTRLEN];
 
-	if (!to->host && !inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? (const void *)&to->addr.s6_addr[12] : &to->addr, text,
-				    INET6_ADDRSTRLEN))
-		return NULL;
-	return policy_connect_to(p, to->host ? to->host : text, to->port);
+	return policy_connect_to(p, name_text(to, text), to->port);
 }
 
 void upstream_start(struct upstream *u)
 {
-	char text[INET6_ADDRSTRLEN];
-	const struct policy_connect_to *pin = pin_of(u->gw->policy, &u->to, text);
+	const struct policy_connect_to *pin = pin_of(u->gw->policy, &u->to);
 	const char *host = u->to.host;
 
 	u->state = UPSTREAM_RESOLVING;
@@ -307,14 +237,14 @@ void upstream_start(struct upstream *u)
 	if (!host) {
 		u->resolution.addrs[0] = u->to.addr;
 		u->resolution.n_addrs = 1;
-		dial(u);
+		dial_begin(u);
 		return;
 	}
 	int r = resolver_ask(&u->gw->resolver, &u->resolution, host);
 	if (r < 0)
 		upstream_fail(u, "resolver-error", strerror(-r));
 	else if (r > 0 && u->resolution.n_addrs)
-		dial(u);
+		dial_begin(u);
 	else if (r > 0)
 		upstream_fail(u, u->resolution.failure, NULL);
 }
@@ -330,12 +260,13 @@ bool upstream_same(const struct upstream *u, const struct destination *to)
 
 bool upstream_serves(const struct upstream *u, const struct destination *to)
 {
-	char text[INET6_ADDRSTRLEN];
-
 	if (!upstream_same(u, to) || (u->private_addr && !u->to.allow_private))
 		return false;
+	/* Decided for each request: what was dialled for one may be forbidden for the next. */
+	if (to->host && authority_addr_denied(u->gw, u->call, to->proto, &u->addr, to->port))
+		return false;
 	/* A path rule may be the one that made a private address acceptable. connect_to does so for the whole host. */
-	return !u->private_addr || to->allow_private || pin_of(u->gw->policy, to, text);
+	return !u->private_addr || to->allow_private || pin_of(u->gw->policy, to);
 }
 
 struct upstream *upstream_new(struct gateway *gw, struct call *call, struct session *owner,

@@ -53,8 +53,8 @@ struct upstream {
 	bool pinned;        /* connect_to made allow_private true */
 	bool retained;      /* answers so far leave it fit for the pool */
 	uint16_t dial_port;
-	size_t next_addr;
 	struct resolution resolution;
+	struct dial *dial; /* UPSTREAM_CONNECTING: attempts under way */
 	struct in6_addr addr; /* dialled */
 	struct timer timer;
 	const char *failure; /* stable token */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by connections to the outside (upstream.c) and those of them that carry many requests (upstream_shared.c). */
+/* Shared by connections to the outside (upstream.c), the dialling of them (upstream_dial.c) and those of them that carry
+ * many requests (upstream_shared.c). */
 #ifndef NSBOX_GATEWAY_UPSTREAM_PRIVATE_H
 #define NSBOX_GATEWAY_UPSTREAM_PRIVATE_H
 
@@ -16,6 +17,18 @@ bool upstream_serves(const struct upstream *u, const struct destination *to);
 void upstream_unlink(struct upstream *u);
 /* Something happened on the socket, or to the stream of a shared one. */
 void upstream_wake(struct stream *stream);
+
+/* Its stream has a socket that is connected. */
+void upstream_connected(struct upstream *u);
+
+/* upstream_dial.c */
+/* To the addresses of u->resolution. */
+void dial_begin(struct upstream *u);
+void dial_timeout(struct upstream *u);
+/* No attempt is under way any more. */
+void dial_stop(struct upstream *u);
+/* End of a round. */
+void dial_free_dead(struct gateway *gw);
 
 /* upstream_shared.c */
 /* A stream of a connection of this call, or a place in the queue for one; NULL: none fits, or no memory. */

@@ -549,7 +549,7 @@ def upgrade_is_refused(w):
 
 
 class Nameserver:
-    """Answers A questions at the address that /etc/resolv.conf names, which is local in this namespace."""
+    """Answers A and AAAA questions at the address that /etc/resolv.conf names, which is local in this namespace."""
 
     def __init__(self, answers):
         with open('/etc/resolv.conf') as f:
@@ -570,11 +570,12 @@ class Nameserver:
                 at += 1 + query[at]
             name, kind = '.'.join(labels), struct.unpack('>H', query[at + 1:at + 3])[0]
             self.asked.append(name)
-            found = self.answers.get(name, []) if kind == 1 else []
+            found = [a for a in self.answers.get(name, []) if kind == (28 if ':' in a else 1)]
             code = 0 if name in self.answers else 3
             answer = query[:2] + struct.pack('>HHHHH', 0x8180 | code, 1, len(found), 0, 0) + query[12:at + 5]
             for address in found:
-                answer += struct.pack('>HHHIH', 0xc00c, 1, 1, 0, 4) + socket.inet_aton(address)
+                packed = socket.inet_pton(socket.AF_INET6 if ':' in address else socket.AF_INET, address)
+                answer += struct.pack('>HHHIH', 0xc00c, kind, 1, 0, len(packed)) + packed
             self.sock.sendto(answer, peer)
 
 
