@@ -3,9 +3,12 @@
 #include "confine/landlock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/util.h"
 
 #define FS_EXECUTE (1u << 0)
 #define FS_WRITE_FILE (1u << 1)
@@ -71,10 +74,16 @@ int landlock_new(int abi)
 
 int landlock_new_scope(void)
 {
-	struct ruleset_attr attr = { .scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL };
+	struct ruleset_attr attr = { .fs = FS_REFER, .scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL };
 
-	long fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-	return fd < 0 ? -errno : (int)fd;
+	_cleanup_close_ int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	_cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* Each layer denies renaming and linking to another directory unless it allows it, also one that is silent about
+	 * files. What may be renamed is for the layers below to say. */
+	struct path_attr refer = { .access = FS_REFER, .parent = root };
+	if (fd < 0 || root < 0 || syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &refer, 0) < 0)
+		return -errno;
+	return TAKE_FD(fd);
 }
 
 int landlock_allow(int ruleset, int abi, int fd, bool is_dir, unsigned grants)

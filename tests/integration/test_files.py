@@ -233,6 +233,20 @@ def git_works_in_the_workdir(t):
 
 
 @test
+def rename_and_link_between_directories(t):
+    """As most tools that write a file aside do, in calls of both kinds."""
+    script = """
+os.makedirs("a/b"); os.makedirs("c")
+open("a/b/f", "w").close()
+os.rename("a/b/f", "c/f"); os.link("c/f", "a/l"); os.rename("a/b", "c/b")
+out(sorted(os.listdir("c")) + sorted(os.listdir("a")))"""
+    for isolation in ('light', 'full'):
+        box = Box(t, isolation)
+        equal(box.python(script, flags=['--isolation', isolation]).ok().json(), ['b', 'f', 'l'], isolation)
+        equal(os.stat(box.work + '/a/l').st_nlink, 2, 'one file of two names on the host')
+
+
+@test
 def tmpfs(t):
     box = Box(t)
     os.makedirs(box.work + '/cache')
