@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A configuration of git before a call and after it, with NUL between them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/git_config.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* After what was taken out nothing more is to be taken out, and where nothing was, not a byte has changed. */
+static void check_left(const struct git_keys *before, const struct buf *left, size_t removed, const char *text, size_t len)
+{
+	_cleanup_buf_ struct buf again = { 0 };
+	size_t n;
+
+	if (git_config_filter((const char *)left->data, left->len, before, &again, &n, NULL, 0) < 0 || n != 0 ||
+	    again.len != left->len || (again.len && memcmp(again.data, left->data, again.len) != 0))
+		abort();
+	if (removed ? left->len >= len : left->len != len || (len && memcmp(left->data, text, len) != 0))
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *first = (const char *)data;
+	const char *end = size ? memchr(first, '\0', size) : NULL;
+	const char *second = end ? end + 1 : first;
+	size_t len = size - (size_t)(second - first), n = 0;
+	_cleanup_git_keys_ struct git_keys before = { 0 };
+	_cleanup_buf_ struct buf left = { 0 };
+	char *names[4] = { 0 };
+
+	if (end && git_config_read(first, (size_t)(end - first), &before) < 0)
+		return 0;
+	for (size_t i = 0; i < before.n; i++) {
+		if (!git_key_executes(before.v[i].name, before.v[i].value) || before.v[i].begin >= before.v[i].end ||
+		    before.v[i].end > (size_t)(end - first))
+			abort();
+	}
+	if (git_config_filter(second, len, &before, &left, &n, names, 4) == 0)
+		check_left(&before, &left, n, second, len);
+	for (size_t i = 0; i < 4; i++)
+		free(names[i]);
+	return 0;
+}

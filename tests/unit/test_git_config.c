@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keys of git's configuration that execute, with git itself as the oracle of what is a key. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "policy/git_config.h"
+
+#include <cmocka.h>
+
+static int filter(const char *before, const char *now, struct buf *left, size_t *n, char **removed)
+{
+	_cleanup_git_keys_ struct git_keys keys = { 0 };
+
+	assert_int_equal(git_config_read(before, strlen(before), &keys), 0);
+	return git_config_filter(now, strlen(now), &keys, left, n, removed, 4);
+}
+
+static void expect(const char *before, const char *now, const char *left)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	char *removed[4] = { 0 };
+	size_t n = 0;
+
+	assert_int_equal(filter(before, now, &b, &n, removed), 0);
+	assert_string_equal(buf_str(&b), left);
+	assert_int_equal(n > 0, strcmp(now, left) != 0);
+	for (size_t i = 0; i < 4; i++)
+		free(removed[i]);
+}
+
+static void new_keys_are_taken_out(void **state)
+{
+	(void)state;
+	expect("", "[core]\n\tbare = false\n", "[core]\n\tbare = false\n");
+	expect("", "[core]\n\tbare = false\n\tfsmonitor = x\n\tfilemode = true\n",
+	       "[core]\n\tbare = false\n\t\n\tfilemode = true\n");
+	expect("", "[core] fsmonitor = x\nbare = false\n", "[core] \nbare = false\n");
+	expect("", "[CORE]FSMONITOR=x", "[CORE]");
+	expect("", "[alias]\n\tx = \"!a\\\"\" \\\n more ; comment\ny = z\n[user]\nname = n\n", "[alias]\n\t\n\n[user]\nname = n\n");
+	expect("", "[filter \"a.b\"]\nclean = c\n[filter.x]\nsmudge=s\n", "[filter \"a.b\"]\n\n[filter.x]\n\n");
+	expect("", "[include]\npath = x\n[includeIf \"gitdir:/\"]\npath = y\n", "[include]\n\n[includeIf \"gitdir:/\"]\n\n");
+	expect("", "[credential \"https://a.b\"]\nhelper = x\nusername = u\n",
+	       "[credential \"https://a.b\"]\n\nusername = u\n");
+	expect("", "[submodule \"s\"]\nupdate = !x\nupdate = checkout\n", "[submodule \"s\"]\n\nupdate = checkout\n");
+	expect("", "[remote \"o\"]\nurl = u\nuploadpack = p\n", "[remote \"o\"]\nurl = u\n\n");
+	expect("", "[diff \"x\"]\r\ncommand = c\r\n", "[diff \"x\"]\r\n\r\n");
+	expect("", "\xef\xbb\xbf[pager]\nlog\n", "\xef\xbb\xbf[pager]\n\n");
+}
+
+static void what_was_there_stays(void **state)
+{
+	static const char old[] = "[alias]\na = 1\nb = 2\n";
+	(void)state;
+
+	expect(old, old, old);
+	expect(old, "[alias]\nb = 2\n", "[alias]\nb = 2\n");
+	expect(old, "[alias]\na=\"1\" # other words\nb = 2\n", "[alias]\na=\"1\" # other words\nb = 2\n");
+	/* The last one of a name counts, so their order matters. */
+	expect(old, "[alias]\nb = 2\na = 1\n", "[alias]\nb = 2\n\n");
+	expect(old, "[alias]\na = 1\nb = 2\na = 1\n", "[alias]\na = 1\nb = 2\n\n");
+	expect(old, "[alias]\na = 3\nb = 2\n", "[alias]\n\nb = 2\n");
+	expect("[alias]\na\n", "[alias]\na = \n", "[alias]\n\n");
+}
+
+static void names_are_told(void **state)
+{
+	_cleanup_buf_ struct buf left = { 0 };
+	char *removed[4] = { 0 };
+	size_t n = 0;
+	(void)state;
+
+	assert_int_equal(filter("", "[Filter \"Lf.S\"]\nCLEAN = x\n[core]\nhooksPath = y\n", &left, &n, removed), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(removed[0], "filter.Lf.S.clean");
+	assert_string_equal(removed[1], "core.hookspath");
+	free(removed[0]);
+	free(removed[1]);
+}
+
+/* What git would not read is not taken apart. */
+static void bad_files(void **state)
+{
+	static const char *const bad[] = {
+		"x = y\n",	 "[a\n",	   "[a \"b\n\"]\n",	 "[a \"b\"\n", "[a b]\n",	"[a]\n=x\n",
+		"[a]\nb c\n",	 "[a]\nb = \"c\n", "[a]\nb = \\q\n",	 "[a]\n1b = c\n", "[a]\n\fb = c\n", "[a_b]\n",
+	};
+	struct git_keys keys = { 0 };
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(git_config_read(bad[i], strlen(bad[i]), &keys), -EBADMSG);
+	assert_int_equal(git_config_read("[a]\nb = c\0d\n", 12, &keys), -EBADMSG);
+	assert_int_equal(git_config_read(NULL, 0, &keys), 0);
+
+	_cleanup_buf_ struct buf many = { 0 };
+	for (size_t i = 0; i <= GIT_KEYS_MAX; i++)
+		assert_int_equal(buf_puts(&many, i ? "a\n" : "[alias]\na\n"), 0);
+	assert_int_equal(git_config_read((char *)many.data, many.len, &keys), -EBADMSG);
+}
+
+/* A text of pieces that have a meaning, most of them good. */
+static void random_text(struct buf *b)
+{
+	static const char *const pieces[] = {
+		"[core]\n", "[alias]", "[Filter \"a.b\"]\n", "[includeIf \"x\\\\y\\\"\"]", "[remote.O]\n", "fsmonitor\n",
+		"path = x\n", " clean=\"a;b\" # c\n", "url = u\r\n", "# [alias]\n", "; x = \"\n", "vcs = v\\\n w\n",
+		"editor = \"e\\n\\\"\"\t\n", "update = !u\n", "bare = true\n", "hookspath\n", "x = \n", "y = a \t b\"\" c  \n",
+	};
+	static const char *const junk[] = { "\n", "\r\n", " ", "\t", "\\\n", "x", "=", "\"", "\\", "[", "]", "\r", "\\t" };
+
+	b->len = 0;
+	buf_puts(b, "[alias]\n");
+	for (int i = rand() % 24; i >= 0; i--)
+		buf_puts(b, rand() % 10 ? pieces[(size_t)rand() % ARRAY_LEN(pieces)] : junk[(size_t)rand() % ARRAY_LEN(junk)]);
+}
+
+/* Names and values of what git finds in the file, as `git config --list -z` has them; NULL: it cannot read it. */
+static char *ask_git(const char *path, size_t *ret_len)
+{
+	static char out[65536];
+	char command[256];
+
+	snprintf(command, sizeof(command), "git config --no-includes -z --list --file %s 2>/dev/null", path);
+	FILE *f = popen(command, "re");
+	assert_non_null(f);
+	*ret_len = fread(out, 1, sizeof(out), f);
+	return pclose(f) == 0 ? out : NULL;
+}
+
+/* Some versions make each blank in a value a space. */
+static char *with_spaces(char *s)
+{
+	for (char *c = s; *c; c++)
+		*c = *c == '\t' || *c == '\r' ? ' ' : *c;
+	return s;
+}
+
+static void git_sees_the_same(void **state)
+{
+	char path[] = "/tmp/test_git_config.XXXXXX";
+	_cleanup_buf_ struct buf text = { 0 };
+	int fd = mkstemp(path), both = 0;
+	(void)state;
+
+	if (system("git --version >/dev/null 2>&1") != 0) {
+		unlink(path);
+		skip();
+	}
+	srand(1);
+	for (int round = 0; round < 400; round++) {
+		_cleanup_git_keys_ struct git_keys keys = { 0 };
+		size_t len, n = 0;
+		random_text(&text);
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(pwrite(fd, text.data, text.len, 0), text.len);
+		int r = git_config_read((char *)text.data, text.len, &keys);
+		char *git = ask_git(path, &len);
+		/* Stricter than git in places, never the other way round. */
+		if (!git || r < 0) {
+			assert_true(!git || r == -EBADMSG);
+			continue;
+		}
+		both++;
+		for (char *at = git; at < git + len; at += strlen(at) + 1) {
+			char *value = strchr(at, '\n');
+			_cleanup_free_ char *name = strndup(at, value ? (size_t)(value - at) : strlen(at));
+			if (!git_key_executes(name, value ? value + 1 : NULL))
+				continue;
+			assert_true(n < keys.n);
+			assert_string_equal(name, keys.v[n].name);
+			assert_int_equal(!value, !keys.v[n].value);
+			if (value)
+				assert_string_equal(with_spaces(value + 1), with_spaces(keys.v[n].value));
+			n++;
+		}
+		assert_int_equal(n, keys.n);
+	}
+	assert_true(both > 50);
+	close(fd);
+	unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(new_keys_are_taken_out), cmocka_unit_test(what_was_there_stays),
+		cmocka_unit_test(names_are_told),	  cmocka_unit_test(bad_files),
+		cmocka_unit_test(git_sees_the_same),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
