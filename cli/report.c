@@ -103,6 +103,8 @@ void report_take_events(struct report *report, sandbox_runtime *runtime)
 			report_add_denial(report, sandbox_event_json(event));
 		else if (report->used)
 			add_used(report, sandbox_event_json(event));
+		if (ours && strcmp(sandbox_event_name(event), "fs.protected") == 0)
+			report_add_protected(report, sandbox_event_json(event));
 		/* Before it has started, a call has no id that would tell its own from others. */
 		if (strcmp(sandbox_event_name(event), "approval.asked") == 0 && (ours || !report->started))
 			say_asked(sandbox_event_json(event));
@@ -317,6 +319,8 @@ void report_json(const struct report *report)
 	json_object_set_new(object, "signal", json_integer(report->signal));
 	json_object_set_new(object, "reason", json_string(report->reason ? report->reason : "error"));
 	json_object_set_new(object, "denied", denied);
+	json_object_set_new(object, "protected",
+			    report->protected_paths ? json_incref(report->protected_paths) : json_array());
 	if (report->left_out)
 		json_object_set_new(object, "denied_left_out", json_integer((json_int_t)report->left_out));
 	char *text = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -332,5 +336,6 @@ void report_free(struct report *report)
 {
 	json_decref(report->denied);
 	json_decref(report->used);
+	json_decref(report->protected_paths);
 	free(report->sandbox);
 }

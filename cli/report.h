@@ -16,6 +16,7 @@ struct report {
 	json_t *denied; /* array, or NULL: none yet */
 	json_t *used;	/* array of what was allowed; NULL: nobody wants to know */
 	uint64_t left_out;
+	json_t *protected_paths; /* array, or NULL: what was moved from where the host would execute it */
 	char *sandbox;
 	const char *call; /* only what this one did; NULL: everything */
 	bool fixed;	  /* the policy was chosen before: no flag of this command changes it */
@@ -26,7 +27,7 @@ struct report {
 
 /* The events to ask the runtime for. */
 #define REPORT_DENIALS "net.deny,http.deny,secret.misuse,call.denied"
-#define REPORT_EVENTS REPORT_DENIALS ",approval.asked"
+#define REPORT_EVENTS REPORT_DENIALS ",approval.asked,fs.protected"
 
 /* Pull the waiting events: keep the denials, and say what waits for a person. */
 void report_take_events(struct report *report, sandbox_runtime *runtime);
@@ -34,6 +35,9 @@ void report_take_events(struct report *report, sandbox_runtime *runtime);
 void report_paths(struct report *report, sandbox_policy *policy, const char *workdir, char *const *argv);
 /* One denial, as the audit log has it. */
 void report_add_denial(struct report *report, const char *event_json);
+/* report_protected.c: one finding, as the audit log has it; and at most five lines of them on stderr. */
+void report_add_protected(struct report *report, const char *event_json);
+void report_protected(const struct report *report);
 /* At most five lines on stderr. */
 void report_hints(const struct report *report);
 /* The object of --json on stderr. */

@@ -26,7 +26,7 @@ const struct option call_options[] = {
 	{ CALL(OPTION_ISOLATION), .name = "isolation", .value = "light|full",
 	  .help = "full: own process ids, terminals and IPC; light (default): shared with other calls, as files are in both" },
 	{ CALL(OPTION_JSON), .name = "json",
-	  .help = "at the end one JSON object on stderr: {sandbox, started, exit, signal, reason, denied}" },
+	  .help = "at the end one JSON object on stderr: {sandbox, started, exit, signal, reason, denied, protected}" },
 	{ 0 },
 };
 
@@ -189,6 +189,7 @@ int runner_run(struct runner *r)
 void runner_report(struct runner *r, int status)
 {
 	r->report.exit = status;
+	report_protected(&r->report);
 	if (status != 0)
 		report_hints(&r->report);
 	if (r->json)

@@ -70,7 +70,7 @@ static void drop_empty_log(const struct sandbox *b)
 
 int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *policy, const int place[4], struct error *e)
 {
-	const size_t before = place ? 6 : 2;
+	const size_t before = place ? 7 : 3;
 	_cleanup_buf_ struct buf m = { 0 };
 	struct request request = { 0 };
 	int fds[WIRE_MAX_FDS];
@@ -89,18 +89,20 @@ int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *polic
 	if (r < 0)
 		return r;
 	_cleanup_layer_ struct layer layer = LAYER_NONE;
+	_cleanup_close_ int state_fd = state_open(true, e);
 	_cleanup_close_ int log_fd = above_stdio(policy->audit_log ?
 							 audit_file_open(b->policy, policy->audit_log, &b->log_path, e) :
 							 state_audit_open(b->id, &b->log_path, e));
-	r = log_fd < 0 ? log_fd : 0;
+	r = state_fd < 0 ? state_fd : log_fd < 0 ? log_fd : 0;
 	if (r == 0)
 		r = layer_make_for(b, policy, &layer, e);
 	if (r == 0) {
 		fds[before + n_secrets] = layer.dir;
 		fds[0] = policy_fd;
 		fds[1] = log_fd;
-		for (size_t i = 2; i < before; i++)
-			fds[i] = place[i - 2];
+		fds[2] = state_fd;
+		for (size_t i = 3; i < before; i++)
+			fds[i] = place[i - 3];
 		r = put_create(b, n_secrets, &m, &request);
 		r = r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask for a sandbox") :
 			    request_run(b->connection, &m, &request, fds, before + n_secrets + (layer.dir >= 0), NULL,

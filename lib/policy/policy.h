@@ -134,6 +134,9 @@ const struct policy_path *policy_paths(const struct policy *p, size_t *ret_n);
 size_t policy_overlays(const struct policy *p, const struct policy_path *ret[POLICY_OVERLAYS_MAX]);
 /* What is protected by default in writable directories, one or two components below them; NULL behind the last. */
 const char *policy_protected_name(size_t n);
+/* Whether something at this path of a writable directory, where the host would execute it, is nobody's wish.
+ * *ret_mounted: what is there cannot be written inside. */
+bool policy_watches(const struct policy *p, const char *path, bool *ret_mounted);
 /* Path of the n-th policy file that this one was read from, or NULL; unknown in a decoded policy. */
 const char *policy_file_path(const struct policy *p, size_t n);
 const struct policy_secret *policy_secrets(const struct policy *p, size_t *ret_n);

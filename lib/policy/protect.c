@@ -10,7 +10,7 @@
 /*
  * Run by git, editors, agents, shells and task runners when someone enters or opens the directory on the host.
  * .git/config is not here although some of its keys execute: `git config` and `git remote` must work, so it is
- * watched instead of protected.
+ * watched (lib/watch) instead of protected, and so is what of these is not there yet.
  */
 static const char *const executed_by_host[] = {
 	".nsbox.ini",
@@ -50,6 +50,16 @@ const struct policy_path *effective_path(const struct policy *p, const char *pat
 			best = c;
 	}
 	return best;
+}
+
+bool policy_watches(const struct policy *p, const char *path, bool *ret_mounted)
+{
+	const struct policy_path *now = effective_path(p, path);
+	bool itself = now && strcmp(now->path, path) == 0;
+
+	*ret_mounted = now && now->kind == PATH_PROTECT;
+	/* Named itself as writable: the user decided. Below what is protected nothing can be written. */
+	return now && ((now->kind == PATH_WRITE && !itself) || (now->kind == PATH_PROTECT && itself));
 }
 
 /* Not there, or not to be reached, neither by us nor by what runs inside. Any other failure leaves it unprotected. */
@@ -92,6 +102,28 @@ static int protect_one(struct policy *p, const char *path, const struct stat *st
 	return out->path && out->given && out->origin ? 0 : out_of_memory(e);
 }
 
+/* A symlink is replaced, not written through: its place is watched, and what it leads to is what is executed. */
+static int protect_at(struct policy *p, const char *path, struct error *e)
+{
+	_cleanup_free_ char *real = NULL;
+	struct stat st;
+	bool is_dir;
+	dev_t dev;
+	ino_t ino;
+
+	if (lstat(path, &st) < 0)
+		return look_failed(path, errno, e);
+	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
+		return protect_one(p, path, &st, e);
+	if (!S_ISLNK(st.st_mode))
+		return 0;
+	struct error ignored;
+	int r = resolve_path(path, &real, &dev, &ino, &is_dir, &ignored);
+	if (r < 0 || stat(real, &st) < 0 || (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)))
+		return r == -ENOMEM ? out_of_memory(e) : 0;
+	return protect_one(p, real, &st, e);
+}
+
 int add_default_protection(struct policy *p, struct error *e)
 {
 	size_t n = p->n_paths;
@@ -106,12 +138,12 @@ int add_default_protection(struct policy *p, struct error *e)
 			int len = snprintf(path, sizeof(path), "%s/%s", p->paths[i].path, executed_by_host[k]);
 			if (len < 0 || (size_t)len >= sizeof(path))
 				continue;
-			/* A symlink is replaced, not written through: its place is watched, there is nothing to mount on. */
-			if (lstat(path, &st) < 0)
-				r = look_failed(path, errno, e);
-			else if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
-				r = protect_one(p, path, &st, e);
+			r = protect_at(p, path, e);
 		}
+		/* A file that names git's directory: another in its place would lead the host's git to other hooks. */
+		int len = snprintf(path, sizeof(path), "%s/.git", p->paths[i].path);
+		if (r == 0 && len > 0 && (size_t)len < sizeof(path) && lstat(path, &st) == 0 && S_ISREG(st.st_mode))
+			r = protect_one(p, path, &st, e);
 	}
 	for (size_t i = 0; i < p->n_files && r == 0; i++) {
 		if (lstat(p->files[i].path, &st) < 0)

@@ -413,6 +413,7 @@ void call_exited(struct call *call, uint32_t status, uint32_t signal, bool left)
 		call->state = CALL_LEFT;
 		call->deadline = call->ttl_at;
 		loop_deadline(call->sandbox->supervisor, call->deadline);
+		protected_check(call->sandbox, call->id);
 		tell_exit(call, true);
 	} else {
 		call_done(call);
@@ -446,6 +447,7 @@ void call_cut(struct call *call)
 		call->awaits_children = true; /* children_reap() comes back here */
 		return;
 	}
+	protected_check(b, call->id);
 	if (call->id[0])
 		tell_exit(call, false);
 	if (call->address && !call->cut_asked && b->gateway == GATEWAY_UP)

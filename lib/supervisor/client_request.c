@@ -9,8 +9,8 @@
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
-/* Policy, log; with a name its directory, lock, directory of the socket, listening socket. */
-#define CREATE_FDS 2u
+/* Policy, log, state directory; with a name its directory, lock, directory of the socket, listening socket. */
+#define CREATE_FDS 3u
 #define NAMED_FDS 4u
 
 static int refuse(struct client *c, uint32_t request, int err, const char *object, const char *text)
@@ -87,6 +87,7 @@ static int on_create(struct supervisor *s, struct client *c, struct client_messa
 	q.id = id;
 	q.policy_fd = m->fds[0];
 	q.log_fd = m->fds[1];
+	q.state_fd = m->fds[2];
 	q.layer_fd = layer ? m->fds[m->n_fds - 1] : -EBADF;
 	q.secret_fds = m->fds + n_fixed;
 	q.n_secrets = n_secrets;

@@ -106,6 +106,8 @@ int inspect_sandbox(const struct sandbox *b, struct buf *out)
 	if (r == 0)
 		r = put_calls(out, b);
 	if (r == 0)
+		r = protected_member(b, out);
+	if (r == 0)
 		r = put_audit(out, b);
 	return r < 0 ? r : buf_putc(out, '}');
 }

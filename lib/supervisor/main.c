@@ -47,6 +47,7 @@
 #define CLIENT_FD 3
 #define HELPER_DIR_FD 4
 #define GIVE_UP_MS 2000
+#define LAUNCHER_DEAD_MS 1000
 
 /* Tell the client why, in the place of the answer to its first request. */
 static int give_up(const struct error *e)
@@ -111,6 +112,21 @@ static int start_rest(struct supervisor *s, int sock, int pidfd, struct error *e
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_HELPER, "nsbox-supervisor", "the supervisor cannot start") : 0;
 }
 
+/* And with it everything in the sandboxes. Where something still runs, what it leaves is looked at when it is dead. */
+static void end_launcher(const struct supervisor *s)
+{
+	struct pollfd dead = { .fd = s->launcher_pidfd, .events = POLLIN };
+	bool running = false;
+
+	pidfd_send_signal(s->launcher_pidfd, SIGKILL, NULL, 0);
+	for (const struct sandbox *b = s->sandboxes; b; b = b->next) {
+		for (const struct call *c = b->calls; c; c = c->next)
+			running |= b->watch && call_is_running(c);
+	}
+	if (running)
+		poll(&dead, 1, LAUNCHER_DEAD_MS);
+}
+
 int main(void)
 {
 	struct supervisor s = { .helper_dir = HELPER_DIR_FD, .spare_sock = -EBADF, .spare_pidfd = -EBADF };
@@ -147,8 +163,8 @@ int main(void)
 	if (start_rest(&s, sock, pidfd, &e) < 0)
 		return give_up(&e);
 	int r = loop_run(&s);
-	sandbox_abandon_all(&s, "supervisor ends");
 	if (!s.launcher_dead)
-		pidfd_send_signal(s.launcher_pidfd, SIGKILL, NULL, 0);
+		end_launcher(&s);
+	sandbox_abandon_all(&s, "supervisor ends");
 	return r < 0 ? 1 : 0;
 }

@@ -19,7 +19,7 @@ enum client_message {
 	/* s->c  u32 request (0, failed: the supervisor is about to end), u8 failed, [error | str payload] */
 	MSG_REPLY = 2,
 	/* c->s  u32 request, str sandbox id, str name ("": not a named one), u32 n_secrets; fds: policy memfd, audit log
-	 *       (append), with a name the entry's directory, its lock (held), the directory of the socket and the
+	 *       (append), state directory, with a name the entry's directory, its lock (held), the directory of the socket and the
 	 *       listening socket NAME.sock in it; then one pipe a secret; last, when the policy has overlays, the locked
 	 *       directory of their layer (overlay/layer.h).  reply: "" */
 	MSG_CREATE = 3,

@@ -70,6 +70,7 @@ static void sandbox_free_one(struct sandbox *b)
 	approvals_free(b);
 	auditor_link_stop(b);
 	programs_free(b);
+	protected_free(b);
 	drop_layer(b);
 	if (b->named)
 		named_remove(b);
@@ -166,6 +167,11 @@ void sandbox_start(struct supervisor *s, const struct create_request *q)
 	if (r == 0)
 		r = launcher_send_sandbox(b, &e);
 	if (r < 0) {
+		sandbox_start_failed(b, &e);
+		return;
+	}
+	/* The launcher is at work meanwhile, and no call runs yet. */
+	if (protected_start(b, q->state_fd, &e) < 0) {
 		sandbox_start_failed(b, &e);
 		return;
 	}
@@ -312,6 +318,8 @@ void sandbox_ended(struct sandbox *b)
 	b->state = SANDBOX_ENDING;
 	gateway_gone(b);
 	end_calls(b);
+	/* Nobody is left who could undo it. */
+	protected_check(b, NULL);
 	if (!b->exit_recorded)
 		record_write(b, "sandbox.exit", NULL, reason, "");
 	b->exit_recorded = b->ended = true;
@@ -338,6 +346,7 @@ void sandbox_abandon_all(struct supervisor *s, const char *reason)
 			if (call_is_running(c) || (c->state == CALL_CUTTING && c->id[0]))
 				record_add(b, "call.exit", c->id, reason, "");
 		}
+		protected_check(b, NULL);
 		if (b->log && !b->exit_recorded)
 			record_write(b, "sandbox.exit", NULL, reason, "");
 		sandbox_free_one(b);

@@ -40,6 +40,7 @@ struct call;
 struct approvals;
 struct found;
 struct gateway_question;
+struct watch;
 
 /* A descriptor in the epoll set; a member of what it belongs to. */
 struct source {
@@ -175,6 +176,8 @@ struct sandbox {
 	int policy_fd;
 	int layer; /* directory of its overlays, locked as long as they may be mounted; -EBADF: there are none */
 	bool drops_layer; /* nobody wants what is in it */
+	struct watch *watch; /* of what the host would execute; NULL: nothing is writable */
+	struct buf found_protected; /* elements of a JSON array */
 	struct audit_log *log;
 	uint64_t created_us; /* since the epoch */
 	struct named *named; /* NULL: lives as long as its client */
@@ -313,12 +316,20 @@ void gateway_stop(struct sandbox *sandbox);
 /* Kill it and do not wait: the end of the supervisor, or of a sandbox that nobody asks for any more. */
 void gateway_forget(struct sandbox *sandbox);
 
+/* protected.c: what the host would execute, before the first call and after each (lib/watch) */
+int protected_start(struct sandbox *sandbox, int state_fd, struct error *e);
+/* call: whose end it is, or NULL. */
+void protected_check(struct sandbox *sandbox, const char *call);
+/* What was found, for inspect. */
+int protected_member(const struct sandbox *sandbox, struct buf *out);
+void protected_free(struct sandbox *sandbox);
+
 /* sandbox.c: descriptors of the request are borrowed but for named, which is taken over. */
 struct create_request {
 	struct client *client;
 	uint32_t request;
 	const char *id;
-	int policy_fd, log_fd, layer_fd; /* layer_fd: -EBADF for none */
+	int policy_fd, log_fd, state_fd, layer_fd; /* layer_fd: -EBADF for none */
 	struct named *named;
 	const int *secret_fds;
 	size_t n_secrets;

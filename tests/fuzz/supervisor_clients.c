@@ -45,6 +45,7 @@ void steps_make_place(void)
 	fake_policy(false);
 	fake_policy(true);
 	fake_audited_policy();
+	fake_state();
 	atexit(remove_place);
 }
 
@@ -160,9 +161,9 @@ static void create(struct input *in, struct peer_client *c)
 	bool gateway = how & 1, is_named = how & 2 && named.n < MAX_NAMED;
 	bool audited = how & 32;
 	int policy = how & 4 ? place.null : audited ? fake_audited_policy() : fake_policy(gateway);
-	int fds[2 + 4 + 3] = { policy, new_log(w) };
+	int fds[3 + 4 + 3] = { policy, new_log(w), fake_state() };
 	char id[16], name[16] = "";
-	size_t n = 2, secrets = gateway ? how >> 6 : 0;
+	size_t n = 3, secrets = gateway ? how >> 6 : 0;
 
 	/* Those with an auditor are told apart by their id. */
 	snprintf(id, sizeof(id), audited ? "a%u" : "s%u", how & 8 && !audited ? 0 : (unsigned)w->n_requests);
@@ -174,7 +175,7 @@ static void create(struct input *in, struct peer_client *c)
 	for (size_t i = 0; i < secrets; i++)
 		fds[n + i] = place.null;
 	fake_send(c->sock, fds, n + secrets, "uussu", MSG_CREATE, request(in->w, c, MSG_CREATE), id, name, (uint32_t)secrets);
-	for (size_t i = 2; i < n; i++)
+	for (size_t i = 3; i < n; i++)
 		fd_close(fds[i]);
 }
 

@@ -20,7 +20,7 @@
 
 #define MAX_CLIENTS 32
 
-enum { FD_POLICY, FD_LOG, FD_ENTRY, FD_LOCK, FD_SOCKET_DIR, FD_SOCKET, N_FDS };
+enum { FD_POLICY, FD_LOG, FD_STATE, FD_ENTRY, FD_LOCK, FD_SOCKET_DIR, FD_SOCKET, N_FDS };
 
 static char *id, *name;
 static int place[N_FDS], clients[MAX_CLIENTS], n_clients;

@@ -296,13 +296,39 @@ int fake_send(int sock, const int *fds, size_t n_fds, const char *format, ...)
 
 /* ---- what a client sends along ---- */
 
+static char workdir[32];
+
+static void remove_workdir(void)
+{
+	rmdir(workdir);
+}
+
+/* A writable directory of our own, in which nothing appears. */
+static const char *fake_workdir(void)
+{
+	if (!workdir[0]) {
+		strcpy(workdir, "/tmp/test_supervisor.XXXXXX");
+		need(mkdtemp(workdir) && atexit(remove_workdir) == 0, "workdir");
+	}
+	return workdir;
+}
+
+int fake_state(void)
+{
+	static int made = -1;
+
+	if (made < 0)
+		made = open(fake_workdir(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return made;
+}
+
 static int make_policy(bool gateway, bool audited)
 {
 	_cleanup_buf_ struct buf bytes = { 0 };
 	struct error e = { 0 };
 	struct policy *p;
 
-	need(policy_new(&p) == 0 && policy_set_workdir(p, "/tmp", true, &e) == 0 &&
+	need(policy_new(&p) == 0 && policy_set_workdir(p, fake_workdir(), true, &e) == 0 &&
 	     policy_set(p, "network", "mode", gateway ? "gateway" : "none", "/", "test", &e) == 0 &&
 	     (!gateway || policy_set(p, "network", "allow", "https://example.org", "/", "test", &e) == 0) &&
 	     (!audited || (policy_set(p, "audit", "auditor", "unix:/auditor", "/", "test", &e) == 0 &&

@@ -77,6 +77,8 @@ struct fake_auditor {
 const struct fake_auditor *fake_auditors(size_t *ret_n);
 /* The end of the newest one. */
 int fake_auditor(void);
+/* A directory as supervisors take for that of the state. */
+int fake_state(void);
 /* An empty file as supervisors take for a log; it cannot grow any more after fake_log_full(). */
 int fake_log(const char *name);
 void fake_log_full(int log);

@@ -146,20 +146,20 @@ static void make_ready(struct fake *f, int sock, uint32_t request, bool gateway,
 void script_audited(struct fake *f, int sock, const char *id, struct box *ret)
 {
 	*ret = (struct box){ .id = id, .log = fake_log(id), .audited = true };
-	const int fds[2] = { fake_audited_policy(), ret->log };
+	const int fds[3] = { fake_audited_policy(), ret->log, fake_state() };
 	uint32_t request = new_request();
 
-	assert_int_equal(fake_send(sock, fds, 2, "uussu", MSG_CREATE, request, id, "", 0u), 0);
+	assert_int_equal(fake_send(sock, fds, 3, "uussu", MSG_CREATE, request, id, "", 0u), 0);
 	make_ready(f, sock, request, true, ret);
 }
 
 void script_sandbox(struct fake *f, int sock, const char *id, bool gateway, struct box *ret)
 {
 	*ret = (struct box){ .id = id, .log = fake_log(id) };
-	const int fds[2] = { fake_policy(gateway), ret->log };
+	const int fds[3] = { fake_policy(gateway), ret->log, fake_state() };
 	uint32_t request = new_request();
 
-	assert_int_equal(fake_send(sock, fds, 2, "uussu", MSG_CREATE, request, id, "", 0u), 0);
+	assert_int_equal(fake_send(sock, fds, 3, "uussu", MSG_CREATE, request, id, "", 0u), 0);
 	make_ready(f, sock, request, gateway, ret);
 }
 
@@ -181,10 +181,10 @@ void script_named(struct fake *f, int sock, const char *id, bool gateway, struct
 	assert_int_equal(listen(listener, 8), 0);
 
 	*ret = (struct box){ .id = id, .log = fake_log(id) };
-	const int fds[6] = { fake_policy(gateway), ret->log, dir, lock, top, listener };
+	const int fds[7] = { fake_policy(gateway), ret->log, fake_state(), dir, lock, top, listener };
 	uint32_t request = new_request();
-	assert_int_equal(fake_send(sock, fds, 6, "uussu", MSG_CREATE, request, id, "box", 0u), 0);
-	for (size_t i = 2; i < 6; i++)
+	assert_int_equal(fake_send(sock, fds, 7, "uussu", MSG_CREATE, request, id, "box", 0u), 0);
+	for (size_t i = 3; i < 7; i++)
 		fd_close(fds[i]);
 	make_ready(f, sock, request, gateway, ret);
 }

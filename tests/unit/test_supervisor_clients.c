@@ -69,14 +69,14 @@ static uint32_t create(const int *fds, size_t n, const char *id, const char *nam
 static void another_version_is_told(void **state)
 {
 	int sock = fake_client(&f), log = fake_log("log");
-	const int fds[2] = { fake_policy(false), log };
+	const int fds[3] = { fake_policy(false), log, fake_state() };
 	(void)state;
 
 	fake_send(sock, NULL, 0, "uusb", MSG_HELLO, WIRE_VERSION + 1, "", 1u);
 	assert_int_equal(expect_failure(&f, sock, 0), EPROTONOSUPPORT);
 	assert_int_equal(f.n_gateways, 0);
 	/* And it is no client: nothing that it says is done. */
-	fake_send(sock, fds, 2, "uussu", MSG_CREATE, 1u, "a", "", 0u);
+	fake_send(sock, fds, 3, "uussu", MSG_CREATE, 1u, "a", "", 0u);
 	expect_hung_up(&f, sock);
 	expect_nothing(&f, f.launcher);
 	assert_false(f.s.done);
@@ -196,16 +196,16 @@ static void an_idle_sandbox_needs_no_force(void **state)
 static void an_id_is_used_once(void **state)
 {
 	int log = fake_log("log");
-	const int fds[2] = { fake_policy(false), log };
+	const int fds[3] = { fake_policy(false), log, fake_state() };
 	(void)state;
 
 	script_sandbox(&f, client, "a", false, &box);
-	assert_int_equal(expect_failure(&f, client, create(fds, 2, "a", "")), EEXIST);
+	assert_int_equal(expect_failure(&f, client, create(fds, 3, "a", "")), EEXIST);
 	/* What the log is not made for is refused, and nothing stays. */
-	const int bad[2] = { fake_policy(false), 0 };
-	assert_true(expect_failure(&f, client, create(bad, 2, "b", "")) > 0);
-	const int used[2] = { fake_policy(false), box.log };
-	assert_int_equal(expect_failure(&f, client, create(used, 2, "b", "")), EEXIST);
+	const int bad[3] = { fake_policy(false), 0, fake_state() };
+	assert_true(expect_failure(&f, client, create(bad, 3, "b", "")) > 0);
+	const int used[3] = { fake_policy(false), box.log, fake_state() };
+	assert_int_equal(expect_failure(&f, client, create(used, 3, "b", "")), EEXIST);
 	assert_int_equal(f.s.n_sandboxes, 1);
 	close(log);
 }
@@ -213,8 +213,8 @@ static void an_id_is_used_once(void **state)
 static void a_gateway_can_be_late(void **state)
 {
 	int log = fake_log("log");
-	const int fds[2] = { fake_policy(true), log };
-	uint32_t request = create(fds, 2, "a", "");
+	const int fds[3] = { fake_policy(true), log, fake_state() };
+	uint32_t request = create(fds, 3, "a", "");
 	(void)state;
 
 	uint32_t number = wire_get_u32(&expect(&f, f.launcher, LAUNCHER_SANDBOX)->in);
@@ -230,11 +230,11 @@ static void a_gateway_can_be_late(void **state)
 static void a_gateway_can_be_missing(void **state)
 {
 	int log = fake_log("log");
-	const int fds[2] = { fake_policy(true), log };
+	const int fds[3] = { fake_policy(true), log, fake_state() };
 	(void)state;
 
 	f.no_gateways = true;
-	assert_int_equal(expect_failure(&f, client, create(fds, 2, "a", "")), EAGAIN);
+	assert_int_equal(expect_failure(&f, client, create(fds, 3, "a", "")), EAGAIN);
 	expect_nothing(&f, f.launcher);
 	assert_int_equal(f.s.n_sandboxes, 0);
 	close(log);
@@ -244,10 +244,10 @@ static void a_gateway_can_be_missing(void **state)
 static void a_name_is_no_path(void **state)
 {
 	int log = fake_log("log"), dir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	const int fds[6] = { fake_policy(false), log, dir, log, dir, log };
+	const int fds[7] = { fake_policy(false), log, fake_state(), dir, log, dir, log };
 	(void)state;
 
-	create(fds, 6, "b", "../x");
+	create(fds, 7, "b", "../x");
 	expect_hung_up(&f, client);
 	expect_nothing(&f, f.launcher);
 	close(log);
@@ -257,10 +257,10 @@ static void a_name_is_no_path(void **state)
 static void a_sandbox_says_what_it_is(void **state)
 {
 	int log = fake_log("log");
-	const int fds[2] = { fake_policy(true), log };
+	const int fds[3] = { fake_policy(true), log, fake_state() };
 	(void)state;
 
-	create(fds, 2, "a", "");
+	create(fds, 3, "a", "");
 	fake_send(client, NULL, 0, "uus", MSG_INSPECT, 1u, "a");
 	const char *text = expect_success(&f, client, 1);
 	assert_non_null(strstr(text, "\"state\":\"starting\""));

@@ -205,10 +205,10 @@ static void a_guardian_comes_once(void **state)
 static void a_sandbox_ends_after_it_began(void **state)
 {
 	int log = fake_log("log");
-	const int fds[2] = { fake_policy(false), log };
+	const int fds[3] = { fake_policy(false), log, fake_state() };
 	(void)state;
 
-	fake_send(client, fds, 2, "uussu", MSG_CREATE, 1u, "b", "", 0u);
+	fake_send(client, fds, 3, "uussu", MSG_CREATE, 1u, "b", "", 0u);
 	uint32_t number = wire_get_u32(&expect(&f, f.launcher, LAUNCHER_SANDBOX)->in);
 	fake_send(f.launcher, NULL, 0, "uu", LAUNCHER_ENDED, number);
 	/* The launcher is at fault: everything ends, and the client is told why. */

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking after what the host would execute (lib/watch): when, the records of it, and what inspect says. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "supervisor/supervisor.h"
+#include "watch/watch.h"
+
+#define TOLD_MAX (64u * 1024u) /* bytes for inspect; the audit log has all of them */
+
+struct finding {
+	struct sandbox *sandbox;
+	const char *call;
+};
+
+int protected_start(struct sandbox *b, int state, struct error *e)
+{
+	return watch_new(b->policy, state, b->id, &b->watch, e);
+}
+
+static int put_members(const struct watch_found *f, struct buf *m)
+{
+	int r = json_member_bytes(m, "path", f->path, strlen(f->path));
+
+	if (r == 0 && f->kept)
+		r = json_member_bytes(m, "kept", f->kept, strlen(f->kept));
+	if (r == 0 && f->keys)
+		r = json_member_strv(m, "keys", f->keys);
+	if (r == 0 && f->restored)
+		r = json_member_raw(m, "restored", "true");
+	if (r == 0 && f->failed)
+		r = json_member_string(m, "failed", strerrordesc_np(f->failed));
+	return r;
+}
+
+static void told(struct sandbox *b, const struct finding *finding, const struct watch_found *f, const char *members)
+{
+	_cleanup_buf_ struct buf one = { 0 };
+
+	if (b->found_protected.len > TOLD_MAX || buf_printf(&one, "{%s", members) < 0 ||
+	    json_member_string(&one, "reason", f->what) < 0 ||
+	    (finding->call && *finding->call && json_member_string(&one, "call", finding->call) < 0) || buf_putc(&one, '}') < 0)
+		return;
+	if (b->found_protected.len && buf_putc(&b->found_protected, ',') < 0)
+		return;
+	buf_append(&b->found_protected, one.data, one.len);
+}
+
+/* That it cannot be written down is no reason to leave it. */
+static void report(void *arg, const struct watch_found *f)
+{
+	const struct finding *finding = arg;
+	_cleanup_buf_ struct buf m = { 0 };
+	const char *members = put_members(f, &m) == 0 ? buf_str(&m) : NULL;
+
+	record_write(finding->sandbox, "fs.protected", finding->call, f->what, members ? members : "");
+	if (members)
+		told(finding->sandbox, finding, f, members);
+}
+
+void protected_check(struct sandbox *b, const char *call)
+{
+	struct finding finding = { b, call };
+
+	if (b->watch && b->log)
+		watch_check(b->watch, report, &finding);
+}
+
+int protected_member(const struct sandbox *b, struct buf *out)
+{
+	_cleanup_buf_ struct buf list = { 0 };
+
+	int r = buf_putc(&list, '[');
+	if (r == 0)
+		r = buf_append(&list, b->found_protected.data, b->found_protected.len);
+	if (r == 0)
+		r = buf_putc(&list, ']');
+	const char *text = r == 0 ? buf_str(&list) : NULL;
+	return text ? json_member_raw(out, "protected", text) : -ENOMEM;
+}
+
+void protected_free(struct sandbox *b)
+{
+	watch_free(b->watch);
+	buf_free(&b->found_protected);
+}

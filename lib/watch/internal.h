@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of detection share. */
+#ifndef NSBOX_WATCH_INTERNAL_H
+#define NSBOX_WATCH_INTERNAL_H
+
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "policy/git_config.h"
+#include "watch/watch.h"
+
+enum object_kind { OBJECT_MISSING = 0, OBJECT_FILE, OBJECT_DIRECTORY, OBJECT_LINK, OBJECT_OTHER };
+
+/* Which object it is. With the time of birth, since numbers of inodes are used again. */
+struct object {
+	enum object_kind kind;
+	uint32_t dev_major, dev_minor, nlink;
+	uint64_t ino, size;
+	struct statx_timestamp birth, change;
+};
+
+/* object.c */
+/* What is at name in dir; no link is followed. 0 also when there is nothing. */
+int object_look(int dir, const char *name, struct object *ret);
+bool object_same(const struct object *a, const struct object *b);
+/* Neither its bytes nor its names nor its mode have changed. For the same object; false in doubt. */
+bool object_untouched(const struct object *a, const struct object *b);
+/* The bytes of the file at name, through no link: -EFBIG over max, -EISDIR and the like when it is none. */
+int object_read(int dir, const char *name, size_t max, struct buf *out);
+
+/* keep.c: where things are moved. */
+struct keep {
+	int state, dir; /* dir: made when it is needed */
+	const char *id;
+	unsigned n; /* moved so far */
+};
+/* The place of the next one: made ready, its name in it and as an absolute path for the report. When that fails, with a
+ * name all the same, keep_move() moves it aside only. */
+int keep_begin(struct keep *k, const char *name, char ret_name[64], char **ret_path);
+/* What is there is no longer there; *ret_path is replaced when it did not get where keep_begin() said. */
+int keep_move(struct keep *k, int dir, const char *dir_path, const char *name, const char *to, char **ret_path);
+/* A new file of these bytes. */
+int write_new(int dir, const char *name, mode_t mode, const void *data, size_t len);
+
+/* config.c: a configuration file of git that has to stay writable. */
+struct config {
+	struct object seen; /* the last state of which it is known that nothing executes but what did before */
+	struct buf text;    /* before the first call */
+	struct git_keys keys;
+	bool readable; /* git's grammar holds; else any other bytes are a change */
+	mode_t mode;
+};
+int config_begin(struct config *c, int dir, const char *name);
+void config_done(struct config *c);
+
+struct check {
+	struct keep *keep;
+	watch_report report;
+	void *arg;
+};
+/* Something at name in dir (dir_path) is not as it has to be: told, moved; what was there before comes back when it is
+ * known (before may be NULL). what: "new" or "changed". */
+void take_away(const struct check *c, int dir, const char *dir_path, const char *name, const char *what,
+	       const struct config *before);
+/* What is there stays, since it is not known what it is. */
+void cannot_look(const struct check *c, const char *dir_path, const char *name, int r);
+int config_restore(const struct config *c, int dir, const char *name);
+void config_check(const struct check *c, struct config *config, int dir, const char *dir_path, const char *name);
+
+#endif
