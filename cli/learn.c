@@ -52,6 +52,17 @@ void propose(struct proposals *list, const char *key, char *value, const char *r
 	list->list[list->n++] = (struct proposal){ key, value, copy };
 }
 
+bool learn_is_line(const struct learn *learn, const char *section, const char *key, const char *value)
+{
+	sandbox_policy *policy = NULL;
+	bool good = sandbox_policy_new(&policy, NULL) == 0 &&
+		    sandbox_policy_set_workdir(policy, learn->workdir, 1, NULL) == 0 &&
+		    sandbox_policy_set(policy, section, key, value, NULL, NULL) == 0 && sandbox_policy_check(policy, NULL) == 0;
+
+	sandbox_policy_free(policy);
+	return good;
+}
+
 int learn_begin(struct learn *learn, struct policy_args *args)
 {
 	const struct option_reader overlay = { .option = &overlay_option, .value = args->workdir ? args->workdir : "." };

@@ -48,6 +48,8 @@ void learn_free(struct learn *learn);
 
 /* The value, whose ownership goes over (NULL: no memory), for a key (NULL: a remark). A list that is full counts. */
 void propose(struct proposals *list, const char *key, char *value, const char *reason);
+/* Whether a policy takes it, all by itself. */
+bool learn_is_line(const struct learn *learn, const char *section, const char *key, const char *value);
 /* learn_paths.c: from records of nsbox watch. */
 void learn_paths(struct learn *learn, sandbox_policy *policy, const char *records, size_t len);
 /* learn_network.c: from denials. */

@@ -109,12 +109,6 @@ static void gather(struct rules *rules)
 	}
 }
 
-/* In rules "*" is more than the character. */
-static bool is_literal(const char *text)
-{
-	return strchr(text, '*') == NULL;
-}
-
 static void tell_why_not(struct learn *learn, const json_t *denial)
 {
 	_cleanup_buf_ struct buf b = { 0 };
@@ -134,7 +128,7 @@ void learn_network(struct learn *learn, const json_t *denied)
 		const char *event = json_string_value(json_object_get(denial, "event"));
 		const char *key = event && strcmp(event, "path") != 0 ? denial_line(denial, &line) : NULL;
 		const char *text = key ? buf_str(&line) : NULL;
-		if (!text || !is_literal(text)) {
+		if (!text || !learn_is_line(learn, "network", key, text)) {
 			tell_why_not(learn, denial);
 			continue;
 		}

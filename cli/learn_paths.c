@@ -220,13 +220,17 @@ static char *shown(const struct wishes *w, const char *path)
 /* Why it is only named, or NULL. */
 static const char *not_proposed(const struct wishes *w, const struct wish *x)
 {
+	_cleanup_free_ char *real = realpath(x->path, NULL);
+
 	if (is_secret(w, x->path))
 		return "credentials are likely there: never proposed";
 	if (x->what & REFUSED)
 		return x->why;
-	if (is_wide(w, x->path))
+	if (!real)
+		return "leads nowhere";
+	if (is_wide(w, x->path) || is_wide(w, real))
 		return "too much is below it: name what of it is needed";
-	if (x->is_dir && learn_holds_secrets(x->path, w->home))
+	if (x->is_dir && learn_holds_secrets(real, w->home))
 		return "credentials are below it: name what of it is needed";
 	if (!(x->what & WANTS_WRITE) && written_below(w, x->path))
 		return "was written too, and a private one was made: write = keeps it on the host";
@@ -243,14 +247,13 @@ static void propose_all(struct wishes *w)
 		if (x->what == WROTE_PRIVATE || (covered[1] && below(x->path, covered[1])) ||
 		    (!write && covered[0] && below(x->path, covered[0])))
 			continue;
-		const char *why = not_proposed(w, x);
-		if (why) {
-			propose(&w->learn->paths, NULL, shown(w, x->path), why);
-			continue;
-		}
-		propose(&w->learn->paths, write ? "write" : "read", shown(w, x->path),
-			write ? "was to be written, and could not be" : "was looked for, and is not there inside");
-		if (x->is_dir)
+		const char *why = not_proposed(w, x), *key = write ? "write" : "read";
+		char *value = shown(w, x->path);
+		if (!why && (!value || !learn_is_line(w->learn, "filesystem", key, value)))
+			why = "cannot stand in a policy file";
+		propose(&w->learn->paths, why ? NULL : key, value, why ? why : write ? "was to be written, and could not be" :
+			"was looked for, and is not there inside");
+		if (!why && x->is_dir)
 			covered[write] = x->path;
 	}
 }

@@ -122,6 +122,19 @@ static void put_place(struct buf *b, const char *host, json_int_t port)
 		buf_printf(b, ":%" JSON_INTEGER_FORMAT, port);
 }
 
+/* The log has it decoded; in a rule some characters mean something, and blanks, quotes and the like cannot stand. */
+static void put_path(struct buf *b, const char *path)
+{
+	static const char literal[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/:@!$&()+=";
+
+	for (; *path; path++) {
+		if (strchr(literal, *path))
+			buf_putc(b, *path);
+		else
+			buf_printf(b, "%%%02X", (unsigned char)*path);
+	}
+}
+
 /* `METHOD https://host/path` for requests, the bare place for connections. */
 static void put_rule(struct buf *b, const json_t *denial)
 {
@@ -137,7 +150,7 @@ static void put_rule(struct buf *b, const json_t *denial)
 		put_place(b, host, 0);
 		if (port && port != (strcmp(scheme, "http") == 0 ? 80 : 443))
 			buf_printf(b, ":%" JSON_INTEGER_FORMAT, port);
-		buf_puts(b, path);
+		put_path(b, path);
 	} else {
 		put_place(b, host, port);
 	}

@@ -70,11 +70,14 @@ static void make(void)
 static sandbox_policy *policy_of(const char *file)
 {
 	sandbox_policy *policy = NULL;
+	sandbox_error *error = NULL;
 
 	CHECK(sandbox_policy_new(&policy, NULL) == 0);
 	CHECK(sandbox_policy_set_workdir(policy, work, 1, NULL) == 0);
-	CHECK(!file || sandbox_policy_load_file(policy, file, NULL) == 0);
-	CHECK(sandbox_policy_check(policy, NULL) == 0);
+	if ((file && sandbox_policy_load_file(policy, file, &error) < 0) || sandbox_policy_check(policy, &error) < 0) {
+		fprintf(stderr, "%s\n", sandbox_error_message(error));
+		abort();
+	}
 	return policy;
 }
 

@@ -94,7 +94,7 @@ static void test_report(void **state)
 	assert_string_equal(hints, "nsbox: denied: connect to a.example:443 (no-rule) by call c, 2 times; allow it with --allow "
 				   "a.example\n"
 				   "nsbox: denied: POST b.example:443/\\x1b[2J; allow it with --allow 'POST "
-				   "https://b.example/\\x1b[2J'\n"
+				   "https://b.example/%1B%5B2J'\n"
 				   "nsbox: blocked: placeholder of secret KEY sent to c.example:443; a secret goes only to the "
 				   "targets of its own --secret\n");
 	json_t *json = json_loads(json_text, 0, NULL), *denied = json_object_get(json, "denied");
