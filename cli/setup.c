@@ -11,11 +11,9 @@
 #include "runner.h"
 
 enum { OPTION_WORKDIR = 1, OPTION_ENV, OPTION_ENV_FILE, OPTION_TIMEOUT, OPTION_BACKGROUND, OPTION_GRANT, OPTION_NARROW,
-       OPTION_READ_ONLY, OPTION_LATER };
+       OPTION_READ_ONLY };
 
 #define SETUP(which) .id = OPTION_SETUP, .layer = which
-#define LATER(name_, value_) \
-	{ SETUP(OPTION_LATER), .name = name_, .value = value_, .help = "not available in this version" }
 
 /* A line of the call's grant. */
 #define NARROW(name_, value_, help_) { SETUP(OPTION_NARROW), .name = name_, .value = value_, .help = help_ }
@@ -44,7 +42,7 @@ const struct option setup_options[] = {
 	NARROW("uses", "N", "at most N requests"),
 	NARROW("bytes-up", "SIZE", "send at most SIZE"),
 	NARROW("credentials", "any|placeholders-only", "whether credentials that were not issued to the call may be sent"),
-	LATER("view", "VIEW"),
+	NARROW("view", "VIEW", "of overlaid directories: working, or committed (only what the host has, nothing written)"),
 	{ 0 },
 };
 

@@ -17,12 +17,6 @@
 #include "namespace/mount.h"
 #include "namespace/plan_path.h"
 
-struct mount {
-	unsigned long long id;
-	char *device, *root, *place; /* in line */
-	char *line;
-};
-
 /* \ooo stands for a byte that would end the word. */
 static void unescape(char *word)
 {
@@ -39,8 +33,8 @@ static void unescape(char *word)
 	*to = '\0';
 }
 
-/* ID PARENT MAJOR:MINOR ROOT PLACE ...: 1, 0 at the end, or -EPROTO. */
-static int next_mount(FILE *in, struct mount *m)
+/* ID PARENT MAJOR:MINOR ROOT PLACE ... */
+int mount_next(FILE *in, struct mount_line *m)
 {
 	size_t size = 0;
 	char *rest = NULL;
@@ -73,7 +67,7 @@ static int join(const char *dir, const char *rest, char **ret)
 	return asprintf(ret, "%s%s", strcmp(dir, "/") == 0 ? "" : dir, rest) < 0 ? -ENOMEM : 0;
 }
 
-static int locate(FILE *in, struct mount *m, int fd, const char *path, struct located *ret)
+static int locate(FILE *in, struct mount_line *m, int fd, const char *path, struct located *ret)
 {
 	struct statx stx;
 	struct stat st;
@@ -86,7 +80,7 @@ static int locate(FILE *in, struct mount *m, int fd, const char *path, struct lo
 	ret->dev = st.st_dev;
 	ret->ino = st.st_ino;
 	rewind(in);
-	while ((r = next_mount(in, m)) > 0) {
+	while ((r = mount_next(in, m)) > 0) {
 		if (m->id != stx.stx_mnt_id)
 			continue;
 		const char *rest = behind(path, m->place);
@@ -98,7 +92,7 @@ static int locate(FILE *in, struct mount *m, int fd, const char *path, struct lo
 
 int alias_locate(FILE *mountinfo, int fd, const char *path, struct located *ret, struct error *e)
 {
-	struct mount m = { 0 };
+	struct mount_line m = { 0 };
 
 	int r = locate(mountinfo, &m, fd, path, ret);
 	free(m.line);
@@ -112,7 +106,7 @@ void located_done(struct located *l)
 }
 
 /* 1: what is seen there is the object itself, or (part) the root of this mount; and it can be written, if asked for. */
-static int shows(const struct mount *m, int root, const char *place, const struct located *l, bool part, bool writable)
+static int shows(const struct mount_line *m, int root, const char *place, const struct located *l, bool part, bool writable)
 {
 	struct statx stx;
 	struct statvfs vfs;
@@ -129,7 +123,7 @@ static int shows(const struct mount *m, int root, const char *place, const struc
 }
 
 /* Under this mount: 1 and the place, 0, or a negative errno. */
-static int check_mount(const struct mount *m, int root, const struct located *l, const char *path, bool writable,
+static int check_mount(const struct mount_line *m, int root, const struct located *l, const char *path, bool writable,
 		       char **ret)
 {
 	const char *rest = behind(l->inside, m->root);
@@ -149,11 +143,11 @@ static int check_mount(const struct mount *m, int root, const struct located *l,
 int alias_refuse(FILE *mountinfo, int root, const struct located *l, const char *path, bool writable, struct error *e)
 {
 	_cleanup_free_ char *place = NULL;
-	struct mount m = { 0 };
+	struct mount_line m = { 0 };
 	int r, found = 0;
 
 	rewind(mountinfo);
-	while ((r = next_mount(mountinfo, &m)) > 0 && found == 0)
+	while ((r = mount_next(mountinfo, &m)) > 0 && found == 0)
 		found = check_mount(&m, root, l, path, writable, &place);
 	free(m.line);
 	if (r < 0 || found < 0)

@@ -9,6 +9,16 @@
 
 #include "base/error.h"
 
+/* One of /proc/self/mountinfo; of the first call all zero. The texts live until the next call, line until free(). */
+struct mount_line {
+	unsigned long long id;
+	char *device, *root, *place; /* in line */
+	char *line;
+};
+
+/* 1, 0 at the end, or a negative errno. */
+int mount_next(FILE *mountinfo, struct mount_line *m);
+
 /* An object, before anything covers it. */
 struct located {
 	char *device, *inside; /* of its file system, and where in that it lies */

@@ -24,18 +24,20 @@
 #include "namespace/alias.h"
 #include "namespace/mount.h"
 #include "namespace/plan_path.h"
+#include "namespace/view.h"
 
 struct one {
 	enum cover_kind kind;
 	char *path;
 	struct located object;
 	int kept; /* COVER_KEEP: a detached copy */
+	uint32_t number; /* COVER_COMMITTED: of the overlay */
 };
 
 struct covers {
 	struct one all[COVERS_MAX];
 	size_t n;
-	int root;
+	int root, store, ruleset;
 	int empty_file, empty_dir;
 	FILE *mountinfo; /* from before something may lie on it */
 };
@@ -172,11 +174,35 @@ static int read_all(struct covers *c, struct wire_reader *in, struct error *e)
 		o->kind = wire_get_u8(in);
 		o->path = wire_get_str(in);
 		o->kept = -EBADF;
+		o->number = o->kind == COVER_COMMITTED ? wire_get_u32(in) : 0;
 		/* /dev/pts is not renewed yet, and the call cannot start without the rest of /dev. */
 		in->bad |= o->kind == 0 || o->kind >= _COVER_KIND_MAX || !plan_path_ok(o->path) ||
 			   path_is_at_or_below(o->path, "/dev");
 	}
 	return wire_done(in) ? 0 : fail(e, EPROTO, SANDBOX_STAGE_PROTOCOL, "covers", "the list of what to cover is broken");
+}
+
+static int view_all(const struct covers *c, struct error *e)
+{
+	struct views v;
+
+	if (c->store < 0)
+		return 0;
+	int r = views_open(&v, c->root, c->store, c->mountinfo, e);
+	for (size_t i = 0; i < c->n && r == 0; i++) {
+		const struct one *o = &c->all[i];
+		if (o->kind == COVER_FRESH)
+			r = view_fresh(&v, o->path, c->ruleset, e);
+		else if (o->kind == COVER_COMMITTED)
+			r = view_committed(&v, o->path, o->number, e);
+	}
+	int closed = views_close(&v, r < 0 ? NULL : e);
+	return r < 0 ? r : closed;
+}
+
+static bool is_view(const struct one *o)
+{
+	return o->kind == COVER_FRESH || o->kind == COVER_COMMITTED;
 }
 
 static int cover_all(struct covers *c, struct error *e)
@@ -186,26 +212,35 @@ static int cover_all(struct covers *c, struct error *e)
 	for (size_t i = 0; i < c->n && r == 0; i++)
 		r = c->all[i].kind == COVER_KEEP ? keep(c, &c->all[i], e) : 0;
 	for (size_t i = 0; i < c->n && r == 0; i++)
-		r = cover(c, &c->all[i], e);
+		r = is_view(&c->all[i]) ? 0 : cover(c, &c->all[i], e);
 	/* Behind all of them, since one may cover what another is seen by too. */
 	for (size_t i = 0; i < c->n && r == 0; i++)
-		if (c->all[i].kind != COVER_KEEP)
+		if (c->all[i].kind != COVER_KEEP && !is_view(&c->all[i]))
 			r = alias_refuse(c->mountinfo, c->root, &c->all[i].object, c->all[i].path,
 					 c->all[i].kind == COVER_READ_ONLY, e);
 	return r;
 }
 
-int cover_paths(const void *data, size_t len, struct error *e)
+bool covers_have_view(const void *data, size_t len)
+{
+	return len > 0 && is_view(&(struct one){ .kind = *(const uint8_t *)data });
+}
+
+int cover_paths(const void *data, size_t len, int store, int ruleset, struct error *e)
 {
 	static struct covers c = { .empty_file = -EBADF, .empty_dir = -EBADF };
 	struct wire_reader in = wire_reader(data, len);
 
 	if (len == 0)
 		return 0;
+	c.store = store;
+	c.ruleset = ruleset;
 	c.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	c.mountinfo = fopen("/proc/self/mountinfo", "re");
 	int r = c.root < 0 || !c.mountinfo ? fail_errno(e, errno, SANDBOX_STAGE_MOUNT, "/", "cannot look at the root") :
 					     read_all(&c, &in, e);
+	if (r == 0)
+		r = view_all(&c, e);
 	if (r == 0)
 		r = make_empty(&c, e);
 	if (r == 0)

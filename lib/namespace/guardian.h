@@ -22,6 +22,7 @@ struct guardian_setup {
 	bool full, wired; /* wired: there is a way to a gateway */
 	const void *covers; /* cover.h; only of a full call */
 	size_t covers_len;
+	int store; /* view.h: of the sandbox, then for guardian_main() what view_take() gave; -EBADF: no view is asked for */
 };
 
 /* What is granted at and below a path (enum landlock_grant). */

@@ -17,12 +17,14 @@
 
 #include "base/util.h"
 #include "namespace/aside.h"
+#include "namespace/cover.h"
 #include "namespace/guardian.h"
 #include "namespace/launcher_state.h"
+#include "namespace/view.h"
 #include "policy/policy.h"
 
 struct job {
-	const struct guardian_setup *setup;
+	struct guardian_setup *setup;
 	int sock, pidfd;
 	struct error *e;
 };
@@ -50,6 +52,8 @@ static int full_helper(void *arg)
 	struct job *job = arg;
 
 	int r = guardian_enter(job->setup, job->e);
+	if (r == 0 && job->setup->store >= 0)
+		r = view_take(job->setup->store, job->setup->init_pidfd, &job->setup->store, job->e);
 	if (r == 0 && unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC) < 0)
 		r = fail_errno(job->e, errno, SANDBOX_STAGE_NAMESPACE, "unshare",
 			       "cannot make pid, mount and ipc namespaces for the call");
@@ -76,7 +80,8 @@ int guardian_start(const struct sandbox *s, struct slot *slot, int *ret_sock, st
 {
 	struct guardian_setup setup = { .init_pidfd = s->init.pidfd, .net = slot->net, .ruleset = s->ruleset,
 					.open_files = s->open_files, .full = slot->full, .wired = s->net_mode == NET_GATEWAY,
-					.covers = slot->covers.data, .covers_len = slot->covers.len };
+					.covers = slot->covers.data, .covers_len = slot->covers.len,
+					.store = covers_have_view(slot->covers.data, slot->covers.len) ? s->store : -EBADF };
 	struct job job = { .setup = &setup, .pidfd = -EBADF, .e = e };
 	int pair[2];
 
@@ -86,6 +91,9 @@ int guardian_start(const struct sandbox *s, struct slot *slot, int *ret_sock, st
 	memset(e, 0, sizeof(*e));
 	int r = start(&job);
 	fd_close(pair[1]);
+	/* The helper shares our descriptors. */
+	if (setup.store >= 0 && setup.store != s->store)
+		fd_close(setup.store);
 	if (r < 0) {
 		/* The helper can be killed, when init dies, after it has made a guardian. Nobody else would reap that, and the
 		 * end of init waits for every process of its pid namespace to be reaped. Not open: there is none. */

@@ -10,7 +10,8 @@ enum init_message {
 	 *       overlays */
 	INIT_ROOT = 1,
 	/* i->l  u8 failed, [error | -]; fds: Landlock ruleset of the session, unless calls share the host's network the
-	 *       control socket, with a gateway the bundle file */
+	 *       control socket, with a gateway the bundle file; last, when the plan has overlays, the mount namespace of their
+	 *       sources (view.h) */
 	INIT_READY = 2,
 };
 

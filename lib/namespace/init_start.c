@@ -24,9 +24,9 @@
 
 #define SANDBOX_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
-/* Over its own namespaces only: mounting, its host name, hidden sources for root's own files, and giving all that up.
- * The last is in use only while an overlay is made (root_overlay.c). */
-static const int init_caps[] = { CAP_SYS_ADMIN, CAP_SETPCAP, CAP_DAC_OVERRIDE };
+/* Over its own namespaces only: mounting, its host name, coming back from another mount namespace, giving all that up,
+ * and hidden sources for root's own files. The last is in use only while an overlay is made (root_overlay.c). */
+static const int init_caps[] = { CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETPCAP, CAP_DAC_OVERRIDE };
 
 /* Answered as init itself would. */
 static _Noreturn void give_up(int sock, enum sandbox_stage stage, const char *object, const char *what)

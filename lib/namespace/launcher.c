@@ -127,6 +127,7 @@ static void sandbox_free(struct sandbox *s)
 	init_close(&s->init);
 	wire_close(&s->wire);
 	fd_close(s->ruleset);
+	fd_close(s->store);
 	free(s);
 }
 
@@ -186,7 +187,7 @@ static void start_failed(struct sandbox *s, const struct error *e)
 static void init_is_ready(struct sandbox *s, struct wire_reader *in, const int *fds, size_t n_fds)
 {
 	struct error e = { 0 };
-	size_t want = s->net_mode == NET_HOST ? 1 : s->net_mode == NET_NONE ? 2 : 3;
+	size_t want = (s->net_mode == NET_HOST ? 1 : s->net_mode == NET_NONE ? 2 : 3) + s->overlaid;
 
 	bool failed = wire_get_u8(in);
 	if (failed)
@@ -202,6 +203,7 @@ static void init_is_ready(struct sandbox *s, struct wire_reader *in, const int *
 		return;
 	}
 	s->ruleset = fds[0];
+	s->store = s->overlaid ? fds[want - 1] : -EBADF;
 	s->state = SANDBOX_READY;
 	if (s->net_mode != NET_HOST) {
 		send_number(LAUNCHER_CONTROL, s->number, fds[1]);
@@ -226,7 +228,7 @@ static void on_init_message(void *owner)
 {
 	struct sandbox *s = owner;
 	static uint8_t packet[4096];
-	int fds[3];
+	int fds[4];
 	size_t n_fds = 0;
 
 	ssize_t n = msg_recv(s->init.sock, packet, sizeof(packet), fds, ARRAY_LEN(fds), &n_fds);
@@ -299,7 +301,8 @@ static void sandbox_start(const struct sandbox *made, uint32_t pids, const uint1
 		return;
 	}
 	*s = *made;
-	s->ruleset = s->wire.net = s->init_watch.fd = s->sock_watch.fd = -EBADF;
+	s->overlaid = layer >= 0;
+	s->ruleset = s->store = s->wire.net = s->init_watch.fd = s->sock_watch.fd = -EBADF;
 	if (take_init(pids ? pids : DEFAULT_PIDS, &s->init, &e) < 0) {
 		free(s);
 		send_outcome(LAUNCHER_SANDBOX_READY, number, &e, NULL, 0);

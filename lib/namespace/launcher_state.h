@@ -52,9 +52,11 @@ struct sandbox {
 	enum sandbox_state state;
 	uint8_t net_mode;
 	bool init_net_taken; /* by the first call */
+	bool overlaid;
 	struct init init;
 	struct wire wire;
 	int ruleset;
+	int store; /* view.h; -EBADF: no overlays */
 	struct slot *slots;
 	struct watch init_watch, sock_watch;
 };

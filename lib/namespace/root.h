@@ -58,6 +58,8 @@ int root_etc_parts(int layer);
 
 /* root_overlay.c */
 int root_add_overlay(struct root *root, const struct plan_step *s, struct error *e);
+/* root_store.c: a mount namespace with what the overlays are made of (view.h). */
+int root_store(const struct root *root, const struct plan *plan, int *ret, struct error *e);
 
 /* root_plan.c */
 /* O_PATH of the host's object of a step; -ESTALE when it is another than the policy was checked with. */

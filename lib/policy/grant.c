@@ -357,3 +357,10 @@ bool grant_placeholders_only(const struct grant *g)
 {
 	return grant_value_of(g, VALUE_CREDENTIALS) == 2;
 }
+
+enum grant_view grant_view(const struct grant *g)
+{
+	uint64_t v = grant_value_of(g, VALUE_VIEW);
+
+	return v ? (enum grant_view)(v - 1) : GRANT_VIEW_WORKING;
+}

@@ -18,7 +18,8 @@
  *   exec       everything, or a set of paths at or below which a file may be executed. The loaders and interpreters
  *              that the kernel opens for it are not among them: whoever enforces adds them.
  *   numbers    timeout, ttl (microseconds), open_files, uses (HTTP requests), bytes_up: 0 means no bound of its own
- *   choices    isolation (full is narrower), background (no is), credentials (placeholders-only is)
+ *   choices    isolation (full is narrower), background (no is), credentials (placeholders-only is), view of overlaid
+ *              directories (committed is: it sees what the host has, and writes nothing there)
  *
  * Two orders: grant_is_subset() compares two grants as they are, so one that inherits is above one that names
  * something. grant_within() and grant_narrow() ask what a request asks: is everything that it names inside, since what
@@ -63,6 +64,8 @@ struct grant_path {
 struct grant_secret {
 	char *name, *origin;
 };
+
+enum grant_view { GRANT_VIEW_WORKING = 0, GRANT_VIEW_COMMITTED };
 
 enum grant_number { GRANT_TIMEOUT = 0, GRANT_TTL, GRANT_OPEN_FILES, GRANT_USES, GRANT_BYTES_UP };
 
@@ -158,6 +161,7 @@ uint64_t grant_number(const struct grant *g, enum grant_number which);
 bool grant_full(const struct grant *g);              /* isolation = full is demanded */
 bool grant_background(const struct grant *g);        /* what the call leaves may go on */
 bool grant_placeholders_only(const struct grant *g); /* no credential but this call's placeholders */
+enum grant_view grant_view(const struct grant *g);
 
 /* The grant as [grant NAME] of a policy file (NAME: "call" where it has none), each line with its reason and source as
  * a comment; stable byte for byte. What is inherited is said in comments. */

@@ -122,6 +122,11 @@ int grant_check_path(const struct policy *p, const struct grant *g, const char *
 	const struct policy_path *entry = effective_path(p, real);
 	if (!entry || entry->kind == PATH_TMPFS)
 		return 0;
+	if (write && entry->kind == PATH_OVERLAY && grant_view(g) == GRANT_VIEW_COMMITTED) {
+		*ret = (struct path_verdict){ .reason = "grant", .rule = "view = committed" };
+		snprintf(ret->origin, sizeof(ret->origin), "%s", g->value[VALUE_VIEW].origin);
+		return 0;
+	}
 	if (grant_path_level(g, real) < (write ? GRANT_WRITE : GRANT_READ))
 		refuse_path(g, file, file && file->level == GRANT_WRITE ? "write" : "read", ret);
 	return 0;

@@ -17,8 +17,11 @@ enum grant_value {
 	VALUE_ISOLATION, /* the first choice */
 	VALUE_BACKGROUND,
 	VALUE_CREDENTIALS,
+	VALUE_VIEW,
 	VALUE_COUNT
 };
+
+#define VALUE_CHOICES_MAX 3u
 
 enum value_form { FORM_DURATION, FORM_SIZE, FORM_COUNT, FORM_CHOICE };
 
@@ -26,9 +29,11 @@ struct value_kind {
 	const char *key, *reason;
 	enum value_form form;
 	uint64_t max;             /* FORM_COUNT */
-	const char *choices[2];   /* FORM_CHOICE: wider, narrower */
+	const char *choices[VALUE_CHOICES_MAX + 1]; /* FORM_CHOICE: the widest first; NULL at the end */
 };
 extern const struct value_kind value_kinds[VALUE_COUNT];
+/* The largest value of that form. */
+uint64_t value_max(enum grant_value which);
 /* The value as it is written. */
 void value_text(enum grant_value which, uint64_t v, char ret[32]);
 /* Order of two, 0 (not set) being the widest. */

@@ -16,6 +16,7 @@ const struct value_kind value_kinds[VALUE_COUNT] = {
 	[VALUE_ISOLATION] = { "isolation", "from other calls", FORM_CHOICE, 0, { "light", "full" } },
 	[VALUE_BACKGROUND] = { "background", "what the call leaves running", FORM_CHOICE, 0, { "yes", "no" } },
 	[VALUE_CREDENTIALS] = { "credentials", "in requests", FORM_CHOICE, 0, { "any", "placeholders-only" } },
+	[VALUE_VIEW] = { "view", "of overlaid directories", FORM_CHOICE, 0, { "working", "committed" } },
 };
 
 void value_text(enum grant_value which, uint64_t v, char ret[32])
@@ -29,7 +30,23 @@ void value_text(enum grant_value which, uint64_t v, char ret[32])
 	else if (kind->form == FORM_COUNT)
 		snprintf(ret, 32, "%" PRIu64, v);
 	else
-		snprintf(ret, 32, "%s", kind->choices[v > 1]);
+		snprintf(ret, 32, "%s", kind->choices[v ? v - 1 : 0]);
+}
+
+static uint64_t n_choices(const struct value_kind *kind)
+{
+	uint64_t n = 0;
+
+	while (kind->choices[n])
+		n++;
+	return n;
+}
+
+uint64_t value_max(enum grant_value which)
+{
+	const struct value_kind *kind = &value_kinds[which];
+
+	return kind->form == FORM_CHOICE ? n_choices(kind) : kind->form == FORM_COUNT ? kind->max : INT64_MAX;
 }
 
 bool value_is_within(enum grant_value which, uint64_t a, uint64_t b)
@@ -44,6 +61,14 @@ bool grant_name_valid(const char *name)
 	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
 
 	return n > 0 && n <= 64 && !name[n];
+}
+
+static int bad_choice(const struct setting *s, const struct value_kind *kind, struct error *e)
+{
+	const char *third = n_choices(kind) > 2 ? kind->choices[2] : NULL;
+
+	return bad_setting(s, e, EINVAL, "accepted: %s, %s%s%s", kind->choices[0], kind->choices[1], third ? ", " : "",
+			   third ? third : "");
 }
 
 static int set_value(struct grant *g, enum grant_value which, const struct setting *s, struct error *e)
@@ -68,12 +93,12 @@ static int set_value(struct grant *g, enum grant_value which, const struct setti
 			return bad_setting(s, e, -r, "accepted: a whole number from 1 to %" PRIu64, kind->max);
 		v = count;
 	} else {
-		for (unsigned i = 0; i < 2; i++) {
+		for (unsigned i = 0; kind->choices[i]; i++) {
 			if (strcmp(s->value, kind->choices[i]) == 0)
 				v = i + 1;
 		}
 		if (v == 0)
-			return bad_setting(s, e, EINVAL, "accepted: %s, %s", kind->choices[0], kind->choices[1]);
+			return bad_choice(s, kind, e);
 	}
 	g->value[which].v = v;
 	return replace(&g->value[which].origin, s->origin, e);
@@ -183,15 +208,6 @@ static int set_read_only(struct grant *g, const struct setting *s, struct error 
 	return 0;
 }
 
-static int set_view(const struct setting *s, struct error *e)
-{
-	if (strcmp(s->value, "working") == 0)
-		return 0;
-	if (strcmp(s->value, "committed") == 0 || strcmp(s->value, "scratch") == 0)
-		return bad_setting(s, e, ENOTSUP, "not available in this version, accepted: working");
-	return bad_setting(s, e, EINVAL, "accepted: working");
-}
-
 /* What was finished, or came finished from elsewhere, as if it had just been written, so that more can be added. */
 static int thaw(struct grant *g, struct error *e)
 {
@@ -237,8 +253,6 @@ int grant_apply(struct grant *g, const struct setting *s, struct error *e)
 		return set_secrets(g, s, e);
 	if (strcmp(s->key, "read_only") == 0)
 		return set_read_only(g, s, e);
-	if (strcmp(s->key, "view") == 0)
-		return set_view(s, e);
 	if (strcmp(s->key, "argv") != 0)
 		return set_rule(g, s, e);
 	if (!g->template)

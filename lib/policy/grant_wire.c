@@ -192,11 +192,9 @@ static void get_values(struct wire_reader *r, struct grant *g)
 {
 	for (int i = 0; i < VALUE_COUNT; i++) {
 		struct value *value = &g->value[i];
-		uint64_t max = value_kinds[i].form == FORM_CHOICE ? 2 : value_kinds[i].form == FORM_COUNT ? value_kinds[i].max :
-			       INT64_MAX;
 		value->v = wire_get_u64(r);
 		value->origin = checked_optional(r, ORIGIN_MAX);
-		r->bad = r->bad || value->v > max || (value->v == 0 && value->origin);
+		r->bad = r->bad || value->v > value_max((enum grant_value)i) || (value->v == 0 && value->origin);
 	}
 }
 

@@ -18,6 +18,7 @@
 struct rules {
 	struct buf *out, *covers;
 	uint32_t n, n_covers;
+	size_t views_len; /* of covers */
 	unsigned execute; /* what goes with reading: LANDLOCK_GRANT_EXECUTE, or nothing where the grant names executables */
 };
 
@@ -322,13 +323,39 @@ static int add_seals(struct rules *r, const struct policy *p, const struct grant
 /* In front of the other covers, which lie in what is sealed or kept. */
 static int seal(struct rules *r, const struct policy *p, struct start *start, struct error *e)
 {
-	_cleanup_buf_ struct buf rest = start->covers;
+	_cleanup_buf_ struct buf rest = { 0 };
 
-	start->covers = (struct buf){ 0 };
+	if (buf_append(&rest, start->covers.data + r->views_len, start->covers.len - r->views_len) < 0)
+		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory");
+	start->covers.len = r->views_len;
 	int k = add_seals(r, p, start->grant, e);
 	start->seals_len = start->covers.len;
 	if (k == 0 && rest.len > 0 && buf_append(&start->covers, rest.data, rest.len) < 0)
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory");
+	return k;
+}
+
+/* First of all: everything else is about what the call sees then. Overlaid directories are numbered as in the plan of
+ * the root. */
+static int add_views(struct rules *r, const struct policy *p, struct start *start, struct error *e)
+{
+	const struct policy_path *overlays[POLICY_OVERLAYS_MAX];
+	size_t n = policy_overlays(p, overlays);
+	char home[PLAN_MAX_PATH + 1];
+	int k = 0;
+
+	if (grant_view(start->grant) == GRANT_VIEW_WORKING || n == 0)
+		return 0;
+	plan_home(p, home);
+	const char *const fresh[] = { "/tmp", "/var/tmp", home };
+	for (size_t i = 0; i < ARRAY_LEN(fresh) && k == 0; i++)
+		k = add_cover(r, COVER_FRESH, fresh[i], e);
+	for (size_t i = 0; i < n && k == 0; i++) {
+		k = add_cover(r, COVER_COMMITTED, overlays[i]->path, e);
+		if (k == 0 && wire_put_u32(r->covers, (uint32_t)i) < 0)
+			k = fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory");
+	}
+	r->views_len = start->seals_len = start->covers.len;
 	return k;
 }
 
@@ -338,9 +365,10 @@ int call_paths(const struct policy *p, struct start *start, struct error *e)
 	struct rules r = { .out = &start->paths, .covers = &start->covers,
 			   .execute = grant_inherits_exec(g) ? LANDLOCK_GRANT_EXECUTE : 0 };
 
-	if (grant_inherits_files(g) && grant_inherits_exec(g))
-		return add_hides(&r, g, e);
-	int k = add_system(&r, p, g, e);
+	int k = add_views(&r, p, start, e);
+	if (k < 0 || (grant_inherits_files(g) && grant_inherits_exec(g)))
+		return k < 0 ? k : add_hides(&r, g, e);
+	k = add_system(&r, p, g, e);
 	if (k < 0)
 		return k;
 	if (!grant_inherits_exec(g) && add_executables(&r, g) < 0)

@@ -153,12 +153,16 @@ static int narrow_call(struct call *call, const char *text, struct error *e)
 		return fail_errno(e, -r, SANDBOX_STAGE_AUDITOR, "narrow", "cannot compute the narrower grant");
 	if (r == 0)
 		return grant_excess_error(&excess, "the answer", "the call", e);
+	bool viewed = start->grant && grant_view(start->grant) == grant_view(both);
 	grant_free(start->grant);
 	start->grant = both;
 	/* Its place is prepared already. */
 	if (grant_full(both) && !call->full)
 		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_AUDITOR, "isolation",
 			    "the answer asks for isolation = full, and the call is a light one");
+	if (!viewed && grant_view(both) != GRANT_VIEW_WORKING)
+		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_AUDITOR, "view",
+			    "the answer asks for another view, and that of the call is made already");
 	_cleanup_buf_ struct buf covers = start->covers;
 	size_t sealed = start->seals_len;
 	start->covers = (struct buf){ 0 };

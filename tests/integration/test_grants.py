@@ -242,7 +242,7 @@ def record_of_the_grant(t):
 
 
 @cases([('rule', ['allow = not.in.policy.example'], 'not.in.policy.example'), ('secret', ['secret = NO_SUCH'], 'NO_SUCH'),
-        ('path', ['write = /srv'], '/srv'), ('view', ['view = committed'], 'committed')])
+        ('path', ['write = /srv'], '/srv'), ('view', ['view = all'], 'all')])
 def more_than_the_policy(t, lines, word):
     box = Grants(t, *lines)
     result = box.as_tool('touch ran')
@@ -271,7 +271,7 @@ def narrowed_by_options(t):
         result = box.nsbox('exec', 'x', '--uses', '1', '--', './free', script)
         equal(result.out.split(), ['200', '429'], '--uses')
         for flags, word in ((['--allow', 'more.example.com'], 'more.example.com'), (['--secret', 'NO_SUCH'], 'NO_SUCH'),
-                            (['--write', '/srv'], '/srv'), (['--grant', 'absent'], 'absent'), (['--view', 'scratch'], 'view')):
+                            (['--write', '/srv'], '/srv'), (['--grant', 'absent'], 'absent'), (['--view', 'all'], 'view')):
             result = box.nsbox('exec', 'x', *flags, '--', './free', 'touch ran')
             equal(result.code, 125, 'exit status of %r (%r)' % (flags, result))
             check(word in result.err, 'message for %r: %r' % (flags, result.err))

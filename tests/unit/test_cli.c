@@ -97,12 +97,6 @@ static void test_bad_options(void **state)
 	expect_refusal(WORDS("a\x1b]0;x\n"), "unknown command a\\x1b]0;x\\x0a (");
 }
 
-static void test_not_in_this_version(void **state)
-{
-	(void)state;
-	expect_refusal(WORDS("exec", "box", "--view=x", "true"), "--view is not available in this version");
-}
-
 /* A forgotten prefix or target leaves the secret itself in the argument. */
 static void test_secret_is_never_shown(void **state)
 {
@@ -410,7 +404,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_policy_flags),	      cmocka_unit_test(test_bad_options),
-		cmocka_unit_test(test_not_in_this_version),   cmocka_unit_test(test_secret_is_never_shown),
+		  cmocka_unit_test(test_secret_is_never_shown),
 		cmocka_unit_test(test_profile_chosen),
 		cmocka_unit_test(test_profile_commands),
 		cmocka_unit_test(test_env_file),	      cmocka_unit_test(test_warnings),

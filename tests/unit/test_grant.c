@@ -140,9 +140,7 @@ static void test_lines_refused(void **state)
 	refused(G "secret = A,,B\n", "23: [grant push] secret = A,,B: accepted: NAME[,NAME]");
 	refused(G "read_only = maybe\n", "23: [grant push] read_only = maybe: accepted: yes, no");
 	refused(G "read_only = yes\nwrite = src\n", "24: [grant push] write = src and read_only = yes (");
-	refused(G "view = committed\n", "23: [grant push] view = committed: not available in this version");
-	refused(G "view = scratch\n", "23: [grant push] view = scratch: not available in this version");
-	refused(G "view = all\n", "23: [grant push] view = all: accepted: working");
+	refused(G "view = all\n", "23: [grant push] view = all: accepted: working, committed");
 	refused(G "timeout = x\n", "23: [grant push] timeout = x: accepted: a time above 0");
 	refused(G "ttl = 0\n", "23: [grant push] ttl = 0: accepted: a time above 0");
 	refused(G "uses = 0\n", "23: [grant push] uses = 0: accepted: a whole number from 1 to 1000000000");
@@ -445,7 +443,7 @@ static void test_argv(void **state)
 	       "deny = POST https://git.example.com/acme/old\npassthrough = pinned.example.com\nsecret = OTHER, API_KEY\n" \
 	       "write = src\nread = src/vendor\nread = .\nhide = docs\nexec = /usr/bin\nexec = /usr/lib\nttl = 60s\n"     \
 	       "timeout = 1500ms\nuses = 20\nbytes_up = 64K\nopen_files = 99\nbackground = yes\nisolation = full\n"      \
-	       "credentials = any\nview = working\n[grant empty]\n[grant ro]\nread_only = yes\nexec = none\n"           \
+	       "credentials = any\nview = committed\n[grant empty]\n[grant ro]\nread_only = yes\nexec = none\n"           \
 	       "[grant none]\nread = none\n[grant write]\nwrite = src\n"
 
 static void strip_comments(char *text)
@@ -588,7 +586,7 @@ static void test_narrowing(void **state)
 {
 	struct grant *parent = BUILD("allow", "https://a.org/**", "deny", "https://a.org/x", "secret", "A,B", "write", "src", "hide",
 				     "src/vendor", "exec", "/usr", "timeout", "10s", "uses", "5", "isolation", "full", "background",
-				     "no");
+				     "no", "view", "committed");
 	struct grant *g, *request;
 
 	(void)state;
@@ -602,6 +600,7 @@ static void test_narrowing(void **state)
 	narrow_refused(parent, BUILD("uses", "6"), "accepted: at most 5");
 	narrow_refused(parent, BUILD("isolation", "light"), "isolation = light is more than its parent allows; accepted: full");
 	narrow_refused(parent, BUILD("background", "yes"), "accepted: no");
+	narrow_refused(parent, BUILD("view", "working"), "view = working is more than its parent allows; accepted: committed");
 	narrow_refused(parent, BUILD("credentials", "any"), "accepted: placeholders-only");
 	/* What is not named is inherited, and what is named keeps what is cut out of it. */
 	request = BUILD("write", "src", "ttl", "1s", "deny", "https://a.org/y");

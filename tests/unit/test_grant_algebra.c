@@ -162,6 +162,7 @@ static struct grant *random_grant(bool network)
 		{ "timeout", "1s", "2s", "3s" },       { "ttl", "1s", "2s", "3s" },  { "open_files", "1", "2", "3" },
 		{ "uses", "1", "2", "3" },	       { "bytes_up", "1", "2", "3" }, { "isolation", "light", "full", "full" },
 		{ "background", "yes", "no", "no" },   { "credentials", "any", "any", "placeholders-only" },
+		{ "view", "working", "committed", "committed" },
 	};
 	struct grant *g;
 
@@ -256,6 +257,8 @@ static bool ask_rest(const struct grant *g, size_t q, unsigned *answer)
 		*answer = grant_background(g);
 	else if (q == 9)
 		*answer = !grant_placeholders_only(g);
+	else if (q == 10)
+		*answer = GRANT_VIEW_COMMITTED - grant_view(g);
 	else
 		return false;
 	return true;

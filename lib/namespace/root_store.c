@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sources of overlays, kept for calls with a view of their own (view.h). A copy of a mount can only be made from a
+ * namespace that has it, and in the sandbox they would be seen: the mount table tells where the host keeps what. So they
+ * are put into a mount namespace of their own, which no process stays in.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "namespace/mount.h"
+#include "namespace/root.h"
+
+/* The host's directory below an overlay, read-only, as N. */
+static int add_lower(int store, const struct plan_step *s, struct error *e)
+{
+	char name[16];
+	_cleanup_close_ int source = root_open_source(s, e);
+
+	if (source < 0)
+		return source;
+	snprintf(name, sizeof(name), "%u", (unsigned)s->size);
+	int r = mkdirat(store, name, 0700) < 0 ? -errno : 0;
+	_cleanup_close_ int place = r < 0 ? r : open_in(store, name, false);
+	_cleanup_close_ int tree = place < 0 ? place : tree_clone(source, MOUNT_SAFE | MOUNT_ATTR_RDONLY, false);
+	r = tree < 0 ? tree : tree_attach(tree, place);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, s->path, "cannot keep %s for views of it", s->path) : 0;
+}
+
+/* In the new namespace, which is a copy of that with the host's files; nothing of those stays. */
+static int fill(const struct plan *plan, struct error *e)
+{
+	static const char *const options[] = { "size", "64k", "nr_inodes", "256", "mode", "0700", NULL };
+	_cleanup_close_ int place = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int store = place < 0 ? -errno : tree_new("tmpfs", options, MOUNT_SAFE | MOUNT_ATTR_NOEXEC);
+	int r = store < 0 ? store : tree_attach(store, place);
+	if (r == 0 && mkdirat(store, "fresh", 0700) < 0)
+		r = -errno;
+
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, "tmpfs", "cannot keep the sources of overlays");
+	for (size_t i = 0; i < plan->n_steps && r == 0; i++)
+		r = plan->steps[i].kind == PLAN_OVERLAY ? add_lower(store, &plan->steps[i], e) : 0;
+	if (r < 0)
+		return r;
+	if (fchdir(store) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, "/", "cannot keep the sources of overlays");
+	return 0;
+}
+
+int root_store(const struct root *root, const struct plan *plan, int *ret, struct error *e)
+{
+	/* Through the new root's /proc, which lies over the host's. */
+	_cleanup_close_ int own = openat(root->fd, "proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+	if (own < 0 || unshare(CLONE_NEWNS) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "unshare", "cannot make a mount namespace for views");
+	_cleanup_close_ int made = openat(root->fd, "proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	int r = made < 0 ? fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "/proc", "cannot keep a mount namespace for views") :
+			   fill(plan, e);
+	if (setns(own, CLONE_NEWNS) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "setns", "cannot come back to the sandbox");
+	if (r == 0)
+		*ret = TAKE_FD(made);
+	return r;
+}

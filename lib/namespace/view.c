@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Views of overlaid directories. Theory of operation: view.h. */
+#include "namespace/view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "confine/landlock.h"
+#include "namespace/alias.h"
+#include "namespace/mount.h"
+#include "namespace/plan_path.h"
+
+/* Where it is attached: the call's own terminals are mounted there later. */
+#define PLACE "/dev/pts"
+/* In the store: for what is made on the way. */
+#define FRESH "fresh"
+/* As many as a plan has steps, and more. */
+#define NESTED_MAX 4096u
+
+int view_take(int store, int init_pidfd, int *ret, struct error *e)
+{
+	if (setns(store, CLONE_NEWNS) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "setns", "cannot reach the sources of overlays");
+	_cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int tree = root < 0 ? -errno : tree_clone(root, MOUNT_SAFE, true);
+	if (tree < 0)
+		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, "/", "cannot copy the sources of overlays");
+	if (setns(init_pidfd, CLONE_NEWNS) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "setns", "cannot enter the namespaces of the sandbox");
+	*ret = TAKE_FD(tree);
+	return 0;
+}
+
+int views_open(struct views *v, int root, int store, FILE *mountinfo, struct error *e)
+{
+	_cleanup_close_ int place = open_in(root, PLACE, false);
+	int r = place < 0 ? place : tree_attach(store, place);
+
+	*v = (struct views){ .root = root, .store = store, .fresh = -EBADF, .mountinfo = mountinfo };
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, PLACE, "cannot prepare the call's view of the files") : 0;
+}
+
+int views_close(struct views *v, struct error *e)
+{
+	fd_close(TAKE_FD(v->fresh));
+	/* What lies on top there is what was attached last. */
+	if (umount2(PLACE, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, PLACE, "cannot take the sources of overlays away");
+	rewind(v->mountinfo);
+	return 0;
+}
+
+/* ---- what is mounted in the directory ---- */
+
+struct nested {
+	char *place;
+	int tree;
+};
+
+struct nest {
+	struct nested *all;
+	size_t n;
+};
+
+static void nest_clear(struct nest *nest)
+{
+	for (size_t i = 0; i < nest->n; i++) {
+		free(nest->all[i].place);
+		fd_close(nest->all[i].tree);
+	}
+	free(nest->all);
+}
+
+/* What lies on top at the place, with all that is mounted in it. */
+static int nest_add(struct nest *nest, int root, const char *place)
+{
+	struct nested *more = nest->n < NESTED_MAX ? reallocarray(nest->all, nest->n + 1, sizeof(*more)) : NULL;
+
+	if (!more)
+		return nest->n < NESTED_MAX ? -ENOMEM : -E2BIG;
+	nest->all = more;
+	_cleanup_close_ int fd = open_in(root, place, false);
+	_cleanup_close_ int tree = fd < 0 ? fd : tree_clone(fd, MOUNT_SAFE, true);
+	_cleanup_free_ char *copy = strdup(place);
+	if (tree < 0 || !copy)
+		return tree < 0 ? tree : -ENOMEM;
+	more[nest->n++] = (struct nested){ TAKE_PTR(copy), TAKE_FD(tree) };
+	return 0;
+}
+
+static bool nest_has(const struct nest *nest, const char *place)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < nest->n && !found; i++)
+		found = path_is_at_or_below(place, nest->all[i].place);
+	return found;
+}
+
+/* Not of that device (may be ""): parts of an overlay itself, which are mounted read-only or so that they stay where they
+ * are, show what the view must not. */
+static int nest_read(struct nest *nest, const struct views *v, const char *path, const char *device)
+{
+	struct mount_line m = { 0 };
+	int r, k = 0;
+
+	rewind(v->mountinfo);
+	while (k == 0 && (r = mount_next(v->mountinfo, &m)) > 0) {
+		if (strcmp(m.place, path) != 0 && path_is_at_or_below(m.place, path) && strcmp(m.device, device) != 0 &&
+		    !nest_has(nest, m.place))
+			k = nest_add(nest, v->root, m.place);
+	}
+	free(m.line);
+	return k < 0 ? k : r;
+}
+
+/* In a new directory: the way to the place, and what is mounted upon there. */
+static int make_place(int root, const char *place, int tree)
+{
+	char path[PLAN_MAX_PATH + 1];
+	struct stat st;
+
+	if (strlen(place) >= sizeof(path) || fstat(tree, &st) < 0)
+		return -ENAMETOOLONG;
+	for (const char *at = strchr(place + 1, '/');; at = strchr(at + 1, '/')) {
+		size_t n = at ? (size_t)(at - place) : strlen(place);
+		memcpy(path, place, n);
+		path[n] = '\0';
+		_cleanup_close_ int found = open_in(root, path, false);
+		char *name = strrchr(path, '/') + 1;
+		if (found == -ENOENT) {
+			char last[NAME_MAX + 1];
+			snprintf(last, sizeof(last), "%s", name);
+			*name = '\0';
+			_cleanup_close_ int dir = open_in(root, path, false);
+			bool is_dir = at || S_ISDIR(st.st_mode);
+			if (dir < 0 || (is_dir ? mkdirat(dir, last, 0755) : mknodat(dir, last, S_IFREG | 0644, 0)) < 0)
+				return dir < 0 ? dir : -errno;
+		} else if (found < 0) {
+			return found;
+		}
+		if (!at)
+			return 0;
+	}
+}
+
+/* Where a view of files has nothing there is nothing to put it on, and nothing to hide. */
+static int nest_put(const struct nest *nest, int root, bool fresh, const char **ret_failed)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < nest->n && r == 0; i++) {
+		const struct nested *one = &nest->all[i];
+		r = fresh ? make_place(root, one->place, one->tree) : 0;
+		_cleanup_close_ int place = r < 0 ? r : open_in(root, one->place, false);
+		if (place == -ENOENT && !fresh)
+			continue;
+		r = place < 0 ? place : tree_attach(one->tree, place);
+		*ret_failed = one->place;
+	}
+	return r;
+}
+
+/* ---- views ---- */
+
+static int put(const struct views *v, const char *path, int tree, bool fresh, struct error *e)
+{
+	_cleanup_(nest_clear) struct nest nest = { 0 };
+	const char *failed = path;
+	char device[32] = "";
+	struct stat st;
+	_cleanup_close_ int place = open_in(v->root, path, false);
+	int r = place < 0 ? place : fstat(place, &st) < 0 ? -errno : 0;
+
+	if (r == 0 && !fresh)
+		snprintf(device, sizeof(device), "%u:%u", major(st.st_dev), minor(st.st_dev));
+	if (r == 0)
+		r = nest_read(&nest, v, path, device);
+	if (r == 0)
+		r = tree_attach(tree, place);
+	if (r == 0)
+		r = nest_put(&nest, v->root, fresh, &failed);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, failed, "cannot make the call's view of %s", failed) : 0;
+}
+
+int view_committed(const struct views *v, const char *path, uint32_t n, struct error *e)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", n);
+	_cleanup_close_ int source = open_in(v->store, name, false);
+	_cleanup_close_ int tree = source < 0 ? source : tree_clone(source, MOUNT_SAFE | MOUNT_ATTR_RDONLY, false);
+	if (tree < 0)
+		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, path, "cannot show %s as the host has it", path);
+	return put(v, path, tree, false, e);
+}
+
+/* One tmpfs for all of them, attached for the moment on top of the store. */
+static int fresh_open(struct views *v)
+{
+	static const char *const options[] = { "size", "10%", "nr_inodes", "100000", "mode", "0755", NULL };
+	_cleanup_close_ int place = open_in(v->store, FRESH, false);
+	_cleanup_close_ int tree = place < 0 ? place : tree_new("tmpfs", options, MOUNT_SAFE);
+	int r = tree < 0 ? tree : tree_attach(tree, place);
+
+	if (r == 0)
+		v->fresh = TAKE_FD(tree);
+	return r;
+}
+
+static int fresh_make(struct views *v, const char *path, int *ret)
+{
+	char name[16];
+	struct stat st;
+	_cleanup_close_ int old = open_in(v->root, path, false);
+
+	if (old < 0 || fstat(old, &st) < 0)
+		return old < 0 ? old : -errno;
+	snprintf(name, sizeof(name), "%u", v->n_fresh++);
+	if (mkdirat(v->fresh, name, 0700) < 0 || fchmodat(v->fresh, name, st.st_mode & 07777, 0) < 0)
+		return -errno;
+	_cleanup_close_ int dir = open_in(v->fresh, name, false);
+	int tree = dir < 0 ? dir : tree_clone(dir, MOUNT_SAFE, false);
+	if (tree >= 0)
+		*ret = tree;
+	return tree < 0 ? tree : 0;
+}
+
+int view_fresh(struct views *v, const char *path, int ruleset, struct error *e)
+{
+	_cleanup_close_ int tree = -EBADF;
+	int r = v->fresh < 0 ? fresh_open(v) : 0;
+
+	if (r == 0)
+		r = fresh_make(v, path, &tree);
+	/* The rule is of an object that no other call can reach. */
+	if (r == 0)
+		r = landlock_allow(ruleset, landlock_abi(), tree, true, LANDLOCK_GRANT_WRITE);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, path, "cannot make the call's own %s", path) :
+		       put(v, path, tree, true, e);
+}
