@@ -117,6 +117,8 @@ for layer in $layers; do
 			done
 			layer "escape, between calls" "$who" "$python" "$stage/tests/escape/proof.py" --prefix "$stage/prefix"
 			layer "escape, abuse of the gateway" "$who" "$python" "$stage/tests/escape/abuse.py" --prefix "$stage/prefix"
+			layer "escape, out of the gateway" "$who" "$python" "$stage/tests/escape/planted.py" \
+				--prefix "$stage/prefix" --build "$stage/build"
 			layer "escape, ends of calls" "$who" "$python" "$stage/tests/escape/sibling_end.py" --prefix "$stage/prefix"
 			;;
 		quadrants)

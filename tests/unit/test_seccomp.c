@@ -128,6 +128,10 @@ static const struct row gateway_rows[] = {
 	ROW(socket, EPERM, AF_UNIX, SOCK_STREAM, 0), ROW(socket, EPERM, AF_NETLINK, SOCK_RAW, 0), ROW(clone, EPERM, SIGCHLD),
 	ROW(io_uring_setup, EPERM, 1, BAD), ROW(kill, EPERM, 0, 0), ROW(recvmsg, EBADF, BAD, 0, 0),
 	ROW(epoll_create1, PASSED, BAD), ROW(mmap, PASSED, 0, 0, 0, 0, 0, 0), ROW(prlimit64, EPERM, 0, 7, 0, 0),
+	ROW(mmap, EPERM, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+	ROW(mprotect, EPERM, 0, 0, PROT_EXEC), ROW(mprotect, PASSED, 0, 0, PROT_READ), ROW(prctl, EPERM, PR_SET_PDEATHSIG, 0),
+	ROW(tgkill, EPERM, BAD, BAD, 0), ROW(listen, EPERM, BAD, 0), ROW(fcntl, EPERM, BAD, F_SETOWN, 0),
+	ROW(fcntl, EPERM, BAD, F_SETOWN_EX, 0), ROW(fcntl, EPERM, BAD, F_SETSIG, 0), ROW(fcntl, EBADF, BAD, F_GETFL, 0),
 };
 
 /* The answers come back through shared memory: the filtered child only makes the call. */
