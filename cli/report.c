@@ -101,10 +101,10 @@ void report_take_events(struct report *report, sandbox_runtime *runtime)
 		bool ours = !report->call || strcmp(sandbox_event_call(event), report->call) == 0;
 		if (ours && is_denial(sandbox_event_name(event)))
 			report_add_denial(report, sandbox_event_json(event));
+		else if (ours && strcmp(sandbox_event_name(event), "fs.protected") == 0)
+			report_add_protected(report, sandbox_event_json(event));
 		else if (report->used)
 			add_used(report, sandbox_event_json(event));
-		if (ours && strcmp(sandbox_event_name(event), "fs.protected") == 0)
-			report_add_protected(report, sandbox_event_json(event));
 		/* Before it has started, a call has no id that would tell its own from others. */
 		if (strcmp(sandbox_event_name(event), "approval.asked") == 0 && (ours || !report->started))
 			say_asked(sandbox_event_json(event));

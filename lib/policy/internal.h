@@ -172,6 +172,8 @@ bool is_home_or_above(dev_t dev, ino_t ino);
 int finish_workdir(struct policy *p, struct error *e);
 int finish_paths(struct policy *p, struct error *e);
 int add_default_protection(struct policy *p, struct error *e);
+/* worktree.c: what git needs of the repository of a workdir that is a linked worktree. */
+int add_worktree(struct policy *p, struct error *e);
 /* Where path is mounted from: last effective entry that covers it, or NULL. */
 const struct policy_path *effective_path(const struct policy *p, const char *path);
 bool path_below(const char *path, const char *dir);

@@ -381,6 +381,8 @@ int finish_paths(struct policy *p, struct error *e)
 		r = 0;
 	for (size_t i = 0; i < p->n_raw_paths && r == 0; i++)
 		r = finish_path(p, &p->raw_paths[i], e);
+	if (r == 0)
+		r = add_worktree(p, e);
 	for (size_t i = 0; i < p->n_paths && r == 0; i++)
 		r = check_links(p, &p->paths[i], e);
 	if (r == 0) {
