@@ -16,7 +16,7 @@ enum { OPTION_JSON = OPTION_OWN, OPTION_PATCH, OPTION_STAT };
 static const struct option diff_options[] = {
 	{ .id = OPTION_PATCH, .name = "patch", .help = "a unified diff, as git apply takes it" },
 	{ .id = OPTION_STAT, .name = "stat", .help = "how many lines came and went in each file" },
-	{ .id = OPTION_JSON, .name = "json", .help = "a JSON object {id, name, workdir, roots, in_use, changes, count}" },
+	{ .id = OPTION_JSON, .name = "json", .help = "a JSON object {id, name, workdir, roots, in_use, calls, changes, count}" },
 	{ 0 },
 };
 
@@ -57,8 +57,23 @@ static void put_marks(struct buf *b, const json_t *change)
 		buf_puts(b, "  [conflict: changed on the host too]");
 }
 
+/* Which calls changed it last, by the number in their ids. */
+static void put_calls(struct buf *b, const json_t *change)
+{
+	const json_t *calls = json_object_get(change, "calls"), *call;
+	bool more = json_is_true(json_object_get(change, "more_calls"));
+	size_t i, n = json_array_size(calls);
+
+	json_array_foreach(calls, i, call) {
+		const char *number = strrchr(json_string_value(call), '.');
+		buf_printf(b, "%s%s", i == 0 ? "  (call " : i + 1 == n && !more ? " or " : ", ", number ? number + 1 : "?");
+	}
+	if (n > 0)
+		buf_puts(b, more ? " or another)" : ")");
+}
+
 /* One line a change: a letter, the path, what a person should know. */
-static void print_change(const json_t *change, const char *workdir)
+static void print_change(const json_t *change, const char *workdir, bool several)
 {
 	static const struct {
 		const char *change;
@@ -85,6 +100,8 @@ static void print_change(const json_t *change, const char *workdir)
 		buf_puts(&line, "/");
 	if (old_mode && mode && strcmp(old_mode, mode) != 0 && letter != 'T' && letter != 'R')
 		buf_printf(&line, "  (%s -> %s)", old_mode, mode);
+	if (several)
+		put_calls(&line, change);
 	put_marks(&line, change);
 	puts(buf_str(&line) ? buf_str(&line) : "");
 }
@@ -93,10 +110,11 @@ static int print_changes(const char *text)
 {
 	json_t *all = json_loads(text, 0, NULL), *change;
 	const char *workdir = json_string_value(json_object_get(all, "workdir"));
+	bool several = json_integer_value(json_object_get(all, "calls")) > 1;
 	size_t i;
 
 	json_array_foreach(json_object_get(all, "changes"), i, change)
-		print_change(change, workdir);
+		print_change(change, workdir, several);
 	json_decref(all);
 	return EXIT_YES;
 }

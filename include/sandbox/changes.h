@@ -26,11 +26,13 @@ SANDBOX_API int sandbox_changes_count(const char *name, unsigned long *ret_count
 /** Flag of sandbox_changes_read(): also count lines. */
 #define SANDBOX_CHANGES_LINES 1u
 /**
- * The changes: JSON object in a fresh string (free()): {id, name, workdir, roots, in_use, count, changes}. Each change
- * is {path, change, type, size, mode, flags, conflict}, of a renamed one also from, of another than a new one old_mode.
+ * The changes: JSON object in a fresh string (free()): {id, name, workdir, roots, in_use, calls, count,
+ * changes}; calls: how many ran. Each change is {path, change, type, size, mode, flags, conflict, calls}, of a renamed one also from, of another than a new one old_mode.
  * path is absolute; where it is not UTF-8, path_hex has its bytes. change: added, modified, deleted, renamed, mode or
  * type. type: file, directory, link or special. flags: why the host would execute it: tool, git, ci, build, shell,
  * program, setuid, link, policy; special: it cannot be committed. conflict: the host's was changed since.
+ * calls: one of these changed it last, the ids of those that ran then; with more_calls (true) or of others, empty: that
+ * is not known.
  * With SANDBOX_CHANGES_LINES also lines_added and lines_removed, where both sides are text.
  */
 SANDBOX_API int sandbox_changes_read(const char *name, const char *const *paths, unsigned flags, char **ret_json,

@@ -9,6 +9,7 @@
 #include "client/changes.h"
 #include "overlay/executed.h"
 #include "overlay/patch.h"
+#include "overlay/writers.h"
 
 int layer_members(struct buf *b, const struct layer *l)
 {
@@ -90,7 +91,23 @@ static int put_lines(struct buf *b, const struct changes *c, const struct change
 	return r < 0 ? r : json_member_int(b, "lines_removed", (int64_t)removed);
 }
 
-static int put_change(struct buf *b, const struct changes *c, const struct change *change, bool lines)
+static int put_writers(struct buf *b, const struct changes *c, const struct change *change, const struct writers *w)
+{
+	char ids[WRITERS_SHOWN][LAYER_ID_MAX + 12], *list[WRITERS_SHOWN + 1] = { NULL };
+	uint32_t numbers[WRITERS_SHOWN];
+	bool more;
+
+	unsigned n = writers_between(w, &change->from, &change->to, numbers, &more);
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(ids[i], sizeof(ids[i]), "%s.%u", c->layer->id, numbers[n - 1 - i]);
+		list[i] = ids[i];
+	}
+	int r = json_member_strv(b, "calls", list);
+	return r < 0 || !more ? r : json_member_raw(b, "more_calls", "true");
+}
+
+static int put_change(struct buf *b, const struct changes *c, const struct change *change, const struct writers *w,
+		      bool lines)
 {
 	static const char *const kinds[] = { "added", "modified", "deleted", "renamed", "mode", "type" };
 	const char *root = c->layer->roots[change->root].path;
@@ -118,6 +135,8 @@ static int put_change(struct buf *b, const struct changes *c, const struct chang
 	bool conflict = change->conflict || (change->other != CHANGES_NO_OTHER && c->v[change->other].conflict);
 	if (r == 0)
 		r = json_member_raw(b, "conflict", conflict ? "true" : "false");
+	if (r == 0)
+		r = put_writers(b, c, change, w);
 	if (r == 0 && lines)
 		r = put_lines(b, c, change);
 	return r < 0 ? r : buf_putc(b, '}');
@@ -125,11 +144,16 @@ static int put_change(struct buf *b, const struct changes *c, const struct chang
 
 int changes_json(struct buf *b, const struct changes *c, bool lines)
 {
+	_cleanup_writers_ struct writers writers = { 0 };
 	size_t n = 0;
 
-	int r = buf_putc(b, '{');
+	int r = writers_read(c->layer, &writers);
+	if (r == 0)
+		r = buf_putc(b, '{');
 	if (r == 0)
 		r = layer_members(b, c->layer);
+	if (r == 0)
+		r = json_member_int(b, "calls", (int64_t)writers.n);
 	if (r == 0)
 		r = buf_puts(b, ",\"changes\":[");
 	for (size_t i = 0; i < c->n && r == 0; i++) {
@@ -138,7 +162,7 @@ int changes_json(struct buf *b, const struct changes *c, bool lines)
 		if (n++ > 0)
 			r = buf_putc(b, ',');
 		if (r == 0)
-			r = put_change(b, c, &c->v[i], lines);
+			r = put_change(b, c, &c->v[i], &writers, lines);
 	}
 	if (r == 0)
 		r = buf_putc(b, ']');

@@ -43,6 +43,7 @@ struct change {
 	char *path;	/* below that */
 	struct stat now; /* in the layer; of a deleted one: zero */
 	struct stat was; /* on the host; of an added one: zero */
+	struct timespec from, to; /* between these it was changed last; from 0: not known */
 	size_t other;	/* the other half of a rename */
 	unsigned flags; /* executed.h */
 	bool conflict;	/* the host's was changed after the sandbox began */

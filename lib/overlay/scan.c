@@ -24,6 +24,7 @@ struct place {
 	const char *path; /* "" at the top */
 	unsigned depth;
 	bool masked; /* the host's is hidden by an opaque directory here or above */
+	struct timespec hidden; /* masked: since when */
 	bool git;    /* looks like a git directory, whatever its name is */
 	struct error *e;
 };
@@ -75,8 +76,10 @@ static int add(const struct place *p, enum change_kind kind, const char *name, c
 	c->bytes += strlen(change->path);
 	if (c->bytes > CHANGES_BYTES_MAX)
 		return too_much(p, "more than 256 MiB of paths", name);
-	if (now)
+	if (now) {
 		change->now = *now;
+		change->from = change->to = now->st_ctim;
+	}
 	if (was)
 		change->was = *was;
 	*ret = change;
@@ -93,12 +96,21 @@ static bool is_after(struct timespec t, struct timespec since)
 	return t.tv_sec > since.tv_sec || (t.tv_sec == since.tv_sec && t.tv_nsec > since.tv_nsec);
 }
 
-static bool born_after(int dir, const char *name, struct timespec since)
+/* 0 where the file system does not say. */
+static struct timespec born(int dir, const char *name)
 {
 	struct statx st;
 
-	return statx(dir, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st) == 0 && (st.stx_mask & STATX_BTIME) &&
-	       is_after((struct timespec){ st.stx_btime.tv_sec, st.stx_btime.tv_nsec }, since);
+	if (statx(dir, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st) < 0 || !(st.stx_mask & STATX_BTIME))
+		return (struct timespec){ 0 };
+	return (struct timespec){ st.stx_btime.tv_sec, st.stx_btime.tv_nsec };
+}
+
+static bool born_after(int dir, const char *name, struct timespec since)
+{
+	struct timespec t = born(dir, name);
+
+	return t.tv_sec != 0 && is_after(t, since);
 }
 
 static bool is_touched(const struct changes *c, size_t root, int dir, const char *name, const struct stat *st,
@@ -187,14 +199,18 @@ static __attribute__((noinline)) int add_file(const struct place *p, const char 
 	return 0;
 }
 
-static int add_deleted(const struct place *p, const char *name, const struct stat *was, bool masked)
+/* mark: the whiteout, or NULL where an opaque directory hides it. Whiteouts are names of one file, as far as the kernel
+ * can, whose ctime is that of the latest. */
+static int add_deleted(const struct place *p, const char *name, const struct stat *was, const struct stat *mark)
 {
 	struct change *change;
 
 	int r = add(p, CHANGE_DELETED, name, NULL, was, &change);
 	if (r < 0)
 		return r;
-	change->masked = masked;
+	change->masked = !mark;
+	change->to = mark ? mark->st_ctim : p->hidden;
+	change->from = !mark ? (struct timespec){ 0 } : mark->st_nlink > 1 ? born(p->upper, name) : mark->st_ctim;
 	change->flags = EXECUTED_POLICY & executed_flags(&(struct executed){
 						  .layer = p->list->layer, .root = p->root, .path = change->path,
 						  .mode = was->st_mode, .target = "" });
@@ -272,6 +288,9 @@ static int add_dir(const struct place *p, const char *name, const struct stat *n
 		r = add(p, CHANGE_MODE, name, now, was, &change);
 	if (r < 0)
 		return r;
+	/* What comes into it stamps it too. */
+	if (change)
+		change->from = born(p->upper, name);
 	if (change && change->kind == CHANGE_TYPE)
 		change->conflict = changes_touched(p->list, p->root, p->lower, name, was);
 	_cleanup_free_ char *path = join(p, name);
@@ -281,7 +300,8 @@ static int add_dir(const struct place *p, const char *name, const struct stat *n
 		return too_much(p, "a path of more than 4095 bytes", name);
 	bool opaque = attr_is_opaque(upper);
 	r = opaque ? add_opaque(p, path) : 0;
-	struct place sub = { p->list, p->root, upper, lower, path, p->depth + 1, p->masked || opaque, false, p->e };
+	struct place sub = { p->list, p->root, upper, lower, path, p->depth + 1, p->masked || opaque,
+			     opaque && !p->masked ? born(p->upper, name) : p->hidden, false, p->e };
 	size_t before = p->list->n;
 	if (r == 0)
 		r = scan_dir(&sub);
@@ -299,7 +319,7 @@ static int scan_one(const struct place *p, const char *name)
 		return errno == ENOENT ? 0 : fail_errno(p->e, errno, SANDBOX_STAGE_OVERLAY, name, "cannot examine %s", name);
 	bool below = p->lower >= 0 && fstatat(p->lower, name, &was, AT_SYMLINK_NOFOLLOW) == 0;
 	if (S_ISCHR(now.st_mode) && now.st_rdev == 0)
-		return below ? add_deleted(p, name, &was, false) : 0;
+		return below ? add_deleted(p, name, &was, &now) : 0;
 	if (S_ISDIR(now.st_mode))
 		return add_dir(p, name, &now, below ? &was : NULL);
 	return add_file(p, name, &now, below ? &was : NULL);
@@ -351,7 +371,7 @@ static int scan_dir(const struct place *given)
 		if (order <= 0)
 			r = scan_one(&p, upper.v[u++]);
 		else if (fstatat(p.lower, lower.v[l], &was, AT_SYMLINK_NOFOLLOW) == 0)
-			r = add_deleted(&p, lower.v[l], &was, true);
+			r = add_deleted(&p, lower.v[l], &was, NULL);
 		l += order >= 0;
 	}
 	return r;
@@ -372,7 +392,7 @@ int changes_scan(const struct layer *layer, struct changes *ret, struct error *e
 	if (r == 0 && !layer->in_use && (r = lifted_restore(layer, c.upper)) < 0)
 		fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, layer->id, "cannot restore modes in the layer");
 	for (size_t i = 0; i < layer->n_roots && r == 0; i++)
-		r = scan_dir(&(struct place){ &c, i, c.upper[i], c.lower[i], "", 0, false, false, e });
+		r = scan_dir(&(struct place){ &c, i, c.upper[i], c.lower[i], "", 0, false, { 0 }, false, e });
 	if (r == 0 && ((r = changes_settle_links(&c)) < 0 || (r = changes_find_renames(&c)) < 0))
 		fail(e, -r, SANDBOX_STAGE_INTERNAL, layer->id, "out of memory");
 	if (r < 0)

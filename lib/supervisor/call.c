@@ -9,6 +9,7 @@
 #include "base/addresses.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "overlay/writers.h"
 #include "policy/grant.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
@@ -91,6 +92,8 @@ void call_free(struct call *call)
 		}
 	}
 	stop_asking(call);
+	if (call->noted)
+		writers_note(call->sandbox->layer, call->turn, false);
 	child_gone(call);
 	guardian_close(call);
 	output_close(call);
@@ -238,6 +241,9 @@ void call_go(struct call *call)
 		return;
 	}
 	call->state = CALL_STARTING;
+	call->noted = call->sandbox->layer >= 0;
+	if (call->noted)
+		writers_note(call->sandbox->layer, call->turn, true);
 	/* To the gateway first: it looks for this before it takes a connection of the call. */
 	if (start->grant && call->address && gateway_send_bind(call) < 0) {
 		fail(&e, EIO, SANDBOX_STAGE_GATEWAY, call->id, "cannot tell the gateway what the call was granted");
@@ -260,7 +266,8 @@ void call_take(struct call *call, struct start *start)
 	call->promised = NULL;
 	start->own = NULL;
 	child_taken(call);
-	snprintf(call->id, sizeof(call->id), "%s.%u", call->sandbox->id, ++call->sandbox->n_started);
+	call->turn = ++call->sandbox->n_started;
+	snprintf(call->id, sizeof(call->id), "%s.%u", call->sandbox->id, call->turn);
 	clock_gettime(CLOCK_REALTIME, &now);
 	call->started_us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 	if (add_placeholders(call) < 0 || (start->flags & START_LOG && output_open(call) < 0)) {

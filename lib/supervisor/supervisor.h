@@ -129,6 +129,8 @@ struct call {
 	uint32_t refusals;	/* of what it asked for */
 	bool awaits_children;	/* it has ended but for the calls that it asked for */
 	char id[64]; /* "" until a command has taken it */
+	uint32_t turn; /* the number in it */
+	bool noted; /* overlay/writers.h: that it began */
 	bool full;
 	enum call_state state;
 	bool has_placeholders;

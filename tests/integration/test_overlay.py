@@ -14,6 +14,7 @@ from harness.box import Box
 from harness.fault import chain_problem, program
 from harness.overlay import OPERATIONS, difference, snapshot
 from harness.registry import cases, check, equal, test
+from harness.work import changes
 
 
 class Work(Box):
@@ -52,9 +53,7 @@ class Work(Box):
         return self.nsbox('diff', layer, *args).ok().out.splitlines()
 
     def changes(self, layer):
-        """path below the workspace -> change."""
-        found = json.loads(self.nsbox('diff', '--json', layer).ok().out)
-        return {c['path'][len(self.work) + 1:]: c for c in found['changes']}
+        return changes(self, layer)
 
 
 def refused(result, *words):
