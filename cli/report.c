@@ -165,6 +165,20 @@ static void put_tcp(struct buf *b, const json_t *denial)
 	buf_printf(b, ":%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(denial, "port")));
 }
 
+/* Ports where nobody speaks HTTP, so that a rule for HTTP would not help. */
+static bool speaks_http(json_int_t port)
+{
+	static const unsigned short others[] = { 21,   22,   23,   25,	 53,   110,  119,  143,	 389,  465,  587,  636,
+						 853,  873,  990,  993,	 995,  1433, 1521, 1883, 2049, 3306, 3389, 5222,
+						 5432, 5671, 5672, 5900, 6379, 8883, 9042, 9092, 9418, 11211, 27017 };
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		if (port == others[i])
+			return false;
+	}
+	return true;
+}
+
 /* Whether the policy decided so, and not the form of what was sent, somebody else, or a failure. */
 static bool by_policy(const char *reason)
 {
@@ -178,6 +192,17 @@ static bool by_policy(const char *reason)
 	return !*reason;
 }
 
+/* What is protected of itself is given by its name; what a line of the policy takes stays taken, and the system's too. */
+static const char *path_key(const json_t *denial)
+{
+	const char *reason = text_of(denial, "reason");
+	bool own = strcmp(reason, "protect") == 0 && strcmp(text_of(denial, "source"), "default") != 0;
+
+	if (own || strcmp(reason, "hide") == 0 || strcmp(reason, "absent") == 0 || strcmp(reason, "system") == 0)
+		return NULL;
+	return strcmp(text_of(denial, "op"), "write") == 0 ? "write" : "read";
+}
+
 const char *denial_line(const json_t *denial, struct buf *b)
 {
 	const char *event = text_of(denial, "event"), *host = text_of(denial, "host"), *addr = text_of(denial, "addr");
@@ -185,11 +210,12 @@ const char *denial_line(const json_t *denial, struct buf *b)
 	json_int_t port = json_integer_value(json_object_get(denial, "port"));
 
 	if (strcmp(event, "path") == 0) {
-		buf_puts(b, text_of(denial, "path"));
-		return strcmp(reason, "hide") == 0 || strcmp(reason, "absent") == 0 ? NULL : "read";
+		buf_puts(b, text_of(denial, "at"));
+		return path_key(denial);
 	}
-	/* Neither TLS nor HTTP. */
-	if (strcmp(reason, "unknown-protocol") == 0 && *host) {
+	/* Neither TLS nor HTTP, or most likely not. */
+	if (*host && (strcmp(reason, "unknown-protocol") == 0 ||
+		      (strcmp(reason, "no-listener") == 0 && !speaks_http(port) && strcmp(text_of(denial, "proto"), "udp") != 0))) {
 		put_tcp(b, denial);
 		return "allow";
 	}
@@ -223,11 +249,28 @@ bool denial_flag(const json_t *denial, struct buf *b)
 	return true;
 }
 
+/* A client that did not take the sandbox's certificate, or something that could not be read as a request. */
+static bool put_other_way(struct buf *b, const json_t *denial)
+{
+	const char *host = text_of(denial, "host");
+	json_int_t port = json_integer_value(json_object_get(denial, "port"));
+
+	if (*host && strcmp(text_of(denial, "reason"), "tls-handshake") == 0) {
+		buf_puts(b, "if the program trusts only certificates of its own: --passthrough ");
+		put_place(b, host, port);
+	} else if (*host && strcmp(text_of(denial, "event"), "http.deny") == 0 && !*text_of(denial, "method")) {
+		buf_puts(b, "it is not well-formed HTTP; for another protocol: --allow ");
+		put_tcp(b, denial);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 /* Why no flag of the sandbox would allow it, and what else would. */
 static void put_no_flag(struct buf *b, const json_t *denial)
 {
-	const char *reason = text_of(denial, "reason"), *host = text_of(denial, "host");
-	json_int_t port = json_integer_value(json_object_get(denial, "port"));
+	const char *reason = text_of(denial, "reason");
 	_cleanup_buf_ struct buf flag = { 0 };
 
 	if (strcmp(reason, "grant") == 0 && denial_flag(denial, &flag) && buf_str(&flag) &&
@@ -241,13 +284,13 @@ static void put_no_flag(struct buf *b, const json_t *denial)
 		buf_puts(b, "a secret goes only to the targets of its own --secret");
 	else if (strcmp(reason, "hide") == 0)
 		buf_puts(b, "what is hidden stays hidden, whatever else is given");
+	else if (strcmp(reason, "protect") == 0)
+		buf_puts(b, "what the policy protects stays protected");
+	else if (strcmp(reason, "system") == 0)
+		buf_puts(b, "the system's directories are read-only");
 	else if (strcmp(reason, "deny-rule") == 0)
 		buf_puts(b, "a deny rule beats every allow rule");
-	else if (*host && strcmp(reason, "tls-handshake") == 0)
-		buf_puts(b, "if the program trusts only certificates of its own, --passthrough "), put_place(b, host, port);
-	else if (*host && strcmp(text_of(denial, "event"), "http.deny") == 0 && !*text_of(denial, "method"))
-		buf_puts(b, "it is not well-formed HTTP; for another protocol --allow "), put_tcp(b, denial);
-	else
+	else if (!put_other_way(b, denial))
 		buf_puts(b, "no flag allows it");
 }
 

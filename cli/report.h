@@ -18,6 +18,7 @@ struct report {
 	uint64_t left_out;
 	json_t *protected_paths; /* array, or NULL: what was moved from where the host would execute it */
 	char *sandbox;
+	const char *call_id; /* of the command, as long as it is there */
 	const char *call; /* only what this one did; NULL: everything */
 	bool fixed;	  /* the policy was chosen before: no flag of this command changes it */
 	bool started;

@@ -174,8 +174,9 @@ int runner_run(struct runner *r)
 		return status;
 	}
 	r->report.started = true;
+	r->report.call_id = sandbox_call_id(r->call);
 	if (r->report.fixed)
-		r->report.call = sandbox_call_id(r->call);
+		r->report.call = r->report.call_id;
 	if (r->detach)
 		return EXIT_YES;
 	int status = relay_run(r->runtime, r->call, signals, &r->report);

@@ -189,8 +189,11 @@ def report_of_paths(t):
     os.chmod(tool, 0o755)
     failed = box.run('cat', outside, './hidden', '--x=' + outside, flags=['--hide', 'hidden'])
     flag = "--read '%s'" % outside
-    check("nsbox: denied: read %s (private), 2 times; allow it with %s\n" % (outside, flag) in failed.err, '%r' % failed)
-    check('read ./hidden (hide: hide %s/hidden); what is hidden stays hidden' % box.work in failed.err, '%r' % failed)
+    call = box.audit('call.start')[0]['call']
+    check("nsbox: denied: read %s (private) by call %s, 2 times; allow it with %s\n" % (outside, call, flag) in failed.err,
+          '%r' % failed)
+    check('read ./hidden (hide: hide %s/hidden) by call %s; what is hidden stays hidden' % (box.work, call) in failed.err,
+          '%r' % failed)
     equal(box.run('cat', outside, flags=['--read', outside]).ok().out, 'text\n', 'with that flag')
     equal(box.run('cat', '/dev/null', 'nothing/there').err.count('nsbox: '), 0, 'what is not there either way')
     equal(box.run('test', '-e', box.work, '-a', '-e', '/x').err.count('nsbox: '), 0, 'what is there inside')
@@ -216,3 +219,62 @@ def report_of_calls(t):
     call = box.audit('http.deny')[0]['call']
     check("denied: POST denied.example.com:80/x (no-rule) by call %s; allow it with --allow 'POST http://denied.example.com/x'"
           % call in failed.err, '%r' % failed)
+
+
+@cases([('touch', ['touch', '{ro}/new'], 'write {ro}/new (read-only: read {ro})', '--write {ro}'),
+        ('copy_to', ['cp', '/etc/hostname', '{ro}/file'], 'write {ro}/file (read-only: read {ro})', '--write {ro}/file'),
+        ('redirect', ['sh', '-c', 'echo x >{ro}/file'], 'write {ro}/file (read-only: read {ro})', '--write {ro}/file'),
+        ('no_directory', ['tee', '{out}/new'], 'write {out}/new (private)', '--write {out}'),
+        ('in_script', ['bash', '-ec', 'cat "{out}/file" | sort; false'], 'read {out}/file (private)', '--read {out}/file'),
+        ('change_directory', ['sh', '-c', 'cd ~/sub && ls'], 'read {home}/sub (private)', '--read {home}/sub'),
+        ('protected', ['touch', '.git/hooks/new'], 'write .git/hooks/new (protect: protect {work}/.git/hooks)',
+         '--write .git/hooks'),
+        ('system', ['touch', '/usr/lib/new'], 'write /usr/lib/new (system)', None)])
+def report_of_writes(t, command, denied, flag):
+    """What a failed command would write or its script names, with a flag under which it works."""
+    box = Box(t)
+    names = {'ro': t.path('box/ro'), 'out': t.path('box/out'), 'home': box.home, 'work': box.work}
+    for path in ('ro/file', 'out/file', 'home/sub/file', 'work/.git/hooks/old'):
+        t.write('box/' + path, 'text\n')
+    command = [word.format(**names) for word in command]
+    failed = box.run(*command, flags=['--read', names['ro']])
+    check(failed.code != 0, '%r' % failed)
+    hints = [line for line in failed.err.splitlines() if line.startswith('nsbox: denied: ')]
+    equal(len(hints), 1, 'hints (%r)' % failed)
+    check(hints[0].startswith('nsbox: denied: ' + denied.format(**names) + ' by call '), hints[0])
+    if flag is None:
+        check('read-only' in hints[0] and '--' not in hints[0], hints[0])
+        return
+    check(hints[0].endswith('; allow it with ' + flag.format(**names)), hints[0])
+    again = box.run(*command, flags=['--read', names['ro'], *flag.format(**names).split()])
+    check('false' in command[-1] or again.code == 0, 'with that flag: %r' % again)
+    check('nsbox: denied' not in again.err, 'with that flag: %r' % again)
+
+
+@test
+def report_has_five_lines(t):
+    """However much was denied, the last line says where the rest is; and what good commands were denied is not told."""
+    box = Box(t)
+    script = 'for i in range(9):\n    fetch("http://h%d.example.com/" % i)\n'
+    failed = box.python(script + 'sys.exit(3)')
+    lines = failed.err.splitlines()
+    equal(len(lines), 5, 'lines (%r)' % failed)
+    check(lines[4].startswith('nsbox: 5 more denials: nsbox audit show '), lines[4])
+    equal(box.python(script).ok().err, '', 'of a good command')
+
+
+@test
+def hints_are_rules(t):
+    """What is suggested for a request works, also where its path has what means something in a rule."""
+    origin = Origin()
+    box = Box(t).connect(origin, 'a.example.com', port=80, ca=False)
+    command = box.python_command('sys.exit(fetch("http://a.example.com/x%20y%2a%3b%2c%25/z").status != 200)')
+    failed = box.run(*command)
+    equal(failed.code, 1, '%r' % failed)
+    rule = failed.err.split("--allow '")[1].split("'")[0]
+    box.run(*command, flags=['--allow', rule]).ok()
+    other = box.python_command('sys.exit(fetch("http://a.example.com/x%20yZ%3b%2c%25/z").status != 200)')
+    equal(box.run(*other, flags=['--allow', rule]).code, 1, 'the star is a star')
+    # A port of another protocol.
+    script = 'import socket; socket.create_connection(("a.example.com", 22))'
+    check('--allow tcp://a.example.com:22' in box.python(script).err, 'ssh')

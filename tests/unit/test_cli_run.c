@@ -124,7 +124,7 @@ static void test_report_paths(void **state)
 	close(fd);
 	unlink(path);
 	run_nsbox(WORDS("run", "sh", "-c", "exit 3", path), NULL, &absent);
-	snprintf(want, sizeof(want), "nsbox: denied: read %s (no-rule); allow it with --read %s\n", path, path);
+	snprintf(want, sizeof(want), "nsbox: denied: read %s (no-rule) by call k3f9x2m1.1; allow it with --read %s\n", path, path);
 	assert_string_equal(err_of(&o), want);
 	assert_string_equal(err_of(&good), "");
 	assert_string_equal(err_of(&absent), "");
