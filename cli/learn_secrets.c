@@ -7,27 +7,7 @@
 
 #include "base/util.h"
 #include "learn.h"
-
-/* Below the home directory: keys, tokens, keyrings, histories, what browsers keep, logins of agents. */
-static const char *const places[] = {
-	".ssh", ".gnupg", ".pki", ".cert", ".aws", ".azure", ".azd", ".kube", ".docker", ".oci", ".config/gcloud",
-	".config/doctl", ".config/flyctl", ".config/heroku", ".config/containers/auth.json", ".config/rclone", ".config/sops",
-	".config/age", ".terraform.d", ".terraformrc", ".vault-token", ".s3cfg", ".boto", ".databrickscfg", ".snowflake",
-	".netrc", ".authinfo", ".authinfo.gpg", ".git-credentials", ".config/git/credentials", ".config/gh", ".config/hub",
-	".config/glab-cli", ".config/github-copilot", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".config/pip", ".pip",
-	".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials", ".bundle/config", ".m2/settings.xml",
-	".m2/settings-security.xml", ".gradle/gradle.properties", ".composer/auth.json", ".config/composer/auth.json",
-	".nuget/NuGet", ".pgpass", ".my.cnf", ".mylogin.cnf", ".password-store", ".config/op", ".op", ".config/1Password",
-	".config/Bitwarden", ".config/Bitwarden CLI", ".config/keepassxc", ".local/share/keyrings", ".local/share/kwalletd",
-	".mozilla", ".librewolf", ".thunderbird", ".config/google-chrome", ".config/google-chrome-beta", ".config/chromium",
-	".config/BraveSoftware", ".config/microsoft-edge", ".config/vivaldi", ".config/opera", ".cache/mozilla",
-	".cache/google-chrome", ".cache/chromium", "snap/firefox", "snap/chromium", ".var/app", ".bash_history",
-	".zsh_history", ".histfile", ".python_history", ".node_repl_history", ".psql_history", ".mysql_history",
-	".local/share/fish", ".viminfo", ".lesshst", ".Xauthority", ".ICEauthority", ".claude/.credentials.json",
-	".codex/auth.json", ".gemini/oauth_creds.json", ".gemini/google_accounts.json", ".qwen/oauth_creds.json",
-	".copilot/config.json", ".config/cursor/auth.json", ".config/goose/secrets.yaml", ".local/share/amp/secrets.json",
-	".local/share/opencode/auth.json", ".aider/oauth-keys.env", ".local/state/nsbox",
-};
+#include "policy/credential_places.h"
 
 /* By name, wherever. */
 static const char *const names[] = {
@@ -70,8 +50,8 @@ bool learn_is_secret(const char *path, const char *home)
 		return true;
 	if (!below(path, home) || path[n] == '\0')
 		return false;
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		if (below(path + n + 1, places[i]))
+	for (size_t i = 0; i < ARRAY_LEN(credential_places); i++) {
+		if (below(path + n + 1, credential_places[i]))
 			return true;
 	}
 	return false;
@@ -81,8 +61,8 @@ bool learn_holds_secrets(const char *directory, const char *home)
 {
 	char path[8192];
 
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		int n = snprintf(path, sizeof(path), "%s/%s", home, places[i]);
+	for (size_t i = 0; i < ARRAY_LEN(credential_places); i++) {
+		int n = snprintf(path, sizeof(path), "%s/%s", home, credential_places[i]);
 		if (n < 0 || (size_t)n >= sizeof(path) || (below(path, directory) && access(path, F_OK) == 0))
 			return true;
 	}

@@ -172,6 +172,11 @@ bool is_home_or_above(dev_t dev, ino_t ino);
 int finish_workdir(struct policy *p, struct error *e);
 int finish_paths(struct policy *p, struct error *e);
 int add_default_protection(struct policy *p, struct error *e);
+/* credentials.c: what of them a grant above would show. */
+int hide_credentials(struct policy *p, struct error *e);
+/* hide_glob.c: a name with * ? [, and what there is that it matches. given: raw's, absolute. */
+bool is_pattern(const char *path);
+int hide_matching(struct policy *p, const struct raw_path *raw, const char *given, struct error *e);
 /* worktree.c: what git needs of the repository of a workdir that is a linked worktree. */
 int add_worktree(struct policy *p, struct error *e);
 /* Where path is mounted from: last effective entry that covers it, or NULL. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "base/user.h"
 #include "policy/internal.h"
@@ -240,6 +241,8 @@ static int finish_path(struct policy *p, const struct raw_path *raw, struct erro
 		return fail_errno(e, -r, SANDBOX_STAGE_POLICY, raw->text, "%s: %s", raw->origin, raw->text);
 	if (raw->kind == PATH_TMPFS)
 		return finish_tmpfs(p, raw, given, e);
+	if (raw->kind == PATH_HIDE && is_pattern(given) && access(given, F_OK) < 0)
+		return hide_matching(p, raw, given, e);
 	r = resolve_path(given, &path, &dev, &ino, &is_dir, &why);
 	if (r < 0 && raw->optional)
 		return 0;
@@ -389,9 +392,10 @@ int finish_paths(struct policy *p, struct error *e)
 		drop_shadowed(p);
 		r = check_overlays(p, e);
 	}
-	if (r == 0) {
+	if (r == 0)
 		r = add_default_protection(p, e);
-	}
+	if (r == 0)
+		r = hide_credentials(p, e);
 	/* Parents before what lies in them, hide and protect last: the order in which they can be mounted. */
 	if (r == 0 && p->n_paths)
 		qsort(p->paths, p->n_paths, sizeof(*p->paths), by_effect);

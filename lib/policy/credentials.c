@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Credentials below the home directory stay out of view when a directory above them is granted, the home directory as
+ * workdir (--workdir-force) among them: only naming the place itself shows it. Where something below it was named, the rest
+ * is replaced by an empty directory, which that is mounted into.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "policy/credential_places.h"
+#include "policy/internal.h"
+
+static bool named_below(const struct policy *p, const char *path)
+{
+	for (size_t i = 0; i < p->n_paths; i++) {
+		if (path_below(p->paths[i].path, path) && strcmp(p->paths[i].path, path) != 0 &&
+		    p->paths[i].kind != PATH_HIDE && p->paths[i].kind != PATH_PROTECT)
+			return true;
+	}
+	return false;
+}
+
+static int cover_place(struct policy *p, const char *place, struct error *e)
+{
+	_cleanup_free_ char *path = NULL;
+	struct error ignored;
+	bool is_dir;
+	dev_t dev;
+	ino_t ino;
+
+	/* Through links, since it is the object that has to be out of view. */
+	int r = resolve_path(place, &path, &dev, &ino, &is_dir, &ignored);
+	if (r < 0)
+		return r == -ENOMEM ? out_of_memory(e) : 0;
+	const struct policy_path *now = effective_path(p, path);
+	if (!now || strcmp(now->path, path) == 0 || (now->kind != PATH_READ && now->kind != PATH_WRITE && now->kind != PATH_OVERLAY))
+		return 0;
+	enum path_kind kind = is_dir && named_below(p, path) ? PATH_TMPFS : PATH_HIDE;
+	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", "credentials", e);
+	if (!out)
+		return -ENOMEM;
+	out->kind = kind;
+	out->path = TAKE_PTR(path);
+	out->given = strdup(out->path);
+	out->dev = dev;
+	out->ino = ino;
+	out->is_dir = is_dir;
+	out->origin = strdup("credentials");
+	return out->given && out->origin ? 0 : out_of_memory(e);
+}
+
+/* Some grant is above it. */
+static bool is_in_view(const struct policy *p, size_t n, const char *home, const char *place)
+{
+	size_t len = strlen(home);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct policy_path *c = &p->paths[i];
+		if (!c->is_dir || (c->kind != PATH_READ && c->kind != PATH_WRITE && c->kind != PATH_OVERLAY))
+			continue;
+		if (path_below(home, c->path) ||
+		    (path_below(c->path, home) && path_below(place, c->path + len + 1) && strcmp(place, c->path + len + 1) != 0))
+			return true;
+	}
+	return false;
+}
+
+int hide_credentials(struct policy *p, struct error *e)
+{
+	_cleanup_free_ char *given = NULL, *home = NULL;
+	char path[PATH_MAX];
+	struct error ignored;
+	bool is_dir;
+	dev_t dev;
+	ino_t ino;
+	size_t n = p->n_paths;
+
+	int r = home_dir(&given);
+	if (r == 0)
+		r = resolve_path(given, &home, &dev, &ino, &is_dir, &ignored);
+	/* Without a home directory nothing is below it. */
+	if (r < 0 || strcmp(home, "/") == 0)
+		return r == -ENOMEM ? out_of_memory(e) : 0;
+	for (size_t i = 0; i < ARRAY_LEN(credential_places) && r == 0; i++) {
+		if (!is_in_view(p, n, home, credential_places[i]))
+			continue;
+		int len = snprintf(path, sizeof(path), "%s/%s", home, credential_places[i]);
+		if (len > 0 && (size_t)len < sizeof(path))
+			r = cover_place(p, path, e);
+	}
+	return r;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hide = with a pattern: what is there when the policy is read, found by a walk with bounds. `*`, `?` and `[...]` are those
+ * of fnmatch(3) within a name, a dot in front included; `**` is any number of directories.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "policy/internal.h"
+
+#define SCAN_MAX 200000u /* names looked at for one pattern: about half a second */
+#define FOUND_MAX 512u	 /* each is a mount */
+#define DEPTH_MAX 128u	 /* each is an open directory */
+#define PARTS_MAX 32u
+
+struct scan {
+	struct policy *p;
+	const struct raw_path *raw;
+	const char *parts[PARTS_MAX];
+	size_t n_parts, seen, found;
+};
+
+bool is_pattern(const char *path)
+{
+	return path[strcspn(path, "*?[")] != '\0';
+}
+
+static int too_much(const struct scan *s, const char *dir, const char *what, unsigned limit, struct error *e)
+{
+	return fail(e, E2BIG, SANDBOX_STAGE_POLICY, dir,
+		    "%s: hide = %s: more than %u %s (at %s): name a directory further down, or hide directories as a whole",
+		    s->raw->origin, s->raw->text, limit, what, dir);
+}
+
+static int add_found(struct scan *s, const char *path, struct error *e)
+{
+	_cleanup_free_ char *real = NULL;
+	struct error ignored;
+	bool is_dir;
+	dev_t dev;
+	ino_t ino;
+
+	/* A link: what it leads to is what could be read. */
+	int r = resolve_path(path, &real, &dev, &ino, &is_dir, &ignored);
+	if (r < 0)
+		return r == -ENOMEM ? out_of_memory(e) : 0;
+	if (s->found++ == FOUND_MAX)
+		return too_much(s, path, "paths match", FOUND_MAX, e);
+	struct policy_path *out = grow(&s->p->paths, &s->p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", s->raw->origin, e);
+	if (!out)
+		return -ENOMEM;
+	*out = (struct policy_path){ .kind = PATH_HIDE, .path = TAKE_PTR(real), .given = strdup(path), .dev = dev, .ino = ino,
+				     .is_dir = is_dir, .origin = strdup(s->raw->origin) };
+	return out->given && out->origin ? 0 : out_of_memory(e);
+}
+
+static int walk(struct scan *s, int parent, const char *name, const char *path, size_t part, unsigned depth, struct error *e);
+
+static int visit(struct scan *s, int dir, const struct dirent *item, const char *path, size_t part, unsigned depth,
+		 struct error *e)
+{
+	_cleanup_free_ char *below = NULL;
+	bool deep = strcmp(s->parts[part], "**") == 0;
+	size_t wanted = part + deep;
+	bool matches = fnmatch(s->parts[wanted], item->d_name, 0) == 0, last = wanted + 1 == s->n_parts;
+	/* Not through links: they lead to what is elsewhere in the walk, or out of it. */
+	bool is_dir = item->d_type == DT_DIR;
+	struct stat st;
+
+	if (item->d_type == DT_UNKNOWN)
+		is_dir = fstatat(dir, item->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+	if (!(matches && last) && !(is_dir && (matches || deep)))
+		return 0;
+	if (asprintf(&below, "%s/%s", path, item->d_name) < 0)
+		return out_of_memory(e);
+	if (matches && last)
+		return add_found(s, below, e);
+	int r = matches ? walk(s, dir, item->d_name, below, wanted + 1, depth + 1, e) : 0;
+	return r == 0 && deep ? walk(s, dir, item->d_name, below, part, depth + 1, e) : r;
+}
+
+static int walk(struct scan *s, int parent, const char *name, const char *path, size_t part, unsigned depth, struct error *e)
+{
+	struct dirent *item;
+	int r = 0;
+
+	if (depth > DEPTH_MAX)
+		return too_much(s, path, "directories in one another", DEPTH_MAX, e);
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		int err = errno;
+		if (fd >= 0)
+			close(fd);
+		/* Gone, or as closed to what runs inside as to us. */
+		return err == ENOENT || err == EACCES || err == ENOTDIR || err == ELOOP ?
+			       0 :
+			       fail_errno(e, err, SANDBOX_STAGE_POLICY, path, "%s: hide = %s: cannot look into %s",
+					  s->raw->origin, s->raw->text, path);
+	}
+	while (r == 0 && (errno = 0, item = readdir(dir))) {
+		if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0)
+			continue;
+		r = s->seen++ < SCAN_MAX ? visit(s, fd, item, path, part, depth, e) :
+					   too_much(s, path, "names to look at", SCAN_MAX, e);
+	}
+	if (r == 0 && errno)
+		r = fail_errno(e, errno, SANDBOX_STAGE_POLICY, path, "%s: hide = %s: cannot read %s", s->raw->origin,
+			       s->raw->text, path);
+	closedir(dir);
+	return r;
+}
+
+static int bad_pattern(const struct scan *s, const char *what, struct error *e)
+{
+	return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->raw->text, "%s: hide = %s: %s", s->raw->origin, s->raw->text, what);
+}
+
+int hide_matching(struct policy *p, const struct raw_path *raw, const char *given, struct error *e)
+{
+	struct scan s = { .p = p, .raw = raw };
+	_cleanup_free_ char *text = strdup(given), *base = NULL;
+	struct error why;
+	bool is_dir;
+	dev_t dev;
+	ino_t ino;
+	char *rest = NULL;
+
+	if (!text)
+		return out_of_memory(e);
+	/* The directory before the first part that is a pattern. */
+	char *slash = text + strcspn(text, "*?[");
+	while (*slash != '/')
+		slash--;
+	*slash = '\0';
+	for (char *part = strtok_r(slash + 1, "/", &rest); part; part = strtok_r(NULL, "/", &rest)) {
+		if (s.n_parts == PARTS_MAX)
+			return bad_pattern(&s, "more than 32 parts of a pattern", e);
+		if (strcmp(part, "..") == 0 || (strstr(part, "**") && strcmp(part, "**") != 0))
+			return bad_pattern(&s, "'..' and '**' within a name are not accepted; as in **/.env* or conf/*.pem", e);
+		if (s.n_parts && strcmp(part, "**") == 0 && strcmp(s.parts[s.n_parts - 1], "**") == 0)
+			continue;
+		s.parts[s.n_parts++] = part;
+	}
+	if (strcmp(s.parts[s.n_parts - 1], "**") == 0)
+		return bad_pattern(&s, "a pattern cannot end in '**': hide the directory itself", e);
+	int r = resolve_path(*text ? text : "/", &base, &dev, &ino, &is_dir, &why);
+	if (r < 0 && raw->optional)
+		return 0;
+	if (r < 0)
+		return fail(e, -r, SANDBOX_STAGE_POLICY, text, "%s: hide = %s: the directory must exist: %s", raw->origin,
+			    raw->text, why.message);
+	return walk(&s, AT_FDCWD, base, strcmp(base, "/") == 0 ? "" : base, 0, 0, e);
+}
