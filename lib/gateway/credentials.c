@@ -10,6 +10,7 @@
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/scrub_answer.h"
+#include "gateway/tunnel.h"
 
 _Static_assert((int)PLACE_HEADER == (int)INJECT_HEADER && (int)PLACE_BASIC == (int)INJECT_BASIC &&
 		       (int)PLACE_QUERY == (int)INJECT_QUERY && (int)PLACE_PATH == (int)INJECT_PATH &&
@@ -86,7 +87,7 @@ static void record(struct session *s, const char *event, size_t secret, enum inj
 
 	json_member_string(&members, "name", s->gw->secrets.v[secret].rule->name);
 	session_members(s, &members);
-	json_member_string(&members, "where", place_name(place));
+	json_member_string(&members, "where", s->x->tunnel && place == PLACE_BODY ? "message" : place_name(place));
 	records_add(&s->gw->records, event, s->call, reason, &members);
 }
 
@@ -233,6 +234,7 @@ int credentials_write(struct session *s, const struct http1_request_out *how)
 	struct buf path = { 0 }, query = { 0 };
 
 	x->send_framing = x->request.framing;
+	tunnel_offer(s);
 	if (!any_placeholder(s))
 		return http1_write_request(&x->head, &x->request, &out);
 	int r = check_method(&in, &x->request);
@@ -341,7 +343,7 @@ bool credentials_foreign(struct session *s)
 	return foreign;
 }
 
-int credentials_check_trailer(struct session *s, const uint8_t *data, size_t len)
+int credentials_check(struct session *s, const uint8_t *data, size_t len)
 {
 	struct inject in = { .table = &s->gw->secrets.table, .passes = passes, .data = s };
 
@@ -363,16 +365,17 @@ static int body_replace(void *data, const struct placeholder_hit *hit, struct bu
 {
 	struct session *s = data;
 	struct exchange *x = s->x;
+	enum body_form form = x->tunnel ? x->message_form : body_form(&x->request);
 	struct secret_value value;
 	size_t uses = x->n_uses, before = out->len;
 
 	if (!decide(s, hit->placeholder, PLACE_BODY, &value))
 		return misused(s, hit->placeholder, PLACE_BODY);
-	int r = inject_body_value(body_form(&x->request), hit, &value, out);
+	int r = inject_body_value(form, hit, &value, out);
 	/* The length that was promised holds for the placeholder as it is, not for one with escapes. */
 	if (r == 0 && !x->body_seen && x->send_framing == HTTP1_BODY_LENGTH && out->len - before != hit->end - hit->start)
 		return misused(s, hit->placeholder, PLACE_BODY);
-	if (r == 0 && x->state == EXCHANGE_FORWARD && x->n_uses > uses)
+	if (r == 0 && (x->state == EXCHANGE_FORWARD || x->tunnel) && x->n_uses > uses)
 		record(s, "secret.use", hit->placeholder->secret, PLACE_BODY, "rule");
 	return r;
 }
@@ -386,6 +389,15 @@ static int rewrite_body(struct session *s, const uint8_t *data, size_t len, bool
 	body->replace = body_replace;
 	body->data = s;
 	return rewrite_feed(body, data, len, last, out);
+}
+
+int credentials_message(struct session *s, const uint8_t *data, size_t len, bool last, struct buf *out)
+{
+	int r = rewrite_body(s, data, len, last, out);
+
+	if (last)
+		rewrite_reset(&s->x->body);
+	return r;
 }
 
 int credentials_small_body(struct session *s, const uint8_t *data, size_t len)

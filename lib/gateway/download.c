@@ -8,6 +8,7 @@
 #include "gateway/gateway.h"
 #include "gateway/http2.h"
 #include "gateway/scrub_answer.h"
+#include "gateway/tunnel.h"
 
 /* 1 something was read, 0 nothing is there yet, or -errno; as read_body(). */
 static int read_head(struct session *s)
@@ -18,7 +19,9 @@ static int read_head(struct session *s)
 	if (got <= 0)
 		return got;
 	bool final = x->answer.status >= 200 || x->answer.websocket;
-	int r = answer_scrub_head(s);
+	int r = x->answer.websocket ? tunnel_begin(s) : 0;
+	if (r == 0)
+		r = answer_scrub_head(s);
 	if (r == 0)
 		r = client_send_head(s, final && x->download.done);
 	if (r < 0)

@@ -23,7 +23,7 @@ enum exchange_state {
 	EXCHANGE_REFUSED, /* denied; the record too */
 	EXCHANGE_CONNECT, /* upstream is on its way */
 	EXCHANGE_FORWARD,
-	EXCHANGE_TUNNEL, /* a WebSocket: bytes both ways */
+	EXCHANGE_TUNNEL, /* a WebSocket (tunnel.h) */
 };
 
 #define MAX_USES 16
@@ -34,6 +34,7 @@ struct secret_use {
 };
 
 struct answer_scrub;
+struct tunnel;
 
 struct exchange {
 	enum exchange_state state;
@@ -54,7 +55,7 @@ struct exchange {
 	char *auditor;	    /* the auditor's reason */
 	struct problem problem;
 	struct buf what, flag, detail; /* texts of the problem */
-	struct rewrite body;	/* the request's, while it is streamed */
+	struct rewrite body;	/* the request's while it is streamed, or a message's */
 	struct buf small_body;	/* what goes out instead of one that was read as a whole and holds placeholders */
 	enum http1_framing send_framing; /* of the request as it goes upstream */
 	struct iobuf held; /* payload on its way out */
@@ -63,6 +64,8 @@ struct exchange {
 	bool retried;
 	bool upload_done, answer_begun, answer_final, download_done;
 	struct answer_scrub *scrub; /* NULL: the answer holds no secret */
+	struct tunnel *tunnel; /* NULL: no WebSocket, or one that nobody reads */
+	enum body_form message_form; /* of its message that goes out */
 	enum http1_framing answer_framing; /* as written to the client */
 	bool keep_client;
 	uint64_t started;
@@ -96,10 +99,13 @@ bool credentials_leak(struct session *s);
 bool credentials_foreign(struct session *s);
 /* The whole small body at the head of client.in, before credentials_write(). 0, -EACCES (recorded) or -ENOMEM. */
 int credentials_small_body(struct session *s, const uint8_t *data, size_t len);
-/* Trailers. 0, -EACCES (recorded) or -ENOMEM. */
-int credentials_check_trailer(struct session *s, const uint8_t *data, size_t len);
+/* Where no value can be: trailers, control frames. 0, -EACCES (recorded) or -ENOMEM. */
+int credentials_check(struct session *s, const uint8_t *data, size_t len);
 /* The next piece of a streamed one: appended to x->held, of which *ret_clean bytes may go on. */
 int credentials_stream_body(struct session *s, const uint8_t *data, size_t len, bool last, size_t *ret_clean);
+
+/* The next piece of a message of a WebSocket: what may go on now is appended to out. 0, -EACCES (recorded) or -ENOMEM. */
+int credentials_message(struct session *s, const uint8_t *data, size_t len, bool last, struct buf *out);
 
 /* upload.c, download.c: true when something moved; they may end the session. */
 bool upload_run(struct session *s);

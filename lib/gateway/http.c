@@ -8,8 +8,8 @@
 #include "gateway/codec.h"
 #include "gateway/gateway.h"
 #include "gateway/http2.h"
-#include "gateway/relay.h"
 #include "gateway/scrub_answer.h"
+#include "gateway/tunnel.h"
 
 #define HEAD_US (10u * 1000000u)
 #define IDLE_US (120u * 1000000u)
@@ -27,6 +27,7 @@ void exchange_free(struct exchange *x)
 	rewrite_reset(&x->body);
 	buf_wipe(&x->small_body);
 	answer_scrub_free(x->scrub);
+	tunnel_free(x->tunnel);
 	buf_wipe(&x->head);
 	buf_free(&x->what);
 	buf_free(&x->flag);
@@ -384,35 +385,6 @@ static bool forward(struct session *s)
 	return false;
 }
 
-/* The server has agreed to a WebSocket. */
-static bool tunnel(struct session *s)
-{
-	struct exchange *x = s->x;
-	enum relay_result result = relay_bytes(s);
-
-	x->upload.payload = s->relay_up;
-	x->download.payload = s->relay_down;
-	switch (result) {
-	case RELAY_NOTHING:
-		return false;
-	case RELAY_MOVED:
-		session_timeout(s, RELAY_IDLE_US);
-		return false;
-	case RELAY_ENDED:
-		request_record(s, "http.request", "", true);
-		x->state = EXCHANGE_HEAD; /* recorded */
-		session_close(s);
-		return true;
-	case RELAY_QUOTA:
-		request_record(s, "limit.hit", "bytes-up", false);
-		break;
-	case RELAY_GONE:
-		break;
-	}
-	session_abort(s);
-	return true;
-}
-
 bool http_run(struct session *s)
 {
 	stream_flush(&s->client);
@@ -446,7 +418,7 @@ bool http_run(struct session *s)
 	case EXCHANGE_FORWARD:
 		return forward(s);
 	case EXCHANGE_TUNNEL:
-		return tunnel(s);
+		return tunnel_run(s);
 	}
 	return false;
 }

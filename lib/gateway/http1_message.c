@@ -77,6 +77,17 @@ size_t http1_find(const struct http1_head *h, const char *name, size_t from)
 	return from;
 }
 
+void http1_drop(struct http1_head *h, const char *name)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < h->n_fields; i++) {
+		if (!http1_slice_is_nocase(h, h->fields[i].name, name))
+			h->fields[kept++] = h->fields[i];
+	}
+	h->n_fields = kept;
+}
+
 bool http1_head_idle(const struct http1_head *h)
 {
 	return !h->error && !h->started && h->bytes.len == 0;

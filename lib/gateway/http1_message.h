@@ -126,6 +126,8 @@ static inline bool http1_slice_is_nocase(const struct http1_head *h, struct http
 
 /* The first field of this name at or behind index from, or n_fields. Name in any case. */
 size_t http1_find(const struct http1_head *h, const char *name, size_t from);
+/* All fields of this name are as if they had not been sent. */
+void http1_drop(struct http1_head *h, const char *name);
 
 #define _cleanup_http1_head_ __attribute__((cleanup(http1_head_reset)))
 

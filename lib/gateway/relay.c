@@ -168,15 +168,10 @@ static bool pump(struct call *payer, struct stream *from, struct stream *to, uin
 	return moved;
 }
 
-enum relay_result relay_bytes(struct session *s)
+enum relay_result relay_ends(struct session *s, bool moved)
 {
 	struct stream *c = &s->client, *u = &s->up->stream;
-	bool over = false;
-	bool moved = pump(s->call, c, u, &s->relay_up, &over);
 
-	if (over)
-		return RELAY_QUOTA;
-	moved |= pump(NULL, u, c, &s->relay_down, &over);
 	if (stream_gone(c) || stream_gone(u))
 		return RELAY_GONE;
 	if (c->eof && !iobuf_len(&c->in) && !iobuf_len(&u->out) && !s->relay_up_ended) {
@@ -190,6 +185,18 @@ enum relay_result relay_bytes(struct session *s)
 	if (s->relay_up_ended && s->relay_down_ended)
 		return RELAY_ENDED;
 	return moved ? RELAY_MOVED : RELAY_NOTHING;
+}
+
+enum relay_result relay_bytes(struct session *s)
+{
+	struct stream *c = &s->client, *u = &s->up->stream;
+	bool over = false;
+	bool moved = pump(s->call, c, u, &s->relay_up, &over);
+
+	if (over)
+		return RELAY_QUOTA;
+	moved |= pump(NULL, u, c, &s->relay_down, &over);
+	return relay_ends(s, moved);
 }
 
 static bool relay(struct session *s)

@@ -12,5 +12,7 @@ enum relay_result { RELAY_NOTHING, RELAY_MOVED, RELAY_ENDED, RELAY_GONE, RELAY_Q
 
 /* Between s->client and s->up, counted in s->relay_up and s->relay_down. */
 enum relay_result relay_bytes(struct session *s);
+/* What became of both directions after something moved between them, or nothing did. */
+enum relay_result relay_ends(struct session *s, bool moved);
 
 #endif

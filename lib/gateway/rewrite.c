@@ -75,4 +75,5 @@ void rewrite_reset(struct rewrite *s)
 	/* May hold what was to be kept from going on. */
 	buf_wipe(&s->pending);
 	buf_free(&s->hits);
+	s->base = 0;
 }

@@ -13,7 +13,7 @@
 #include "gateway/inflate.h"
 #include "gateway/scrub.h"
 
-enum where { IN_HEADER = 1, IN_BODY = 2, IN_TRAILER = 4 };
+enum where { IN_HEADER = 1, IN_BODY = 2, IN_TRAILER = 4, IN_MESSAGE = 8 };
 
 struct answer_scrub {
 	bool body, coded; /* x->answer's body goes through here; it is compressed */
@@ -45,6 +45,21 @@ bool answer_needs_scrub(const struct session *s)
 	return false;
 }
 
+static const char *where_name(enum where where)
+{
+	switch (where) {
+	case IN_HEADER:
+		return "header";
+	case IN_BODY:
+		return "body";
+	case IN_TRAILER:
+		return "trailer";
+	case IN_MESSAGE:
+		break;
+	}
+	return "message";
+}
+
 static void record(struct session *s, size_t secret)
 {
 	struct answer_scrub *a = s->x->scrub;
@@ -55,7 +70,7 @@ static void record(struct session *s, size_t secret)
 	a->recorded[secret] |= (uint8_t)a->where;
 	json_member_string(&members, "name", s->gw->secrets.v[secret].rule->name);
 	session_members(s, &members);
-	json_member_string(&members, "where", a->where == IN_HEADER ? "header" : a->where == IN_BODY ? "body" : "trailer");
+	json_member_string(&members, "where", where_name(a->where));
 	records_add(&s->gw->records, "secret.scrub", s->call, "answer", &members);
 }
 
@@ -149,17 +164,6 @@ static int coding(struct session *s)
 	return n > 1 || (n && h->status == 206) ? fail_answer(s, "content-encoding") : n;
 }
 
-static void drop_coding(struct http1_head *h)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < h->n_fields; i++) {
-		if (!http1_slice_is_nocase(h, h->fields[i].name, "Content-Encoding"))
-			h->fields[kept++] = h->fields[i];
-	}
-	h->n_fields = kept;
-}
-
 static int begin_body(struct session *s)
 {
 	struct exchange *x = s->x;
@@ -174,7 +178,7 @@ static int begin_body(struct session *s)
 		if (r < 0)
 			return r;
 		a->coded = true;
-		drop_coding(&x->answer);
+		http1_drop(&x->answer, "Content-Encoding");
 		/* Nobody knows how long it will be. */
 		a->scrub.same_length = false;
 	}
@@ -239,6 +243,26 @@ int answer_scrub_end(struct session *s, struct buf *out)
 			t->n_fields = 0;
 	}
 	return r < 0 ? r : 0;
+}
+
+int answer_scrub_message(struct session *s, const struct websocket_part *part, struct buf *out)
+{
+	struct answer_scrub *a = s->x->scrub;
+	size_t code = part->opcode == WEBSOCKET_CLOSE && part->len >= 2 ? 2 : 0;
+
+	a->where = IN_MESSAGE;
+	a->scrub.same_length = false;
+	if (!websocket_is_control(part->opcode)) {
+		int r = scrub_feed(&a->scrub, part->data, part->len, part->last, out);
+		if (part->last)
+			scrub_reset(&a->scrub);
+		return r;
+	}
+	/* A control frame may come between the fragments of a message. */
+	int r = buf_append(out, part->data, code);
+	if (r == 0)
+		r = scrub_text(&s->gw->secrets.values, stand_in, s, part->data + code, part->len - code, out);
+	return r == 0 ? buf_append(out, part->data + code, part->len - code) : r < 0 ? r : 0;
 }
 
 void answer_scrub_free(struct answer_scrub *a)

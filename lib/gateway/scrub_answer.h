@@ -7,6 +7,7 @@
 #define NSBOX_GATEWAY_SCRUB_ANSWER_H
 
 #include "gateway/exchange.h"
+#include "gateway/websocket.h"
 
 /* Can an answer to this request hold a value that the call must not see? */
 bool answer_needs_scrub(const struct session *s);
@@ -23,6 +24,8 @@ int answer_scrub_body(struct session *s, const uint8_t *data, size_t len, struct
 bool answer_scrub_waiting(const struct exchange *x);
 /* The body is complete: the rest of it, and the trailers. */
 int answer_scrub_end(struct session *s, struct buf *out);
+/* Some of a message of a WebSocket; x->scrub has to be there. As answer_scrub_body(). */
+int answer_scrub_message(struct session *s, const struct websocket_part *part, struct buf *out);
 void answer_scrub_free(struct answer_scrub *a);
 
 #endif

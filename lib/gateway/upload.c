@@ -30,8 +30,8 @@ static int finish(struct session *s)
 	x->upload_done = true;
 	/* Trailers carry no credentials of ours; a placeholder in them is as out of place as in the body. */
 	for (size_t i = 0; i < t->n_fields; i++) {
-		int r = credentials_check_trailer(s, (const uint8_t *)http1_text(t, t->fields[i].name),
-					       t->fields[i].value.off + t->fields[i].value.len - t->fields[i].name.off);
+		int r = credentials_check(s, (const uint8_t *)http1_text(t, t->fields[i].name),
+					  t->fields[i].value.off + t->fields[i].value.len - t->fields[i].name.off);
 		if (r < 0)
 			return r;
 	}
