@@ -5,8 +5,9 @@
 set -eu
 
 build='meson ninja-build gcc pkg-config libseccomp-dev libcap-dev libnl-3-dev libnl-route-3-dev libinih-dev
-android-libboringssl-dev libjansson-dev libc-ares-dev libnghttp2-dev nettle-dev libidn2-dev zlib1g-dev linux-libc-dev'
-tests='nghttp2 libcmocka-dev clang libclang-rt-14-dev python3 curl wget git openssl ca-certificates bubblewrap haproxy strace
+android-libboringssl-dev libjansson-dev libc-ares-dev libnghttp2-dev nettle-dev libidn2-dev zlib1g-dev libbrotli-dev
+libzstd-dev linux-libc-dev'
+tests='nghttp2 libcmocka-dev clang libclang-rt-14-dev python3 curl wget git openssl ca-certificates bubblewrap brotli zstd haproxy strace
 iproute2 libssl-dev procps
 util-linux python3-requests gnutls-bin groff-base chromium'
 

@@ -131,7 +131,10 @@ static void bad_answer(struct session *s, const char *reason)
 		session_abort(s);
 		return;
 	}
-	if (strcmp(reason, "content-encoding") == 0)
+	if (strcmp(reason, "decoders") == 0)
+		request_refuse(s, NULL, 502, reason,
+			       "Too many answers in the codings br and zstd are being read at once; ask for gzip, or for fewer.");
+	else if (strcmp(reason, "content-encoding") == 0)
 		request_refuse(s, NULL, 502, reason,
 			       "The answer of the server is in a coding that cannot be searched for secrets.");
 	else

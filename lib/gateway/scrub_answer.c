@@ -138,8 +138,28 @@ static int check_names(struct session *s)
 	return r < 0 ? r : 0;
 }
 
+/* 1: it is one that can be undone, 0: there is none. */
+static int known_coding(const struct http1_head *h, struct http1_slice name, enum inflate_coding *ret)
+{
+	static const struct {
+		const char *name;
+		enum inflate_coding coding;
+	} known[] = { { "gzip", INFLATE_GZIP }, { "x-gzip", INFLATE_GZIP }, { "deflate", INFLATE_GZIP },
+		      { "br", INFLATE_BROTLI }, { "zstd", INFLATE_ZSTD } };
+
+	if (http1_slice_is_nocase(h, name, "identity"))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (http1_slice_is_nocase(h, name, known[i].name)) {
+			*ret = known[i].coding;
+			return 1;
+		}
+	}
+	return -ENOTSUP;
+}
+
 /* 1: compressed in a way that can be undone, 0: not at all. */
-static int coding(struct session *s)
+static int coding(struct session *s, enum inflate_coding *ret)
 {
 	const struct http1_head *h = &s->x->answer;
 	struct http1_slice item;
@@ -148,12 +168,10 @@ static int coding(struct session *s)
 	for (size_t i = http1_find(h, "Content-Encoding", 0); i < h->n_fields; i = http1_find(h, "Content-Encoding", i + 1)) {
 		uint32_t at = h->fields[i].value.off;
 		while (http1_list_next(h, h->fields[i].value, &at, &item)) {
-			if (http1_slice_is_nocase(h, item, "identity"))
-				continue;
-			if (!http1_slice_is_nocase(h, item, "gzip") && !http1_slice_is_nocase(h, item, "x-gzip") &&
-			    !http1_slice_is_nocase(h, item, "deflate"))
+			int known = known_coding(h, item, ret);
+			if (known < 0)
 				return fail_answer(s, "content-encoding");
-			n++;
+			n += known;
 		}
 	}
 	/* Inside the body, message by message. */
@@ -168,15 +186,16 @@ static int begin_body(struct session *s)
 {
 	struct exchange *x = s->x;
 	struct answer_scrub *a = x->scrub;
+	enum inflate_coding which = INFLATE_GZIP;
 
-	int r = coding(s);
+	int r = coding(s, &which);
 	if (r < 0)
 		return r;
 	a->body = true;
 	if (r > 0) {
-		r = inflater_init(&a->inflater);
+		r = inflater_init(&a->inflater, which);
 		if (r < 0)
-			return r;
+			return r == -EBUSY ? fail_answer(s, "decoders") : r;
 		a->coded = true;
 		http1_drop(&x->answer, "Content-Encoding");
 		/* Nobody knows how long it will be. */

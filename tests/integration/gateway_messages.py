@@ -4,6 +4,8 @@
 sandbox has no secrets the same bytes arrive as they are. usage: gateway_messages.py BUILD_DIR [PATTERN]"""
 import base64
 import os
+import select
+import socket
 import sys
 import threading
 from urllib.parse import quote
@@ -32,7 +34,7 @@ class Socket:
 
     def __init__(self, w, inject='header, body', more='', value=VALUE, secrets=None, extra='', agreed=b''):
         self.got, self.arrived, self.gone = [], threading.Condition(), False
-        self.server = None
+        self.to_say, self.wake = [], socket.socketpair()
         w.origin.handler = lambda connection, request: self.serve(connection, agreed)
         if secrets is None:
             secrets = SECRET % (inject, more)
@@ -50,8 +52,7 @@ class Socket:
     def serve(self, connection, agreed):
         connection.send(b'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
                         b'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n' + agreed + b'\r\n')
-        self.server = connection
-        frames = Frames(connection.fill, connection.buffer)
+        frames = Frames(lambda: self.listen(connection), connection.buffer)
         try:
             while True:
                 f = frames.frame()
@@ -64,6 +65,20 @@ class Socket:
                 self.arrived.notify_all()
         return False
 
+    def listen(self, connection):
+        """One thread reads and writes: two of them would race for the state of TLS."""
+        while True:
+            with self.arrived:
+                to_say, self.to_say = self.to_say, []
+            for data in to_say:
+                connection.send(data)
+            if connection.sock.pending():
+                return connection.fill()
+            ready = select.select([connection.sock, self.wake[0]], [], [])[0]
+            if self.wake[0] not in ready:
+                return connection.fill()
+            self.wake[0].recv(4096)
+
     def send(self, *parts):
         for p in parts:
             self.s.sendall(p)
@@ -71,9 +86,8 @@ class Socket:
     def say(self, *frames):
         """As the server."""
         with self.arrived:
-            assert self.arrived.wait_for(lambda: self.server, 10)
-        for f in frames:
-            self.server.send(f)
+            self.to_say += frames
+        self.wake[1].send(b'x')
 
     def arrive(self, n):
         with self.arrived:
@@ -217,10 +231,8 @@ def long_messages(w):
     equal(k.messages(1)[0][1] == text.replace(k.placeholder, VALUE).encode(), True)
     done.join()
     back = ('x' * 16375 + VALUE) * 300
-    done = threading.Thread(target=k.say, args=(frame(back, BINARY, mask=False),))
-    done.start()
+    k.say(frame(back, BINARY, mask=False))
     equal(k.frames.message() == (BINARY, back.replace(VALUE, k.placeholder).encode()), True)
-    done.join()
 
 
 @test

@@ -5,6 +5,7 @@ import base64
 import gzip
 import json
 import socket
+import subprocess
 import threading
 import time
 import zlib
@@ -164,12 +165,14 @@ def until_close(t):
 
 
 def packed(name, data):
+    if name in ('br', 'zstd'):
+        return subprocess.run(['brotli' if name == 'br' else 'zstd', '-c'], input=data, stdout=subprocess.PIPE, check=True).stdout
     if name == 'deflate':
         return zlib.compress(data)
     return gzip.compress(data[:40]) + gzip.compress(data[40:]) if name == 'members' else gzip.compress(data)
 
 
-@cases([(n, n, n if n != 'members' else 'gzip') for n in ('gzip', 'x-gzip', 'deflate', 'members')])
+@cases([(n, n, n if n != 'members' else 'gzip') for n in ('gzip', 'x-gzip', 'deflate', 'members', 'br', 'zstd')])
 def compressed(t, name, coding):
     text = b'x' * 30 + VALUE.encode() + b'y' * 200000 + VALUE.encode()
 
@@ -184,9 +187,18 @@ def compressed(t, name, coding):
     equal(plain(head, got), text.replace(VALUE.encode(), placeholder), 'body')
 
 
-@cases([('br', 'br', b'\x0b\x02\x80hello\x03', ''), ('two', 'gzip, gzip', gzip.compress(gzip.compress(b'a')), ''),
-        ('unknown', 'made-up', b'abc', '')])
-def coding_that_hides(t, coding, data, flags):
+@cases([('br', 'br'), ('zstd', 'zstd')])
+def compressed_and_cut_off(t, coding):
+    data = packed(coding, VALUE.encode() * 1000)[:-3]
+    box, origin = setup(t, lambda c, r: Origin.reply(c, body=data, headers=[('Content-Encoding', coding)]))
+    result = box.sh('curl -sS https://%s/' % HOST)
+    check(result.code != 0, 'curl takes a shortened answer for a whole one: %r' % result)
+    absent(VALUE, result.out_bytes)
+
+
+@cases([('two', 'gzip, gzip', gzip.compress(gzip.compress(b'a'))), ('mixed', 'br, gzip', b'abc'),
+        ('unknown', 'made-up', b'abc')])
+def coding_that_hides(t, coding, data):
     box, origin = setup(t, lambda c, r: Origin.reply(c, body=data, headers=[('Content-Encoding', coding)]))
     placeholder, head, got = get(box, code='502')
     sent(origin)
@@ -231,13 +243,19 @@ def cut_off_inside_a_coding(t):
     check(result.code != 0, 'curl takes a shortened answer for a whole one: %r' % result)
 
 
-@test
-def bomb(t):
-    """1 GiB out of 1 MiB, to a client that reads slowly: it is made as it is read."""
+def gzip_bomb():
     data = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = bytes(1 << 20)
-    bomb = b''.join(data.compress(block) for _ in range(1024)) + data.flush()
-    box, origin = setup(t, lambda c, r: Origin.reply(c, body=bomb, headers=[('Content-Encoding', 'gzip')]))
+    return b''.join(data.compress(block) for _ in range(1024)) + data.flush()
+
+
+@cases([('gzip', 'gzip', gzip_bomb), ('br', 'br', lambda: packed('br', bytes(1 << 28))),
+        ('zstd', 'zstd', lambda: packed('zstd', bytes(1 << 28)))])
+def bomb(t, coding, make):
+    """1 GiB or 256 MiB out of very little, to a client that reads slowly: it is made as it is read."""
+    data = make()
+    check(len(data) < 2 << 20, 'a small bomb')
+    box, origin = setup(t, lambda c, r: Origin.reply(c, body=data, headers=[('Content-Encoding', coding)]))
     process = box.start('run', *box.flags, '--', 'sh', '-c',
                         'curl -sS --limit-rate 256k --max-time 6 -o /dev/null https://%s/' % HOST)
     while not origin.requests:
