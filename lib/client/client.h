@@ -139,8 +139,10 @@ void event_push(struct sandbox_runtime *r, const char *name, const char *sandbox
 		const char *json);
 void events_drop(struct sandbox_runtime *r);
 
-/* secret.c: one descriptor per secret of the policy, in its order, from which its value can be read to the end. */
-int secrets_open(const struct sandbox_policy *policy, int *fds, size_t max, size_t *ret_n, struct error *e);
+/* secret.c: one descriptor per secret of the policy, in its order, from which its value can be read to the end; of a
+ * command, a socket to what runs it (source/protocol.h). */
+int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, int *fds, size_t max, size_t *ret_n,
+		 struct error *e);
 
 /* environment.c: the environment of every call in a sandbox, without the placeholders; and with more entries. */
 int environment_build(const struct policy *p, const char *user, char ***ret_env, struct error *e);

@@ -85,7 +85,7 @@ int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *polic
 	if (policy_fd < 0)
 		return policy_fd;
 	/* One place behind them is the layer's. */
-	r = secrets_open(policy, fds + before, WIRE_MAX_FDS - before - 1, &n_secrets, e);
+	r = secrets_open(b, policy, fds + before, WIRE_MAX_FDS - before - 1, &n_secrets, e);
 	if (r < 0)
 		return r;
 	_cleanup_layer_ struct layer layer = LAYER_NONE;

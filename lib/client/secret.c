@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sources of secrets. Each becomes one descriptor that only the gateway reads: a pipe filled here (environment, value
- * given by the caller), the file itself, or the standard output of a command. No value is kept, logged, or put into
+ * given by the caller), the file itself, or a socket to a helper that runs a command. No value is kept, logged, or put into
  * an error text.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/json.h"
 #include "base/util.h"
 #include "client/client.h"
 #include "client/helper.h"
+#include "policy/rule.h"
 
 /* Below the capacity of a pipe, so that writing never blocks. */
 #define MAX_VALUE (32u * 1024u)
@@ -62,27 +65,102 @@ static int from_file(const struct policy_secret *s, struct error *e)
 	return TAKE_FD(fd);
 }
 
-static int from_command(const struct policy_secret *s, struct error *e)
+/* What the command gets to know: whom it is for, and where its value may go. */
+static int describe(const struct sandbox *b, const struct policy_secret *s, struct buf *out)
 {
-	char *const argv[] = { (char *)"sh", (char *)"-c", s->source_arg, NULL };
-	int pair[2], pidfd;
+	_cleanup_buf_ struct buf targets = { 0 };
+	int r = buf_puts(out, "{");
 
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a pipe for secret %s", s->name);
-	_cleanup_close_ int in = above_stdio(pair[1]);
-	_cleanup_close_ int out = above_stdio(pair[0]);
-	if (in < 0 || out < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a pipe for secret %s", s->name);
-	/* Its messages go to our standard error, when there is one: a source that fails says why there. */
-	const int fds[] = { -1, in, fcntl(2, F_GETFD) < 0 ? -1 : 2 };
-	const struct helper helper = {
-		.dir_fd = AT_FDCWD, .program = "/bin/sh", .argv = argv, .env = environ, .fds = fds, .n_fds = 3,
-	};
-	int r = helper_spawn(&helper, &pidfd);
+	for (size_t i = 0; i < s->n_allow && r == 0; i++) {
+		_cleanup_buf_ struct buf text = { 0 };
+		r = rule_text(s->allow[i], &text);
+		if (r == 0)
+			r = buf_puts(&targets, i ? "," : "[");
+		if (r == 0)
+			r = json_text(&targets, (const char *)text.data, text.len);
+	}
+	if (r == 0)
+		r = buf_puts(&targets, "]");
+	if (r == 0)
+		r = json_member_string(out, "sandbox", b->id);
+	if (r == 0)
+		r = json_member_string(out, "secret", s->name);
+	if (r == 0)
+		r = buf_str(&targets) ? json_member_raw(out, "allow", buf_str(&targets)) : -ENOMEM;
+	if (r == 0)
+		r = buf_puts(out, "}\n");
+	return r == 0 && !buf_str(out) ? -ENOMEM : r;
+}
+
+static bool is_source(const struct policy *policy, const char *entry)
+{
+	size_t n;
+	const struct policy_secret *secrets = policy_secrets(policy, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(secrets[i].source_arg);
+		if (secrets[i].source == SOURCE_ENV && strncmp(entry, secrets[i].source_arg, len) == 0 && entry[len] == '=')
+			return true;
+	}
+	return false;
+}
+
+/* Ours, without what other secrets are read from: the helper may live as long as the sandbox. */
+static char **helper_environment(const struct policy *policy)
+{
+	size_t n = strv_len(environ), kept = 0;
+	char **env = calloc(n + 1, sizeof(*env));
+
+	for (size_t i = 0; env && i < n; i++) {
+		if (!is_source(policy, environ[i]))
+			env[kept++] = environ[i];
+	}
+	return env;
+}
+
+static int start_source(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy_secret *s,
+			int theirs, struct error *e)
+{
+	const char *path = b->runtime->helper_dir ? b->runtime->helper_dir : NSBOX_HELPER_DIR;
+	_cleanup_buf_ struct buf grant = { 0 };
+	_cleanup_free_ char **env = helper_environment(policy->policy);
+	int pidfd;
+
+	_cleanup_close_ int dir = above_stdio(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	if (dir < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_HELPER, path, "cannot open the directory of the helper programs, %s",
+				  path);
+	int r = env ? describe(b, s, &grant) : -ENOMEM;
 	if (r < 0)
-		return fail_errno(e, -r, SANDBOX_STAGE_SECRET, s->name, "secret %s: cannot start /bin/sh", s->name);
+		return fail_errno(e, -r, SANDBOX_STAGE_SECRET, s->name, "cannot ask for secret %s", s->name);
+	char *const argv[] = { (char *)"nsbox-source", s->source_arg, s->revoke ? s->revoke : (char *)"",
+			       (char *)grant.data, NULL };
+	/* Its messages go to our standard error, when there is one: a source that fails says why there. */
+	const int fds[] = { -1, -1, fcntl(2, F_GETFD) < 0 ? -1 : 2, theirs };
+	const struct helper helper = {
+		.dir_fd = dir, .program = "nsbox-source", .argv = argv, .env = env, .fds = fds, .n_fds = ARRAY_LEN(fds),
+	};
+	r = helper_spawn(&helper, &pidfd);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_HELPER, "nsbox-source", "cannot start the helper nsbox-source in %s",
+				  path);
 	fd_close(pidfd);
-	return TAKE_FD(out);
+	return 0;
+}
+
+static int from_command(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy_secret *s,
+			struct error *e)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a socket for secret %s", s->name);
+	_cleanup_close_ int theirs = above_stdio(pair[1]);
+	_cleanup_close_ int ours = above_stdio(pair[0]);
+	if (theirs < 0 || ours < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a socket for secret %s", s->name);
+	int r = start_source(b, policy, s, theirs, e);
+	return r < 0 ? r : TAKE_FD(ours);
 }
 
 static int from_caller(const struct sandbox_policy *policy, const struct policy_secret *s, struct error *e)
@@ -94,7 +172,8 @@ static int from_caller(const struct sandbox_policy *policy, const struct policy_
 	return -ENOENT;
 }
 
-static int open_one(const struct sandbox_policy *policy, const struct policy_secret *s, struct error *e)
+static int open_one(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy_secret *s,
+		    struct error *e)
 {
 	int fd = from_caller(policy, s, e);
 
@@ -106,14 +185,15 @@ static int open_one(const struct sandbox_policy *policy, const struct policy_sec
 	case SOURCE_FILE:
 		return from_file(s, e);
 	case SOURCE_EXEC:
-		return from_command(s, e);
+		return from_command(b, policy, s, e);
 	case SOURCE_VALUE:
 		break;
 	}
 	return fail(e, ENOENT, SANDBOX_STAGE_SECRET, s->name, "secret %s was given no value", s->name);
 }
 
-int secrets_open(const struct sandbox_policy *policy, int *fds, size_t max, size_t *ret_n, struct error *e)
+int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, int *fds, size_t max, size_t *ret_n,
+		 struct error *e)
 {
 	size_t n, done = 0;
 	const struct policy_secret *secrets = policy_secrets(policy->policy, &n);
@@ -122,7 +202,7 @@ int secrets_open(const struct sandbox_policy *policy, int *fds, size_t max, size
 	if (n > max)
 		return fail(e, E2BIG, SANDBOX_STAGE_SECRET, "secrets", "at most %zu secrets in one policy", max);
 	for (; done < n; done++) {
-		fds[done] = open_one(policy, &secrets[done], e);
+		fds[done] = open_one(b, policy, &secrets[done], e);
 		if (fds[done] < 0)
 			break;
 	}

@@ -149,6 +149,7 @@ int upstream_send_request(struct session *s)
 	struct stream *u = &s->up->stream;
 	struct http2_fields fields = { 0 };
 
+	u->out.secret |= x->n_uses > 0;
 	if (!u->carrier)
 		return iobuf_append(&u->out, x->head.data, x->head.len);
 	int r = http2_write_request(&fields, (const char *)x->head.data, x->head.len);
@@ -162,6 +163,7 @@ int upstream_send_payload(struct session *s, const uint8_t *data, size_t len)
 {
 	struct stream *u = &s->up->stream;
 
+	u->out.secret |= s->x->n_uses > 0;
 	return append_chunk(&u->out, !u->carrier && s->x->send_framing == HTTP1_BODY_CHUNKED, data, len);
 }
 

@@ -13,6 +13,7 @@
 #include "base/util.h"
 #include "base/wire.h"
 #include "gateway/gateway.h"
+#include "gateway/secret_source.h"
 #include "policy/grant.h"
 #include "supervisor/protocol.h"
 
@@ -315,6 +316,9 @@ static void control_event(struct source *source, uint32_t events)
 
 int control_start(struct gateway *gw)
 {
+	int r = secret_sources_start(gw);
+	if (r < 0)
+		return r;
 	gw->control = (struct source){ .fd = CONTROL_FD, .ready = control_event };
 	if (fcntl(CONTROL_FD, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;

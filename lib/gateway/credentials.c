@@ -74,6 +74,10 @@ static bool decide(void *data, const struct placeholder *p, enum inject_place pl
 
 	if (objection(s, p, place))
 		return false;
+	if (!secret->value) {
+		x->expired = true;
+		return false;
+	}
 	/* Each use is one record; no request needs more of them. */
 	if (note_use(x->uses, &x->n_uses, p->secret, place) < 0)
 		return false;
@@ -95,6 +99,9 @@ static int misused(struct session *s, const struct placeholder *p, enum inject_p
 {
 	const char *reason = objection(s, p, place);
 
+	/* Right in its place, if only there were a value. */
+	if (!reason && s->x->expired)
+		return -ENOKEY;
 	s->x->misuse = reason ? reason : "place";
 	record(s, "secret.misuse", p->secret, place, s->x->misuse);
 	/* What this request did not get is settled; a failure shows as the supervisor's end. */
@@ -107,7 +114,7 @@ static bool passes(void *data, const struct placeholder *p, enum inject_place pl
 {
 	struct session *s = data;
 
-	if (s->gw->secrets.v[p->secret].rule->on_misuse != MISUSE_PASS)
+	if (s->gw->secrets.v[p->secret].rule->on_misuse != MISUSE_PASS || s->x->expired)
 		return false;
 	int r = note_use(s->x->passed, &s->x->n_passed, p->secret, place);
 	if (r > 0)
@@ -414,9 +421,11 @@ int credentials_stream_body(struct session *s, const uint8_t *data, size_t len, 
 	int r;
 
 	if (x->small_body.len) {
+		x->held.secret = true;
 		r = last ? iobuf_append(&x->held, x->small_body.data, x->small_body.len) : 0;
 	} else if (!x->body_seen && any_placeholder(s)) {
 		r = rewrite_body(s, data, len, last, &text);
+		x->held.secret |= x->n_uses > 0;
 		if (r == 0)
 			r = iobuf_append(&x->held, text.data, text.len);
 		buf_wipe(&text);

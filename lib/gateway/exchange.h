@@ -50,6 +50,7 @@ struct exchange {
 	struct secret_use passed[MAX_USES]; /* misuse that the policy lets go on as text; recorded */
 	size_t n_passed;
 	const char *misuse; /* why, when a placeholder was found where it may not be */
+	bool expired;	    /* a secret that it needs has no value any more */
 	bool beyond_grant;  /* the policy allows it and the grant does not: nothing happens unless that is raised */
 	bool raised;	    /* it was */
 	char *auditor;	    /* the auditor's reason */
@@ -80,6 +81,8 @@ void request_decide(struct session *s);
 void request_refuse(struct session *s, const char *event, int status, const char *reason, const char *detail);
 /* Upstream could not be reached: the right status and text for it. */
 void request_unreachable(struct session *s);
+/* A secret that it needs has no value any more. */
+void request_expired(struct session *s);
 void request_record(struct session *s, const char *event, const char *reason, bool finished);
 /* EXCHANGE_ASK: true when there is an answer, which leads to RECORD or REFUSED. */
 bool request_asked(struct session *s);
@@ -89,7 +92,8 @@ int request_encode_path(const char *path, bool in_rule, struct buf *out);
 /* request_question.c: the members of the question whether it may go on. 0, -EMSGSIZE, -EILSEQ or -ENOMEM. */
 int request_question(const struct session *s, struct buf *members);
 
-/* credentials.c: fill x->head with the request to send. 0, -EACCES (misuse; recorded), -ENOMEM, -EINVAL. */
+/* credentials.c: fill x->head with the request to send. 0, -EACCES (misuse; recorded), -ENOKEY (expired), -ENOMEM,
+ * -EINVAL. */
 int credentials_write(struct session *s, const struct http1_request_out *how);
 /* It goes out now: record which secrets are in it. */
 void credentials_record(struct session *s);

@@ -29,8 +29,9 @@ int iobuf_room(struct iobuf *b, size_t n)
 		return -ENOMEM;
 	if (len)
 		memcpy(data, b->data + b->start, len);
+	bool secret = b->secret;
 	iobuf_free(b);
-	*b = (struct iobuf){ .data = data, .end = len, .cap = cap };
+	*b = (struct iobuf){ .data = data, .end = len, .cap = cap, .secret = secret };
 	return 0;
 }
 
@@ -49,12 +50,18 @@ int iobuf_append(struct iobuf *b, const void *data, size_t len)
 void iobuf_consume(struct iobuf *b, size_t n)
 {
 	b->start += n;
-	if (b->start >= b->end)
-		b->start = b->end = 0;
+	if (b->start < b->end)
+		return;
+	if (b->secret)
+		explicit_bzero(b->data, b->cap);
+	b->secret = false;
+	b->start = b->end = 0;
 }
 
 void iobuf_free(struct iobuf *b)
 {
+	if (b->secret)
+		explicit_bzero(b->data, b->cap);
 	free(b->data);
 	*b = (struct iobuf){ 0 };
 }

@@ -3,12 +3,14 @@
 #ifndef NSBOX_GATEWAY_IOBUF_H
 #define NSBOX_GATEWAY_IOBUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct iobuf {
 	uint8_t *data;
 	size_t start, end, cap;
+	bool secret; /* set by who puts a value in: wiped when it has run empty, and then false again */
 };
 
 static inline size_t iobuf_len(const struct iobuf *b)

@@ -160,6 +160,12 @@ void request_unreachable(struct session *s)
 		request_record(s, "http.request", reason, true);
 }
 
+void request_expired(struct session *s)
+{
+	request_refuse(s, "http.deny", 502, "secret-expired",
+		       "A secret of the request has expired, and its source has not given another one.");
+}
+
 /* The request has to be for the very name whose address was dialled, and whose rule is asked. */
 static bool host_agrees(struct session *s)
 {
@@ -316,6 +322,10 @@ static void allow(struct session *s)
 	if (r == -EACCES) {
 		request_refuse(s, NULL, 403, "secret-misuse",
 				      "The request carries the placeholder of a secret to where that secret may not go.");
+		return;
+	}
+	if (r == -ENOKEY) {
+		request_expired(s);
 		return;
 	}
 	if (r == -EINVAL) {

@@ -18,6 +18,7 @@ enum where { IN_HEADER = 1, IN_BODY = 2, IN_TRAILER = 4, IN_MESSAGE = 8 };
 struct answer_scrub {
 	bool body, coded; /* x->answer's body goes through here; it is compressed */
 	enum where where; /* what is being looked at */
+	size_t *searching; /* counted there */
 	uint8_t *recorded; /* of each secret: bits of enum where */
 	struct scrub scrub;
 	struct inflater inflater;
@@ -109,13 +110,15 @@ static int begin(struct session *s)
 	if (!x->scrub)
 		return -ENOMEM;
 	x->scrub->where = IN_HEADER;
+	x->scrub->searching = &s->gw->secrets.searching;
+	(*x->scrub->searching)++;
 	x->scrub->recorded = calloc(s->gw->secrets.n, 1);
 	x->scrub->scrub = (struct scrub){ .values = &s->gw->secrets.values, .stand_in = stand_in, .data = s,
 					  .same_length = true };
 	for (const struct holder *h = s->call->holders; h; h = h->next) {
 		const struct secret *secret = &s->gw->secrets.v[h->placeholder->secret];
 		if (own_placeholder(s, h->placeholder->secret) &&
-		    !scrub_keeps_length(secret->value, secret->len, h->placeholder))
+		    (secret->lengths_differ || !scrub_keeps_length(secret->value, secret->len, h->placeholder)))
 			x->scrub->scrub.same_length = false;
 	}
 	return x->scrub->recorded ? 0 : -ENOMEM;
@@ -291,5 +294,6 @@ void answer_scrub_free(struct answer_scrub *a)
 	scrub_reset(&a->scrub);
 	inflater_free(&a->inflater);
 	free(a->recorded);
+	(*a->searching)--;
 	free(a);
 }

@@ -7,12 +7,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/util.h"
 #include "base/wire.h"
 #include "gateway/calls.h"
+#include "gateway/secret_source.h"
 
+#define SCRUB_MIN 8u /* of a value that answers are searched for; as placeholder_check() says */
 #define TOO_LONG "is longer than 64 KiB; give a source that holds the value alone"
 
 static int refuse(struct error *e, const char *name, int err, const char *why)
@@ -20,21 +21,50 @@ static int refuse(struct error *e, const char *name, int err, const char *why)
 	return fail(e, err, SANDBOX_STAGE_SECRET, name, "Secret %s %s.", name, why);
 }
 
-/* Read to the end; the length, or -errno with e filled. */
-static ssize_t read_pipe(int fd, uint8_t *to, size_t cap, int parent_fd, const char *name, struct error *e)
+static int no_pages(struct error *e, const char *name, int r)
+{
+	return refuse(e, name, -r, r == -EPERM ? "cannot be kept in locked memory: RLIMIT_MEMLOCK is used up; raise it (ulimit "
+						 "-l), or accept that it may be swapped out by --allow-degraded locked-memory" :
+						 "could not be loaded, for lack of memory");
+}
+
+static int wait_readable(int fd, int parent_fd)
+{
+	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = parent_fd, .events = POLLRDHUP } };
+	int r;
+
+	do
+		r = poll(p, 2, -1);
+	while (r < 0 && errno == EINTR);
+	if (r >= 0 && p[1].revents)
+		_exit(0);
+	return r < 0 ? -errno : 0;
+}
+
+/* Twice the room, and nothing left where it was. */
+static int grow_pages(struct locked *pages, bool unlocked)
+{
+	struct locked more;
+	int r = locked_new(&more, pages->size * 2, unlocked);
+
+	if (r < 0)
+		return r;
+	memcpy(more.data, pages->data, pages->size);
+	locked_free(pages);
+	*pages = more;
+	return 0;
+}
+
+/* To the end; the length, or -errno with e filled. */
+static ssize_t read_pipe(const struct secrets *s, int fd, struct locked *to, int parent_fd, const char *name,
+			 struct error *e)
 {
 	size_t len = 0;
 
 	for (;;) {
-		struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = parent_fd, .events = POLLRDHUP } };
-		if (poll(p, 2, -1) < 0) {
-			if (errno == EINTR)
-				continue;
-			return refuse(e, name, errno, "could not be read");
-		}
-		if (p[1].revents)
-			_exit(0);
-		ssize_t n = read(fd, to + len, cap - len);
+		if (wait_readable(fd, parent_fd) < 0)
+			return refuse(e, name, EIO, "could not be read");
+		ssize_t n = read(fd, to->data + len, to->size - len);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
@@ -42,8 +72,12 @@ static ssize_t read_pipe(int fd, uint8_t *to, size_t cap, int parent_fd, const c
 		if (n == 0)
 			return (ssize_t)len;
 		len += (size_t)n;
-		if (len == cap)
+		/* The longest value and its newline. */
+		if (len > SECRET_MAX + 1)
 			return refuse(e, name, EFBIG, TOO_LONG);
+		int r = len == to->size ? grow_pages(to, s->unlocked) : 0;
+		if (r < 0)
+			return no_pages(e, name, r);
 	}
 }
 
@@ -63,33 +97,122 @@ static int check(const uint8_t *value, size_t len, const struct policy_secret *r
 	return placeholder_check(name, rule->placeholder, len, rule->scrub, e);
 }
 
-/* Pages of their own: nothing else of the process is locked or left out of dumps for them. */
-static uint8_t *locked_pages(size_t len)
+static bool is_known(const struct secrets *s, size_t secret, const uint8_t *value, size_t len)
 {
-	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED)
-		return NULL;
-	madvise(p, len, MADV_DONTDUMP);
-	/* May fail where RLIMIT_MEMLOCK is small: a swapped page is then the host's own swap, not the sandbox's view. */
-	(void)mlock(p, len);
-	return p;
+	for (size_t i = 0; i < s->values.n; i++) {
+		const struct placeholder *p = s->values.all[i];
+		if (p->secret == secret && p->len == len && memcmp(p->text, value, len) == 0)
+			return true;
+	}
+	return false;
 }
 
-/* The table of the values themselves. */
-static int index_values(struct secrets *s)
+/* All but the present value: a server shows old ones for a while, and no longer. */
+static void forget_known(struct secrets *s, size_t secret)
 {
-	unsigned window = 16;
-	int r = 0;
+	struct secret *x = &s->v[secret];
 
+	for (size_t i = s->values.n; i-- > 0;) {
+		const struct placeholder *p = s->values.all[i];
+		if (p->secret != secret || (p->len == x->len && memcmp(p->text, x->value, x->len) == 0))
+			continue;
+		placeholder_remove(&s->values, p);
+		x->n_known--;
+	}
+}
+
+static int index_value(struct secrets *s, size_t secret, const uint8_t *value, size_t len)
+{
+	struct secret *x = &s->v[secret];
+
+	if (!x->rule->scrub || is_known(s, secret, value, len))
+		return 0;
+	if (x->n_known >= KNOWN_VALUES && !s->searching && x->value)
+		forget_known(s, secret);
+	int r = x->n_known >= KNOWN_VALUES_MAX ? -ENOSPC : placeholder_add_text(&s->values, value, len, secret);
+	x->n_known += r == 0;
+	return r;
+}
+
+int secrets_set(struct secrets *s, size_t secret, const uint8_t *value, size_t len, struct error *e)
+{
+	struct secret *x = &s->v[secret];
+	struct locked pages;
+
+	int r = check(value, len, x->rule, e);
+	if (r < 0)
+		return r;
+	r = locked_new(&pages, len, s->unlocked);
+	if (r < 0)
+		return no_pages(e, x->rule->name, r);
+	memcpy(pages.data, value, len);
+	r = index_value(s, secret, pages.data, len);
+	if (r < 0) {
+		locked_free(&pages);
+		return refuse(e, x->rule->name, -r, r == -ENOSPC ? "has changed too often while answers are being read" :
+								   "could not be loaded, for lack of memory");
+	}
+	locked_free(&x->pages);
+	x->lengths_differ |= x->usual && x->usual != len;
+	x->pages = pages;
+	x->value = pages.data;
+	x->len = x->usual = len;
+	return 0;
+}
+
+void secrets_expire(struct secrets *s, size_t secret)
+{
+	locked_free(&s->v[secret].pages);
+	s->v[secret].value = NULL;
+	s->v[secret].len = 0;
+}
+
+static int read_one(struct secrets *s, size_t i, int fd, int parent_fd, struct error *e)
+{
+	const char *name = s->v[i].rule->name;
+	struct locked pages;
+
+	int r = locked_new(&pages, 1, s->unlocked);
+	if (r < 0)
+		return no_pages(e, name, r);
+	ssize_t len = read_pipe(s, fd, &pages, parent_fd, name, e);
+	if (len > 0 && pages.data[len - 1] == '\n')
+		len--;
+	r = len < 0 ? (int)len : secrets_set(s, i, pages.data, (size_t)len, e);
+	locked_free(&pages);
+	return r;
+}
+
+/* All are asked at once: none waits for another's command. */
+static int ask_commands(struct secrets *s, const int *fds, struct error *e)
+{
 	for (size_t i = 0; i < s->n; i++) {
-		if (s->v[i].rule->scrub && s->v[i].len < window)
-			window = (unsigned)s->v[i].len;
+		int r = s->v[i].rule->source == SOURCE_EXEC ? source_ask(fds[i]) : 0;
+		if (r < 0)
+			return refuse(e, s->v[i].rule->name, -r, "could not be asked for: its helper is gone");
 	}
-	s->values.window = window;
-	for (size_t i = 0; i < s->n && r == 0; i++) {
-		if (s->v[i].rule->scrub)
-			r = placeholder_add_text(&s->values, s->v[i].value, s->v[i].len, i);
-	}
+	return 0;
+}
+
+static int take_answer(struct secrets *s, size_t i, int fd, int parent_fd, struct error *e)
+{
+	struct secret *x = &s->v[i];
+	struct source_answer answer = { 0 };
+
+	if (wait_readable(fd, parent_fd) < 0)
+		return refuse(e, x->rule->name, EIO, "could not be read");
+	int r = source_read(fd, s->unlocked, &answer);
+	if (r == -EPERM || r == -ENOMEM)
+		return no_pages(e, x->rule->name, r);
+	if (r < 0)
+		return refuse(e, x->rule->name, EIO, "was not given by its command, whose helper is gone");
+	if (!answer.value)
+		r = fail(e, ENOKEY, SANDBOX_STAGE_SECRET, x->rule->name, "Secret %s was not given by its command: %s.",
+			 x->rule->name, answer.why);
+	else
+		r = secrets_set(s, i, answer.value, answer.len, e);
+	x->seconds = answer.seconds;
+	source_answer_free(&answer);
 	return r;
 }
 
@@ -106,31 +229,21 @@ int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_
 	s->v = calloc(n, sizeof(*s->v));
 	if (!s->v)
 		return fail(e, ENOMEM, SANDBOX_STAGE_SECRET, "secrets", "No memory for the secrets.");
-	for (size_t i = 0; i < n; i++) {
-		/* Room for the longest value, its newline, and one byte that tells "too long" from "just fits". */
-		size_t cap = SECRET_MAX + 2;
-		uint8_t *value = locked_pages(cap);
-		if (!value)
-			return refuse(e, rules[i].name, ENOMEM, "could not be loaded, for lack of memory");
-		ssize_t len = read_pipe(fds[i], value, cap, parent_fd, rules[i].name, e);
+	s->unlocked = policy_degraded_allowed(policy, "locked-memory");
+	/* For the shortest that may still come: it cannot be changed while answers are searched. */
+	s->values.window = SCRUB_MIN;
+	for (; s->n < n; s->n++)
+		s->v[s->n] = (struct secret){ .rule = &rules[s->n], .source = -1 };
+	int r = ask_commands(s, fds, e);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		bool command = rules[i].source == SOURCE_EXEC;
+		r = command ? take_answer(s, i, fds[i], parent_fd, e) : read_one(s, i, fds[i], parent_fd, e);
+		/* Without an end the command is not asked again; with a command that ends it, it waits for ours. */
+		if (r == 0 && command && (s->v[i].seconds || rules[i].revoke))
+			s->v[i].source = TAKE_FD(fds[i]);
 		fd_close(TAKE_FD(fds[i]));
-		if (len < 0)
-			return (int)len;
-		/* Locked pages count from the first on: give back those that the value does not need. */
-		size_t page = (size_t)sysconf(_SC_PAGESIZE), used = ((size_t)len + page) / page * page;
-		if (used < cap)
-			munmap(value + used, (cap + page - 1) / page * page - used);
-		if (len > 0 && value[len - 1] == '\n')
-			len--;
-		int r = check(value, (size_t)len, &rules[i], e);
-		if (r < 0)
-			return r;
-		s->v[i] = (struct secret){ .rule = &rules[i], .value = value, .len = (size_t)len };
-		s->n++;
 	}
-	if (index_values(s) < 0)
-		return fail(e, ENOMEM, SANDBOX_STAGE_SECRET, "secrets", "No memory for the secrets.");
-	return 0;
+	return r;
 }
 
 static void forget_oldest(struct secrets *s)
@@ -154,7 +267,7 @@ static int open_one(struct secrets *s, size_t i, struct call *call, struct buf *
 	if (!h)
 		return -ENOMEM;
 	h->call = call;
-	int r = placeholder_add(&s->table, rule->placeholder, s->v[i].len, h, i, &h->placeholder);
+	int r = placeholder_add(&s->table, rule->placeholder, s->v[i].usual, h, i, &h->placeholder);
 	if (r < 0) {
 		free(h);
 		return r;

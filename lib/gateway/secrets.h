@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The secret values, read once from their pipes into locked memory that no dump contains, and the placeholders that
- * stand for them in each call.
+ * The secret values, read from their pipes into locked memory that no dump contains, and the placeholders that stand for
+ * them in each call. Those of commands are asked for again before they expire (secret_source.h).
  */
 #ifndef NSBOX_GATEWAY_SECRETS_H
 #define NSBOX_GATEWAY_SECRETS_H
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "gateway/locked.h"
 #include "gateway/placeholder.h"
 #include "policy/policy.h"
 
@@ -20,9 +21,19 @@ struct grant;
 
 struct secret {
 	const struct policy_secret *rule;
-	const uint8_t *value;
+	const uint8_t *value; /* NULL: it has expired */
 	size_t len;
+	struct locked pages; /* where it lies */
+	size_t usual; /* length of the last one, for placeholders */
+	bool lengths_differ; /* of this one and earlier ones */
+	size_t n_known;	     /* of it in secrets.values */
+	int source;	     /* SOURCE_EXEC: the socket, until secret_sources_start(); -1: not needed any more */
+	uint64_t seconds;    /* that it is good for, when it was read; 0: no end */
 };
+
+/* Values that answers are searched for, of one secret: these at least, when no answer is being searched; at most so many. */
+#define KNOWN_VALUES 16u
+#define KNOWN_VALUES_MAX 1024u
 
 /* Who holds a placeholder; outlives the call, so that the string is still known for what it was. */
 struct holder {
@@ -41,15 +52,22 @@ struct secrets {
 	size_t n;
 	struct placeholder_table table;
 	struct placeholder_table values; /* what answers are searched for */
+	size_t searching; /* answers that are: what they have found must stay in the table */
+	bool unlocked;	  /* --allow-degraded locked-memory */
 	struct holder *dead, **dead_tail;
 	size_t n_dead, dead_bytes;
 };
 
 /*
- * Read every pipe to its end (one for each secret, in the order of the policy; the descriptors are closed). Waits for
- * the writers, but no longer than the supervisor at parent_fd lives.
+ * Read every pipe to its end (one for each secret, in the order of the policy; the descriptors are closed), and ask every
+ * command. Waits for the writers, but no longer than the supervisor at parent_fd lives.
  */
 int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_t n_fds, int parent_fd, struct error *e);
+
+/* Another value: from here on it is used, and answers are searched for it too. On failure the old one stays. */
+int secrets_set(struct secrets *s, size_t secret, const uint8_t *value, size_t len, struct error *e);
+/* It has none any more. */
+void secrets_expire(struct secrets *s, size_t secret);
 
 /* Placeholders for a new call: call->holders, and NAME=placeholder entries for its environment (strv_free). */
 int secrets_open_call(struct secrets *s, struct call *call, char ***ret_env);

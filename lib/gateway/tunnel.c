@@ -122,6 +122,7 @@ static int release(struct session *s)
 	if (t->waiting && s->refused)
 		return -EIO;
 	t->waiting = false;
+	s->up->stream.out.secret |= s->x->n_uses > 0;
 	int r = t->held.len ? iobuf_append(&s->up->stream.out, t->held.data, t->held.len) : 0;
 	buf_wipe(&t->held);
 	stream_flush(&s->up->stream);
@@ -215,8 +216,8 @@ static int pump_down(struct session *s, bool *moved)
 static void refuse(struct session *s, int error)
 {
 	struct exchange *x = s->x;
-	const char *reason = error == -EACCES ? "secret-misuse" : error == -ENOMEM ? "no-memory" :
-			     x->tunnel->ours  ? "client-frame" : "bad-frame";
+	const char *reason = error == -EACCES ? "secret-misuse" : error == -ENOKEY ? "secret-expired" :
+			     error == -ENOMEM ? "no-memory" : x->tunnel->ours ? "client-frame" : "bad-frame";
 	uint16_t code = error == -EBADMSG ? WEBSOCKET_PROTOCOL_ERROR : WEBSOCKET_POLICY_VIOLATION;
 	_cleanup_buf_ struct buf body = { 0 }, frame = { 0 };
 

@@ -85,6 +85,8 @@ static void cut(struct session *s, int error)
 	if (error == -EACCES)
 		request_refuse(s, NULL, 403, "secret-misuse",
 			       "The request carries the placeholder of a secret to where that secret may not go.");
+	else if (error == -ENOKEY)
+		request_expired(s);
 	else if (error == -EDQUOT)
 		request_refuse(s, "limit.hit", 429, "bytes-up", "The grant of this call allows no more bytes to be sent.");
 	else

@@ -148,6 +148,7 @@ static void get_secret(struct wire_reader *r, struct policy_secret *s)
 	uint8_t source = wire_get_u8(r);
 	s->source = (enum secret_source)source;
 	s->source_arg = checked_text(r, VALUE_MAX);
+	s->revoke = checked_optional(r, VALUE_MAX);
 	s->placeholder = checked_optional(r, 256);
 	s->inject = wire_get_u32(r);
 	s->insecure = checked_bool(r);
@@ -158,7 +159,7 @@ static void get_secret(struct wire_reader *r, struct policy_secret *s)
 	if (r->bad || !variable_name_valid(s->name, strlen(s->name)) || source > SOURCE_VALUE ||
 	    on_misuse > MISUSE_PASS ||
 	    (s->source == SOURCE_ENV && !variable_name_valid(s->source_arg, strlen(s->source_arg))) ||
-	    (s->source == SOURCE_FILE && s->source_arg[0] != '/') ||
+	    (s->source == SOURCE_FILE && s->source_arg[0] != '/') || (s->revoke && s->source != SOURCE_EXEC) ||
 	    (s->placeholder && !placeholder_valid(s->placeholder)) || s->inject == 0 ||
 	    s->inject > (INJECT_HEADER | INJECT_BASIC | INJECT_QUERY | INJECT_PATH | INJECT_BODY))
 		r->bad = true;

@@ -150,6 +150,8 @@ static int dump_secret(const struct policy_secret *s, struct buf *out)
 		r = dump_comment(out, "the value is given by the program");
 	else if (r == 0 && (r = buf_printf(&source, "%s%s", kinds[s->source], s->source_arg)) == 0)
 		r = buf_str(&source) ? dump_line(out, "source", buf_str(&source), "where the value is read", s->origin) : -ENOMEM;
+	if (r == 0 && s->revoke)
+		r = dump_line(out, "revoke", s->revoke, "what ends it", s->origin);
 	for (size_t i = 0; i < s->n_allow && r == 0; i++) {
 		_cleanup_buf_ struct buf text = { 0 };
 		r = rule_text(s->allow[i], &text);

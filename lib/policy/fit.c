@@ -131,6 +131,10 @@ static int check_secret(struct policy *p, const struct policy_secret *s, struct 
 	if (s->n_allow == 0)
 		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->name,
 			    "%s: the secret %s has no 'allow = TARGET': say which hosts it is for", s->origin, s->name);
+	if (s->revoke && s->source != SOURCE_EXEC)
+		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->name,
+			    "%s: the secret %s has a 'revoke' command, but no 'source = exec:COMMAND' whose output it could end",
+			    s->origin, s->name);
 	for (size_t i = 0; i < s->n_allow; i++) {
 		_cleanup_buf_ struct buf text = { 0 };
 		if (rule_text(s->allow[i], &text) < 0 || !buf_str(&text))

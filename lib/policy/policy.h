@@ -51,6 +51,7 @@ struct policy_secret {
 	char *name; /* [A-Za-z_][A-Za-z0-9_]* */
 	enum secret_source source;
 	char *source_arg;  /* variable, absolute path, command; "" for SOURCE_VALUE (given through the API) */
+	char *revoke;	   /* command that ends what SOURCE_EXEC gave, or NULL */
 	char *placeholder; /* shape such as "sk-ant-{random:40}", or NULL for the default */
 	uint32_t inject;   /* enum secret_inject bits */
 	bool insecure;     /* also towards plain HTTP */

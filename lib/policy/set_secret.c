@@ -12,6 +12,7 @@ void secret_done(struct policy_secret *s)
 {
 	free(s->name);
 	free(s->source_arg);
+	free(s->revoke);
 	free(s->placeholder);
 	free(s->origin);
 	rules_free(s->allow, s->n_allow);
@@ -190,7 +191,8 @@ int set_secret(struct policy *p, const struct setting *s, struct error *e)
 	}
 	if (strcmp(s->key, "on_misuse") == 0)
 		return set_on_misuse(secret, s, e);
-	return bad_setting(s, e, ENOTSUP, "not available in this version: revoke");
+	/* The command of a shell; as the source it may hold what is not to be shown. */
+	return *s->value ? replace(&secret->revoke, s->value, e) : bad_setting(s, e, EINVAL, "accepted: a command");
 }
 
 int policy_add_secret_spec(struct policy *p, const char *spec, const char *base, const char *origin, struct error *e)

@@ -128,6 +128,9 @@ class Gateway:
         fcntl.fcntl(memfd, F_ADD_SEALS, ALL_SEALS)
         fds = [memfd]
         for value in secrets:
+            if isinstance(value, socket.socket):
+                fds.append(value.detach())  # to what runs a command
+                continue
             r, w = os.pipe()
             threading.Thread(target=self._fill, args=(w, value), daemon=True).start()
             fds.append(r)

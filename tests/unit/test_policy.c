@@ -163,7 +163,7 @@ static void test_values_refused(void **state)
 	REFUSED(HEAD "[limits]\ncpus = x\n", ":4: [limits] cpus = x: accepted: a number of CPUs");
 	REFUSED(HEAD "[secret A]\ninject = cookie\n", ":4: [secret A] inject = cookie: accepted: header, basic, query, path, body");
 	REFUSED(HEAD "[secret A]\non_misuse = ask\n", ":4: [secret A] on_misuse = ask: accepted: block, kill, pass");
-	REFUSED(HEAD "[secret A]\nrevoke = cmd\n", ":4: [secret A] revoke: not available in this version");
+	REFUSED(HEAD "[secret A]\nrevoke =\n", ":4: [secret A] revoke");
 	REFUSED(HEAD "[secret A]\nplaceholder = x\n", ":4: [secret A] placeholder = x: accepted:");
 	REFUSED(HEAD "[secret A]\nplaceholder = {random:4}\n", ":4: [secret A] placeholder = {random:4}: accepted:");
 	REFUSED(HEAD "[secret A]\nallow = *\n", ":4: [secret A] allow = *: a secret needs named hosts");
