@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <openssl/bytestring.h>
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -222,15 +223,15 @@ static enum ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO *
 
 static int select_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in, unsigned in_len, void *arg)
 {
-	static const char http1[] = "http/1.1", http2[] = "h2";
+	static const char *const spoken[] = { "h2", "http/1.1", "http/1.0" };
 	(void)ssl;
 	(void)arg;
 
 	/* The first that the client names and we speak. */
 	for (unsigned i = 0; i < in_len && i + 1 + in[i] <= in_len; i += 1u + in[i]) {
-		const uint8_t *name = in + i + 1;
-		if ((in[i] == sizeof(http1) - 1 && memcmp(name, http1, sizeof(http1) - 1) == 0) ||
-		    (in[i] == sizeof(http2) - 1 && memcmp(name, http2, sizeof(http2) - 1) == 0)) {
+		for (size_t p = 0; p < ARRAY_LEN(spoken); p++) {
+			if (in[i] != strlen(spoken[p]) || memcmp(in + i + 1, spoken[p], in[i]) != 0)
+				continue;
 			*out = in + i + 1;
 			*out_len = in[i];
 			return SSL_TLSEXT_ERR_OK;
@@ -267,7 +268,11 @@ static bool handshake_run(struct session *s)
 	if (r > 0) {
 		const uint8_t *proto;
 		unsigned len = 0;
+		const int now = 1;
 		SSL_get0_alpn_selected(s->client.ssl, &proto, &len);
+		/* Nothing is sent here that could carry the ACK of the client's Finished. A client with Nagle's algorithm
+		 * holds its request back until then, 40 ms when the ACK is delayed. */
+		setsockopt(s->client.source.fd, IPPROTO_TCP, TCP_QUICKACK, &now, sizeof(now));
 		s->state = SESSION_HTTP;
 		session_timeout(s, 0);
 		if (len == 2 && http2_server_start(s) < 0)

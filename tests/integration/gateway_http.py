@@ -123,6 +123,20 @@ def denied(w):
 
 
 @test
+def first_request_is_not_held_back(w):
+    """By Nagle's algorithm in a client that keeps it on: then every one of these would wait for a delayed ACK of 40 ms."""
+    g = w.gateway('allow = GET https://api.test/v1/**')
+    c = g.call()
+    times = []
+    for _ in range(10):
+        s = c.tls('api.test')
+        begin = time.monotonic()
+        equal(exchange(s, get('api.test', '/denied'))[0], 403)
+        times.append(time.monotonic() - begin)
+    assert min(times) < 0.03, times
+
+
+@test
 def misdirected(w):
     g = w.gateway('allow = api.test', 'allow = other.test', *w.connect_to('other.test')[:2])
     c = g.call()
