@@ -64,7 +64,7 @@ int guardian_enter(const struct guardian_setup *s, struct error *e)
 }
 
 /* 0 to 2 = /dev/null of the sandbox, the socket, the ruleset of the call's own layer, the counters of its wire (where
- * there is none of these, /dev/null); everything of the launcher is closed. Nothing is cleaned up on failure: then this
+ * there is none of these, /dev/null), the ruleset of what every grant has; everything of the launcher is closed. Nothing is cleaned up on failure: then this
  * process ends. */
 static int place_descriptors(const struct guardian_setup *s, int sock, bool *ret_layer, struct error *e)
 {
@@ -83,15 +83,19 @@ static int place_descriptors(const struct guardian_setup *s, int sock, bool *ret
 	int scope = *ret_layer ? landlock_new_scope() : -EBADF;
 	if (scope < 0 && *ret_layer)
 		return fail_errno(e, -scope, SANDBOX_STAGE_LANDLOCK, "landlock", "cannot make the call's Landlock ruleset");
+	int base = paths_prepare(s->base, s->base_len, e);
+	if (base < 0)
+		return base;
 	/* High first, since any may sit on another's number. */
 	int high = fcntl(sock, F_DUPFD_CLOEXEC, 16), high_scope = scope < 0 ? null : fcntl(scope, F_DUPFD_CLOEXEC, 16);
 	int high_counters = counters < 0 ? null : fcntl(counters, F_DUPFD_CLOEXEC, 16);
-	bool ok = null >= 0 && high >= 0 && high_scope >= 0 && high_counters >= 0;
+	int high_base = fcntl(base, F_DUPFD_CLOEXEC, 16);
+	bool ok = null >= 0 && high >= 0 && high_scope >= 0 && high_counters >= 0 && high_base >= 0;
 	for (int fd = 0; fd < 3 && ok; fd++)
 		ok = dup3(null, fd, O_CLOEXEC) >= 0;
 	ok = ok && dup3(high, GUARDIAN_SOCKET, O_CLOEXEC) >= 0 &&
 	     dup3(high_scope, GUARDIAN_RULESET, O_CLOEXEC) >= 0 && dup3(high_counters, GUARDIAN_COUNTERS, O_CLOEXEC) >= 0 &&
-	     close_range(GUARDIAN_COUNTERS + 1, ~0u, 0) == 0;
+	     dup3(high_base, GUARDIAN_BASE, O_CLOEXEC) >= 0 && close_range(GUARDIAN_BASE + 1, ~0u, 0) == 0;
 	return ok ? 0 : fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, "descriptors", "cannot place the call's descriptors");
 }
 

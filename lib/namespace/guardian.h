@@ -14,6 +14,7 @@
 #define GUARDIAN_SOCKET 3
 #define GUARDIAN_RULESET 4
 #define GUARDIAN_COUNTERS 5
+#define GUARDIAN_BASE 6
 
 /* Where a call goes. Descriptors are borrowed. */
 struct guardian_setup {
@@ -23,12 +24,19 @@ struct guardian_setup {
 	const void *covers; /* cover.h; only of a full call */
 	size_t covers_len;
 	int store; /* view.h: of the sandbox, then for guardian_main() what view_take() gave; -EBADF: no view is asked for */
+	const void *base; /* what every grant has of the files, as in LAUNCHER_SANDBOX */
+	size_t base_len;
 };
 
 /* What is granted at and below a path (enum landlock_grant). */
 struct call_path {
 	char *path;
 	uint32_t grants;
+};
+
+struct call_paths {
+	uint32_t n;
+	const struct call_path *path;
 };
 
 /* A program that was decided about before, as GUARDIAN_SHOWN described it then. */
@@ -43,8 +51,9 @@ struct call_request {
 	char *cwd;
 	uint32_t flags, rows, columns; /* enum start_flag */
 	uint32_t open_files; /* 0: the sandbox's limit */
-	uint32_t n_paths; /* 0: files as in the sandbox */
-	const struct call_path *paths;
+	/* The layer of its grant: the rules of GUARDIAN_BASE (on_base) and these. Neither: files as in the sandbox. */
+	bool on_base;
+	struct call_paths paths;
 	struct expected expected; /* with START_EXPECT */
 	int stdio[3];
 };
@@ -82,6 +91,8 @@ int command_clone(struct command *command, int *ret_notice, struct error *e);
 
 /* guardian_request.c */
 int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_request *ret);
+/* u32 n, n times a path and what is granted there; in the same memory as those of a request. */
+int call_paths_parse(const void *data, size_t len, struct call_paths *ret);
 /* From GUARDIAN_SOCKET. A negative errno also when it was closed. */
 int call_request_receive(struct call_request *ret);
 /* What the supervisor says about what it was shown: GUARDIAN_PROGRAM (ret_copied), GUARDIAN_GO (into request, and
@@ -91,6 +102,11 @@ int program_message_parse(const void *data, size_t len, struct call_request *req
 int program_message_receive(struct call_request *request, bool *ret_copied, bool *ret_by_path);
 /* Take the page faults of receiving one. */
 void call_request_touch(void);
+
+/* guardian_paths.c: a ruleset of what every grant has; its descriptor, or a negative errno. */
+int paths_prepare(const void *base, size_t len, struct error *e);
+/* Enter the layer of the request. */
+int paths_enter(const struct call_request *q, struct error *e);
 
 /* guardian_program.c: with START_SHOW, show the program and wait for the word that it may run. */
 int program_show(struct call_request *q, struct program *program, struct error *e);

@@ -26,7 +26,6 @@
 #include "base/wire.h"
 #include "confine/landlock.h"
 #include "confine/rlimits.h"
-#include "namespace/lookup.h"
 #include "supervisor/protocol.h"
 
 #define STACK_SIZE (256u * 1024u)
@@ -107,46 +106,11 @@ static int prepare(const struct command *c, struct error *e)
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_LIMITS, "open files", "cannot set the limit of open files") : 0;
 }
 
-/* Links are not followed: what was a directory when the grant was checked may have been replaced since by another call.
- * Only the loaders of programs are found through some. */
-static int open_granted(const char *path, uint32_t grants)
-{
-	if (!(grants & LANDLOCK_GRANT_FOLLOW))
-		return lookup_without_links(path);
-	int fd = open(path, O_PATH | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-/* What the call was granted of the sandbox's files, as one layer more. */
-static int enter_paths(const struct call_request *q, struct error *e)
-{
-	int abi = landlock_abi();
-	_cleanup_close_ int ruleset = landlock_new(abi);
-
-	if (ruleset < 0)
-		return fail_errno(e, -ruleset, SANDBOX_STAGE_LANDLOCK, "landlock", "cannot make the call's Landlock ruleset");
-	for (uint32_t i = 0; i < q->n_paths; i++) {
-		const char *path = q->paths[i].path;
-		struct stat st;
-		uint32_t grants = q->paths[i].grants;
-		_cleanup_close_ int fd = open_granted(path, grants);
-		if ((fd == -ENOENT || fd == -ELOOP) && grants & LANDLOCK_GRANT_OPTIONAL)
-			continue;
-		int r = fd < 0 ? fd : fstat(fd, &st) < 0 ? -errno : 0;
-		if (r == 0)
-			r = landlock_allow(ruleset, abi, fd, S_ISDIR(st.st_mode), grants);
-		if (r < 0)
-			return fail_errno(e, -r, SANDBOX_STAGE_LANDLOCK, path, "cannot grant %s to the call", path);
-	}
-	int r = landlock_enter(ruleset);
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_LANDLOCK, "landlock", "cannot enter the call's Landlock domain") : 0;
-}
-
 static int finish(struct command *c, struct error *e)
 {
 	sigset_t none;
 
-	int r = c->request.n_paths ? enter_paths(&c->request, e) : 0;
+	int r = c->request.on_base || c->request.paths.n ? paths_enter(&c->request, e) : 0;
 	if (r == 0)
 		r = place_stdio(c, e);
 	if (r < 0)

@@ -55,7 +55,7 @@ static char **take_strings(struct wire_reader *in, struct arena *a)
 	return v;
 }
 
-static void take_paths(struct wire_reader *in, struct call_request *ret)
+static void take_paths(struct wire_reader *in, struct call_paths *ret)
 {
 	struct arena a = { .text = path_text };
 	uint32_t n = wire_get_u32(in);
@@ -66,8 +66,22 @@ static void take_paths(struct wire_reader *in, struct call_request *ret)
 		paths[i].grants = wire_get_u32(in);
 		in->bad |= !in->bad && (paths[i].path[0] != '/' || paths[i].grants & ~(uint32_t)LANDLOCK_GRANTS);
 	}
-	ret->n_paths = n;
-	ret->paths = paths;
+	*ret = (struct call_paths){ n, paths };
+}
+
+static void take_limits(struct wire_reader *in, struct call_request *ret)
+{
+	ret->open_files = wire_get_u32(in);
+	ret->on_base = wire_get_u8(in);
+	take_paths(in, &ret->paths);
+}
+
+int call_paths_parse(const void *data, size_t len, struct call_paths *ret)
+{
+	struct wire_reader in = wire_reader(data, len);
+
+	take_paths(&in, ret);
+	return wire_done(&in) ? 0 : -EPROTO;
 }
 
 static void take_expected(struct wire_reader *in, struct arena *a, struct expected *ret)
@@ -93,8 +107,7 @@ int call_request_parse(const void *data, size_t len, size_t n_fds, struct call_r
 	ret->flags = wire_get_u32(&in);
 	ret->rows = wire_get_u32(&in);
 	ret->columns = wire_get_u32(&in);
-	ret->open_files = wire_get_u32(&in);
-	take_paths(&in, ret);
+	take_limits(&in, ret);
 	if (ret->flags & START_EXPECT && !in.bad)
 		take_expected(&in, &a, &ret->expected);
 	return wire_done(&in) && ret->argv[0] && ret->flags <= _START_FLAGS &&
@@ -129,8 +142,7 @@ int program_message_parse(const void *data, size_t len, struct call_request *req
 		*ret_copied = wire_get_u8(&in);
 	} else if (type == GUARDIAN_GO) {
 		*ret_by_path = wire_get_u8(&in);
-		request->open_files = wire_get_u32(&in);
-		take_paths(&in, request);
+		take_limits(&in, request);
 	} else {
 		return -EPROTO;
 	}

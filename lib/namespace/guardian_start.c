@@ -81,7 +81,8 @@ int guardian_start(const struct sandbox *s, struct slot *slot, int *ret_sock, st
 	struct guardian_setup setup = { .init_pidfd = s->init.pidfd, .net = slot->net, .ruleset = s->ruleset,
 					.open_files = s->open_files, .full = slot->full, .wired = s->net_mode == NET_GATEWAY,
 					.covers = slot->covers.data, .covers_len = slot->covers.len,
-					.store = covers_have_view(slot->covers.data, slot->covers.len) ? s->store : -EBADF };
+					.store = covers_have_view(slot->covers.data, slot->covers.len) ? s->store : -EBADF,
+					.base = s->base.data, .base_len = s->base.len };
 	struct job job = { .setup = &setup, .pidfd = -EBADF, .e = e };
 	int pair[2];
 

@@ -27,6 +27,7 @@
 #include "base/util.h"
 #include "base/wire.h"
 #include "namespace/cover.h"
+#include "namespace/guardian.h"
 #include "namespace/init_protocol.h"
 #include "namespace/launcher_state.h"
 #include "namespace/plan.h"
@@ -128,6 +129,7 @@ static void sandbox_free(struct sandbox *s)
 	wire_close(&s->wire);
 	fd_close(s->ruleset);
 	fd_close(s->store);
+	buf_free(&s->base);
 	free(s);
 }
 
@@ -286,8 +288,8 @@ static int take_init(uint32_t pids, struct init *ret, struct error *e)
 	return init_start(INIT_FD, pids, ret, e);
 }
 
-/* made: number, mode and limits of the new sandbox. */
-static void sandbox_start(const struct sandbox *made, uint32_t pids, const uint16_t *ports, size_t n_ports,
+/* made: number, mode, limits and base of the new sandbox. */
+static void sandbox_start(struct sandbox *made, uint32_t pids, const uint16_t *ports, size_t n_ports,
 			  const void *plan, size_t plan_len, int layer)
 {
 	struct error e = { 0 };
@@ -303,7 +305,9 @@ static void sandbox_start(const struct sandbox *made, uint32_t pids, const uint1
 	*s = *made;
 	s->overlaid = layer >= 0;
 	s->ruleset = s->store = s->wire.net = s->init_watch.fd = s->sock_watch.fd = -EBADF;
+	made->base = (struct buf){ 0 };
 	if (take_init(pids ? pids : DEFAULT_PIDS, &s->init, &e) < 0) {
+		buf_free(&s->base);
 		free(s);
 		send_outcome(LAUNCHER_SANDBOX_READY, number, &e, NULL, 0);
 		return;
@@ -327,7 +331,8 @@ static void sandbox_start(const struct sandbox *made, uint32_t pids, const uint1
 static int on_sandbox(struct wire_reader *in)
 {
 	uint16_t ports[MAX_PORTS];
-	size_t plan_len = 0;
+	size_t plan_len = 0, base_len = 0;
+	struct call_paths paths;
 	struct sandbox made = { .number = wire_get_u32(in), .net_mode = wire_get_u8(in) };
 	uint32_t pids = wire_get_u32(in);
 	made.open_files = wire_get_u32(in);
@@ -337,10 +342,14 @@ static int on_sandbox(struct wire_reader *in)
 		return -EPROTO;
 	for (uint32_t i = 0; i < n_ports; i++)
 		ports[i] = (uint16_t)wire_get_u32(in);
-	const void *plan = wire_get_bytes(in, &plan_len);
-	if (!wire_done(in) || made.net_mode > NET_HOST || find(made.number) || launcher.n_fds > 1)
+	const void *plan = wire_get_bytes(in, &plan_len), *base = wire_get_bytes(in, &base_len);
+	if (!wire_done(in) || made.net_mode > NET_HOST || find(made.number) || launcher.n_fds > 1 ||
+	    call_paths_parse(base, base_len, &paths) < 0)
 		return -EPROTO;
+	if (buf_append(&made.base, base, base_len) < 0)
+		return -ENOMEM;
 	sandbox_start(&made, pids, ports, n_ports, plan, plan_len, launcher.n_fds ? launcher.fds[0] : -EBADF);
+	buf_free(&made.base);
 	return 0;
 }
 

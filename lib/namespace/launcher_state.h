@@ -57,6 +57,7 @@ struct sandbox {
 	struct wire wire;
 	int ruleset;
 	int store; /* view.h; -EBADF: no overlays */
+	struct buf base; /* of the files, what every grant has */
 	struct slot *slots;
 	struct watch init_watch, sock_watch;
 };

@@ -104,6 +104,7 @@ int call_grant_apply(const struct sandbox *b, struct start *start, struct error 
 	start->open_files = (uint32_t)grant_number(g, GRANT_OPEN_FILES);
 	start->paths.len = start->covers.len = start->seals_len = 0;
 	start->n_paths = 0;
+	start->on_base = false;
 	int r = call_paths(b->policy, start, e);
 	if (start->covers.len > 0)
 		start->flags |= START_FULL;

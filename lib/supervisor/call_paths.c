@@ -103,41 +103,74 @@ static bool is_cut_below(const struct policy *p, const struct grant *g, const ch
 }
 
 /* Missing on some machines, links on others. */
-static int add_system(struct rules *r, const struct policy *p, const struct grant *g, struct error *e)
+static const struct system_tree {
+	const char *path;
+	unsigned grants;
+	bool needed; /* without it no program starts */
+} system_trees[] = {
+	{ "/usr", 0, true },  { "/etc", 0, true },   { "/bin", 0, true },   { "/sbin", 0, true },
+	{ "/lib", 0, true },  { "/lib32", 0, true }, { "/lib64", 0, true }, { "/libx32", 0, true },
+	{ "/opt", 0, false }, { "/sys", 0, false },  { "/run", LANDLOCK_GRANT_WRITE, false },
+	{ "/dev/shm", LANDLOCK_GRANT_WRITE, false },
+};
+
+/* A grant that gives a workspace in part leaves out what holds that: a rule there would be one for the workspace too.
+ * Without a grant: what one has that leaves out nothing. */
+static int add_tree(struct rules *r, const struct policy *p, const struct grant *g, const char *path, unsigned grants)
 {
-	static const struct {
-		const char *path;
-		unsigned grants;
-		bool needed; /* without it no program starts */
-	} trees[] = {
-		{ "/usr", 0, true },  { "/etc", 0, true },  { "/bin", 0, true },   { "/sbin", 0, true },
-		{ "/lib", 0, true },  { "/lib32", 0, true }, { "/lib64", 0, true }, { "/libx32", 0, true },
-		{ "/opt", 0, false }, { "/sys", 0, false }, { "/var/tmp", LANDLOCK_GRANT_WRITE, false },
-		{ "/tmp", LANDLOCK_GRANT_WRITE, false },    { "/run", LANDLOCK_GRANT_WRITE, false },
-		{ "/dev/shm", LANDLOCK_GRANT_WRITE, false },
-	};
+	if (g && is_cut_below(p, g, path))
+		return 0;
+	return add(r, path, LANDLOCK_GRANT_LOOK | LANDLOCK_GRANT_OPTIONAL | r->execute | grants);
+}
+
+static int add_system(struct rules *r, const struct policy *p, const struct grant *g)
+{
 	const unsigned look = LANDLOCK_GRANT_LOOK | LANDLOCK_GRANT_OPTIONAL;
-	char home[PLAN_MAX_PATH + 1];
 	int k = 0;
 
-	/* /tmp or the home directory that hold a workspace which is granted in part only are left out: a rule there would
-	 * be one for the workspace too. */
-	for (size_t i = 0; i < ARRAY_LEN(trees) && k == 0; i++) {
-		bool cut = is_cut_below(p, g, trees[i].path);
-		if (cut && trees[i].needed)
-			return fail(e, EOPNOTSUPP, SANDBOX_STAGE_LANDLOCK, trees[i].path,
-				    "what a grant narrows cannot lie below %s: use a workspace elsewhere", trees[i].path);
-		if (!cut)
-			k = add(r, trees[i].path, look | r->execute | trees[i].grants);
-	}
+	for (const struct system_tree *t = system_trees; t < system_trees + ARRAY_LEN(system_trees) && k == 0; t++)
+		k = add_tree(r, p, g, t->path, t->grants);
 	if (k == 0)
 		k = add(r, "/dev", look | LANDLOCK_GRANT_DEVICE);
-	if (k == 0)
-		k = add(r, "/proc", look | (getuid() != 0 ? LANDLOCK_GRANT_CONTENT : 0));
+	return k < 0 ? k : add(r, "/proc", look | (getuid() != 0 ? LANDLOCK_GRANT_CONTENT : 0));
+}
+
+/* Where workspaces usually are. */
+static int add_places(struct rules *r, const struct policy *p, const struct grant *g)
+{
+	char home[PLAN_MAX_PATH + 1];
+
 	plan_home(p, home);
-	if (k == 0 && !is_cut_below(p, g, home))
-		k = add(r, home, look | r->execute | LANDLOCK_GRANT_WRITE);
-	return k < 0 ? fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory") : 0;
+	int k = add_tree(r, p, g, "/tmp", LANDLOCK_GRANT_WRITE);
+	if (k == 0)
+		k = add_tree(r, p, g, "/var/tmp", LANDLOCK_GRANT_WRITE);
+	return k < 0 ? k : add_tree(r, p, g, home, LANDLOCK_GRANT_WRITE);
+}
+
+/* Whether the grant leaves out nothing of the system, and what it may not leave out. */
+static int check_system(const struct policy *p, const struct grant *g, bool *ret_whole, struct error *e)
+{
+	*ret_whole = true;
+	for (const struct system_tree *t = system_trees; t < system_trees + ARRAY_LEN(system_trees); t++) {
+		if (!is_cut_below(p, g, t->path))
+			continue;
+		*ret_whole = false;
+		if (t->needed)
+			return fail(e, EOPNOTSUPP, SANDBOX_STAGE_LANDLOCK, t->path,
+				    "what a grant narrows cannot lie below %s: use a workspace elsewhere", t->path);
+	}
+	return 0;
+}
+
+int call_paths_base(const struct policy *p, struct buf *ret)
+{
+	_cleanup_buf_ struct buf paths = { 0 };
+	struct rules r = { .out = &paths, .execute = LANDLOCK_GRANT_EXECUTE };
+
+	int k = add_system(&r, p, NULL);
+	if (k == 0)
+		k = wire_put_u32(ret, r.n);
+	return k < 0 ? k : buf_append(ret, paths.data, paths.len);
 }
 
 /* The grant gives less here than the rule of what lies above it would. What the policy keeps read-only is mounted so. */
@@ -365,12 +398,16 @@ int call_paths(const struct policy *p, struct start *start, struct error *e)
 	struct rules r = { .out = &start->paths, .covers = &start->covers,
 			   .execute = grant_inherits_exec(g) ? LANDLOCK_GRANT_EXECUTE : 0 };
 
+	bool whole;
 	int k = add_views(&r, p, start, e);
 	if (k < 0 || (grant_inherits_files(g) && grant_inherits_exec(g)))
 		return k < 0 ? k : add_hides(&r, g, e);
-	k = add_system(&r, p, g, e);
+	k = check_system(p, g, &whole, e);
 	if (k < 0)
 		return k;
+	start->on_base = whole && grant_inherits_exec(g);
+	if ((!start->on_base && add_system(&r, p, g) < 0) || add_places(&r, p, g) < 0)
+		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory");
 	if (!grant_inherits_exec(g) && add_executables(&r, g) < 0)
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory");
 	k = add_files(&r, p, g, e);

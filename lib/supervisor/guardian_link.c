@@ -21,6 +21,8 @@ static int put_limits(struct buf *m, const struct start *start)
 	int r = wire_put_u32(m, start->open_files);
 
 	if (r == 0)
+		r = wire_put_u8(m, start->on_base);
+	if (r == 0)
 		r = wire_put_u32(m, start->n_paths);
 	return r < 0 ? r : buf_append(m, start->paths.data, start->paths.len);
 }

@@ -20,7 +20,7 @@ static int send_to_launcher(struct supervisor *s, const struct buf *b, const int
 
 int launcher_send_sandbox(struct sandbox *b, struct error *e)
 {
-	_cleanup_buf_ struct buf m = { 0 }, plan = { 0 };
+	_cleanup_buf_ struct buf m = { 0 }, plan = { 0 }, base = { 0 };
 	uint16_t ports[128];
 	enum net_mode mode = policy_net_mode(b->policy);
 	size_t n_ports = mode == NET_GATEWAY ? policy_ports(b->policy, ports, ARRAY_LEN(ports)) : 0;
@@ -43,6 +43,10 @@ int launcher_send_sandbox(struct sandbox *b, struct error *e)
 		r = wire_put_u32(&m, ports[i]);
 	if (r == 0)
 		r = wire_put_bytes(&m, plan.data, plan.len);
+	if (r == 0)
+		r = call_paths_base(b->policy, &base);
+	if (r == 0)
+		r = wire_put_bytes(&m, base.data, base.len);
 	if (r == 0)
 		r = send_to_launcher(b->supervisor, &m, &b->layer, b->layer >= 0);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_PROTOCOL, "launcher", "cannot ask the launcher for a sandbox") : 0;

@@ -77,7 +77,8 @@ enum start_flag {
 /* ---- supervisor <-> launcher ---- */
 enum launcher_message {
 	/* s->l  u32 sandbox, u8 net_mode, u32 pids, u32 open files, u32 n_ports, u32 ports..., bytes root plan
-	 *       (namespace/plan.h); fd: the layer, when the plan has overlays */
+	 *       (namespace/plan.h), bytes what every grant has of the files (u32 n, n times: str path, u32 what is granted
+	 *       there: confine/landlock.h); fd: the layer, when the plan has overlays */
 	LAUNCHER_SANDBOX = 32,
 	/* l->s  u32 sandbox, u8 failed, [error | -]; fds (only NET_GATEWAY): bundle file (O_RDWR, empty, already in
 	 *       place inside), UDP 53, TCP 53, packet socket, then one TCP listener a port in the order asked */
@@ -102,8 +103,8 @@ enum launcher_message {
 /* ---- supervisor <-> guardian of a call (namespace/guardian.c) ---- */
 enum guardian_message {
 	/* s->u  strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns, u32 limit of open files
-	 *       (0: the sandbox's), u32 n, n times: str path, u32 what
-	 *       is granted there (confine/landlock.h); with n = 0 files are as in the sandbox; with START_EXPECT (not with
+	 *       (0: the sandbox's), u8 the layer begins with what every grant has, u32 n, n times: str path, u32 what is
+	 *       granted there; with neither, files are as in the sandbox; with START_EXPECT (not with
 	 *       START_SHOW) str path, u64 dev, u64 ino, u64 size, u64 ctime in ns of the program. fds: in, out, err, except
 	 *       with START_TERMINAL. Once. */
 	GUARDIAN_EXEC = 48,
@@ -124,7 +125,7 @@ enum guardian_message {
 	GUARDIAN_SHOWN = 53,
 	/* s->u  u8 as a sealed copy, which then runs: read it and show it again with its digest. Once. */
 	GUARDIAN_PROGRAM = 54,
-	/* s->u  u8 by its path, u32 limit of open files, u32 n, n times a path and what is granted there, as in
+	/* s->u  u8 by its path, u32 limit of open files, u8, u32 n, n times a path and what is granted there, as in
 	 *       GUARDIAN_EXEC, in whose place these are: run what was shown */
 	GUARDIAN_GO = 55,
 };

@@ -85,6 +85,7 @@ struct start {
 	size_t seals_len;  /* of these, in front: what only a full call is given (call_paths.c) */
 	struct call *own;  /* that call, until start has taken it */
 	uint32_t n_paths, open_files;
+	bool on_base; /* and of those that every grant has */
 	char *decided_by; /* who let it start, NULL: nobody was asked */
 	size_t n_env;	  /* without placeholders */
 	bool shows;	  /* the program that was expected was another one: have it shown */
@@ -446,10 +447,12 @@ int call_grant_apply(const struct sandbox *sandbox, struct start *start, struct 
 int call_grant_object(const struct grant *grant, struct buf *members);
 /* The same for the record: members grant and granted. */
 int call_grant_members(const struct grant *grant, struct buf *members);
-/* call_paths.c: the files of the grant as rules of a Landlock layer (n_paths 0: as in the sandbox), and as covers where it
+/* call_paths.c: the files of the grant as rules of a Landlock layer (none: as in the sandbox), and as covers where it
  * takes away below what it gives. For a call that is full (by its flags, or because of a cover) also as seals, covers
  * over what the grant does not let it write: Landlock has no right for modes, times and attributes. */
 int call_paths(const struct policy *p, struct start *start, struct error *e);
+/* The rules that every grant has that leaves the system's directories as they are: for LAUNCHER_SANDBOX. */
+int call_paths_base(const struct policy *p, struct buf *ret);
 
 /* revoke.c: end it whatever it does. The client is answered when nothing of it is left: by call_revoked(). */
 int call_revoke(struct call *call, struct client *client, uint32_t request);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "base/wire.h"
 #include "namespace/guardian.h"
 #include "supervisor/protocol.h"
@@ -24,11 +25,18 @@ static void check_request(const struct call_request *q, size_t n_fds, const uint
 	check(n_fds == (terminal ? 0u : 3u));
 	check(wire_put_u32(&b, GUARDIAN_EXEC) == 0 && wire_put_strv(&b, q->argv) == 0 && wire_put_strv(&b, q->env) == 0 &&
 	      wire_put_str(&b, q->cwd) == 0 && wire_put_u32(&b, q->flags) == 0 && wire_put_u32(&b, q->rows) == 0 &&
-	      wire_put_u32(&b, q->columns) == 0 && wire_put_u32(&b, q->open_files) == 0 &&
-	      wire_put_u32(&b, q->n_paths) == 0);
-	for (uint32_t i = 0; i < q->n_paths; i++)
-		check(q->paths[i].path[0] == '/' && wire_put_str(&b, q->paths[i].path) == 0 &&
-		      wire_put_u32(&b, q->paths[i].grants) == 0);
+	      wire_put_u32(&b, q->columns) == 0 && wire_put_u32(&b, q->open_files) == 0);
+	size_t on_base = b.len;
+	check(wire_put_u8(&b, q->on_base) == 0 && wire_put_u32(&b, q->paths.n) == 0);
+	for (uint32_t i = 0; i < q->paths.n; i++)
+		check(q->paths.path[i].path[0] == '/' && wire_put_str(&b, q->paths.path[i].path) == 0 &&
+		      wire_put_u32(&b, q->paths.path[i].grants) == 0);
+	const struct expected *x = &q->expected;
+	const uint64_t numbers[] = { x->dev, x->ino, x->size, x->ctime_ns };
+	for (size_t i = 0; i < ARRAY_LEN(numbers) && q->flags & START_EXPECT; i++)
+		check((i > 0 || wire_put_str(&b, x->path) == 0) && wire_put_u64(&b, numbers[i]) == 0);
+	if (q->on_base && b.len == size)
+		b.data[on_base] = data[on_base]; /* any byte but 0 */
 	check(b.len == size && memcmp(b.data, data, size) == 0);
 	buf_free(&b);
 }

@@ -196,6 +196,7 @@ static void ask_sandbox(struct input *in)
 	put_numbers(&b, limits, 3);
 	put_numbers(&b, ports, n_ports);
 	wire_put_bytes(&b, "plan", 4);
+	wire_put_bytes(&b, "\0\0\0", 4);
 	w.boxes[number - 1].asked = mode <= NET_HOST;
 	w.boxes[number - 1].gateway = mode == NET_GATEWAY;
 	send_message(&b);
@@ -367,6 +368,7 @@ static void use_up_spare(void)
 	wire_put_u8(&b, NET_NONE);
 	put_numbers(&b, limits, 3);
 	wire_put_bytes(&b, "", 0);
+	wire_put_bytes(&b, "\0\0\0", 4);
 	send_message(&b);
 	ask_end(MAX_BOXES - 1);
 }

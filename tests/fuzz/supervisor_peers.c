@@ -168,6 +168,7 @@ static bool read_launcher(struct peers *w)
 static void read_limits(struct fake_packet *p)
 {
 	wire_get_u32(&p->in);
+	wire_get_u8(&p->in);
 	for (uint32_t n = wire_get_u32(&p->in); n > 0 && !p->in.bad; n--) {
 		free(wire_get_str(&p->in));
 		wire_get_u32(&p->in);

@@ -162,6 +162,7 @@ static void ask_sandbox(int sock, uint32_t id, const struct job *job)
 	for (size_t i = 0; i < 2 && job->net == NET_GATEWAY; i++)
 		wire_put_u32(&b, ports[i]);
 	wire_put_bytes(&b, plan.data, plan.len);
+	wire_put_bytes(&b, "\0\0\0", 4); /* no grants here */
 	msg_send(sock, b.data, b.len, NULL, 0);
 }
 
@@ -195,6 +196,7 @@ static void execute(int guardian, const struct job *job)
 	wire_put_u32(&b, 24);
 	wire_put_u32(&b, 80);
 	wire_put_u32(&b, 0);
+	wire_put_u8(&b, 0);
 	wire_put_u32(&b, 0);
 	msg_send(guardian, b.data, b.len, stdio, job->terminal ? 0 : 3);
 	expect(guardian, GUARDIAN_STARTED);
