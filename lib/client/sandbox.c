@@ -68,6 +68,22 @@ static void drop_empty_log(const struct sandbox *b)
 		unlink(b->log_path);
 }
 
+/* The descriptors that only the gateway reads. */
+static int open_hidden(struct sandbox *b, const struct sandbox_policy *policy, int *fds, size_t max, size_t *ret_n,
+		       struct error *e)
+{
+	size_t more = 0;
+
+	int r = secrets_open(b, policy, fds, max, ret_n, e);
+	if (r < 0)
+		return r;
+	r = upstream_secrets_open(b->policy, fds + *ret_n, max - *ret_n, &more, e);
+	while (r < 0 && *ret_n > 0)
+		fd_close(fds[--*ret_n]);
+	*ret_n += more;
+	return r;
+}
+
 int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *policy, const int place[4], struct error *e)
 {
 	const size_t before = place ? 7 : 3;
@@ -85,7 +101,7 @@ int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *polic
 	if (policy_fd < 0)
 		return policy_fd;
 	/* One place behind them is the layer's. */
-	r = secrets_open(b, policy, fds + before, WIRE_MAX_FDS - before - 1, &n_secrets, e);
+	r = open_hidden(b, policy, fds + before, WIRE_MAX_FDS - before - 1, &n_secrets, e);
 	if (r < 0)
 		return r;
 	_cleanup_layer_ struct layer layer = LAYER_NONE;

@@ -215,3 +215,22 @@ int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, i
 		fd_close(fds[--done]);
 	return r;
 }
+
+int upstream_secrets_open(const struct policy *policy, int *fds, size_t max, size_t *ret_n, struct error *e)
+{
+	size_t n, done = 0;
+	const struct policy_client_cert *certs = policy_client_certs(policy, &n);
+	int r = n > max ? fail(e, E2BIG, SANDBOX_STAGE_SECRET, "client_cert", "too many secrets and client certificates") : 0;
+
+	for (; done < n && r == 0; done += r == 0) {
+		const struct policy_secret key = { .name = (char *)"client_cert", .source_arg = certs[done].key };
+		fds[done] = from_file(&key, e);
+		r = fds[done] < 0 ? fds[done] : 0;
+	}
+	if (r < 0) {
+		while (done > 0)
+			fd_close(fds[--done]);
+	}
+	*ret_n = done;
+	return r;
+}

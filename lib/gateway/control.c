@@ -81,10 +81,18 @@ static int configure(struct gateway *gw, struct error *e)
 		return protocol_error(e, "configuration");
 	}
 	r = load_policy(gw, fds[0], e);
+	size_t n = 0, n_keys = 0;
+	if (r == 0) {
+		policy_secrets(gw->policy, &n);
+		policy_client_certs(gw->policy, &n_keys);
+		r = n + n_keys == n_secrets ? 0 : protocol_error(e, "configuration");
+	}
 	if (r == 0)
-		r = secrets_read(&gw->secrets, gw->policy, fds + 1, n_secrets, CONTROL_FD, e);
+		r = secrets_read(&gw->secrets, gw->policy, fds + 1, n, CONTROL_FD, e);
+	if (r == 0)
+		r = trust_init(&gw->trust, gw->policy, fds + 1 + n, e);
 	close_fds(fds, n_fds);
-	return r < 0 ? r : trust_init(&gw->trust, gw->policy, e);
+	return r;
 }
 
 /* What programs inside will believe: our authority first, then the host's bundle, so that names which are passed

@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/bio.h>
 #include <openssl/ec_key.h>
 #include <openssl/err.h>
@@ -16,9 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/util.h"
+#include "gateway/file.h"
 
 #define BUNDLE_MAX (8u * 1024u * 1024u)
 #define RSA_MIN_BITS 2048
@@ -34,37 +33,6 @@ static const char *const BUNDLES[] = {
 	"/etc/ssl/cert.pem",
 	"/var/lib/ca-certificates/ca-bundle.pem",
 };
-
-static int read_file(const char *path, struct buf *out)
-{
-	struct stat st;
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	if ((uint64_t)st.st_size > BUNDLE_MAX)
-		return -EFBIG;
-	int r = buf_reserve(out, (size_t)st.st_size + 1);
-	if (r < 0)
-		return r;
-	for (;;) {
-		ssize_t n = read(fd, out->data + out->len, out->cap - out->len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		out->len += (size_t)n;
-		if (out->len > BUNDLE_MAX)
-			return -EFBIG;
-		r = buf_reserve(out, 1);
-		if (r < 0)
-			return r;
-	}
-}
 
 /* Number of certificates added. Anything in the file that is no certificate is passed over. */
 static size_t add_pem(X509_STORE *store, const struct buf *pem)
@@ -140,7 +108,7 @@ static int load_extra(struct trust *t, struct error *e)
 	for (size_t i = 0; i < n; i++) {
 		struct extra_ca *x = &t->extra[t->n_extra++];
 		x->host = ca[i].host;
-		int r = read_file(ca[i].path, &x->pem);
+		int r = file_read(ca[i].path, BUNDLE_MAX, &x->pem);
 		if (r < 0)
 			return fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, ca[i].path, "Cannot read the upstream CA %s",
 					  ca[i].path);
@@ -155,11 +123,11 @@ static int load_extra(struct trust *t, struct error *e)
 	return 0;
 }
 
-int trust_init(struct trust *t, const struct policy *policy, struct error *e)
+int trust_init(struct trust *t, const struct policy *policy, const int *key_fds, struct error *e)
 {
 	*t = (struct trust){ .policy = policy };
 	for (size_t i = 0; i < ARRAY_LEN(BUNDLES); i++) {
-		int r = read_file(BUNDLES[i], &t->bundle);
+		int r = file_read(BUNDLES[i], BUNDLE_MAX, &t->bundle);
 		if (r == 0)
 			break;
 		t->bundle.len = 0;
@@ -168,7 +136,8 @@ int trust_init(struct trust *t, const struct policy *policy, struct error *e)
 					  BUNDLES[i]);
 	}
 	/* No bundle at all is no error: then only upstream_ca can make a server trusted. */
-	return load_extra(t, e);
+	int r = load_extra(t, e);
+	return r < 0 ? r : client_certs_read(&t->certs, policy, key_fds, e);
 }
 
 static void free_place(void *parent, void *place, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
@@ -300,7 +269,8 @@ SSL *trust_connect(struct trust *t, const char *host, uint16_t port, bool http1_
 	if (!ssl)
 		return NULL;
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-	bool ok = SSL_set1_verify_cert_store(ssl, store) == 1 && resume(t, ssl, host, port) == 0;
+	bool ok = SSL_set1_verify_cert_store(ssl, store) == 1 && resume(t, ssl, host, port) == 0 &&
+		  client_certs_present(&t->certs, ssl, host) == 0;
 	if (http1_only)
 		ok = ok && SSL_set_alpn_protos(ssl, ALPN + ALPN_H2_LEN, sizeof(ALPN) - 1 - ALPN_H2_LEN) == 0;
 	if (inet_pton(AF_INET, host, &v4) == 1) {

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "gateway/client_cert.h"
 #include "gateway/tickets.h"
 #include "policy/policy.h"
 
@@ -32,11 +33,12 @@ struct trust {
 	size_t n_special;
 	SSL_CTX *client; /* base of every upstream connection */
 	struct tickets tickets;
+	struct client_certs certs;
 	const struct policy *policy;
 };
 
-/* Reads the files; afterwards no file is needed any more. */
-int trust_init(struct trust *t, const struct policy *policy, struct error *e);
+/* Reads the files, and the keys of client certificates from their descriptors; afterwards no file is needed any more. */
+int trust_init(struct trust *t, const struct policy *policy, const int *key_fds, struct error *e);
 /* A connection that will verify host (canonical name or address literal) before it finishes its handshake, and that
  * resumes a session of host and port when there is one. It offers HTTP/2 too, unless http1_only. */
 SSL *trust_connect(struct trust *t, const char *host, uint16_t port, bool http1_only);

@@ -68,7 +68,7 @@ char *checked_path(struct wire_reader *r)
 	return s;
 }
 
-static char *get_host(struct wire_reader *r, bool optional)
+char *checked_host(struct wire_reader *r, bool optional)
 {
 	char *s = checked_text(r, 255), again[256];
 
@@ -193,9 +193,9 @@ static void get_dialling(struct wire_reader *r, struct policy *p)
 	r->bad = r->bad || !p->connect_tos;
 	for (uint32_t i = 0; i < n && !r->bad; i++) {
 		struct policy_connect_to *c = &p->connect_tos[p->n_connect_tos++], *before = i ? c - 1 : NULL;
-		c->host = get_host(r, false);
+		c->host = checked_host(r, false);
 		c->port = get_port(r);
-		c->addr = get_host(r, false);
+		c->addr = checked_host(r, false);
 		c->addr_port = get_port(r);
 		c->origin = checked_text(r, ORIGIN_MAX);
 		if (r->bad || !before)
@@ -210,9 +210,10 @@ static void get_dialling(struct wire_reader *r, struct policy *p)
 	for (uint32_t i = 0; i < n && !r->bad; i++) {
 		struct policy_upstream_ca *ca = &p->cas[p->n_cas++];
 		ca->path = checked_path(r);
-		ca->host = get_host(r, true);
+		ca->host = checked_host(r, true);
 		ca->origin = checked_text(r, ORIGIN_MAX);
 	}
+	get_client_certs(r, p);
 }
 
 static void get_envs(struct wire_reader *r, struct policy *p)

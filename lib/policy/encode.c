@@ -72,6 +72,7 @@ static int put_dialling(struct buf *out, const struct policy *p)
 		PUT(r, wire_put_str(out, p->cas[i].host ? p->cas[i].host : ""));
 		PUT(r, wire_put_str(out, p->cas[i].origin));
 	}
+	PUT(r, put_client_certs(out, p));
 	return r;
 }
 

@@ -43,6 +43,9 @@ static int check_mode(const struct policy *p, struct error *e)
 	} else if (p->n_cas) {
 		what = p->cas[0].path;
 		origin = p->cas[0].origin;
+	} else if (p->n_client_certs) {
+		what = "client_cert";
+		origin = p->client_certs[0].origin;
 	}
 	if (!what)
 		return 0;
@@ -200,5 +203,7 @@ int check_fit(struct policy *p, struct error *e)
 {
 	int r = check_contradictions(p, e);
 
-	return r < 0 ? r : check_cas(p, e);
+	if (r == 0)
+		r = check_cas(p, e);
+	return r < 0 ? r : check_client_certs(p, e);
 }

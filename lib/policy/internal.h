@@ -76,6 +76,8 @@ struct policy {
 	size_t n_connect_tos;
 	struct policy_upstream_ca *cas;
 	size_t n_cas;
+	struct policy_client_cert *client_certs;
+	size_t n_client_certs;
 	struct policy_env *envs;
 	size_t n_envs;
 	struct policy_limits limits;
@@ -113,6 +115,13 @@ int bad_setting_why(const struct setting *s, struct error *e, int err, const str
 int out_of_memory(struct error *e);
 
 int policy_apply(struct policy *p, const struct setting *s, struct error *e);
+/* upstream.c */
+int set_client_cert(struct policy *p, const struct setting *s, struct error *e);
+/* The files are there. */
+int check_client_certs(const struct policy *p, struct error *e);
+int dump_client_certs(const struct policy *p, struct buf *out);
+void client_certs_free(struct policy *p);
+
 /* By section; the key is known. */
 int set_filesystem(struct policy *p, const struct setting *s, struct error *e);
 int set_network(struct policy *p, const struct setting *s, struct error *e);

@@ -77,6 +77,15 @@ struct policy_upstream_ca {
 	char *origin;
 };
 
+#define CLIENT_CERTS_MAX 16u
+
+struct policy_client_cert {
+	char *cert; /* absolute; PEM, read by the gateway before it confines itself */
+	char *key;  /* absolute; opened by the client, and read by nobody but the gateway */
+	char *host; /* canonical; the only one that gets to see it */
+	char *origin;
+};
+
 struct policy_env {
 	char *name;
 	char *value; /* NULL: pass on the caller's */
@@ -143,6 +152,7 @@ const char *policy_file_path(const struct policy *p, size_t n);
 const struct policy_secret *policy_secrets(const struct policy *p, size_t *ret_n);
 const struct policy_connect_to *policy_connect_tos(const struct policy *p, size_t *ret_n);
 const struct policy_upstream_ca *policy_upstream_cas(const struct policy *p, size_t *ret_n);
+const struct policy_client_cert *policy_client_certs(const struct policy *p, size_t *ret_n);
 const struct policy_env *policy_envs(const struct policy *p, size_t *ret_n);
 const struct policy_limits *policy_limits(const struct policy *p);
 const struct policy_auditor *policy_auditor(const struct policy *p);

@@ -18,7 +18,7 @@ static const struct section sections[] = {
 	{ "sandbox", false, set_sandbox, { "version", "extends", "allow_degraded" } },
 	{ "filesystem", false, set_filesystem, { "read", "write", "overlay", "hide", "protect", "tmpfs" } },
 	{ "network", false, set_network,
-	  { "mode", "allow", "deny", "allow_private", "passthrough", "connect_to", "upstream_ca", "registries" } },
+	  { "mode", "allow", "deny", "allow_private", "passthrough", "connect_to", "upstream_ca", "client_cert", "registries" } },
 	{ "secret", true, set_secret,
 	  { "source", "allow", "inject", "placeholder", "insecure", "scrub", "on_misuse", "revoke" } },
 	{ "env", false, set_env, { "pass", "set" } },

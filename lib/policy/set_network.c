@@ -150,6 +150,8 @@ int set_network(struct policy *p, const struct setting *s, struct error *e)
 		return set_connect_to(p, s, e);
 	if (strcmp(s->key, "upstream_ca") == 0)
 		return set_upstream_ca(p, s, e);
+	if (strcmp(s->key, "client_cert") == 0)
+		return set_client_cert(p, s, e);
 	if (strcmp(s->key, "registries") == 0)
 		return each_in_list(s, e, add_registry, p);
 	if (strcmp(s->key, "mode") != 0)

@@ -20,8 +20,8 @@ enum client_message {
 	MSG_REPLY = 2,
 	/* c->s  u32 request, str sandbox id, str name ("": not a named one), u32 n_secrets; fds: policy memfd, audit log
 	 *       (append), state directory, with a name the entry's directory, its lock (held), the directory of the socket and the
-	 *       listening socket NAME.sock in it; then one pipe a secret; last, when the policy has overlays, the locked
-	 *       directory of their layer (overlay/layer.h).  reply: "" */
+	 *       listening socket NAME.sock in it; then one pipe a secret, and the key of each client_cert,
+	 *       which n_secrets counts too; last, when the policy has overlays, the locked directory of their layer (overlay/layer.h).  reply: "" */
 	MSG_CREATE = 3,
 	/* c->s  u32 request, str sandbox id, strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns,
 	 *       u64 time limit in us (0: none of its own), bytes grant (policy/grant.h; none: as the policy and what binds
@@ -132,7 +132,8 @@ enum guardian_message {
 
 /* ---- supervisor <-> gateway (fd 3 of the gateway). A call is its address. ---- */
 enum gateway_message {
-	/* s->g  u32 WIRE_VERSION, str sandbox id, u32 n_secrets; fds: policy memfd, one pipe a secret (policy order) */
+	/* s->g  u32 WIRE_VERSION, str sandbox id, u32 n_secrets; fds: policy memfd, one pipe a secret (policy order), then
+	 *       the key of each client_cert */
 	GATEWAY_CONFIG = 64,
 	/* s->g  u32 n_ports, u32 ports...; fds: bundle file, UDP 53, TCP 53, packet socket, listeners */
 	GATEWAY_ATTACH = 65,

@@ -3,6 +3,7 @@
 """The gateway alone: how it reaches servers. usage: gateway_upstream.py BUILD_DIR [PATTERN]"""
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -142,6 +143,72 @@ def pool_is_the_calls_own(w):
     for call, connections in ((first, 1), (first, 1), (second, 2), (second, 2)):
         equal(exchange(call.tls('api.test'), get('api.test'))[0], 200)
         equal(w.origin.accepted, connections)
+
+
+def asking_for_certificates(w, seen, required=True):
+    """The origin wants its clients to show a certificate, and notes whose it was."""
+    for origin in (w.origin, w.other):
+        origin.context.load_verify_locations(w.pki.ca)
+        origin.context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        answer = origin.answer
+
+        def handler(connection, request, answer=answer):
+            shown = connection.sock.getpeercert()
+            seen.append(dict(x[0] for x in shown['subject'])['commonName'] if shown else None)
+            answer(connection, request)
+        origin.handler = handler
+
+
+def certified(w):
+    cert, key = w.pki.client('me')
+    w.other = Origin(w.pki.context(['other.test']))
+    return w.gateway('allow = *.test', 'connect_to = other.test:443:127.0.0.1:%d' % w.other.port,
+                     'client_cert = %s %s api.test' % (cert, key), values=[open(key).read()])
+
+
+@test
+def client_certificate(w):
+    g, seen = certified(w), []
+    asking_for_certificates(w, seen)
+    c = g.call()
+    equal(exchange(c.tls('api.test'), get('api.test'))[0], 200)
+    equal(seen, ['me'])
+    # Only for the host that the policy names.
+    status, _, body = exchange(c.tls('other.test'), get('other.test'))
+    equal((status, seen), (502, ['me']), repr(body))
+
+
+@test
+def client_certificate_is_for_one_host(w):
+    """As above, with servers that would take anybody: the other one is shown nothing."""
+    g, seen = certified(w), []
+    asking_for_certificates(w, seen, required=False)
+    c = g.call()
+    for host in ('api.test', 'other.test', 'api.test'):
+        equal(exchange(c.tls(host), get(host))[0], 200)
+    equal(seen, ['me', None, 'me'])
+    with open(w.pki.client('me')[1]) as f:
+        key = f.read().split('\n')[1]
+    assert key not in repr(g.records), 'the key in a record'
+
+
+@test
+def bad_client_certificates(w):
+    cert, key = w.pki.client('me')
+    stranger = w.pki.client('you')[1]
+    w.other = w.plain
+    with open(key) as f, open(stranger) as other:
+        mine, yours = f.read(), other.read()
+    locked = subprocess.run(['openssl', 'ec', '-aes128', '-passout', 'pass:x'], input=mine, text=True, check=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    for value, why in ((yours, 'is not the key'), (locked, 'passphrase'), ('', 'no private key'),
+                       (mine * 200, 'cannot read')):
+        g = w.gateway('allow = api.test', 'client_cert = %s %s api.test' % (cert, key), values=[value], ready=False)
+        assert why in g.error[1] and key in g.error[1] and mine.split('\n')[1] not in g.error[1], g.error
+        w.gateways.remove(g)
+    g = w.gateway('allow = api.test', 'client_cert = %s %s api.test' % (key, key), values=[mine], ready=False)
+    assert 'no certificate' in g.error[1], g.error
+    w.gateways.remove(g)
 
 
 def dying(w, method):

@@ -103,3 +103,35 @@ def client_checks_the_name_too(t):
     got = box.python('''
 out(sorted(x[1] for x in tls("api.example.com").getpeercert()["subjectAltName"]))''').ok().json()
     equal(got, [HOST], 'names')
+
+
+@test
+def client_certificate(t):
+    """A policy names certificate and key for one host: that host sees it, and nobody else sees the key."""
+    context, seen = t.pki.context([HOST]), []
+    context.load_verify_locations(t.pki.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def handler(connection, request):
+        seen.append(dict(x[0] for x in connection.sock.getpeercert()['subject'])['commonName'])
+        Origin.reply(connection, body='hello\n')
+    cert, key = t.pki.client('nsbox')
+    box = Box(t).connect(Origin(context, handler), HOST).add('--allow', HOST)
+    equal(box.sh('curl -sS -o /dev/null -w "%%{http_code}" https://%s/' % HOST).out, '502', 'without a certificate')
+    policy = t.write('cert.ini', '[sandbox]\nversion = 1\n[network]\nclient_cert = %s %s %s\n' % (cert, key, HOST))
+    box.add('-f', policy)
+    equal(box.sh('curl -sS -o /dev/null -w "%%{http_code}" https://%s/; test ! -e %s' % (HOST, key)).ok().out, '200')
+    equal(seen, ['nsbox'])
+    with open(key) as f:
+        line = f.read().split('\n')[1]
+    check(line not in repr(box.audit()), 'the key in the audit log')
+    check(line not in box.nsbox('run', '-f', policy, '--allow', HOST, '--dry-run', 'true').ok().out, 'the key in the policy')
+
+
+@test
+def client_certificate_with_another_key(t):
+    cert, key = t.pki.client('nsbox')[0], t.pki.client('other')[1]
+    policy = t.write('cert.ini', '[sandbox]\nversion = 1\n[network]\nclient_cert = %s %s %s\n' % (cert, key, HOST))
+    result = Box(t).add('-f', policy).run('true')
+    equal(result.code, 125)
+    check('is not the key of the certificate' in result.err, '%r' % result)

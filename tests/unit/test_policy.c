@@ -151,6 +151,9 @@ static void test_values_refused(void **state)
 	REFUSED(HEAD "[network]\nmode = open\n", ":4: [network] mode = open: accepted: gateway, none, host");
 	REFUSED(HEAD "[network]\nconnect_to = a:1:b\n", ":4: [network] connect_to = a:1:b: accepted: HOST:PORT:ADDR:PORT");
 	REFUSED(HEAD "[network]\nconnect_to = a:0:b:1\n", ":4: [network] connect_to = a:0:b:1: accepted:");
+	REFUSED(HEAD "[network]\nclient_cert = c k\n", ":4: [network] client_cert = c k: accepted: CERT KEY HOST");
+	REFUSED(HEAD "[network]\nclient_cert = c k a.org x\n", ":4: [network] client_cert = c k a.org x: accepted: CERT KEY");
+	REFUSED(HEAD "[network]\nclient_cert = c k *.org\n", ":4: [network] client_cert = c k *.org: accepted: CERT KEY");
 	REFUSED(HEAD "[filesystem]\nread = ~bob/x\n", ":4: [filesystem] read = ~bob/x: accepted: a path");
 	REFUSED(HEAD "[filesystem]\ntmpfs = /x:5Q\n", ":4: [filesystem] tmpfs = /x:5Q: accepted: PATH[:SIZE]");
 	REFUSED(HEAD "[env]\nset = A\n", ":4: [env] set: accepted: NAME=VALUE");
@@ -250,6 +253,7 @@ static void test_contradictions(void **state)
 			policy_free(p);
 		}
 	}
+	char line[600];
 	struct policy *p = new_policy();
 	set(p, "network", "mode", "none");
 	set(p, "secret", "spec", "K@a.org");
@@ -279,6 +283,18 @@ static void test_contradictions(void **state)
 	p = new_policy();
 	set(p, "network", "upstream_ca", in_dir("ca.pem"));
 	finish_refused(p, "there are none: name the host");
+	p = new_policy();
+	set(p, "network", "client_cert", "/nonexistent.pem /nonexistent.key a.org");
+	finish_refused(p, "an existing file with the certificate");
+	p = new_policy();
+	snprintf(line, sizeof(line), "%s /nonexistent.key a.org", in_dir("ca.pem"));
+	set(p, "network", "client_cert", line);
+	finish_refused(p, "an existing file with the private key");
+	p = new_policy();
+	snprintf(line, sizeof(line), "%s %s a.org", in_dir("ca.pem"), in_dir("ca.pem"));
+	set(p, "network", "client_cert", line);
+	set(p, "network", "mode", "none");
+	finish_refused(p, "client_cert needs the gateway");
 }
 
 static void test_paths_refused(void **state)
@@ -472,6 +488,11 @@ static struct policy *rich_policy(void)
 	set(p, "network", "connect_to", "b.example.org:443:[::1]:8443");
 	set(p, "network", "connect_to", "a.example.org:443:127.0.0.1:8443");
 	set(p, "network", "upstream_ca", in_dir("ca.pem"));
+	char line[600];
+	/* The last one for a host counts. */
+	set(p, "network", "client_cert", "/nonexistent.pem /nonexistent.key B.example.org");
+	snprintf(line, sizeof(line), "%s %s b.example.org", in_dir("ca.pem"), in_dir("ca.pem"));
+	set(p, "network", "client_cert", line);
 	set(p, "secret", "spec", "API_KEY=env:REAL@https://api.example.com/**,x.example.org");
 	set(p, "secret API_KEY", "inject", "header, query, path, body");
 	set(p, "secret API_KEY", "placeholder", "sk-ant-{random:40}");

@@ -46,6 +46,21 @@ class Pki:
                 self._make(name, hosts, kind, digest, authority, expired, san, self_signed)
         return self.path(name + '.pem'), self.path(name + '.key')
 
+    def client(self, name, authority='ca'):
+        """Return (certificate, key) of a client called so."""
+        base = 'client-%s-%s' % (authority, name)
+        with open(self.path('lock'), 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(self.path(base + '.pem')):
+                self._key(base, 'ec')
+                openssl('req', '-new', '-key', self.path(base + '.key'), '-subj', '/CN=' + name, '-out',
+                        self.path(base + '.csr'))
+                openssl('x509', '-req', '-in', self.path(base + '.csr'), '-CA', self.path(authority + '.pem'), '-CAkey',
+                        self.path(authority + '.key'), '-set_serial', str(int.from_bytes(os.urandom(8), 'big')),
+                        '-days', '30', '-sha256', '-out', self.path(base + '.tmp'))
+                os.rename(self.path(base + '.tmp'), self.path(base + '.pem'))
+        return self.path(base + '.pem'), self.path(base + '.key')
+
     def _make(self, name, hosts, kind, digest, authority, expired, san, self_signed):
         if not os.path.exists(self.path(authority + '.pem')):
             self._authority(authority, '/CN=nobody trusts this one')

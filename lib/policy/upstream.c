@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* [network] client_cert and upstream_proxy: what the gateway shows of itself, and which way it takes to servers. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/wire.h"
+#include "policy/encode.h"
+#include "policy/internal.h"
+
+#define CERT_FORM "accepted: CERT KEY HOST, two files in PEM form without blanks in their names and one exact host"
+
+void client_certs_free(struct policy *p)
+{
+	for (size_t i = 0; i < p->n_client_certs; i++) {
+		free(p->client_certs[i].cert);
+		free(p->client_certs[i].key);
+		free(p->client_certs[i].host);
+		free(p->client_certs[i].origin);
+	}
+	free(p->client_certs);
+}
+
+const struct policy_client_cert *policy_client_certs(const struct policy *p, size_t *ret_n)
+{
+	*ret_n = p->n_client_certs;
+	return p->client_certs;
+}
+
+/* The last one given for a host counts. */
+static struct policy_client_cert *cert_for(struct policy *p, const char *host, const char *origin, struct error *e)
+{
+	for (size_t i = 0; i < p->n_client_certs; i++) {
+		if (strcmp(p->client_certs[i].host, host) == 0)
+			return &p->client_certs[i];
+	}
+	return grow(&p->client_certs, &p->n_client_certs, sizeof(*p->client_certs), CLIENT_CERTS_MAX, "client_cert", origin,
+		    e);
+}
+
+int set_client_cert(struct policy *p, const struct setting *s, struct error *e)
+{
+	_cleanup_free_ char *copy = strdup(s->value), *cert = NULL, *key = NULL;
+	char *state = NULL, *words[4], host[256];
+
+	if (!copy)
+		return out_of_memory(e);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		words[i] = strtok_r(i ? NULL : copy, " \t", &state);
+	if (!words[0] || !words[1] || !words[2] || words[3] ||
+	    host_canonical(words[2], strlen(words[2]), true, host) < 0 || absolute_path(s->file_base, words[0], &cert) < 0 ||
+	    absolute_path(s->file_base, words[1], &key) < 0)
+		return bad_setting(s, e, EINVAL, CERT_FORM);
+	struct policy_client_cert *c = cert_for(p, host, s->origin, e);
+	if (!c)
+		return -ENOMEM;
+	int r = replace(&c->host, host, e);
+	if (r == 0)
+		r = replace(&c->cert, cert, e);
+	if (r == 0)
+		r = replace(&c->key, key, e);
+	return r < 0 ? r : replace(&c->origin, s->origin, e);
+}
+
+static int check_file(const char *file, const char *what, const struct policy_client_cert *c, struct error *e)
+{
+	_cleanup_free_ char *path = NULL;
+	struct error why;
+	bool is_dir;
+	dev_t dev;
+	ino_t ino;
+
+	int r = resolve_path(file, &path, &dev, &ino, &is_dir, &why);
+	if (r == 0 && !is_dir)
+		return 0;
+	return fail(e, r < 0 ? -r : EISDIR, SANDBOX_STAGE_POLICY, file, "%s: client_cert: %s: accepted: an existing file with "
+		    "the %s in PEM form%s%s", c->origin, file, what, r < 0 ? ": " : "", r < 0 ? why.message : "");
+}
+
+int check_client_certs(const struct policy *p, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->n_client_certs && r == 0; i++) {
+		r = check_file(p->client_certs[i].cert, "certificate", &p->client_certs[i], e);
+		if (r == 0)
+			r = check_file(p->client_certs[i].key, "private key", &p->client_certs[i], e);
+	}
+	return r;
+}
+
+int dump_client_certs(const struct policy *p, struct buf *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->n_client_certs && r == 0; i++) {
+		const struct policy_client_cert *c = &p->client_certs[i];
+		_cleanup_buf_ struct buf b = { 0 };
+		r = buf_printf(&b, "%s %s %s", c->cert, c->key, c->host);
+		if (r == 0)
+			r = buf_str(&b) ? dump_line(out, "client_cert", buf_str(&b), "shown to this server", c->origin) : -ENOMEM;
+	}
+	return r;
+}
+
+int put_client_certs(struct buf *out, const struct policy *p)
+{
+	int r = wire_put_u32(out, (uint32_t)p->n_client_certs);
+
+	for (size_t i = 0; i < p->n_client_certs; i++) {
+		PUT(r, wire_put_str(out, p->client_certs[i].cert));
+		PUT(r, wire_put_str(out, p->client_certs[i].key));
+		PUT(r, wire_put_str(out, p->client_certs[i].host));
+		PUT(r, wire_put_str(out, p->client_certs[i].origin));
+	}
+	return r;
+}
+
+void get_client_certs(struct wire_reader *r, struct policy *p)
+{
+	uint32_t n = checked_count(r, CLIENT_CERTS_MAX, 16);
+
+	p->client_certs = calloc(n ? n : 1, sizeof(*p->client_certs));
+	r->bad = r->bad || !p->client_certs;
+	for (uint32_t i = 0; i < n && !r->bad; i++) {
+		struct policy_client_cert *c = &p->client_certs[p->n_client_certs++];
+		c->cert = checked_path(r);
+		c->key = checked_path(r);
+		c->host = checked_host(r, false);
+		c->origin = checked_text(r, ORIGIN_MAX);
+		for (uint32_t k = 0; k < i && !r->bad; k++)
+			r->bad = strcmp(p->client_certs[k].host, c->host) == 0;
+	}
+}
