@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The measurements behind tests/bench/run.sh: starts (start.py), calls (calls.py), requests (https_load.py), where a start's time goes
-(stages.py). Every ratio is of values from the same run, taken in turns."""
+"""The measurements behind tests/bench/run.sh: starts (start.py), calls (calls.py), requests (https_load.py), overlaid trees
+(overlay.py), where a start's time goes (stages.py). Every ratio is of values from the same run, taken in turns."""
 import argparse
 import os
 import platform
@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 
 import calls       # noqa: E402
 import https_load  # noqa: E402
+import overlay     # noqa: E402
 import stages      # noqa: E402
 import start       # noqa: E402
 
@@ -42,7 +43,7 @@ def main():
     parser.add_argument('--prefix', required=True)
     parser.add_argument('--work', required=True)
     parser.add_argument('--quick', action='store_true')
-    parser.add_argument('--only', choices=['start', 'calls', 'https', 'stages'])
+    parser.add_argument('--only', choices=['start', 'calls', 'https', 'overlay', 'stages'])
     parser.add_argument('--rounds', type=int)
     options = parser.parse_args()
     options.nsbox = os.path.join(options.prefix, 'bin/nsbox')
@@ -56,7 +57,8 @@ def main():
     print('%s, %s, %d processors, as %s%s\n' % (
         platform.release(), platform.machine(), os.cpu_count(), 'root' if os.getuid() == 0 else 'an ordinary user',
         ', --quick: too few rounds to compare' if options.quick else ''))
-    for name, part in (('start', start), ('calls', calls), ('https', https_load), ('stages', stages)):
+    parts = (('start', start), ('calls', calls), ('https', https_load), ('overlay', overlay), ('stages', stages))
+    for name, part in parts:
         if options.only in (None, name):
             part.measure(options, Targets())
     return 0

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Measure nsbox beside plain processes, bubblewrap and haproxy, and print the tables. Nothing here passes or fails.
-# usage: run.sh [--quick] [--prefix DIR] [--only start|calls|https|stages] [--rounds N]
+# usage: run.sh [--quick] [--prefix DIR] [--only start|calls|https|overlay|stages] [--rounds N]
 #   --quick   few rounds, to see that it works        --prefix DIR   an installed nsbox; default: build one
 #   --rounds  of the calls (default 1000: about an hour for all of them)
 set -eu
