@@ -11,17 +11,20 @@
 #include "named.h"
 #include "nsbox.h"
 
-enum { OPTION_JSON = OPTION_OWN, OPTION_PATCH, OPTION_STAT };
+enum { OPTION_JSON = OPTION_OWN, OPTION_PATCH, OPTION_STAT, OPTION_DIGEST, OPTION_ACCEPT };
 
 static const struct option diff_options[] = {
 	{ .id = OPTION_PATCH, .name = "patch", .help = "a unified diff, as git apply takes it" },
 	{ .id = OPTION_STAT, .name = "stat", .help = "how many lines came and went in each file" },
-	{ .id = OPTION_JSON, .name = "json", .help = "a JSON object {id, name, workdir, roots, in_use, calls, changes, count}" },
+	{ .id = OPTION_DIGEST, .name = "digest",
+	  .help = "one number for all that a commit would do, for nsbox commit --digest" },
+	{ .id = OPTION_JSON, .name = "json",
+	  .help = "a JSON object {id, name, workdir, roots, in_use, calls, changes, count}" },
 	{ 0 },
 };
 
 struct diff {
-	bool json, patch, stat;
+	bool json, patch, stat, digest;
 };
 
 static int take_diff(void *arg, const struct option_reader *r)
@@ -31,6 +34,7 @@ static int take_diff(void *arg, const struct option_reader *r)
 	diff->json |= r->option->id == OPTION_JSON;
 	diff->patch |= r->option->id == OPTION_PATCH;
 	diff->stat |= r->option->id == OPTION_STAT;
+	diff->digest |= r->option->id == OPTION_DIGEST;
 	return 0;
 }
 
@@ -235,6 +239,15 @@ static const char *const *paths_of(struct words *words)
 	return (const char *const *)words->word + 1;
 }
 
+static int print_digest(const char *text)
+{
+	json_t *all = json_loads(text, 0, NULL);
+
+	puts(json_string_value(json_object_get(all, "digest")));
+	json_decref(all);
+	return EXIT_YES;
+}
+
 static int run_diff(const struct command *self, int argc, char **argv)
 {
 	_cleanup_free_ char *text = NULL;
@@ -247,12 +260,15 @@ static int run_diff(const struct command *self, int argc, char **argv)
 		return status - 1;
 	if (words.n == 0)
 		return list_layers(diff.json);
-	if (diff.json + diff.patch + diff.stat > 1)
-		return refuse("--json, --patch and --stat exclude each other");
+	if (diff.json + diff.patch + diff.stat + diff.digest > 1)
+		return refuse("--json, --patch, --stat and --digest exclude each other");
 	if (diff.patch)
 		return print_patch(words.word[0], paths_of(&words));
-	if (sandbox_changes_read(words.word[0], paths_of(&words), diff.stat ? SANDBOX_CHANGES_LINES : 0, &text, &error) < 0)
+	unsigned flags = diff.stat ? SANDBOX_CHANGES_LINES : diff.digest ? SANDBOX_CHANGES_DIGEST : 0;
+	if (sandbox_changes_read(words.word[0], paths_of(&words), flags, &text, &error) < 0)
 		return refuse_error(error);
+	if (diff.digest)
+		return print_digest(text);
 	if (diff.json)
 		puts(text);
 	return diff.json ? EXIT_YES : diff.stat ? print_stat(text) : print_changes(text);
@@ -269,14 +285,25 @@ const struct command command_diff = {
 };
 
 static const struct option commit_options[] = {
-	{ .id = OPTION_OWN, .name = "accept-executable", .help = "also what the host would execute (nsbox diff marks it)" },
+	{ .id = OPTION_DIGEST, .name = "digest", .value = "DIGEST",
+	  .help = "only if it is exactly what nsbox diff --digest printed this for" },
+	{ .id = OPTION_ACCEPT, .name = "accept-executable", .help = "also what the host would execute (nsbox diff marks it)" },
 	{ 0 },
 };
 
-static int take_accept(void *arg, const struct option_reader *r)
+struct commit {
+	bool accept;
+	const char *digest;
+};
+
+static int take_commit(void *arg, const struct option_reader *r)
 {
-	(void)r;
-	*(bool *)arg = true;
+	struct commit *commit = arg;
+
+	if (r->option->id == OPTION_DIGEST)
+		commit->digest = r->value;
+	else
+		commit->accept = true;
 	return 0;
 }
 
@@ -285,14 +312,15 @@ static int run_commit(const struct command *self, int argc, char **argv)
 	sandbox_error *error = NULL;
 	struct words words;
 	unsigned long n;
-	bool accept = false;
+	struct commit commit = { 0 };
 
-	int status = named_words(self, argc, argv, take_accept, &accept, &words);
+	int status = named_words(self, argc, argv, take_commit, &commit, &words);
 	if (status)
 		return status - 1;
 	if (words.n == 0)
 		return refuse("nsbox commit needs the id of a sandbox (nsbox diff lists those with changes)");
-	if (sandbox_changes_commit(words.word[0], paths_of(&words), accept ? SANDBOX_COMMIT_EXECUTABLE : 0, &n, &error) < 0)
+	if (sandbox_changes_commit_reviewed(words.word[0], paths_of(&words), commit.accept ? SANDBOX_COMMIT_EXECUTABLE : 0,
+					    commit.digest, &n, &error) < 0)
 		return refuse_error(error);
 	say("%lu file%s committed", n, n == 1 ? "" : "s");
 	return EXIT_YES;

@@ -219,6 +219,7 @@ PROTOTYPES = {
     'sandbox_changes_read': (_int, _text, _argv, _uint, _to_ptr, _to_ptr),
     'sandbox_changes_patch': (_int, _text, _argv, _int, _to_ptr),
     'sandbox_changes_commit': (_int, _text, _argv, _uint, _to_ulong, _to_ptr),
+    'sandbox_changes_commit_reviewed': (_int, _text, _argv, _uint, _text, _to_ulong, _to_ptr),
     'sandbox_changes_snapshot': (_int, _text, _text, _to_ptr),
     'sandbox_changes_rollback': (_int, _text, _text, _to_ptr),
     'sandbox_changes_discard': (_int, _text, _argv, _to_ulong, _to_ptr),
@@ -479,10 +480,12 @@ def count_changes(sandbox):
     return count.value
 
 
-def changes(sandbox, paths=None, lines=False):
-    """{id, name, workdir, roots, in_use, count, changes}; lines: also count lines that came and went."""
+def changes(sandbox, paths=None, lines=False, digest=False):
+    """{id, name, workdir, roots, in_use, calls, count, changes}; lines: also count lines that came and went; digest: also
+    one of all that a commit would do."""
     text = _ptr()
-    _invoke('sandbox_changes_read', _in(sandbox), _paths(paths), 1 if lines else 0, ctypes.byref(text))
+    flags = (1 if lines else 0) | (2 if digest else 0)
+    _invoke('sandbox_changes_read', _in(sandbox), _paths(paths), flags, ctypes.byref(text))
     return json.loads(_take(text))
 
 
@@ -491,10 +494,15 @@ def write_patch(sandbox, file, paths=None):
     _invoke('sandbox_changes_patch', _in(sandbox), _paths(paths), file if isinstance(file, int) else file.fileno())
 
 
-def commit(sandbox, paths=None, accept_executable=False):
-    """Apply changes to the host; how many files. Nothing is applied when one of them is refused."""
+def commit(sandbox, paths=None, accept_executable=False, digest=None):
+    """Apply changes to the host; how many files. Nothing is applied when one of them is refused, or when they are not
+    those of the digest."""
     count = _ulong()
-    _invoke('sandbox_changes_commit', _in(sandbox), _paths(paths), 1 if accept_executable else 0, ctypes.byref(count))
+    what = _in(sandbox), _paths(paths), 1 if accept_executable else 0
+    if digest is None:
+        _invoke('sandbox_changes_commit', *what, ctypes.byref(count))
+    else:
+        _invoke('sandbox_changes_commit_reviewed', *what, _in(digest), ctypes.byref(count))
     return count.value
 
 

@@ -25,14 +25,18 @@ SANDBOX_API int sandbox_changes_list(char **ret_json, sandbox_error **error);
 SANDBOX_API int sandbox_changes_count(const char *name, unsigned long *ret_count, sandbox_error **error);
 /** Flag of sandbox_changes_read(): also count lines. */
 #define SANDBOX_CHANGES_LINES 1u
+/** Flag of sandbox_changes_read(): also a digest of all that a commit of them would do. */
+#define SANDBOX_CHANGES_DIGEST 2u
 /**
  * The changes: JSON object in a fresh string (free()): {id, name, workdir, roots, in_use, calls, count,
- * changes}; calls: how many ran. Each change is {path, change, type, size, mode, flags, conflict, calls}, of a renamed one also from, of another than a new one old_mode.
+ * changes}; calls: how many ran. Each change is {path, change, type, size, mode, flags, conflict, calls}, of a renamed
+ * one also from, of another than a new one old_mode.
  * path is absolute; where it is not UTF-8, path_hex has its bytes. change: added, modified, deleted, renamed, mode or
  * type. type: file, directory, link or special. flags: why the host would execute it: tool, git, ci, build, shell,
  * program, setuid, link, policy; special: it cannot be committed. conflict: the host's was changed since.
  * calls: one of these changed it last, the ids of those that ran then; with more_calls (true) or of others, empty: that
  * is not known.
+ * With SANDBOX_CHANGES_DIGEST the object has digest too.
  * With SANDBOX_CHANGES_LINES also lines_added and lines_removed, where both sides are text.
  */
 SANDBOX_API int sandbox_changes_read(const char *name, const char *const *paths, unsigned flags, char **ret_json,
@@ -52,6 +56,10 @@ SANDBOX_API int sandbox_changes_patch(const char *name, const char *const *paths
  */
 SANDBOX_API int sandbox_changes_commit(const char *name, const char *const *paths, unsigned flags,
 				       unsigned long *ret_count, sandbox_error **error);
+/** The same, of exactly what digest was taken of (SANDBOX_CHANGES_DIGEST, for the same paths): -ESTALE, and nothing is
+ *  applied, when it would be anything else by now. NULL: whatever it is. */
+SANDBOX_API int sandbox_changes_commit_reviewed(const char *name, const char *const *paths, unsigned flags,
+						const char *digest, unsigned long *ret_count, sandbox_error **error);
 /** Give changes up; the host's files are as they are. -EBUSY while the sandbox runs. */
 SANDBOX_API int sandbox_changes_discard(const char *name, const char *const *paths, unsigned long *ret_count,
 					sandbox_error **error);

@@ -28,8 +28,8 @@ int changes_record_rollback(const struct layer *l, const char *to, struct error 
 int path_absolute(const char *path, char **ret);
 
 /* changes_json.c: members about the layer; an object with those and the selected changes,
- * with lines also with how many lines came and went. */
+ * with lines also with how many lines came and went; digest: "" for none. */
 int layer_members(struct buf *b, const struct layer *l);
-int changes_json(struct buf *b, const struct changes *c, bool lines);
+int changes_json(struct buf *b, const struct changes *c, bool lines, const char *digest);
 
 #endif

@@ -9,6 +9,7 @@
 #include "client/changes.h"
 #include "client/state.h"
 #include "overlay/commit.h"
+#include "overlay/digest.h"
 #include "overlay/executed.h"
 #include "overlay/patch.h"
 #include "overlay/tree.h"
@@ -137,11 +138,14 @@ int sandbox_changes_read(const char *name, const char *const *paths, unsigned fl
 {
 	_cleanup_view_ struct view v = VIEW_NONE;
 	_cleanup_buf_ struct buf b = { 0 };
+	char digest[CHANGES_DIGEST_TEXT] = "";
 	struct error e = { 0 };
 
 	if (view_open(name, paths, false, &v, &e) < 0)
 		return error_publish(&e, error);
-	if (changes_json(&b, &v.changes, flags & SANDBOX_CHANGES_LINES) < 0 || !buf_str(&b)) {
+	if (flags & SANDBOX_CHANGES_DIGEST && changes_digest(&v.changes, NULL, digest, &e) < 0)
+		return error_publish(&e, error);
+	if (changes_json(&b, &v.changes, flags & SANDBOX_CHANGES_LINES, digest) < 0 || !buf_str(&b)) {
 		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, name, "out of memory");
 		return error_publish(&e, error);
 	}
@@ -184,6 +188,12 @@ static int forget(struct view *v, struct error *e)
 int sandbox_changes_commit(const char *name, const char *const *paths, unsigned flags, unsigned long *ret_count,
 			   sandbox_error **error)
 {
+	return sandbox_changes_commit_reviewed(name, paths, flags, NULL, ret_count, error);
+}
+
+int sandbox_changes_commit_reviewed(const char *name, const char *const *paths, unsigned flags, const char *digest,
+				    unsigned long *ret_count, sandbox_error **error)
+{
 	_cleanup_view_ struct view v = VIEW_NONE;
 	struct error e = { 0 };
 	size_t n = 0;
@@ -196,7 +206,7 @@ int sandbox_changes_commit(const char *name, const char *const *paths, unsigned 
 	if (r == 0)
 		r = changes_record(&v.layer, &v.changes, "fs.commit", &n, &e);
 	if (r == 0)
-		r = commit_apply(&v.changes, &e);
+		r = commit_apply(&v.changes, digest, &e);
 	if (r == 0)
 		r = forget(&v, &e);
 	if (r < 0)

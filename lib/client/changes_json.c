@@ -142,7 +142,7 @@ static int put_change(struct buf *b, const struct changes *c, const struct chang
 	return r < 0 ? r : buf_putc(b, '}');
 }
 
-int changes_json(struct buf *b, const struct changes *c, bool lines)
+int changes_json(struct buf *b, const struct changes *c, bool lines, const char *digest)
 {
 	_cleanup_writers_ struct writers writers = { 0 };
 	size_t n = 0;
@@ -168,5 +168,7 @@ int changes_json(struct buf *b, const struct changes *c, bool lines)
 		r = buf_putc(b, ']');
 	if (r == 0)
 		r = json_member_int(b, "count", (int64_t)n);
+	if (r == 0 && *digest)
+		r = json_member_string(b, "digest", digest);
 	return r < 0 ? r : buf_putc(b, '}');
 }

@@ -106,6 +106,37 @@ int attr_clone(int from, int to)
 	return copy(from, to, true);
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int attr_each(int fd, void (*f)(void *arg, const char *name, const void *value, size_t len), void *arg)
+{
+	_cleanup_(list_free) struct list l = { 0 };
+	_cleanup_free_ char *value = malloc(VALUE_MAX);
+	size_t n = 0;
+
+	if (!value || list_read(fd, &l) < 0)
+		return -ENOMEM;
+	for (const char *name = next(&l, NULL); name; name = next(&l, name))
+		n++;
+	_cleanup_free_ const char **names = calloc(n + 1, sizeof(*names));
+	if (!names)
+		return -ENOMEM;
+	n = 0;
+	for (const char *name = next(&l, NULL); name; name = next(&l, name))
+		names[n++] = name;
+	qsort(names, n, sizeof(*names), by_name);
+	for (size_t i = 0; i < n; i++) {
+		ssize_t len = fgetxattr(fd, names[i], value, VALUE_MAX);
+		if (len < 0)
+			return -errno;
+		f(arg, names[i], value, (size_t)len);
+	}
+	return 0;
+}
+
 bool attr_is_opaque(int dir)
 {
 	char value[4];

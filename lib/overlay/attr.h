@@ -7,6 +7,7 @@
 #define NSBOX_OVERLAY_ATTR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* What cannot be read counts as none. */
 bool attr_equal(int a, int b);
@@ -14,6 +15,8 @@ bool attr_equal(int a, int b);
 int attr_copy(int from, int to);
 /* All user.* of from too, overlayfs' own with them. */
 int attr_clone(int from, int to);
+/* Each of them with its value, sorted by name. */
+int attr_each(int fd, void (*f)(void *arg, const char *name, const void *value, size_t len), void *arg);
 /* overlayfs' mark: this directory hides the one below it. */
 bool attr_is_opaque(int dir);
 /* A mark that this code does not know: a layer with it cannot be understood. */

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/util.h"
 #include "overlay/attr.h"
+#include "overlay/digest.h"
 #include "overlay/executed.h"
 #include "overlay/stage.h"
 #include "overlay/tree.h"
@@ -292,7 +293,20 @@ static int sync_roots(const struct commit *m)
 	return 0;
 }
 
-int commit_apply(struct changes *c, struct error *e)
+/* Of what was staged, which nobody else has a hand on. */
+static int check_digest(const struct commit *m, const char *digest)
+{
+	char found[CHANGES_DIGEST_TEXT];
+
+	int r = digest ? changes_digest(m->c, &m->staging, found, m->e) : 0;
+	if (r < 0 || !digest || strcmp(found, digest) == 0)
+		return r;
+	return fail(m->e, ESTALE, SANDBOX_STAGE_OVERLAY, digest,
+		    "nothing was committed: the changes are not those that the digest was taken of; review them again (nsbox diff "
+		    "--digest gives the new one)");
+}
+
+int commit_apply(struct changes *c, const char *digest, struct error *e)
 {
 	struct error failure = { 0 };
 	struct commit m = { .c = c, .e = &failure };
@@ -300,6 +314,8 @@ int commit_apply(struct changes *c, struct error *e)
 	int r = stage_open(c, &m.staging, &failure);
 	if (r == 0)
 		r = stage_all(&m.staging, &failure);
+	if (r == 0)
+		r = check_digest(&m, digest);
 	for (enum pass pass = PASS_MODES; pass < _PASS_MAX && r == 0; pass++)
 		r = apply_pass(&m, pass);
 	int finished = finish_dirs(&m, r == 0);

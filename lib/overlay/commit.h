@@ -20,8 +20,8 @@
 const char *commit_refusal(const struct change *change, bool accept);
 /* Nothing selected is refused; else an error that names the first ones. */
 int commit_check(const struct changes *c, bool accept, struct error *e);
-/* After commit_check(). The layer is left as it is. */
-int commit_apply(struct changes *c, struct error *e);
+/* After commit_check(). The layer is left as it is. digest: of digest.h, which what is committed must have, or NULL. */
+int commit_apply(struct changes *c, const char *digest, struct error *e);
 /* Remove what a killed commit left at the tops of the roots. */
 void commit_clean(const struct changes *c);
 

@@ -78,11 +78,11 @@ int stage_open(struct changes *c, struct staging *ret, struct error *e)
 }
 
 /* A file that its owner may not read is made readable for a while, since its attributes can be read no other way. */
-static int open_source(const struct changes *c, const struct change *change, int *ret_place)
+int stage_open_source(const struct changes *c, const struct change *change, int *ret_place)
 {
 	int fd = tree_open(c->upper[change->root], change->path, O_RDONLY);
 
-	if (fd != -EACCES)
+	if (fd != -EACCES || c->layer->in_use)
 		return fd;
 	int r = lifted_note(c->layer, change->root, change->path, change->now.st_mode);
 	_cleanup_close_ int place = r < 0 ? r : tree_open(c->upper[change->root], change->path, O_PATH);
@@ -91,6 +91,13 @@ static int open_source(const struct changes *c, const struct change *change, int
 	fd = tree_reopen(place, O_RDONLY, 0600);
 	*ret_place = TAKE_FD(place);
 	return fd;
+}
+
+void stage_close_source(const struct changes *c, const struct change *change, int place)
+{
+	/* The list of directories that are lifted is still needed. */
+	if (tree_chmod(place, change->now.st_mode & 07777) == 0 && c->n_opened == 0)
+		lifted_forget(c->layer);
 }
 
 static int copy_opened(const struct staging *s, const struct change *change, int from, const char *name)
@@ -114,12 +121,11 @@ static int copy_opened(const struct staging *s, const struct change *change, int
 
 static int copy_file(const struct staging *s, const struct change *change, const char *name)
 {
-	_cleanup_close_ int place = -EBADF, from = open_source(s->c, change, &place);
+	_cleanup_close_ int place = -EBADF, from = stage_open_source(s->c, change, &place);
 	int r = from < 0 ? from : copy_opened(s, change, from, name);
 
-	/* The list of directories that are lifted is still needed. */
-	if (place >= 0 && tree_chmod(place, change->now.st_mode & 07777) == 0 && s->c->n_opened == 0)
-		lifted_forget(s->c->layer);
+	if (place >= 0)
+		stage_close_source(s->c, change, place);
 	return r;
 }
 

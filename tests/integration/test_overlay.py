@@ -201,6 +201,55 @@ def policy_file(t):
     refused(box.nsbox('commit', box.layers()[0]), 'box.ini')
 
 
+XATTR = '/usr/bin/python3 -c "import os; os.setxattr(\'%s\', \'user.x\', b\'y\')"'
+TAMPER = [
+    ('content', 'touch -r a ../t; printf X | dd of=a bs=1 conv=notrunc 2>/dev/null; touch -r ../t a'), ('mode', 'chmod 640 a'),
+    ('time', 'touch -d 2020-01-01 a'), ('more', 'echo x > more'), ('less', 'rm n'), ('link', 'ln -sfn b l'),
+    ('attribute', XATTR % 'a'), ('attribute_of_a_directory', XATTR % 'made'),
+    ('mode_of_a_directory', 'chmod 750 made'), ('name', 'mv n m'),
+    ('unreadable', 'touch -r closed ../t; chmod 600 closed; echo x > closed; chmod 0 closed; touch -r ../t closed'),
+]
+
+
+@cases(TAMPER)
+def commit_of_what_was_reviewed(t, script):
+    """Somebody writes into the layer after the review: over a descriptor that a call gave away, say."""
+    box = Work(t)
+    layer = box.write('echo uno > a; echo in > n; ln -s a l; mkdir made; echo x > made/x; rm keep; echo s > closed; '
+                      'chmod 0 closed; ln n second; chmod 600 d/x')
+    upper = '%s/nsbox/layers/%s/0/upper' % (box.state, layer)
+    before = snapshot(box.work)
+    digest = box.nsbox('diff', '--digest', layer).ok().out.strip()
+    check(re.fullmatch('[0-9a-f]{64}', digest), 'digest: %r' % digest)
+    equal(box.nsbox('diff', '--digest', layer).ok().out.strip(), digest, 'asked again')
+    subprocess.run(['sh', '-c', script], cwd=upper, check=True)
+    check(box.nsbox('diff', '--digest', layer).ok().out.strip() != digest, 'the digest of something else is the same')
+    refused(box.nsbox('commit', '--digest', digest, layer), 'nothing was committed', '--digest')
+    equal(difference(snapshot(box.work), before), '', 'the host')
+    # The twin: as it was, it is committed; and what was refused, without a digest.
+    part = box.nsbox('diff', '--digest', layer, 'd').ok().out.strip()
+    check(part != digest, 'the digest of a part')
+    box.nsbox('commit', '--digest', part, layer, 'd').ok()
+    box.nsbox('commit', layer).ok()
+    equal(os.stat(box.work + '/d/x').st_mode & 0o777, 0o600, 'committed')
+
+
+@test
+def commit_by_its_digest(t):
+    box = Work(t)
+    layer = box.write('echo uno > a; echo in > n; ln n second; ln -s a l; mkdir made; echo x > made/x; rm -r d; '
+                      'mv keep kept; echo s > closed; chmod 0 closed; mkdir -p shut/in; echo x > shut/in/x; chmod 0 shut; mkfifo p; rm p')
+    found = json.loads(box.nsbox('diff', '--json', layer).ok().out)
+    check('digest' not in found, 'a digest that nobody asked for')
+    digest = box.nsbox('diff', '--digest', layer).ok().out.strip()
+    refused(box.nsbox('commit', '--digest', digest[:-1], layer), 'nothing was committed')
+    refused(box.nsbox('commit', '--digest', '', layer), 'nothing was committed')
+    box.nsbox('commit', '--digest', digest, layer).ok()
+    equal(box.get('a') + box.get('second') + box.get('kept'), 'uno\nin\nkept\n', 'committed')
+    equal(os.stat(box.work + '/closed').st_mode & 0o777, 0, 'mode of the closed file')
+    equal(box.layers(), [], 'layers')
+
+
 @test
 def commit_follows_no_link(t):
     """Between run and commit the host's directory becomes a link to somewhere else."""

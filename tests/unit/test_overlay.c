@@ -130,7 +130,7 @@ static int commit(struct world *w, struct error *e)
 	if (r == 0)
 		r = commit_check(&w->changes, false, e);
 	if (r == 0)
-		r = commit_apply(&w->changes, e);
+		r = commit_apply(&w->changes, NULL, e);
 	return r < 0 ? r : changes_forget(&w->changes, e);
 }
 
@@ -193,7 +193,7 @@ static void opaque_directories_delete(void **state)
 		const char *const only[] = { path, NULL };
 		(void)part;
 		assert_int_equal(changes_select(&w.changes, only, &e), 0);
-		assert_int_equal(commit_apply(&w.changes, &e), 0);
+		assert_int_equal(commit_apply(&w.changes, NULL, &e), 0);
 		assert_int_equal(changes_forget(&w.changes, &e), 0);
 		assert_true(is_there("low/d/x") && is_there("low/d/sub/y") && holds("low/d/new", "new\n"));
 		assert_int_equal(scan(&w, &e), 0);
@@ -240,7 +240,7 @@ static void nothing_is_written_through_links(void **state)
 		put("outside/x", "x\n");
 		assert_int_equal(scan(&w, &e), 0);
 		assert_int_equal(rename("low/d", "low/old") | symlink("../outside", "low/d"), 0);
-		assert_true(commit_apply(&w.changes, &e) < 0);
+		assert_true(commit_apply(&w.changes, NULL, &e) < 0);
 		assert_true(holds("outside/x", "x\n") && !is_there("outside/new"));
 		assert_true(holds("low/old/x", "x\n"));
 		assert_false(is_there("low/.nsbox-commit-k3f9x2m1"));
@@ -263,18 +263,18 @@ static void late_changes_of_the_host_are_kept(void **state)
 		assert_int_equal(scan(&w, &e), 0);
 		assert_int_equal(commit_check(&w.changes, false, &e), 0);
 		put("low/b", "host\n");
-		assert_int_equal(commit_apply(&w.changes, &e), -EEXIST);
+		assert_int_equal(commit_apply(&w.changes, NULL, &e), -EEXIST);
 		assert_true(holds("low/b", "host\n"));
 		whiteout("low/w"); /* a change in a directory says nothing about what is in it */
 		assert_int_equal(unlink(UP "b") | scan(&w, &e), 0);
 		put("low/d/sub/late", "host\n");
-		assert_int_equal(commit_apply(&w.changes, &e), -EEXIST);
+		assert_int_equal(commit_apply(&w.changes, NULL, &e), -EEXIST);
 		assert_true(holds("low/d/sub/late", "host\n") && holds("low/d/x", "x\n"));
 		assert_int_equal(unlink("low/d/sub/late") | unlink(UP "d") | scan(&w, &e), 0);
 		assert_int_equal(unlink("low/n"), 0); /* was committed before the conflict */
 		assert_int_equal(scan(&w, &e), 0);
 		put("low/n", "host\n");
-		assert_int_equal(commit_apply(&w.changes, &e), -EEXIST);
+		assert_int_equal(commit_apply(&w.changes, NULL, &e), -EEXIST);
 		assert_true(holds("low/n", "host\n"));
 	}
 	if (n_made == 0)
