@@ -43,15 +43,14 @@ static int too_much(const struct scan *s, const char *dir, const char *what, uns
 static int add_found(struct scan *s, const char *path, struct error *e)
 {
 	_cleanup_free_ char *real = NULL;
-	struct error ignored;
 	bool is_dir;
 	dev_t dev;
 	ino_t ino;
 
-	/* A link: what it leads to is what could be read. */
-	int r = resolve_path(path, &real, &dev, &ino, &is_dir, &ignored);
+	/* A link: what it leads to is what could be read; -EPERM: in /proc, of which no sandbox sees the host's. */
+	int r = resolve_path(path, &real, &dev, &ino, &is_dir, e);
 	if (r < 0)
-		return r == -ENOMEM ? out_of_memory(e) : 0;
+		return is_unreachable(r) || r == -EPERM ? 0 : r;
 	if (s->found++ == FOUND_MAX)
 		return too_much(s, path, "paths match", FOUND_MAX, e);
 	struct policy_path *out = grow(&s->p->paths, &s->p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", s->raw->origin, e);

@@ -181,6 +181,8 @@ bool is_home_or_above(dev_t dev, ino_t ino);
 int finish_workdir(struct policy *p, struct error *e);
 int finish_paths(struct policy *p, struct error *e);
 int add_default_protection(struct policy *p, struct error *e);
+/* An error that says that there is nothing, or nothing that anybody here can reach. */
+bool is_unreachable(int r);
 /* credentials.c: what of them a grant above would show. */
 int hide_credentials(struct policy *p, struct error *e);
 /* hide_glob.c: a name with * ? [, and what there is that it matches. given: raw's, absolute. */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Default protection (DESIGN 13): what the host would execute later, and the policy itself, in writable places. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "policy/git_config.h"
 #include "policy/internal.h"
 
 /*
@@ -63,7 +66,7 @@ bool policy_watches(const struct policy *p, const char *path, bool *ret_mounted)
 }
 
 /* Not there, or not to be reached, neither by us nor by what runs inside. Any other failure leaves it unprotected. */
-static bool is_unreachable(int r)
+bool is_unreachable(int r)
 {
 	return r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -ELOOP || r == -ENAMETOOLONG;
 }
@@ -102,8 +105,30 @@ static int protect_one(struct policy *p, const char *path, const struct stat *st
 	return out->path && out->given && out->origin ? 0 : out_of_memory(e);
 }
 
-/* A symlink is replaced, not written through: its place is watched, and what it leads to is what is executed. */
-static int protect_at(struct policy *p, const char *path, struct error *e)
+/* Neither through a link at its end, nor waiting for one that is none. */
+static int read_file(const char *path, struct buf *out)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+	int r = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		r = -errno;
+	else if (!S_ISREG(st.st_mode) || st.st_size > (off_t)GIT_CONFIG_MAX)
+		r = -ENOENT; /* what watches it says so, or it is no configuration */
+	else
+		r = buf_reserve(out, (size_t)st.st_size);
+	ssize_t n = r == 0 ? read(fd, out->data, (size_t)st.st_size) : 0;
+	if (n < 0)
+		r = -errno;
+	if (fd >= 0)
+		close(fd);
+	out->len = n > 0 ? (size_t)n : 0;
+	return r;
+}
+
+/* What path leads to. */
+static int protect_target(struct policy *p, const char *path, struct error *e)
 {
 	_cleanup_free_ char *real = NULL;
 	struct stat st;
@@ -111,17 +136,54 @@ static int protect_at(struct policy *p, const char *path, struct error *e)
 	dev_t dev;
 	ino_t ino;
 
+	int r = resolve_path(path, &real, &dev, &ino, &is_dir, e);
+	/* In /proc, or with a name that no policy holds: then it is in nothing that is granted. */
+	if (r < 0)
+		return is_unreachable(r) || r == -EPERM || r == -EINVAL ? 0 : r;
+	if (lstat(real, &st) < 0)
+		return look_failed(real, errno, e);
+	return S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ? protect_one(p, real, &st, e) : 0;
+}
+
+/* A symlink is replaced, not written through: its place is watched, and what it leads to is what is executed. */
+static int protect_at(struct policy *p, const char *path, struct error *e)
+{
+	struct stat st;
+
 	if (lstat(path, &st) < 0)
 		return look_failed(path, errno, e);
 	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
 		return protect_one(p, path, &st, e);
-	if (!S_ISLNK(st.st_mode))
+	return S_ISLNK(st.st_mode) ? protect_target(p, path, e) : 0;
+}
+
+/* What the configuration of the workspace's git has git run or read: as the user, or his tools, set it up. */
+static int protect_configured(struct policy *p, const char *dir, const char *config, struct error *e)
+{
+	_cleanup_git_keys_ struct git_keys keys = { 0 };
+	_cleanup_buf_ struct buf text = { 0 };
+	char git[4096];
+	int r = 0, len = snprintf(git, sizeof(git), "%s/.git", dir);
+
+	if (len < 0 || (size_t)len >= sizeof(git))
 		return 0;
-	struct error ignored;
-	int r = resolve_path(path, &real, &dev, &ino, &is_dir, &ignored);
-	if (r < 0 || stat(real, &st) < 0 || (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)))
+	r = read_file(config, &text);
+	if (r < 0)
+		return look_failed(config, -r, e);
+	r = git_config_read((const char *)text.data, text.len, &keys);
+	if (r < 0)
 		return r == -ENOMEM ? out_of_memory(e) : 0;
-	return protect_one(p, real, &st, e);
+	for (size_t i = 0; i < keys.n && r == 0; i++) {
+		const struct git_key *k = &keys.v[i];
+		bool hooks = strcmp(k->name, "core.hookspath") == 0;
+		_cleanup_free_ char *path = NULL;
+		if (!k->value || !*k->value || (!hooks && strncmp(k->name, "include", 7) != 0))
+			continue;
+		/* Hooks run at the top of the worktree. */
+		if (absolute_path(hooks ? dir : git, k->value, &path) == 0)
+			r = protect_target(p, path, e);
+	}
+	return r;
 }
 
 int add_default_protection(struct policy *p, struct error *e)
@@ -144,6 +206,9 @@ int add_default_protection(struct policy *p, struct error *e)
 		int len = snprintf(path, sizeof(path), "%s/.git", p->paths[i].path);
 		if (r == 0 && len > 0 && (size_t)len < sizeof(path) && lstat(path, &st) == 0 && S_ISREG(st.st_mode))
 			r = protect_one(p, path, &st, e);
+		len = snprintf(path, sizeof(path), "%s/.git/config", p->paths[i].path);
+		if (r == 0 && len > 0 && (size_t)len < sizeof(path))
+			r = protect_configured(p, p->paths[i].path, path, e);
 	}
 	for (size_t i = 0; i < p->n_files && r == 0; i++) {
 		if (lstat(p->files[i].path, &st) < 0)

@@ -15,13 +15,14 @@ enum object_kind { OBJECT_MISSING = 0, OBJECT_FILE, OBJECT_DIRECTORY, OBJECT_LIN
 /* Which object it is. With the time of birth, since numbers of inodes are used again. */
 struct object {
 	enum object_kind kind;
+	uint16_t mode; /* permissions only */
 	uint32_t dev_major, dev_minor, nlink;
 	uint64_t ino, size;
 	struct statx_timestamp birth, change;
 };
 
 /* object.c */
-/* What is at name in dir; no link is followed. 0 also when there is nothing. */
+/* What is at name in dir ("": dir itself); no link is followed. 0 also when there is nothing. */
 int object_look(int dir, const char *name, struct object *ret);
 bool object_same(const struct object *a, const struct object *b);
 /* Neither its bytes nor its names nor its mode have changed. For the same object; false in doubt. */

@@ -15,11 +15,12 @@ int object_look(int dir, const char *name, struct object *ret)
 	struct statx st;
 
 	*ret = (struct object){ 0 };
-	if (statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &st) < 0)
+	if (statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &st) < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	enum object_kind kind = kinds[(st.stx_mode & S_IFMT) >> 12];
 	*ret = (struct object){
 		.kind = kind ? kind : OBJECT_OTHER,
+		.mode = st.stx_mode & 07777,
 		.dev_major = st.stx_dev_major,
 		.dev_minor = st.stx_dev_minor,
 		.nlink = st.stx_nlink,

@@ -193,22 +193,15 @@ static void check_entry(const struct check *c, const struct place *p, int dir, s
 	entry->was = (struct object){ 0 };
 }
 
-/* A call may have closed what belongs to its user, and open it for the next. */
-static void make_reachable(int dir)
-{
-	struct stat st;
-
-	if (fstat(dir, &st) == 0 && !(st.st_mode & 0100) && st.st_uid == geteuid())
-		tree_chmod(dir, (st.st_mode & 07777) | 0700);
-}
-
 static void check_place(const struct check *c, struct place *p, int dir)
 {
 	struct object now = { 0 };
 
-	make_reachable(dir);
 	/* Before the names: what changes from here on has a later time. */
-	bool still = object_look(dir, ".", &now) == 0 && p->local && object_untouched(&p->seen, &now);
+	bool still = object_look(dir, "", &now) == 0 && p->local && object_untouched(&p->seen, &now);
+	/* A call may have closed what belongs to its user, and open it for the next. */
+	if (!(now.mode & 0100))
+		tree_chmod(dir, now.mode | 0700);
 	p->seen = now;
 	for (size_t i = 0; i < p->n; i++) {
 		if (!still || p->entries[i].always)
@@ -335,35 +328,82 @@ static int add_writable(const struct policy *policy, struct watch *w, const stru
 	return r < 0 ? r : add_git(policy, w);
 }
 
-int watch_new(const struct policy *p, int state, const char *id, struct watch **ret, struct error *e)
+static bool has_entry(const struct watch *w, const char *path)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		size_t len = strlen(w->places[i].path);
+		for (size_t k = 0; k < w->places[i].n && strncmp(path, w->places[i].path, len) == 0 && path[len] == '/'; k++) {
+			if (strcmp(path + len + 1, w->places[i].entries[k].name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* A mount keeps one name of a file from being written, not its others. */
+static int add_linked(const struct policy *policy, struct watch *w, const struct policy_path *path)
+{
+	struct object now;
+	const char *name = strrchr(path->path, '/') + 1;
+	_cleanup_free_ char *parent = strndup(path->path, (size_t)(name - 1 - path->path));
+	_cleanup_close_ int dir = parent ? open(*parent ? parent : "/", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -EBADF;
+
+	if (!parent || dir < 0)
+		return parent ? -errno : -ENOMEM;
+	int r = object_look(dir, name, &now);
+	if (r < 0 || now.kind != OBJECT_FILE || now.nlink < 2 || has_entry(w, path->path))
+		return r;
+	struct place *p = add_place(w, parent, dir);
+	if (!p)
+		return -ENOMEM;
+	int fd = TAKE_FD(dir);
+	return add_entry(policy, p, fd, name, RULE_OBJECT);
+}
+
+static int look_failed(const struct policy_path *path, int r, struct error *e)
+{
+	if (r == -EFBIG)
+		return fail(e, EFBIG, SANDBOX_STAGE_POLICY, path->path,
+			    "in %s a configuration of git is over %u KiB, or a protected file of several names is over %u MiB: "
+			    "keep it from being written with --protect FILE, or give the file one name",
+			    path->path, GIT_CONFIG_MAX >> 10, LINKED_MAX >> 20);
+	return fail_errno(e, -r, SANDBOX_STAGE_POLICY, path->path, "cannot look at what the host would execute in %s",
+			  path->path);
+}
+
+static int add_all(const struct policy *p, struct watch *w, struct error *e)
 {
 	size_t n, n_dirs = 0;
 	const struct policy_path *paths = policy_paths(p, &n);
-	struct watch *w = NULL;
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++) {
-		if (paths[i].kind != PATH_WRITE || !paths[i].is_dir)
-			continue;
-		if (++n_dirs > WATCH_DIRS_MAX) {
-			watch_free(w);
+		if (paths[i].kind == PATH_WRITE && paths[i].is_dir && ++n_dirs > WATCH_DIRS_MAX)
 			return fail(e, E2BIG, SANDBOX_STAGE_POLICY, paths[i].path,
 				    "more than %u writable directories cannot be watched for what the host would execute: "
 				    "name one above them, or fewer", WATCH_DIRS_MAX);
-		}
-		if (!w && (w = calloc(1, sizeof(*w))))
-			w->keep = (struct keep){ .state = fcntl(state, F_DUPFD_CLOEXEC, 3), .dir = -EBADF, .id = id };
-		r = !w ? -ENOMEM : w->keep.state < 0 ? -errno : add_writable(p, w, &paths[i]);
-		if (r == -EFBIG)
-			fail(e, EFBIG, SANDBOX_STAGE_POLICY, paths[i].path,
-			     "in %s a configuration of git is over %u KiB, or a protected file of several names is over %u MiB: "
-			     "keep it from being written with --protect FILE",
-			     paths[i].path, GIT_CONFIG_MAX >> 10, LINKED_MAX >> 20);
-		else if (r < 0)
-			fail_errno(e, -r, SANDBOX_STAGE_POLICY, paths[i].path,
-				   "cannot look at what the host would execute in %s", paths[i].path);
+		if (paths[i].kind == PATH_WRITE && paths[i].is_dir)
+			r = add_writable(p, w, &paths[i]);
+		/* These come behind the directories. */
+		else if (paths[i].kind == PATH_PROTECT && !paths[i].is_dir && n_dirs)
+			r = add_linked(p, w, &paths[i]);
+		if (r < 0)
+			return look_failed(&paths[i], r, e);
 	}
-	if (r < 0)
+	return 0;
+}
+
+int watch_new(const struct policy *p, int state, const char *id, struct watch **ret, struct error *e)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, id, "out of memory");
+	w->keep = (struct keep){ .state = -EBADF, .dir = -EBADF, .id = id };
+	int r = add_all(p, w, e);
+	if (r == 0 && w->n && (w->keep.state = fcntl(state, F_DUPFD_CLOEXEC, 3)) < 0)
+		r = fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, id, "cannot keep the state directory open");
+	if (r < 0 || !w->n)
 		watch_free(w);
 	else
 		*ret = w;

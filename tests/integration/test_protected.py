@@ -217,6 +217,7 @@ def the_client_is_killed(t):
     process = box.start('run', '--net', 'none', '--', '/bin/sh', '-c',
                         'echo ready; while :; do echo x > .envrc; mkdir -p .idea; done')
     process.stdout.readline()
+    until(lambda: os.path.exists(box.work + '/.envrc'), 20, 'it did not begin')
     process.kill()
     process.wait()
     until(lambda: box.audit('sandbox.exit'), 20, 'the sandbox did not end')
@@ -279,3 +280,36 @@ def too_large_to_look_at(t):
     equal(result.code, 125, 'status')
     check('--protect' in result.err and '1024 KiB' in result.err, '%r' % result)
     box.sh('true', flags=['--protect', '.git/config']).ok()
+
+
+@test
+def what_git_is_configured_to_run(t):
+    """By the user, before: hooks and configuration elsewhere in the workspace."""
+    box = Box(t)
+    git(box, 'init', '-q')
+    t.write('box/work/scripts/hooks/pre-commit', 'mine\n')
+    t.write('box/work/conf/shared', '[user]\n\tname = n\n')
+    git(box, 'config', 'core.hooksPath', 'scripts/hooks')
+    git(box, 'config', 'include.path', '../conf/shared')
+    equal(git(box, 'config', 'user.name'), 'n\n', 'the control: git reads it')
+    box.sh('echo evil > scripts/hooks/pre-commit; echo evil > scripts/hooks/new; mv scripts s; echo evil > conf/shared; '
+           'rm -f conf/shared; mv conf c; git config user.email e; echo x > scripts/other')
+    equal(sorted(os.listdir(box.work + '/scripts')), ['hooks', 'other'], 'beside it')
+    equal(os.listdir(box.work + '/scripts/hooks'), ['pre-commit'], 'hooks')
+    equal((read(box.work + '/scripts/hooks/pre-commit'), read(box.work + '/conf/shared')),
+          ('mine\n', '[user]\n\tname = n\n'), 'files')
+    equal(git(box, 'config', 'core.hooksPath'), 'scripts/hooks\n', 'the key stays')
+    equal(box.audit('fs.protected'), [], 'found')
+
+
+@test
+def a_second_name_of_what_was_named(t):
+    """--protect is a mount over one name."""
+    box = Box(t)
+    t.write('box/work/dir/file', 'mine\n')
+    os.link(box.work + '/dir/file', box.work + '/other')
+    box.sh('echo evil > dir/file; true', flags=['--protect', 'dir/file'])
+    equal(read(box.work + '/dir/file'), 'mine\n', 'through its name')
+    box.sh('echo evil > other', flags=['--protect', 'dir/file']).ok()
+    check(not os.path.exists(box.work + '/dir/file'), 'it is moved')
+    equal([(r['path'], r['reason']) for r in box.audit('fs.protected')], [(box.work + '/dir/file', 'changed')], 'found')
