@@ -39,7 +39,7 @@ static int cover_place(struct policy *p, const char *place, struct error *e)
 	enum path_kind kind = is_dir && named_below(p, path) ? PATH_TMPFS : PATH_HIDE;
 	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", "credentials", e);
 	if (!out)
-		return -ENOMEM;
+		return -e->err;
 	out->kind = kind;
 	out->path = TAKE_PTR(path);
 	out->given = strdup(out->path);

@@ -125,7 +125,7 @@ struct rule *checked_rule(struct wire_reader *r, enum rule_kind kind, const char
 
 static void get_rules(struct wire_reader *r, struct net_rules *rules, bool deny)
 {
-	uint32_t n = checked_count(r, ENTRIES_MAX, 10);
+	uint32_t n = checked_count(r, RULES_MAX, 10);
 
 	rules->rule = calloc(n ? n : 1, sizeof(*rules->rule));
 	r->bad = r->bad || !rules->rule;

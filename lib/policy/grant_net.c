@@ -185,15 +185,17 @@ static void rule_excess(const struct side *a, size_t i, const struct side *b, st
 
 static int rules_are_covered(const struct side *a, const struct side *b, struct grant_excess *first)
 {
-	size_t n = n_rules(b);
-	_cleanup_free_ struct rule **cover = calloc(n + a->n_denied + 1, sizeof(*cover));
+	_cleanup_free_ struct rule **cover = calloc(n_rules(b) + a->n_denied + 1, sizeof(*cover));
 	int r = cover ? 1 : -ENOMEM;
 
-	for (size_t i = 0; cover && i < n; i++)
-		cover[i] = (struct rule *)rule_at(b, i);
-	for (size_t i = 0; cover && i < a->n_denied; i++)
-		cover[n++] = a->denied[i];
 	for (size_t i = 0; i < n_rules(a) && r == 1; i++) {
+		size_t n = 0;
+		if (!b->all)
+			n = rules_meeting(b->allow, &rule_at(a, i)->host, cover);
+		for (size_t k = 0; b->all && k < n_rules(b); k++)
+			cover[n++] = (struct rule *)rule_at(b, k);
+		for (size_t k = 0; k < a->n_denied; k++)
+			cover[n++] = a->denied[k];
 		r = rule_is_covered(rule_at(a, i), NULL, cover, n);
 		if (r == -E2BIG)
 			r = 0;
@@ -205,23 +207,30 @@ static int rules_are_covered(const struct side *a, const struct side *b, struct 
 
 /* ---- 2. denials ---- */
 
-static void deny_excess(const struct side *a, size_t i, const struct net_rule *deny, struct grant_excess *first)
+static void deny_excess(const struct side *a, size_t i, const struct side *b, const struct rule *rule,
+			struct grant_excess *first)
 {
+	const struct net_rule *deny = b->deny->rule;
+
+	while (deny->rule != rule)
+		deny++;
 	excess(first, key_of(a, i), text_at(a, i), origin_at(a, i), "the same with deny = %s beside it (%s)", deny->text,
 	       deny->origin);
 }
 
 static int denials_are_kept(const struct side *a, const struct side *b, struct grant_excess *first)
 {
-	int r = 1;
+	_cleanup_free_ struct rule **deny = calloc(b->deny->n + 1, sizeof(*deny));
+	int r = deny ? 1 : -ENOMEM;
 
 	for (size_t i = 0; i < n_rules(a) && r == 1; i++) {
-		for (size_t k = 0; k < b->deny->n && r == 1; k++) {
-			r = rule_is_covered(rule_at(a, i), b->deny->rule[k].rule, a->denied, a->n_denied);
+		size_t n = rules_meeting(b->deny, &rule_at(a, i)->host, deny);
+		for (size_t k = 0; k < n && r == 1; k++) {
+			r = rule_is_covered(rule_at(a, i), deny[k], a->denied, a->n_denied);
 			if (r == -E2BIG)
 				r = 0;
 			if (r == 0)
-				deny_excess(a, i, &b->deny->rule[k], first);
+				deny_excess(a, i, b, deny[k], first);
 		}
 	}
 	return r;
@@ -247,7 +256,7 @@ static int addresses_at(const struct side *a, const struct side *b, size_t i, in
 		r = rule_is_covered(&part, NULL, a->addresses, a->n_addresses);
 		if (r == 1)
 			continue;
-		deny_excess(a, i, &b->deny->rule[k], first);
+		deny_excess(a, i, b, deny, first);
 		return r == -ENOMEM ? r : 0;
 	}
 	return 1;

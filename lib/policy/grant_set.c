@@ -193,7 +193,7 @@ static int set_path(struct grant *g, enum raw_kind kind, const struct setting *s
 	struct raw_grant_path *raw = grow(&g->raw, &g->n_raw, sizeof(*raw), lists * GRANT_PATHS_MAX, "paths of a grant",
 					  s->origin, e);
 	if (!raw)
-		return -ENOMEM;
+		return -e->err;
 	*raw = (struct raw_grant_path){ kind, TAKE_PTR(text), strdup(s->origin) };
 	return raw->origin ? 0 : out_of_memory(e);
 }
@@ -224,7 +224,7 @@ static int thaw(struct grant *g, struct error *e)
 			enum raw_kind kind = l == 0 ? named : l == 1 ? RAW_HIDE : RAW_EXEC;
 			struct raw_grant_path *raw = grow(&g->raw, &g->n_raw, sizeof(*raw), SIZE_MAX, "paths", "", e);
 			if (!raw)
-				return -ENOMEM;
+				return -e->err;
 			*raw = (struct raw_grant_path){ kind, strdup(path->path), strdup(path->origin) };
 			if (!raw->text || !raw->origin)
 				return out_of_memory(e);

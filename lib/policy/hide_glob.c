@@ -55,7 +55,7 @@ static int add_found(struct scan *s, const char *path, struct error *e)
 		return too_much(s, path, "paths match", FOUND_MAX, e);
 	struct policy_path *out = grow(&s->p->paths, &s->p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", s->raw->origin, e);
 	if (!out)
-		return -ENOMEM;
+		return -e->err;
 	*out = (struct policy_path){ .kind = PATH_HIDE, .path = TAKE_PTR(real), .given = strdup(path), .dev = dev, .ino = ino,
 				     .is_dir = is_dir, .origin = strdup(s->raw->origin) };
 	return out->given && out->origin ? 0 : out_of_memory(e);

@@ -176,3 +176,34 @@ bool rules_each(const struct net_rules *rules, const struct net_target *t, rule_
 	}
 	return false;
 }
+
+struct found_rules {
+	struct rule **rule;
+	size_t n;
+};
+
+static bool note_rule(const struct net_rule *rule, const struct net_target *t, void *arg)
+{
+	struct found_rules *found = arg;
+
+	(void)t;
+	found->rule[found->n++] = rule->rule;
+	return false;
+}
+
+size_t rules_meeting(const struct net_rules *rules, const struct host_pattern *host, struct rule **ret)
+{
+	struct found_rules found = { ret, 0 };
+	struct net_target t = { .host = host->name };
+
+	/* What lies below a suffix, or in a net, is not together in the index. */
+	if (rules->index && host->kind == HOST_NAME) {
+		rules_each(rules, &t, note_rule, &found);
+		return found.n;
+	}
+	for (size_t i = 0; i < rules->n; i++) {
+		if (host_pattern_intersect(&rules->rule[i].rule->host, host))
+			ret[found.n++] = rules->rule[i].rule;
+	}
+	return found.n;
+}

@@ -14,7 +14,8 @@
 #include "policy/rule.h"
 
 /* Bounds of one policy: past them is an error, never a cut. */
-#define ENTRIES_MAX 4096 /* rules, paths, variables: each */
+#define ENTRIES_MAX 4096 /* paths, variables: each */
+#define RULES_MAX 16384  /* network rules of one kind */
 #define SECRETS_MAX 64
 #define TARGETS_MAX 64   /* of one secret */
 #define VALUE_MAX 65536
@@ -216,6 +217,8 @@ void rules_index_free(struct rule_index *index);
 /* Call f for every rule whose host contains that of t, most specific first, until it returns true. */
 bool rules_each(const struct net_rules *rules, const struct net_target *t,
 		bool (*f)(const struct net_rule *rule, const struct net_target *t, void *arg), void *arg);
+/* The rules that have something of that host, into room for all of them; for a name without looking at the others. */
+size_t rules_meeting(const struct net_rules *rules, const struct host_pattern *host, struct rule **ret);
 
 /* registries.c: [network] registries = CLIENT, resolved when the paths are. */
 int add_registry(struct policy *p, const struct setting *s, const char *item, struct error *e);

@@ -77,7 +77,7 @@ static int remember(struct policy *p, int fd, struct error *e)
 	path[n] = '\0';
 	struct policy_file *file = grow(&p->files, &p->n_files, sizeof(*file), 256, "policy files", "extends", e);
 	if (!file)
-		return -ENOMEM;
+		return -e->err;
 	*file = (struct policy_file){ strdup(path), st.st_dev, st.st_ino };
 	return file->path ? 0 : out_of_memory(e);
 }

@@ -137,25 +137,51 @@ static void drop_offers(struct policy *p)
 }
 
 /* Same rule, same effect, twice (a profile and a file): the first stays. */
-static void drop_repeated(struct net_rules *rules)
+static int by_what_it_says(const struct net_rule *a, const struct net_rule *b)
 {
+	int r = strcmp(a->text, b->text);
+
+	if (r == 0)
+		r = (int)a->rule->kind - (int)b->rule->kind;
+	return r ? r : (int)a->allow_private - (int)b->allow_private;
+}
+
+/* Of those that say the same, as given. */
+static int by_text_and_place(const void *x, const void *y)
+{
+	const struct net_rule *a = *(struct net_rule *const *)x, *b = *(struct net_rule *const *)y;
+	int r = by_what_it_says(a, b);
+
+	return r ? r : (a > b) - (a < b);
+}
+
+static int drop_repeated(struct net_rules *rules)
+{
+	_cleanup_free_ struct net_rule **sorted = calloc(rules->n + 1, sizeof(*sorted));
 	size_t n = 0;
 
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < rules->n; i++)
+		sorted[i] = &rules->rule[i];
+	qsort(sorted, rules->n, sizeof(*sorted), by_text_and_place);
+	for (size_t i = 1, first = 0; i < rules->n; i++) {
+		if (by_what_it_says(sorted[first], sorted[i]) == 0)
+			rule_free(TAKE_PTR(sorted[i]->rule));
+		else
+			first = i;
+	}
 	for (size_t i = 0; i < rules->n; i++) {
 		struct net_rule *r = &rules->rule[i];
-		bool before = false;
-		for (size_t j = 0; j < n && !before; j++)
-			before = rules->rule[j].allow_private == r->allow_private &&
-				 rules->rule[j].rule->kind == r->rule->kind && strcmp(rules->rule[j].text, r->text) == 0;
-		if (!before) {
+		if (r->rule) {
 			rules->rule[n++] = *r;
 			continue;
 		}
-		rule_free(r->rule);
 		free(r->text);
 		free(r->origin);
 	}
 	rules->n = n;
+	return 0;
 }
 
 static int by_host_and_port(const void *x, const void *y)
@@ -176,8 +202,8 @@ int policy_finish(struct policy *p, struct error *e)
 	p->n_paths = 0;
 
 	drop_offers(p);
-	drop_repeated(&p->allow);
-	drop_repeated(&p->deny);
+	if (drop_repeated(&p->allow) < 0 || drop_repeated(&p->deny) < 0)
+		return out_of_memory(e);
 	if (p->n_connect_tos)
 		qsort(p->connect_tos, p->n_connect_tos, sizeof(*p->connect_tos), by_host_and_port);
 	free(p->home);
@@ -191,12 +217,12 @@ int policy_finish(struct policy *p, struct error *e)
 		r = finish_paths(p, e);
 	if (r == 0)
 		r = finish_registries(p, e);
+	if (r == 0 && (rules_index(&p->allow) < 0 || rules_index(&p->deny) < 0))
+		return out_of_memory(e);
 	if (r == 0)
 		r = finish_grants(p, e);
 	if (r < 0)
 		return r;
-	if (rules_index(&p->allow) < 0 || rules_index(&p->deny) < 0)
-		return out_of_memory(e);
 	p->finished = true;
 	return 0;
 }

@@ -92,7 +92,7 @@ static int protect_one(struct policy *p, const char *path, const struct stat *st
 		return is_unreachable(r) ? 0 : r;
 	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", "default", e);
 	if (!out)
-		return -ENOMEM;
+		return -e->err;
 	*out = (struct policy_path){
 		.kind = PATH_PROTECT,
 		.path = strdup(path),

@@ -76,7 +76,7 @@ int add_registry(struct policy *p, const struct setting *s, const char *item, st
 	struct policy_registry *r = grow(&p->registries, &p->n_registries, sizeof(*r), ARRAY_LEN(clients), "registries",
 					 s->origin, e);
 	if (!r)
-		return -ENOMEM;
+		return -e->err;
 	*r = (struct policy_registry){ client->name, strdup(s->origin) };
 	return r->origin ? 0 : out_of_memory(e);
 }

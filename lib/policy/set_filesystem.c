@@ -41,7 +41,7 @@ int set_filesystem(struct policy *p, const struct setting *s, struct error *e)
 		return bad_setting(s, e, -r, r == -ENAMETOOLONG ? "the path is too long" : "no home directory to put for '~'");
 	struct raw_path *path = grow(&p->raw_paths, &p->n_raw_paths, sizeof(*path), ENTRIES_MAX, "paths", s->origin, e);
 	if (!path)
-		return -ENOMEM;
+		return -e->err;
 	*path = (struct raw_path){ (enum path_kind)kind, TAKE_PTR(text), s->from == FROM_BUILTIN, size, strdup(s->origin) };
 	return path->origin ? 0 : out_of_memory(e);
 }
@@ -60,7 +60,7 @@ static int add_env(struct policy *p, const struct setting *s, const char *name, 
 	if (!env)
 		env = grow(&p->envs, &p->n_envs, sizeof(*env), ENTRIES_MAX, "variables", s->origin, e);
 	if (!env)
-		return -ENOMEM;
+		return -e->err;
 	/* The last one given counts. */
 	free(env->name);
 	free(env->value);

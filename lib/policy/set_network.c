@@ -14,10 +14,10 @@ int add_net_rule(struct net_rules *to, struct rule *rule, bool allow_private, co
 		rule_free(rule);
 		return out_of_memory(e);
 	}
-	net = grow(&to->rule, &to->n, sizeof(*net), ENTRIES_MAX, "rules", origin, e);
+	net = grow(&to->rule, &to->n, sizeof(*net), RULES_MAX, "rules", origin, e);
 	if (!net) {
 		rule_free(rule);
-		return -ENOMEM;
+		return -e->err;
 	}
 	*net = (struct net_rule){ rule, strdup(buf_str(&text)), strdup(origin), allow_private };
 	return net->text && net->origin ? 0 : out_of_memory(e);
@@ -103,7 +103,7 @@ static int set_connect_to(struct policy *p, const struct setting *s, struct erro
 	if (!c)
 		c = grow(&p->connect_tos, &p->n_connect_tos, sizeof(*c), ENTRIES_MAX, "connect_to", s->origin, e);
 	if (!c)
-		return -ENOMEM;
+		return -e->err;
 	/* The last one given counts. */
 	c->port = port;
 	c->addr_port = addr_port;
@@ -137,7 +137,7 @@ static int set_upstream_ca(struct policy *p, const struct setting *s, struct err
 		return bad_setting(s, e, EINVAL, "accepted: FILE, or FILE HOST with one exact host");
 	struct policy_upstream_ca *ca = grow(&p->cas, &p->n_cas, sizeof(*ca), ENTRIES_MAX, "upstream_ca", s->origin, e);
 	if (!ca)
-		return -ENOMEM;
+		return -e->err;
 	*ca = (struct policy_upstream_ca){ TAKE_PTR(path), host[0] ? strdup(host) : NULL, strdup(s->origin) };
 	return ca->origin && (ca->host || !host[0]) ? 0 : out_of_memory(e);
 }

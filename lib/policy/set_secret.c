@@ -94,7 +94,7 @@ static int add_target(struct policy *p, const struct setting *s, const char *ite
 				  s->origin, e);
 	if (!slot) {
 		rule_free(rule);
-		return -ENOMEM;
+		return -e->err;
 	}
 	*slot = rule;
 	return 0;

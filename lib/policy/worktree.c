@@ -126,7 +126,7 @@ static int add(struct policy *p, enum path_kind kind, const char *path, const st
 	}
 	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", ORIGIN, e);
 	if (!out)
-		return -ENOMEM;
+		return -e->err;
 	*out = (struct policy_path){ .kind = kind, .path = strdup(path), .given = strdup(path), .dev = st->st_dev,
 				     .ino = st->st_ino, .is_dir = S_ISDIR(st->st_mode), .origin = strdup(ORIGIN) };
 	return out->path && out->given && out->origin ? 0 : out_of_memory(e);
