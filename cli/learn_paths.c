@@ -18,8 +18,15 @@
 
 /* More than this many files that were looked for in one directory are proposed as the directory. */
 #define SIBLINGS 8u
+#define PRIVATE_MAX 32u /* private places that are named */
 
-enum { WANTS_READ = 1, WANTS_WRITE = 2, WROTE_PRIVATE = 4, REFUSED = 8 };
+enum {
+	WANTS_READ = 1,
+	WANTS_WRITE = 2,
+	WROTE_PRIVATE = 4,
+	REFUSED = 8,
+	WANTS_PLACE = 16, /* to be written in a private place, where its directory was not there */
+};
 
 struct wish {
 	char *path;
@@ -123,11 +130,7 @@ static void take(struct wishes *w, enum watch_use use, char state, const char *p
 	bool allowed = ask(w, path, write, reason), private = strcmp(reason, "private") == 0;
 	bool exists = lstat(path, &st) == 0;
 	if (write && private) {
-		/* Where its directory is not there inside, nothing could be made. */
-		if (state == WATCH_NOWHERE)
-			wish_write(w, path);
-		else
-			wish(w, path, WROTE_PRIVATE, false, NULL);
+		wish(w, path, state == WATCH_NOWHERE ? WANTS_PLACE : WROTE_PRIVATE, false, NULL);
 	} else if (allowed) {
 		return;
 	} else if (strcmp(reason, "form") == 0) {
@@ -168,6 +171,26 @@ static void unite(struct wishes *w)
 		}
 	}
 	w->n = n;
+}
+
+/* What could not be made at first may have been made later, with its directories. */
+static void settle_places(struct wishes *w)
+{
+	size_t n = w->n;
+
+	/* mkdir -p makes every directory on the way, those too that everybody has. */
+	for (size_t i = 0; i < n; i++) {
+		if (w->list[i].what != WANTS_PLACE)
+			continue;
+		const char *path = w->list[i].path;
+		bool made = false;
+		for (size_t k = 0; k < n && !made; k++)
+			made = w->list[k].what & WROTE_PRIVATE && below(path, w->list[k].path) && !is_wide(w, w->list[k].path);
+		w->list[i].what = made ? WROTE_PRIVATE : 0;
+		if (!made)
+			wish_write(w, path);
+	}
+	unite(w);
 }
 
 static bool is_secret(const struct wishes *w, const char *path)
@@ -244,7 +267,7 @@ static void propose_all(struct wishes *w)
 	for (size_t i = 0; i < w->n; i++) {
 		const struct wish *x = &w->list[i];
 		bool write = x->what & WANTS_WRITE;
-		if (x->what == WROTE_PRIVATE || (covered[1] && below(x->path, covered[1])) ||
+		if (!x->what || x->what == WROTE_PRIVATE || (covered[1] && below(x->path, covered[1])) ||
 		    (!write && covered[0] && below(x->path, covered[0])))
 			continue;
 		const char *why = not_proposed(w, x), *key = write ? "write" : "read";
@@ -258,23 +281,24 @@ static void propose_all(struct wishes *w)
 	}
 }
 
-/* Of each place the topmost path, and at most two directories below the home directory. */
+/* Of each place the topmost path, as far as its beginning says whose it is. */
 static void tell_private(struct wishes *w)
 {
 	_cleanup_free_ char *last = NULL;
-	size_t home = strlen(w->home);
+	size_t home = strlen(w->home), told = 0;
 
 	for (size_t i = 0; i < w->n; i++) {
 		const char *path = w->list[i].path;
 		if (!(w->list[i].what & WROTE_PRIVATE) || !below(path, w->home) || is_wide(w, path) || is_secret(w, path) ||
 		    (last && below(path, last)))
 			continue;
-		size_t len = home + 1 + strcspn(path + home + 1, "/");
-		if (path[len])
+		size_t len = home, parts = 0;
+		do {
 			len += 1 + strcspn(path + len + 1, "/");
-		free(last);
-		last = strndup(path, len);
-		if (last)
+			free(last);
+			last = strndup(path, len);
+		} while (path[len] && last && (++parts < 2 || is_wide(w, last)));
+		if (last && told++ < PRIVATE_MAX)
 			propose(&w->learn->paths, NULL, shown(w, last), "was written, private, and is gone afterwards");
 	}
 }
@@ -286,7 +310,8 @@ void learn_paths(struct learn *learn, sandbox_policy *policy, const char *record
 
 	w.home = home && home[0] == '/' ? realpath(home, NULL) : strdup("/nonexistent");
 	w.workdir = realpath(learn->workdir ? learn->workdir : ".", NULL);
-	while (w.home && w.workdir && records < end) {
+	/* Of a forged one no more than of a true one. */
+	for (size_t count = 0; w.home && w.workdir && records < end && count <= WATCH_MAX_RECORDS; count++) {
 		size_t n = strnlen(records, (size_t)(end - records));
 		/* A record that is cut off, or that the command wrote itself, is as good as none. */
 		if (records[0] == WATCH_FULL)
@@ -297,6 +322,7 @@ void learn_paths(struct learn *learn, sandbox_policy *policy, const char *record
 	}
 	if (w.home && w.workdir) {
 		unite(&w);
+		settle_places(&w);
 		gather(&w);
 		propose_all(&w);
 		tell_private(&w);

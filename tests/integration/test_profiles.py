@@ -67,6 +67,45 @@ def agent(t, command, state, settings, login):
     check('settings' not in none.out and 'nsbox: ' not in none.err, 'without the profile: %r' % none)
 
 
+# What each asks, with which key, and a path that its key must not reach.
+ASKS = {
+    'claude-code': ('ANTHROPIC_API_KEY', ['POST https://api.anthropic.com/v1/messages']),
+    'codex': ('OPENAI_API_KEY', ['POST https://api.openai.com/v1/responses', 'GET https://api.openai.com/v1/models']),
+    'gemini-cli': ('GEMINI_API_KEY', ['POST https://generativelanguage.googleapis.com/v1beta/models/m:generateContent']),
+    'opencode': ('ANTHROPIC_API_KEY', ['POST https://api.anthropic.com/v1/messages']),
+    'aider': ('OPENROUTER_API_KEY', ['POST https://openrouter.ai/api/v1/chat/completions']),
+    'goose': ('OPENAI_API_KEY', ['POST https://api.openai.com/v1/chat/completions']),
+    'amp': ('AMP_API_KEY', ['POST https://ampcode.com/api/internal', 'GET https://ampcode.com/api/auth/oauth-config']),
+    'copilot-cli': ('GH_TOKEN', ['GET https://api.github.com/copilot_internal/user',
+                                 'POST https://api.individual.githubcopilot.com/chat/completions']),
+    'cursor-agent': ('CURSOR_API_KEY', ['POST https://api2.cursor.sh/aiserver.v1.x/Run']),
+    'qwen-code': ('DASHSCOPE_API_KEY', ['POST https://dashscope.aliyuncs.com/compatible-mode/v1/chat/completions']),
+}
+
+
+@cases([(name, name, *ask) for name, ask in ASKS.items()])
+def agent_asks(t, name, key, requests):
+    """The hosts of an agent get its key, which it never has; others get nothing, and the key not even when allowed."""
+    hosts = sorted({r.split('/')[2] for r in requests})
+    origin = Origin(t.pki.context(hosts + ['telemetry.example.com', 'allowed.example.com']))
+    value = 'the-value-of-the-key-0123456789'
+    box = Box(t).connect(origin, *hosts, 'telemetry.example.com', 'allowed.example.com').add(**{key: value})
+    script = '''
+import os
+key = os.environ[sys.argv[1]]
+for request in sys.argv[2:]:
+    method, url = request.split()
+    out([fetch(url, method=method, headers=[("Authorization", "Bearer " + key)]).status, key])
+'''
+    others = ['POST https://telemetry.example.com/x', 'POST https://allowed.example.com/x']
+    result = box.python(script, key, *requests, *others,
+                        flags=['-p', name, '--allow', 'allowed.example.com']).ok()
+    lines = [json.loads(line) for line in result.out.splitlines()]
+    equal([status for status, _ in lines], [200] * len(requests) + [403, 403], 'answers')
+    check(value not in result.out, 'the key is inside')
+    equal([r.header('authorization') for r in origin.requests], [['Bearer ' + value]] * len(requests), 'at the origins')
+
+
 @test
 def agent_behind_a_wrapper(t):
     box = Box(t)
