@@ -10,7 +10,7 @@
 #include "base/buf.h"
 
 #define CALL_BUCKETS 1024u
-#define CALL_MAX_CONNECTIONS 512u
+#define CALL_MAX_CONNECTIONS 1024u
 #define CALL_MAX_LANES 1024u /* streams of HTTP/2 connections */
 #define CALL_MAX_NAMES 4096u
 #define CALL_MAX_IDLE_UPSTREAMS 32u

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The measurements behind tests/bench/run.sh: starts (start.py), calls (calls.py), requests (https_load.py), overlaid trees
-(overlay.py), where a start's time goes (stages.py). Every ratio is of values from the same run, taken in turns."""
+"""The measurements behind tests/bench/run.sh: starts (start.py), calls (calls.py), requests (https_load.py; gateway.py
+beside more peers), overlaid trees (overlay.py), where a start's time goes (stages.py). Every ratio is of values from the
+same run, taken in turns."""
 import argparse
 import os
 import platform
@@ -12,6 +13,7 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
 import calls       # noqa: E402
+import gateway     # noqa: E402
 import https_load  # noqa: E402
 import overlay     # noqa: E402
 import stages      # noqa: E402
@@ -43,8 +45,9 @@ def main():
     parser.add_argument('--prefix', required=True)
     parser.add_argument('--work', required=True)
     parser.add_argument('--quick', action='store_true')
-    parser.add_argument('--only', choices=['start', 'calls', 'https', 'overlay', 'stages'])
+    parser.add_argument('--only', choices=['start', 'calls', 'https', 'overlay', 'stages', 'gateway'])
     parser.add_argument('--rounds', type=int)
+    parser.add_argument('--soak', type=int)
     options = parser.parse_args()
     options.nsbox = os.path.join(options.prefix, 'bin/nsbox')
     if not os.access(options.nsbox, os.X_OK):
@@ -61,6 +64,9 @@ def main():
     for name, part in parts:
         if options.only in (None, name):
             part.measure(options, Targets())
+    # Its many processes and rules take their time, and https is the short form of it.
+    if options.only == 'gateway':
+        return 0 if gateway.measure(options, Targets()) else 1
     return 0
 
 

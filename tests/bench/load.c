@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The load client: load HOST PORT CAFILE [ADDRESS] connects to ADDRESS (default: HOST as it resolves), verifies HOST,
- * and obeys lines on its standard input, one answer line each, so that a driver can interleave several of them:
+ * The load client: load HOST PORT CAFILE [ADDRESS [TUNNEL]] connects to ADDRESS (default: HOST as it resolves), asks
+ * there for a tunnel to TUNNEL (HOST:PORT, by CONNECT) when that is given, verifies HOST, shows $LOAD_KEY to it, and obeys lines on its standard input, one answer line each, so that a driver can interleave several of them:
  *   keep CONNECTIONS REQUESTS BYTES   over CONNECTIONS open connections
  *   new CONNECTIONS REQUESTS BYTES    every request on a connection of its own, no session resumed
  *   idle CONNECTIONS                  open that many, use each once, hold them until the next line
@@ -29,12 +29,13 @@
 #define CONNECTIONS_MAX 1024
 #define BUFFER (64 << 10)
 
-enum state { CONNECTING, SENDING, HEAD, BODY, IDLE };
+enum state { TUNNEL, CONNECTING, SENDING, HEAD, BODY, IDLE };
 
 struct conn {
 	int fd;
 	SSL *ssl;
 	enum state state;
+	bool asked; /* for the tunnel */
 	size_t got, length, answered;
 	double started;
 	char head[4096];
@@ -42,7 +43,7 @@ struct conn {
 
 static SSL_CTX *ctx;
 static struct addrinfo *target;
-static const char *host;
+static const char *host, *tunnel;
 static int poller = -1;
 static struct conn conns[CONNECTIONS_MAX];
 static char request[512], sink[BUFFER], problem[8192];
@@ -81,7 +82,8 @@ static void open_conn(struct conn *c)
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c };
 
 	c->fd = socket(target->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	c->state = CONNECTING;
+	c->state = tunnel ? TUNNEL : CONNECTING;
+	c->asked = false;
 	c->got = 0;
 	c->started = now_us();
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -121,7 +123,7 @@ static bool take(struct conn *c, const char *data, size_t n)
 		if (!stop)
 			return false;
 		if (strncmp(c->head, "HTTP/1.1 200", 12)) {
-			c->head[120] = '\0';
+			c->head[strcspn(c->head, "\r\n")] = '\0';
 			fail("answer", c->head);
 			return false;
 		}
@@ -146,8 +148,33 @@ static void finish(struct conn *c)
 	if (started < wanted) {
 		open_conn(c);
 		begin_request(c);
-		c->state = CONNECTING;
+		c->state = tunnel ? TUNNEL : CONNECTING;
 	}
+}
+
+/* True when the proxy has made it. */
+static bool tunnelled(struct conn *c)
+{
+	if (!c->asked) {
+		char text[512];
+		int len = snprintf(text, sizeof(text), "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", tunnel, tunnel);
+		if (send(c->fd, text, (size_t)len, 0) < 0)
+			return false;
+		c->asked = true;
+	}
+	ssize_t n = recv(c->fd, c->head + c->got, sizeof(c->head) - 1 - c->got, 0);
+	if (n == 0)
+		fail("tunnel", "closed");
+	if (n <= 0)
+		return false;
+	c->got += (size_t)n;
+	c->head[c->got] = '\0';
+	if (!strstr(c->head, "\r\n\r\n"))
+		return false;
+	if (strncmp(c->head, "HTTP/1.1 200", 12) != 0 && strncmp(c->head, "HTTP/1.0 200", 12) != 0)
+		fail("tunnel", "refused");
+	c->got = 0;
+	return true;
 }
 
 static void step(struct conn *c)
@@ -155,6 +182,11 @@ static void step(struct conn *c)
 	while (!*problem && c->ssl) {
 		int n;
 
+		if (c->state == TUNNEL) {
+			if (!tunnelled(c))
+				return;
+			c->state = CONNECTING;
+		}
 		if (c->state == CONNECTING) {
 			n = SSL_do_handshake(c->ssl);
 			if (n == 1) {
@@ -224,8 +256,9 @@ static void measure(const char *mode, int n, long requests, long bytes)
 	wanted = requests;
 	started = done = 0;
 	latencies = realloc(latencies, sizeof(*latencies) * (size_t)(requests + 1));
-	snprintf(request, sizeof(request), "GET /%ld HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n", bytes,
-		 host);
+	const char *key = getenv("LOAD_KEY");
+	snprintf(request, sizeof(request), "GET /%ld HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\nAccept: */*\r\n%s%s%s\r\n", bytes,
+		 tunnel ? tunnel : host /* squid goes by this one, also for the port */, key ? "Authorization: Bearer " : "", key ? key : "", key ? "\r\n" : "");
 	getrusage(RUSAGE_SELF, &before);
 	begin = now_us();
 	for (int i = 0; i < n && started < wanted; i++) {
@@ -270,7 +303,7 @@ int main(int argc, char **argv)
 	long requests, bytes;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: load HOST PORT CAFILE [ADDRESS]\n");
+		fprintf(stderr, "usage: load HOST PORT CAFILE [ADDRESS [TUNNEL]]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -278,6 +311,12 @@ int main(int argc, char **argv)
 	for (int i = 0; i < CONNECTIONS_MAX; i++)
 		conns[i].fd = -1;
 	host = argv[1];
+	tunnel = argc > 5 ? argv[5] : NULL;
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	rc = getaddrinfo(argc > 4 ? argv[4] : host, argv[2], &hints, &target);
 	ctx = SSL_CTX_new(TLS_client_method());
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);

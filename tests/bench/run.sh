@@ -1,20 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Measure nsbox beside plain processes, bubblewrap and haproxy, and print the tables. Nothing here passes or fails.
-# usage: run.sh [--quick] [--prefix DIR] [--only start|calls|https|overlay|stages] [--rounds N]
+# usage: run.sh [--quick] [--prefix DIR] [--only start|calls|https|overlay|stages|gateway] [--rounds N] [--soak N]
 #   --quick   few rounds, to see that it works        --prefix DIR   an installed nsbox; default: build one
-#   --rounds  of the calls (default 1000: about an hour for all of them)
+#   --rounds  of the calls (default 1000: about an hour for all of them), or of the gateway
+#   --soak    instead of the gateway's tables (gateway.sh; only run when it is named)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-prefix='' quick='' only='' rounds=''
+prefix='' quick='' only='' rounds='' soak=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick) quick=--quick ;;
 	--prefix) prefix=$2; shift ;;
 	--only) only=$2; shift ;;
 	--rounds) rounds=$2; shift ;;
-	*) sed -n '4,6p' "$0" >&2; exit 125 ;;
+	--soak) soak=$2; shift ;;
+	*) sed -n '4,8p' "$0" >&2; exit 125 ;;
 	esac
 	shift
 done
@@ -42,4 +44,4 @@ if ! { $cc $flags -o "$work/origin" "$here/origin.c" -lssl -lcrypto &&
 	sed -n 1,3p "$work/cc.log" >&2
 fi
 /usr/bin/python3 "$here/bench.py" --prefix "$prefix" --work "$work" $quick ${only:+--only "$only"} \
-	${rounds:+--rounds "$rounds"}
+	${rounds:+--rounds "$rounds"} ${soak:+--soak "$soak"}
