@@ -13,7 +13,7 @@
 #define CALL_MAX_CONNECTIONS 1024u
 #define CALL_MAX_LANES 1024u /* streams of HTTP/2 connections */
 #define CALL_MAX_NAMES 4096u
-#define CALL_MAX_IDLE_UPSTREAMS 32u
+#define CALL_MAX_IDLE_UPSTREAMS 32u /* and as many as it has connections of its own */
 #define CALL_MAX_DNS_CONNECTIONS 16u
 
 struct gateway;

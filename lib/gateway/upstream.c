@@ -319,7 +319,9 @@ void upstream_release(struct upstream *u, bool keep)
 		upstream_close(u, false);
 		return;
 	}
-	while (call->n_idle >= CALL_MAX_IDLE_UPSTREAMS) {
+	/* As many as its clients have: with fewer, each of many at once would take the connection of another away. */
+	size_t most = call->n_sessions > CALL_MAX_IDLE_UPSTREAMS ? call->n_sessions : CALL_MAX_IDLE_UPSTREAMS;
+	while (call->n_idle >= most) {
 		struct upstream *oldest = call->idle;
 		while (oldest->next)
 			oldest = oldest->next;

@@ -137,6 +137,20 @@ def first_request_is_not_held_back(w):
 
 
 @test
+def many_at_once_keep_their_servers(w):
+    """More connections at once than a call may leave idle: none of them is made twice."""
+    g = w.gateway('allow = https://api.test/**')
+    c = g.call()
+    clients = [c.tls('api.test') for _ in range(40)]
+    for _ in range(3):
+        for s in clients:
+            s.sendall(get('api.test', '/slow?seconds=1').encode())
+        for s in clients:
+            equal(driver.read_answer(s)[0], 200)
+    equal(w.origin.accepted, 40)
+
+
+@test
 def misdirected(w):
     g = w.gateway('allow = api.test', 'allow = other.test', *w.connect_to('other.test')[:2])
     c = g.call()
