@@ -143,7 +143,8 @@ void events_drop(struct sandbox_runtime *r);
  * command, a socket to what runs it (source/protocol.h). */
 int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, int *fds, size_t max, size_t *ret_n,
 		 struct error *e);
-/* What else the gateway gets to see alone, in the order of the wire: the keys of client certificates. */
+/* What else the gateway gets to see alone, in the order of the wire: the keys of client certificates, the
+ * password of upstream_proxy. */
 int upstream_secrets_open(const struct policy *policy, int *fds, size_t max, size_t *ret_n, struct error *e);
 
 /* environment.c: the environment of every call in a sandbox, without the placeholders; and with more entries. */

@@ -220,12 +220,21 @@ int upstream_secrets_open(const struct policy *policy, int *fds, size_t max, siz
 {
 	size_t n, done = 0;
 	const struct policy_client_cert *certs = policy_client_certs(policy, &n);
-	int r = n > max ? fail(e, E2BIG, SANDBOX_STAGE_SECRET, "client_cert", "too many secrets and client certificates") : 0;
+	/* And one for the proxy. */
+	int r = n + 1 > max ? fail(e, E2BIG, SANDBOX_STAGE_SECRET, "client_cert", "too many secrets and client certificates") : 0;
 
 	for (; done < n && r == 0; done += r == 0) {
 		const struct policy_secret key = { .name = (char *)"client_cert", .source_arg = certs[done].key };
 		fds[done] = from_file(&key, e);
 		r = fds[done] < 0 ? fds[done] : 0;
+	}
+	const struct policy_upstream_proxy *proxy = policy_upstream_proxy(policy);
+	if (r == 0 && proxy && proxy->source_arg) {
+		const struct policy_secret password = { .name = (char *)"upstream_proxy", .source_arg = proxy->source_arg,
+							.origin = proxy->origin };
+		fds[done] = proxy->source == SOURCE_ENV ? from_environment(&password, e) : from_file(&password, e);
+		r = fds[done] < 0 ? fds[done] : 0;
+		done += r == 0;
 	}
 	if (r < 0) {
 		while (done > 0)

@@ -85,12 +85,15 @@ static int configure(struct gateway *gw, struct error *e)
 	if (r == 0) {
 		policy_secrets(gw->policy, &n);
 		policy_client_certs(gw->policy, &n_keys);
-		r = n + n_keys == n_secrets ? 0 : protocol_error(e, "configuration");
+		const struct policy_upstream_proxy *proxy = policy_upstream_proxy(gw->policy);
+		r = n + n_keys + (proxy && proxy->source_arg) == n_secrets ? 0 : protocol_error(e, "configuration");
 	}
 	if (r == 0)
 		r = secrets_read(&gw->secrets, gw->policy, fds + 1, n, CONTROL_FD, e);
 	if (r == 0)
 		r = trust_init(&gw->trust, gw->policy, fds + 1 + n, e);
+	if (r == 0)
+		r = upstream_proxy_init(&gw->proxy, gw->policy, fds[n_fds - 1], gw->secrets.unlocked, e);
 	close_fds(fds, n_fds);
 	return r;
 }

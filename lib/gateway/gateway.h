@@ -15,6 +15,7 @@
 #include "gateway/resolver.h"
 #include "gateway/secrets.h"
 #include "gateway/trust.h"
+#include "gateway/upstream_proxy.h"
 #include "policy/policy.h"
 
 struct session;
@@ -31,6 +32,7 @@ struct gateway {
 	struct secrets secrets;
 	struct ca ca;
 	struct trust trust;
+	struct upstream_proxy proxy;
 	struct resolver resolver;
 	struct names names;
 	struct calls calls;

@@ -135,6 +135,7 @@ void request_unreachable(struct session *s)
 		{ "resolver-error", 502, "The name could not be resolved on the host." },
 		{ "connect-failed", 502, "The server could not be reached." },
 		{ "connect-timeout", 504, "The server did not accept a connection in time." },
+		{ "upstream-proxy", 502, "The proxy that leads to all servers did not connect to this one." },
 		{ "certificate", 502, "The certificate of the server was not accepted." },
 		{ "tls-handshake", 502, "The TLS handshake with the server failed." },
 		{ "tls-timeout", 504, "The server did not finish the TLS handshake in time." },

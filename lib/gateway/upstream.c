@@ -48,6 +48,7 @@ void upstream_close(struct upstream *u, bool reset)
 	timer_stop(&u->gw->loop, &u->timer);
 	resolver_forget(&u->resolution);
 	dial_stop(u);
+	proxy_stop(u);
 	stream_close(&u->stream, reset);
 	u->owner = NULL;
 	u->next = u->gw->dead_upstreams;
@@ -81,12 +82,17 @@ void upstream_fail(struct upstream *u, const char *token, const char *detail)
 {
 	if (u->state == UPSTREAM_FAILED)
 		return;
+	if (u->proxied && u->state <= UPSTREAM_PROXY) {
+		detail = detail ? detail : token;
+		token = "upstream-proxy";
+	}
 	u->state = UPSTREAM_FAILED;
 	u->failure = token;
 	free(u->detail);
 	u->detail = detail ? strdup(detail) : NULL;
 	timer_stop(&u->gw->loop, &u->timer);
 	dial_stop(u);
+	proxy_stop(u);
 	stream_close(&u->stream, true);
 	shared_failed(u);
 }
@@ -136,12 +142,11 @@ static void timed_out(struct timer *t)
 	if (u->state == UPSTREAM_CONNECTING)
 		dial_timeout(u);
 	else
-		upstream_fail(u, "tls-timeout", NULL);
+		upstream_fail(u, u->state == UPSTREAM_PROXY ? "no answer in time" : "tls-timeout", NULL);
 	session_run(u->owner);
 }
 
-/* The name that is verified: the host, or the raw address as text in to. */
-static const char *name_text(const struct destination *to, char text[INET6_ADDRSTRLEN])
+const char *upstream_name(const struct destination *to, char text[INET6_ADDRSTRLEN])
 {
 	const bool v4 = IN6_IS_ADDR_V4MAPPED(&to->addr);
 
@@ -154,7 +159,7 @@ static const char *name_text(const struct destination *to, char text[INET6_ADDRS
 static void start_handshake(struct upstream *u)
 {
 	char text[INET6_ADDRSTRLEN];
-	SSL *ssl = trust_connect(&u->gw->trust, name_text(&u->to, text), u->to.port, u->to.http1_only);
+	SSL *ssl = trust_connect(&u->gw->trust, upstream_name(&u->to, text), u->to.port, u->to.http1_only);
 
 	if (!ssl || stream_start_tls(&u->stream, ssl) < 0) {
 		upstream_fail(u, "no-memory", NULL);
@@ -175,6 +180,14 @@ void upstream_connected(struct upstream *u)
 {
 	/* It is, which no event will say. */
 	u->stream.can_write = true;
+	if (u->proxied)
+		proxy_begin(u);
+	else
+		upstream_reached(u);
+}
+
+void upstream_reached(struct upstream *u)
+{
 	if (u->to.tls)
 		start_handshake(u);
 	else
@@ -183,12 +196,14 @@ void upstream_connected(struct upstream *u)
 
 static void progress(struct upstream *u)
 {
+	if (u->state == UPSTREAM_PROXY)
+		proxy_run(u);
 	if (u->state != UPSTREAM_HANDSHAKE)
 		return;
 	int r = stream_handshake(&u->stream);
 	if (r > 0) {
 		char text[INET6_ADDRSTRLEN];
-		const char *why = trust_resumed_failure(&u->gw->trust, u->stream.ssl, name_text(&u->to, text));
+		const char *why = trust_resumed_failure(&u->gw->trust, u->stream.ssl, upstream_name(&u->to, text));
 		if (why)
 			upstream_fail(u, "certificate", why);
 		else
@@ -216,7 +231,7 @@ static const struct policy_connect_to *pin_of(const struct policy *p, const stru
 {
 	char text[INET6_ADDRSTRLEN];
 
-	return policy_connect_to(p, name_text(to, text), to->port);
+	return policy_connect_to(p, upstream_name(to, text), to->port);
 }
 
 void upstream_start(struct upstream *u)
@@ -227,6 +242,13 @@ void upstream_start(struct upstream *u)
 	u->state = UPSTREAM_RESOLVING;
 	u->dial_port = u->to.port;
 	u->resolution.done = resolved;
+	const struct policy_upstream_proxy *proxy = policy_upstream_proxy(u->gw->policy);
+	/* What connect_to says is dialled, by ourselves. */
+	if (!pin && proxy) {
+		host = proxy->host;
+		u->dial_port = proxy->port;
+		u->proxied = true;
+	}
 	if (pin) {
 		host = pin->addr;
 		u->dial_port = pin->addr_port;
@@ -263,7 +285,7 @@ bool upstream_serves(const struct upstream *u, const struct destination *to)
 	if (!upstream_same(u, to) || (u->private_addr && !u->to.allow_private))
 		return false;
 	/* Decided for each request: what was dialled for one may be forbidden for the next. */
-	if (to->host && authority_addr_denied(u->gw, u->call, to->proto, &u->addr, to->port))
+	if (to->host && !u->proxied && authority_addr_denied(u->gw, u->call, to->proto, &u->addr, to->port))
 		return false;
 	/* A path rule may be the one that made a private address acceptable. connect_to does so for the whole host. */
 	return !u->private_addr || to->allow_private || pin_of(u->gw->policy, to);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Connections to the outside: resolve once, refuse private addresses, dial, verify. Nothing is written before all of
- * that is done. Kept-alive ones wait in a pool of the call that opened them and serve no other call. A server that
- * speaks HTTP/2 has one connection for each call (another one when that is full), and what a session owns is a stream
- * of it (upstream_shared.c). Until it is known what a server speaks, others of the call wait for the first to find out.
+ * that is done; with upstream_proxy it is the proxy that resolves (upstream_proxy.c). Kept-alive ones wait in a pool of
+ * the call that opened them and serve no other call. A server that speaks HTTP/2 has one connection for each call
+ * (another one when that is full), and what a session owns is a stream of it (upstream_shared.c). Until it is known what
+ * a server speaks, others of the call wait for the first to find out.
  */
 #ifndef NSBOX_GATEWAY_UPSTREAM_H
 #define NSBOX_GATEWAY_UPSTREAM_H
@@ -15,11 +16,13 @@
 struct gateway;
 struct call;
 struct session;
+struct http1_head;
 
 enum upstream_state {
 	UPSTREAM_WAITING, /* for `lead` to know what the server speaks */
 	UPSTREAM_RESOLVING,
 	UPSTREAM_CONNECTING,
+	UPSTREAM_PROXY, /* it is asked to connect */
 	UPSTREAM_HANDSHAKE,
 	UPSTREAM_READY,
 	UPSTREAM_FAILED,
@@ -51,11 +54,13 @@ struct upstream {
 	bool reused;        /* came from the pool */
 	bool shared;        /* in call->shared */
 	bool pinned;        /* connect_to made allow_private true */
+	bool proxied;       /* what is dialled is upstream_proxy */
 	bool retained;      /* answers so far leave it fit for the pool */
 	uint16_t dial_port;
 	struct resolution resolution;
 	struct dial *dial; /* UPSTREAM_CONNECTING: attempts under way */
-	struct in6_addr addr; /* dialled */
+	struct http1_head *proxy_answer; /* UPSTREAM_PROXY */
+	struct in6_addr addr; /* dialled; unspecified when the proxy knows alone */
 	struct timer timer;
 	const char *failure; /* stable token */
 	char *detail;        /* for people; may be NULL */

@@ -65,7 +65,8 @@ static void won(struct attempt *a)
 {
 	struct upstream *u = a->u;
 
-	u->addr = a->addr;
+	if (!u->proxied)
+		u->addr = a->addr;
 	u->private_addr = a->private_addr;
 	timer_stop(&u->gw->loop, &u->timer);
 	int r = stream_take(&u->stream, &u->gw->loop, &a->source, upstream_wake);
@@ -124,9 +125,11 @@ static int start(struct upstream *u, struct attempt *a)
 	return r;
 }
 
-/* A private address is passed over unless the rule allows it. */
+/* A private address is passed over unless the rule allows it. The proxy's is the policy's own choice. */
 static const char *refusal(struct upstream *u, const struct attempt *a)
 {
+	if (u->proxied)
+		return NULL;
 	if (a->private_addr && !u->to.allow_private)
 		return "private-address";
 	/* The rule that allowed the name says nothing of the address; one that denies the address does. */
@@ -143,13 +146,14 @@ static void try_more(struct upstream *u)
 	while (d->next_addr < u->resolution.n_addrs) {
 		struct attempt *a = &d->attempt[d->n];
 		*a = (struct attempt){ .source.fd = -EBADF, .u = u, .addr = u->resolution.addrs[d->next_addr++] };
-		a->private_addr = addr_is_private(&a->addr) || addr_is_own(&a->addr);
+		a->private_addr = !u->proxied && (addr_is_private(&a->addr) || addr_is_own(&a->addr));
 		const char *refused = refusal(u, a);
 		if (refused) {
 			d->refused = refused;
 			continue;
 		}
-		u->addr = a->addr;
+		if (!u->proxied)
+			u->addr = a->addr;
 		int r = start(u, a);
 		if (r < 0) {
 			d->error = -r;

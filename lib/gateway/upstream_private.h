@@ -30,6 +30,18 @@ void dial_stop(struct upstream *u);
 /* End of a round. */
 void dial_free_dead(struct gateway *gw);
 
+/* The name that is verified: the host, or the raw address as text in to. */
+const char *upstream_name(const struct destination *to, char text[INET6_ADDRSTRLEN]);
+/* The bytes of its stream come from the server from here on. */
+void upstream_reached(struct upstream *u);
+
+/* upstream_proxy.c */
+/* Ask the proxy that the stream leads to for the server. */
+void proxy_begin(struct upstream *u);
+/* Go on with that. */
+void proxy_run(struct upstream *u);
+void proxy_stop(struct upstream *u);
+
 /* upstream_shared.c */
 /* A stream of a connection of this call, or a place in the queue for one; NULL: none fits, or no memory. */
 struct upstream *shared_get(struct call *call, struct session *owner, const struct destination *to);

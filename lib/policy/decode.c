@@ -81,7 +81,7 @@ char *checked_host(struct wire_reader *r, bool optional)
 	return s;
 }
 
-static uint16_t get_port(struct wire_reader *r)
+uint16_t checked_port(struct wire_reader *r)
 {
 	uint32_t v = wire_get_u32(r);
 
@@ -194,9 +194,9 @@ static void get_dialling(struct wire_reader *r, struct policy *p)
 	for (uint32_t i = 0; i < n && !r->bad; i++) {
 		struct policy_connect_to *c = &p->connect_tos[p->n_connect_tos++], *before = i ? c - 1 : NULL;
 		c->host = checked_host(r, false);
-		c->port = get_port(r);
+		c->port = checked_port(r);
 		c->addr = checked_host(r, false);
-		c->addr_port = get_port(r);
+		c->addr_port = checked_port(r);
 		c->origin = checked_text(r, ORIGIN_MAX);
 		if (r->bad || !before)
 			continue;
@@ -214,6 +214,7 @@ static void get_dialling(struct wire_reader *r, struct policy *p)
 		ca->origin = checked_text(r, ORIGIN_MAX);
 	}
 	get_client_certs(r, p);
+	get_upstream_proxy(r, p);
 }
 
 static void get_envs(struct wire_reader *r, struct policy *p)

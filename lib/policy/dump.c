@@ -136,7 +136,9 @@ static int dump_network(const struct policy *p, struct buf *out)
 		if (r == 0)
 			r = buf_str(&b) ? dump_line(out, "upstream_ca", buf_str(&b), "trusted upstream", ca->origin) : -ENOMEM;
 	}
-	return r < 0 ? r : dump_client_certs(p, out);
+	if (r == 0)
+		r = dump_client_certs(p, out);
+	return r < 0 ? r : dump_upstream_proxy(p, out);
 }
 
 static int dump_secret(const struct policy_secret *s, struct buf *out)

@@ -73,6 +73,7 @@ static int put_dialling(struct buf *out, const struct policy *p)
 		PUT(r, wire_put_str(out, p->cas[i].origin));
 	}
 	PUT(r, put_client_certs(out, p));
+	PUT(r, put_upstream_proxy(out, p));
 	return r;
 }
 

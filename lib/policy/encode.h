@@ -32,11 +32,14 @@ char *checked_optional(struct wire_reader *r, size_t max);
 char *checked_path(struct wire_reader *r);
 /* Canonical; NULL for "" when that may be. */
 char *checked_host(struct wire_reader *r, bool optional);
+uint16_t checked_port(struct wire_reader *r);
 /* The text must parse and be canonical. */
 struct rule *checked_rule(struct wire_reader *r, enum rule_kind kind, const char *text);
 
 /* upstream.c */
 int put_client_certs(struct buf *out, const struct policy *p);
 void get_client_certs(struct wire_reader *r, struct policy *p);
+int put_upstream_proxy(struct buf *out, const struct policy *p);
+void get_upstream_proxy(struct wire_reader *r, struct policy *p);
 
 #endif

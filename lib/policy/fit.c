@@ -46,6 +46,9 @@ static int check_mode(const struct policy *p, struct error *e)
 	} else if (p->n_client_certs) {
 		what = "client_cert";
 		origin = p->client_certs[0].origin;
+	} else if (p->proxy.host) {
+		what = "upstream_proxy";
+		origin = p->proxy.origin;
 	}
 	if (!what)
 		return 0;
@@ -205,5 +208,7 @@ int check_fit(struct policy *p, struct error *e)
 
 	if (r == 0)
 		r = check_cas(p, e);
-	return r < 0 ? r : check_client_certs(p, e);
+	if (r == 0)
+		r = check_client_certs(p, e);
+	return r < 0 ? r : check_upstream_proxy(p, e);
 }

@@ -79,6 +79,7 @@ struct policy {
 	size_t n_cas;
 	struct policy_client_cert *client_certs;
 	size_t n_client_certs;
+	struct policy_upstream_proxy proxy;
 	struct policy_env *envs;
 	size_t n_envs;
 	struct policy_limits limits;
@@ -122,6 +123,13 @@ int set_client_cert(struct policy *p, const struct setting *s, struct error *e);
 int check_client_certs(const struct policy *p, struct error *e);
 int dump_client_certs(const struct policy *p, struct buf *out);
 void client_certs_free(struct policy *p);
+int set_upstream_proxy(struct policy *p, const struct setting *s, struct error *e);
+/* Its password stays out of the sandbox. */
+int check_upstream_proxy(const struct policy *p, struct error *e);
+int dump_upstream_proxy(const struct policy *p, struct buf *out);
+void upstream_proxy_done(struct policy_upstream_proxy *proxy);
+/* set_network.c: HOST:PORT of exactly one host at s, up to len; brackets around IPv6. Its length, or -EINVAL. */
+ssize_t host_and_port(const char *s, size_t len, char host[256], uint16_t *port);
 
 /* By section; the key is known. */
 int set_filesystem(struct policy *p, const struct setting *s, struct error *e);

@@ -46,6 +46,7 @@ void policy_free(struct policy *p)
 		free(p->cas[i].origin);
 	}
 	client_certs_free(p);
+	upstream_proxy_done(&p->proxy);
 	for (size_t i = 0; i < p->n_envs; i++) {
 		free(p->envs[i].name);
 		free(p->envs[i].value);

@@ -86,6 +86,14 @@ struct policy_client_cert {
 	char *origin;
 };
 
+struct policy_upstream_proxy {
+	char *host; /* canonical */
+	uint16_t port;
+	enum secret_source source; /* SOURCE_ENV or SOURCE_FILE */
+	char *source_arg;          /* of USER:PASSWORD; NULL: it asks for none */
+	char *origin;
+};
+
 struct policy_env {
 	char *name;
 	char *value; /* NULL: pass on the caller's */
@@ -153,6 +161,8 @@ const struct policy_secret *policy_secrets(const struct policy *p, size_t *ret_n
 const struct policy_connect_to *policy_connect_tos(const struct policy *p, size_t *ret_n);
 const struct policy_upstream_ca *policy_upstream_cas(const struct policy *p, size_t *ret_n);
 const struct policy_client_cert *policy_client_certs(const struct policy *p, size_t *ret_n);
+/* NULL: servers are reached directly. */
+const struct policy_upstream_proxy *policy_upstream_proxy(const struct policy *p);
 const struct policy_env *policy_envs(const struct policy *p, size_t *ret_n);
 const struct policy_limits *policy_limits(const struct policy *p);
 const struct policy_auditor *policy_auditor(const struct policy *p);

@@ -18,7 +18,8 @@ static const struct section sections[] = {
 	{ "sandbox", false, set_sandbox, { "version", "extends", "allow_degraded" } },
 	{ "filesystem", false, set_filesystem, { "read", "write", "overlay", "hide", "protect", "tmpfs" } },
 	{ "network", false, set_network,
-	  { "mode", "allow", "deny", "allow_private", "passthrough", "connect_to", "upstream_ca", "client_cert", "registries" } },
+	  { "mode", "allow", "deny", "allow_private", "passthrough", "connect_to", "upstream_ca", "client_cert", "upstream_proxy",
+	    "registries" } },
 	{ "secret", true, set_secret,
 	  { "source", "allow", "inject", "placeholder", "insecure", "scrub", "on_misuse", "revoke" } },
 	{ "env", false, set_env, { "pass", "set" } },
@@ -87,7 +88,7 @@ int bad_setting_why(const struct setting *s, struct error *e, int err, const str
 {
 	/* What stands where a source is expected may be the secret itself, and the value of a variable too. */
 	bool hidden = strcmp(s->key, "source") == 0 || strcmp(s->key, "set") == 0 || strcmp(s->key, "spec") == 0 ||
-		      strcmp(s->key, "revoke") == 0;
+		      strcmp(s->key, "revoke") == 0 || strcmp(s->key, "upstream_proxy") == 0;
 	/* A flag is its own key. */
 	bool flag = strncmp(s->origin, "--", 2) == 0;
 	char shown[112];

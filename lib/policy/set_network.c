@@ -63,8 +63,7 @@ static int parse_port(const char *s, size_t len, uint16_t *ret)
 	return v >= 1 && v <= 65535 ? 0 : -EINVAL;
 }
 
-/* HOST:PORT of exactly one host at s, up to len; brackets around IPv6. Returns its length, or -EINVAL. */
-static ssize_t host_and_port(const char *s, size_t len, char host[256], uint16_t *port)
+ssize_t host_and_port(const char *s, size_t len, char host[256], uint16_t *port)
 {
 	const char *close = len && s[0] == '[' ? memchr(s, ']', len) : s;
 	if (!close)
@@ -152,6 +151,8 @@ int set_network(struct policy *p, const struct setting *s, struct error *e)
 		return set_upstream_ca(p, s, e);
 	if (strcmp(s->key, "client_cert") == 0)
 		return set_client_cert(p, s, e);
+	if (strcmp(s->key, "upstream_proxy") == 0)
+		return set_upstream_proxy(p, s, e);
 	if (strcmp(s->key, "registries") == 0)
 		return each_in_list(s, e, add_registry, p);
 	if (strcmp(s->key, "mode") != 0)

@@ -9,6 +9,10 @@
 #include "policy/internal.h"
 
 #define CERT_FORM "accepted: CERT KEY HOST, two files in PEM form without blanks in their names and one exact host"
+#define PROXY_SCHEME "http://"
+#define PROXY_FORM                                                                                                \
+	"it is not shown, it may hold a password; accepted: http://HOST:PORT, or http://HOST:PORT SOURCE with "   \
+	"SOURCE = env:VARIABLE or file:PATH that holds USER:PASSWORD"
 
 void client_certs_free(struct policy *p)
 {
@@ -131,4 +135,116 @@ void get_client_certs(struct wire_reader *r, struct policy *p)
 		for (uint32_t k = 0; k < i && !r->bad; k++)
 			r->bad = strcmp(p->client_certs[k].host, c->host) == 0;
 	}
+}
+
+void upstream_proxy_done(struct policy_upstream_proxy *proxy)
+{
+	free(proxy->host);
+	free(proxy->source_arg);
+	free(proxy->origin);
+}
+
+const struct policy_upstream_proxy *policy_upstream_proxy(const struct policy *p)
+{
+	return p->proxy.host ? &p->proxy : NULL;
+}
+
+/* env:VARIABLE or file:PATH with USER:PASSWORD. */
+static int parse_source(const struct setting *s, const char *text, struct policy_upstream_proxy *to)
+{
+	if (strncmp(text, "env:", 4) == 0 && variable_name_valid(text + 4, strlen(text + 4))) {
+		to->source = SOURCE_ENV;
+		to->source_arg = strdup(text + 4);
+		return to->source_arg ? 0 : -ENOMEM;
+	}
+	to->source = SOURCE_FILE;
+	return strncmp(text, "file:", 5) == 0 && text[5] ? absolute_path(s->file_base, text + 5, &to->source_arg) : -EINVAL;
+}
+
+/* The last one given counts, with its source or without one. */
+int set_upstream_proxy(struct policy *p, const struct setting *s, struct error *e)
+{
+	struct policy_upstream_proxy proxy = { .origin = strdup(s->origin) };
+	const char *at = s->value + strlen(PROXY_SCHEME), *end;
+	char host[256];
+
+	if (!proxy.origin)
+		return out_of_memory(e);
+	ssize_t n = -EINVAL;
+	if (strncmp(s->value, PROXY_SCHEME, strlen(PROXY_SCHEME)) == 0)
+		n = host_and_port(at, strcspn(at, " \t/@"), host, &proxy.port);
+	end = n > 0 ? at + n : "";
+	if (*end == '/')
+		end++;
+	const char *source = end + strspn(end, " \t");
+	int r = n > 0 && (*source == '\0' || source > end) ? 0 : -EINVAL;
+	if (r == 0 && *source)
+		r = parse_source(s, source, &proxy);
+	if (r == 0 && !(proxy.host = strdup(host)))
+		r = -ENOMEM;
+	if (r < 0) {
+		upstream_proxy_done(&proxy);
+		return r == -ENOMEM ? out_of_memory(e) : bad_setting(s, e, EINVAL, PROXY_FORM);
+	}
+	upstream_proxy_done(&p->proxy);
+	p->proxy = proxy;
+	return 0;
+}
+
+int check_upstream_proxy(const struct policy *p, struct error *e)
+{
+	const struct policy_upstream_proxy *x = &p->proxy;
+
+	for (size_t i = 0; i < p->n_envs && x->source_arg && x->source == SOURCE_ENV; i++) {
+		if (!p->envs[i].value && strcmp(p->envs[i].name, x->source_arg) == 0)
+			return fail(e, EINVAL, SANDBOX_STAGE_POLICY, p->envs[i].name,
+				    "%s: the variable %s belongs to upstream_proxy (%s): its value must not enter the sandbox",
+				    p->envs[i].origin, p->envs[i].name, x->origin);
+	}
+	return 0;
+}
+
+int dump_upstream_proxy(const struct policy *p, struct buf *out)
+{
+	const struct policy_upstream_proxy *x = &p->proxy;
+	_cleanup_buf_ struct buf b = { 0 };
+	bool v6 = x->host && strchr(x->host, ':');
+
+	if (!x->host)
+		return 0;
+	int r = buf_printf(&b, PROXY_SCHEME "%s%s%s:%u", v6 ? "[" : "", x->host, v6 ? "]" : "", x->port);
+	if (r == 0 && x->source_arg)
+		r = buf_printf(&b, " %s:%s", x->source == SOURCE_ENV ? "env" : "file", x->source_arg);
+	if (r < 0 || !buf_str(&b))
+		return -ENOMEM;
+	return dump_line(out, "upstream_proxy", buf_str(&b), "the way to all servers", x->origin);
+}
+
+int put_upstream_proxy(struct buf *out, const struct policy *p)
+{
+	const struct policy_upstream_proxy *x = &p->proxy;
+	int r = wire_put_str(out, x->host ? x->host : "");
+
+	if (!x->host)
+		return r;
+	PUT(r, wire_put_u32(out, x->port));
+	PUT(r, wire_put_u8(out, (uint8_t)x->source));
+	PUT(r, wire_put_str(out, x->source_arg ? x->source_arg : ""));
+	PUT(r, wire_put_str(out, x->origin));
+	return r;
+}
+
+void get_upstream_proxy(struct wire_reader *r, struct policy *p)
+{
+	struct policy_upstream_proxy *x = &p->proxy;
+
+	x->host = checked_host(r, true);
+	if (!x->host)
+		return;
+	x->port = checked_port(r);
+	uint8_t source = wire_get_u8(r);
+	x->source = (enum secret_source)source;
+	x->source_arg = checked_optional(r, VALUE_MAX);
+	x->origin = checked_text(r, ORIGIN_MAX);
+	r->bad = r->bad || (source != SOURCE_ENV && source != SOURCE_FILE);
 }

@@ -1,18 +1,20 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The gateway alone: how it reaches servers. usage: gateway_upstream.py BUILD_DIR [PATTERN]"""
+import base64
 import os
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 from gateway_http import Nameserver, World, driver, equal, exchange, get, main  # noqa: E402  (enters the namespace)
-from harness.origin import Origin                                               # noqa: E402
+from harness.origin import Origin, TcpListener                                               # noqa: E402
 
 TESTS = []
 HOLES = ['203.0.113.66', '203.0.113.67', '2001:db8::66', '2001:db8::67']
@@ -209,6 +211,149 @@ def bad_client_certificates(w):
     g = w.gateway('allow = api.test', 'client_cert = %s %s api.test' % (key, key), values=[mine], ready=False)
     assert 'no certificate' in g.error[1], g.error
     w.gateways.remove(g)
+
+
+class Proxy:
+    """Connects to the port of `ports` for the HOST:PORT that it is asked for; anything else is answered as `answer`."""
+
+    def __init__(self, ports):
+        self.ports, self.heads = ports, []
+        self.answer = b'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n'
+        self.extra = b''
+        self.listener = socket.create_server(('127.0.0.1', 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock):
+        head = b''
+        while b'\r\n\r\n' not in head:
+            data = sock.recv(4096)
+            if not data:
+                return
+            head += data
+        self.heads.append(head.decode())
+        port = self.ports.get(head.split()[1].decode())
+        if not port:
+            sock.sendall(self.answer)
+            sock.close()
+            return
+        server = socket.create_connection(('127.0.0.1', port))
+        sock.sendall(b'HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n' + self.extra)
+        threading.Thread(target=self._copy, args=(server, sock), daemon=True).start()
+        self._copy(sock, server)
+
+    @staticmethod
+    def _copy(a, b):
+        try:
+            while True:
+                data = a.recv(65536)
+                if not data:
+                    break
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def behind_proxy(w, proxy, *lines, source='', values=()):
+    """A gateway that dials nothing but the proxy (w.gateway() would pin the names)."""
+    g = driver.Gateway(w.build, w.policy('allow = *.test', 'upstream_ca = %s api.test' % w.pki.ca,
+                                         'upstream_proxy = http://127.0.0.1:%d%s' % (proxy.port, source), *lines), values)
+    w.gateways.append(g)
+    return g
+
+
+@test
+def proxy_connects(w):
+    names = Nameserver({})
+    tcp = TcpListener(greeting=b'hello')
+    proxy = Proxy({'api.test:443': w.origin.port, 'api.test:80': w.plain.port, 'db.test:5432': tcp.port,
+                   '192.0.2.7:5432': tcp.port})
+    g = behind_proxy(w, proxy, 'allow = tcp://db.test:5432', 'allow = 192.0.2.0/24:5432',
+                     source=' file:' + w.pki.ca, values=['me:open sesame\n'])
+    c = g.call()
+    for connection in (c.tls('api.test'), c.connect('api.test', 80)):
+        for _ in range(2):
+            equal(exchange(connection, get('api.test'))[0], 200)
+    for host in ('db.test', '192.0.2.7'):
+        s = c.connect(host, 5432)
+        equal(s.recv(5), b'hello')
+        s.sendall(b'ping')
+        equal(s.recv(4), b'ping')
+        s.close()
+    equal([h.split('\r\n')[:2] for h in proxy.heads],
+          [['CONNECT %s HTTP/1.1' % x, 'Host: ' + x] for x in
+           ('api.test:443', 'api.test:80', 'db.test:5432', '192.0.2.7:5432')])
+    for head in proxy.heads:
+        assert 'Proxy-Authorization: Basic ' + base64.b64encode(b'me:open sesame').decode() + '\r\n' in head, head
+    equal(names.asked, [], 'names resolved here')
+    equal([r.header('proxy-authorization') for r in w.origin.requests + w.plain.requests], [[]] * 4)
+    # Nobody here knows the address of the server.
+    assert 'addr' not in g.wait_record('http.request', host='api.test', status=200)
+    assert 'sesame' not in repr(g.records)
+
+
+@test
+def proxy_gets_only_what_is_allowed(w):
+    proxy = Proxy({'api.test:443': w.origin.port, 'evil.example:443': w.origin.port})
+    g = behind_proxy(w, proxy, 'deny = no.test', 'connect_to = pinned.test:80:127.0.0.1:%d' % w.plain.port)
+    c = g.call()
+    equal(exchange(c.tls('no.test'), get('no.test'))[0], 403)
+    equal(exchange(c.tls('evil.example'), get('evil.example'))[0], 403)
+    equal(exchange(c.connect('pinned.test', 80), get('pinned.test'))[0], 200)
+    equal(proxy.heads, [])
+    equal(exchange(c.tls('api.test'), get('api.test'))[0], 200)
+    equal(len(proxy.heads), 1)
+
+
+@test
+def proxy_that_does_not_connect(w):
+    proxy = Proxy({})
+    c = behind_proxy(w, proxy).call()
+    for answer, why in ((b'HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 2\r\n\r\nno', b'status 407'),
+                        (b'HTTP/1.1 204 No Content\r\n\r\n', b'status 204'),
+                        (b'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n', b'status 503'),
+                        (b'HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\n\r\n', b'status 302'),
+                        (b'SSH-2.0-x\r\n\r\n', b'not well-formed'), (b'HTTP/1.1 200 OK\r\n', b'closed the connection'),
+                        (b'HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', b'more than'),
+                        (b'', b'closed the connection')):
+        proxy.answer = answer
+        for s in (c.connect('api.test', 80), c.tls('api.test')):
+            status, _, body = exchange(s, get('api.test'))
+            equal(status, 502, answer)
+            assert b'"reason":"upstream-proxy"' in body and why in body, (answer, body)
+    proxy.listener.shutdown(socket.SHUT_RDWR)
+    status, _, body = exchange(c.connect('api.test', 80), get('api.test'))
+    equal(status, 502)
+    assert b'"reason":"upstream-proxy"' in body and b'refused' in body, body
+
+
+@test
+def server_behind_the_proxy_is_verified(w):
+    """The proxy is not believed about who it connected to."""
+    other = Origin(w.pki.context(['evil.test']))
+    proxy = Proxy({'api.test:443': other.port})
+    status, _, body = exchange(behind_proxy(w, proxy).call().tls('api.test'), get('api.test'))
+    equal(status, 502)
+    assert b'"reason":"certificate"' in body, body
+    equal(other.raw, b'')
+    other.close()
+
+
+@test
+def bad_passwords_of_the_proxy(w):
+    for value, why in (('sesame', 'form'), ('', 'form'), ('me:sesame\r\nHost: x', 'control'), ('me:' + 'sesame' * 200, '1024')):
+        policy = w.policy('allow = api.test', 'upstream_proxy = http://127.0.0.1:1 file:' + w.pki.ca)
+        g = driver.Gateway(w.build, policy, [value], ready=False)
+        assert why in g.error[1] and 'sesame' not in g.error[1], g.error
 
 
 def dying(w, method):

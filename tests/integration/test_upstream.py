@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway verifies the origin before it sends anything: a secret never reaches the wrong server."""
+import base64
+import socket
 import ssl
+import threading
 
 from harness.box import Box
 from harness.origin import Origin, TcpListener
@@ -135,3 +138,46 @@ def client_certificate_with_another_key(t):
     result = Box(t).add('-f', policy).run('true')
     equal(result.code, 125)
     check('is not the key of the certificate' in result.err, '%r' % result)
+
+
+@test
+def proxy(t):
+    """Everything goes through the proxy of the policy, which gets a password that the sandbox does not have."""
+    heads = []
+    origin = Origin(t.pki.context([HOST]))
+
+    def serve(sock):
+        head = sock.recv(65536)
+        heads.append(head.decode())
+        server = socket.create_connection(('127.0.0.1', origin.port))
+        sock.sendall(b'HTTP/1.1 200 OK\r\n\r\n')
+        for a, b in ((sock, server), (server, sock)):
+            threading.Thread(target=copy, args=(a, b), daemon=True).start()
+
+    def copy(a, b):
+        try:
+            while True:
+                data = a.recv(65536)
+                if not data:
+                    return b.shutdown(socket.SHUT_WR)
+                b.sendall(data)
+        except OSError:
+            pass
+
+    def accept():
+        while True:
+            serve(listener.accept()[0])
+    listener = socket.create_server(('127.0.0.1', 0))
+    threading.Thread(target=accept, daemon=True).start()
+    policy = t.write('proxy.ini', '[sandbox]\nversion = 1\n[network]\nupstream_proxy = http://127.0.0.1:%d env:PROXY_LOGIN\n'
+                     % listener.getsockname()[1])
+    box = Box(t).add('-f', policy, '--allow', HOST, '--upstream-ca', t.pki.ca + '@' + HOST, PROXY_LOGIN='me:' + VALUE)
+    result = box.sh('curl -sS -o /dev/null -w "%%{http_code}" https://%s/; env' % HOST).ok()
+    check(result.out.startswith('200') and VALUE not in result.out, '%r' % result)
+    equal([h.split('\r\n')[0] for h in heads], ['CONNECT %s:443 HTTP/1.1' % HOST])
+    check(base64.b64encode(('me:' + VALUE).encode()).decode() in heads[0], 'the password at the proxy')
+    check(VALUE not in repr(box.audit()), 'the password in the audit log')
+    box = Box(t, 'unset').add('-f', policy, '--allow', HOST)
+    result = box.run('true')
+    equal(result.code, 125)
+    check('PROXY_LOGIN' in result.err, '%r' % result)

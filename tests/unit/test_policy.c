@@ -151,6 +151,12 @@ static void test_values_refused(void **state)
 	REFUSED(HEAD "[network]\nmode = open\n", ":4: [network] mode = open: accepted: gateway, none, host");
 	REFUSED(HEAD "[network]\nconnect_to = a:1:b\n", ":4: [network] connect_to = a:1:b: accepted: HOST:PORT:ADDR:PORT");
 	REFUSED(HEAD "[network]\nconnect_to = a:0:b:1\n", ":4: [network] connect_to = a:0:b:1: accepted:");
+	REFUSED(HEAD "[network]\nupstream_proxy = http://me:pw@p.org:1\n", ":4: [network] upstream_proxy: it is not shown");
+	REFUSED(HEAD "[network]\nupstream_proxy = https://p.org:1\n", ":4: [network] upstream_proxy: it is not shown");
+	REFUSED(HEAD "[network]\nupstream_proxy = http://p.org\n", ":4: [network] upstream_proxy: it is not shown");
+	REFUSED(HEAD "[network]\nupstream_proxy = http://p.org:1/x\n", ":4: [network] upstream_proxy: it is not shown");
+	REFUSED(HEAD "[network]\nupstream_proxy = http://p.org:1 me:pw\n", ":4: [network] upstream_proxy: it is not shown");
+	REFUSED(HEAD "[network]\nupstream_proxy = http://p.org:1 env:A env:B\n", ":4: [network] upstream_proxy: it is not");
 	REFUSED(HEAD "[network]\nclient_cert = c k\n", ":4: [network] client_cert = c k: accepted: CERT KEY HOST");
 	REFUSED(HEAD "[network]\nclient_cert = c k a.org x\n", ":4: [network] client_cert = c k a.org x: accepted: CERT KEY");
 	REFUSED(HEAD "[network]\nclient_cert = c k *.org\n", ":4: [network] client_cert = c k *.org: accepted: CERT KEY");
@@ -295,6 +301,14 @@ static void test_contradictions(void **state)
 	set(p, "network", "client_cert", line);
 	set(p, "network", "mode", "none");
 	finish_refused(p, "client_cert needs the gateway");
+	p = new_policy();
+	set(p, "network", "upstream_proxy", "http://proxy.corp:3128");
+	set(p, "network", "mode", "host");
+	finish_refused(p, "upstream_proxy needs the gateway");
+	p = new_policy();
+	set(p, "network", "upstream_proxy", "http://proxy.corp:3128 env:PROXY_LOGIN");
+	set(p, "env", "pass", "PROXY_LOGIN");
+	finish_refused(p, "must not enter the sandbox");
 }
 
 static void test_paths_refused(void **state)
@@ -493,6 +507,8 @@ static struct policy *rich_policy(void)
 	set(p, "network", "client_cert", "/nonexistent.pem /nonexistent.key B.example.org");
 	snprintf(line, sizeof(line), "%s %s b.example.org", in_dir("ca.pem"), in_dir("ca.pem"));
 	set(p, "network", "client_cert", line);
+	set(p, "network", "upstream_proxy", "http://[::1]:3128");
+	set(p, "network", "upstream_proxy", "http://Proxy.Corp:3128/ env:PROXY_LOGIN");
 	set(p, "secret", "spec", "API_KEY=env:REAL@https://api.example.com/**,x.example.org");
 	set(p, "secret API_KEY", "inject", "header, query, path, body");
 	set(p, "secret API_KEY", "placeholder", "sk-ant-{random:40}");
