@@ -17,7 +17,7 @@ static const struct option own_options[] = {
 	{ .id = OPTION_PATH, .name = "path", .value = "PATH", .help = "a path on the host to decide" },
 	{ .id = OPTION_WRITE, .name = "write",
 	  .help = "with --path: decide writing (as a policy flag it is written --write=PATH here)" },
-	{ .id = OPTION_JSON, .name = "json", .help = "one JSON object {decision, rule, source, reason}" },
+	{ .id = OPTION_JSON, .name = "json", .help = "one JSON object {decision, rule, source, reason}, with [quotas] where there are any" },
 	{ 0 },
 };
 
@@ -30,6 +30,8 @@ void answer_print(const char *text)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	json_t *answer = json_loads(text, 0, NULL);
+	json_t *quota;
+	size_t i;
 	const char *decision = "", *rule = "", *source = "", *reason = "";
 
 	if (answer && json_unpack(answer, "{s:s, s:s, s:s, s:s}", "decision", &decision, "rule", &rule, "source", &source,
@@ -45,6 +47,8 @@ void answer_print(const char *text)
 			buf_puts(&b, ", reason: ");
 			escape_text(&b, reason, strlen(reason));
 		}
+		json_array_foreach(json_object_get(answer, "quotas"), i, quota)
+			buf_printf(&b, "%s%s", i ? ", " : ", counts against quota ", json_string_value(quota));
 		puts(buf_str(&b) ? buf_str(&b) : "");
 	}
 	json_decref(answer);

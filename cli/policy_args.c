@@ -58,6 +58,8 @@ const struct option policy_options[] = {
 	  .help = "allow TLS to HOST without looking inside" },
 	{ SET("network", "mode"), .name = "net", .value = "gateway|none|host",
 	  .help = "gateway (default): only what rules allow; none: only loopback; host: the host's network" },
+	{ SET("quota", "spec"), .name = "quota", .value = "LIMIT=VALUE[,...][@RULE]",
+	  .help = "max_requests=N, max_up=SIZE, rate=N/s (or /m, /h), for what RULE matches (default: everything)" },
 	{ LAYER(SECRET), .name = "secret", .value = "NAME[=SOURCE]@TARGET[,TARGET]",
 	  .help = "a placeholder in NAME inside, the secret towards TARGET; SOURCE env:VAR, file:PATH or exec:COMMAND" },
 	{ SET("network", "connect_to"), .name = "connect-to", .value = "HOST:PORT:ADDR:PORT", .help = "dial ADDR:PORT for HOST:PORT" },

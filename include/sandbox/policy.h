@@ -46,7 +46,8 @@ SANDBOX_API int sandbox_policy_set_fork(sandbox_policy *policy, const char *name
 SANDBOX_API int sandbox_policy_check(sandbox_policy *policy, sandbox_error **error);
 /** The effective policy as a policy file, each line with its source as a comment; stable byte for byte; free() it. */
 SANDBOX_API int sandbox_policy_dump(sandbox_policy *policy, char **ret_text, sandbox_error **error);
-/** Decide a URL (http, https or tcp) or a path. *ret_allowed 1 or 0; *ret_json {decision, rule, source, reason};
+/** Decide a URL (http, https or tcp) or a path. *ret_allowed 1 or 0; *ret_json {decision, rule, source, reason} and, where it counts against
+ *  some, quotas;
  *  method NULL means GET. */
 SANDBOX_API int sandbox_policy_check_url(sandbox_policy *policy, const char *url, const char *method, int *ret_allowed,
 					 char **ret_json, sandbox_error **error);

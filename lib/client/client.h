@@ -101,9 +101,11 @@ struct sandbox_call {
 /* error.c: make a public error of a record; returns the negative errno of it. */
 int error_publish(const struct error *e, sandbox_error **ret);
 
-/* policy_api.c: an answer of the functions that decide. ret_json may be NULL. */
-int decision_json(bool allowed, const char *rule, const char *source, const char *reason, int *ret_allowed, char **ret_json,
-		  sandbox_error **error);
+/* policy_api.c: an answer of the functions that decide. quotas: JSON array of names, or NULL; ret_json may be NULL. */
+int decision_json(bool allowed, const char *rule, const char *source, const char *reason, const char *quotas,
+		  int *ret_allowed, char **ret_json, sandbox_error **error);
+/* The quotas of a verdict as that array, appended: NULL without any. */
+const char *quotas_json(const struct policy *p, uint64_t quotas, struct buf *b);
 
 /* sandbox.c */
 int sandbox_id_new(char ret[ID_MAX]);

@@ -182,6 +182,7 @@ int sandbox_grant_dump(sandbox_grant *grant, char **ret_text, sandbox_error **er
 int sandbox_grant_check_url(sandbox_grant *grant, sandbox_policy *policy, const char *url, const char *method,
 			    int *ret_allowed, char **ret_json, sandbox_error **error)
 {
+	_cleanup_buf_ struct buf quotas = { 0 };
 	struct error e = { 0 };
 	struct net_verdict v;
 
@@ -191,7 +192,8 @@ int sandbox_grant_check_url(sandbox_grant *grant, sandbox_policy *policy, const 
 	r = grant_check_url(policy->policy, grant->grant, url, method, &v, &e);
 	if (r < 0)
 		return publish(r, &e, error);
-	return decision_json(v.allowed, v.rule, v.origin, v.reason, ret_allowed, ret_json, error);
+	return decision_json(v.allowed, v.rule, v.origin, v.reason, quotas_json(policy->policy, v.quotas, &quotas),
+			     ret_allowed, ret_json, error);
 }
 
 int sandbox_grant_check_path(sandbox_grant *grant, sandbox_policy *policy, const char *path, int write,
@@ -206,7 +208,7 @@ int sandbox_grant_check_path(sandbox_grant *grant, sandbox_policy *policy, const
 	r = grant_check_path(policy->policy, grant->grant, path, write != 0, &v, &e);
 	if (r < 0)
 		return publish(r, &e, error);
-	return decision_json(v.allowed, v.rule, v.origin, v.reason, ret_allowed, ret_json, error);
+	return decision_json(v.allowed, v.rule, v.origin, v.reason, NULL, ret_allowed, ret_json, error);
 }
 
 int sandbox_grant_check_secret(sandbox_grant *grant, sandbox_policy *policy, const char *name, int *ret_allowed,
@@ -224,8 +226,8 @@ int sandbox_grant_check_secret(sandbox_grant *grant, sandbox_policy *policy, con
 			secret = &all[i];
 	}
 	if (!secret)
-		return decision_json(false, "", "", "no-secret", ret_allowed, ret_json, error);
+		return decision_json(false, "", "", "no-secret", NULL, ret_allowed, ret_json, error);
 	if (!grant_has_secret(grant->grant, name))
-		return decision_json(false, "", grant_origin(grant->grant), "grant", ret_allowed, ret_json, error);
-	return decision_json(true, secret->name, secret->origin, "rule", ret_allowed, ret_json, error);
+		return decision_json(false, "", grant_origin(grant->grant), "grant", NULL, ret_allowed, ret_json, error);
+	return decision_json(true, secret->name, secret->origin, "rule", NULL, ret_allowed, ret_json, error);
 }

@@ -153,8 +153,22 @@ int sandbox_policy_dump(sandbox_policy *policy, char **ret_text, sandbox_error *
 	return 0;
 }
 
-int decision_json(bool allowed, const char *rule, const char *source, const char *reason, int *ret_allowed, char **ret_json,
-		  sandbox_error **error)
+const char *quotas_json(const struct policy *p, uint64_t quotas, struct buf *b)
+{
+	size_t n;
+	const struct policy_quota *all = policy_quotas(p, &n);
+
+	for (size_t i = 0; i < n && quotas; i++) {
+		if (!(quotas >> i & 1))
+			continue;
+		if (buf_putc(b, b->len ? ',' : '[') < 0 || json_text(b, all[i].name, strlen(all[i].name)) < 0)
+			return NULL;
+	}
+	return b->len && buf_putc(b, ']') == 0 ? buf_str(b) : NULL;
+}
+
+int decision_json(bool allowed, const char *rule, const char *source, const char *reason, const char *quotas,
+		  int *ret_allowed, char **ret_json, sandbox_error **error)
 {
 	struct buf b = { 0 };
 
@@ -167,6 +181,8 @@ int decision_json(bool allowed, const char *rule, const char *source, const char
 		r = json_member_string(&b, "source", source);
 	if (r == 0)
 		r = json_member_string(&b, "reason", reason);
+	if (r == 0 && quotas)
+		r = json_member_raw(&b, "quotas", quotas);
 	if (r == 0)
 		r = buf_putc(&b, '}');
 	if (r < 0 || !buf_str(&b)) {
@@ -184,6 +200,7 @@ int decision_json(bool allowed, const char *rule, const char *source, const char
 int sandbox_policy_check_url(sandbox_policy *policy, const char *url, const char *method, int *ret_allowed,
 			     char **ret_json, sandbox_error **error)
 {
+	_cleanup_buf_ struct buf quotas = { 0 };
 	struct error e = { 0 };
 	struct net_verdict v;
 
@@ -193,7 +210,8 @@ int sandbox_policy_check_url(sandbox_policy *policy, const char *url, const char
 	r = policy_check_url(policy->policy, url, method, &v, &e);
 	if (r < 0)
 		return error_publish(&e, error);
-	return decision_json(v.allowed, v.rule, v.origin, v.reason, ret_allowed, ret_json, error);
+	return decision_json(v.allowed, v.rule, v.origin, v.reason, quotas_json(policy->policy, v.quotas, &quotas),
+			     ret_allowed, ret_json, error);
 }
 
 int sandbox_policy_check_path(sandbox_policy *policy, const char *path, int write, int *ret_allowed, char **ret_json,
@@ -208,7 +226,7 @@ int sandbox_policy_check_path(sandbox_policy *policy, const char *path, int writ
 	r = policy_check_path(policy->policy, path, write != 0, &v, &e);
 	if (r < 0)
 		return error_publish(&e, error);
-	return decision_json(v.allowed, v.rule, v.origin, v.reason, ret_allowed, ret_json, error);
+	return decision_json(v.allowed, v.rule, v.origin, v.reason, NULL, ret_allowed, ret_json, error);
 }
 
 const char *sandbox_policy_warnings(const sandbox_policy *policy)

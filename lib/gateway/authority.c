@@ -54,30 +54,7 @@ bool authority_placeholders_only(const struct call *call)
 	return call->grant && grant_placeholders_only(call->grant);
 }
 
-const char *authority_over_quota(const struct call *call, uint64_t length)
+struct payers authority_payers(struct gateway *gw, const struct call *call, const struct net_target *t)
 {
-	for (const struct usage *u = call->usage; u; u = u->parent) {
-		if (u->max_requests && u->requests >= u->max_requests)
-			return "uses";
-		if (u->max_bytes_up && (u->bytes_up >= u->max_bytes_up || length > u->max_bytes_up - u->bytes_up))
-			return "bytes-up";
-	}
-	return NULL;
-}
-
-void authority_count_request(struct call *call)
-{
-	for (struct usage *u = call->usage; u; u = u->parent)
-		u->requests++;
-}
-
-bool authority_count_upload(struct call *call, uint64_t bytes)
-{
-	bool within = true;
-
-	for (struct usage *u = call->usage; u; u = u->parent) {
-		u->bytes_up += bytes;
-		within &= !u->max_bytes_up || u->bytes_up <= u->max_bytes_up;
-	}
-	return within;
+	return (struct payers){ .quotas = &gw->quotas, .mask = policy_quotas_of(gw->policy, t), .call = call->usage };
 }

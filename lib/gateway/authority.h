@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gateway/quota.h"
 #include "policy/grant.h"
 #include "policy/policy.h"
 
@@ -30,11 +31,7 @@ bool authority_raise(const struct gateway *gw, const struct net_target *t, struc
 /* Only what carries a placeholder of the call may stand in a header for credentials. */
 bool authority_placeholders_only(const struct call *call);
 
-/* Quotas of the call and of those above it (struct usage). One more request, whose body has this length as far as it
- * is known (0: not): NULL, or the reason why it is over. */
-const char *authority_over_quota(const struct call *call, uint64_t length);
-void authority_count_request(struct call *call);
-/* Bytes that go up; false when they are over. */
-bool authority_count_upload(struct call *call, uint64_t bytes);
+/* Whose quotas a request or connection to this target counts against. */
+struct payers authority_payers(struct gateway *gw, const struct call *call, const struct net_target *t);
 
 #endif

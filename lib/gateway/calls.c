@@ -92,6 +92,7 @@ int calls_bind(struct gateway *gw, struct call *call, struct call *parent, struc
 	if (grant) {
 		own->max_requests = grant_number(grant, GRANT_USES);
 		own->max_bytes_up = grant_number(grant, GRANT_BYTES_UP);
+		usage_set_rate(own, grant_number(grant, GRANT_RATE));
 		secrets_narrow_call(&gw->secrets, call, grant);
 	}
 	return 0;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "gateway/quota.h"
 
 #define CALL_BUCKETS 1024u
 #define CALL_MAX_CONNECTIONS 1024u
@@ -23,17 +24,6 @@ struct name;
 struct holder;
 struct grant;
 struct remembered;
-
-/*
- * What a call has used, and the bounds of its grant. It counts against the call that asked for it too, and so on up,
- * also when that one has ended: this lives as long as anybody counts against it.
- */
-struct usage {
-	struct usage *parent; /* NULL: not asked for by a call */
-	size_t refs;
-	uint64_t requests, bytes_up;
-	uint64_t max_requests, max_bytes_up; /* 0: no bound */
-};
 
 struct call {
 	struct call *chain; /* bucket by address */

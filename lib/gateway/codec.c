@@ -113,10 +113,11 @@ static int send_problem_fields(struct session *s)
 	const struct problem *p = &s->x->problem;
 	_cleanup_buf_ struct buf body = { 0 };
 	struct http2_fields fields = { 0 };
-	char status[12], length[24];
+	char status[12], length[24], retry[12];
 
 	int r = problem_body(p, &body);
 	snprintf(status, sizeof(status), "%d", p->status);
+	snprintf(retry, sizeof(retry), "%u", p->retry_after);
 	snprintf(length, sizeof(length), "%zu", body.len);
 	if (r == 0)
 		r = add(&fields, ":status", status);
@@ -128,6 +129,8 @@ static int send_problem_fields(struct session *s)
 		r = add(&fields, "cache-control", "no-store");
 	if (r == 0 && problem_is_denial(p))
 		r = add(&fields, "x-nsbox-denied", p->reason);
+	if (r == 0 && p->retry_after)
+		r = add(&fields, "retry-after", retry);
 	if (r == 0)
 		r = http2_send_answer(&s->client, &fields, false, p->head);
 	if (r == 0 && !p->head)

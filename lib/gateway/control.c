@@ -56,7 +56,10 @@ static int load_policy(struct gateway *gw, int fd, struct error *e)
 	int r = memfd_read_sealed(fd, POLICY_MAX, &bytes);
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_PROTOCOL, "policy", "The gateway cannot read the policy");
-	return policy_decode(bytes.data, bytes.len, &gw->policy, e);
+	r = policy_decode(bytes.data, bytes.len, &gw->policy, e);
+	if (r == 0)
+		quotas_init(&gw->quotas, gw->policy);
+	return r;
 }
 
 static int configure(struct gateway *gw, struct error *e)

@@ -79,6 +79,8 @@ struct exchange {
 void request_decide(struct session *s);
 /* An answer of our own instead of the server's, with a record of this event. */
 void request_refuse(struct session *s, const char *event, int status, const char *reason, const char *detail);
+/* The same because of a quota. */
+void request_over_quota(struct session *s, const struct over_quota *over);
 /* Upstream could not be reached: the right status and text for it. */
 void request_unreachable(struct session *s);
 /* A secret that it needs has no value any more. */

@@ -11,6 +11,7 @@
 #include "gateway/loop.h"
 #include "gateway/names.h"
 #include "gateway/questions.h"
+#include "gateway/quota.h"
 #include "gateway/records.h"
 #include "gateway/resolver.h"
 #include "gateway/secrets.h"
@@ -36,6 +37,7 @@ struct gateway {
 	struct resolver resolver;
 	struct names names;
 	struct calls calls;
+	struct quotas quotas;
 	struct listeners listeners;
 	struct dns_server dns;
 	struct attempts attempts;

@@ -65,6 +65,7 @@ int http_open(struct session *s)
 	if (!s->x)
 		return -ENOMEM;
 	s->x->started = s->gw->loop.now;
+	s->quota = NULL; /* that of the one before, on this connection */
 	s->x->request.kind = HTTP1_REQUEST;
 	s->x->answer.kind = HTTP1_RESPONSE;
 	return 0;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/json.h"
 #include "gateway/http1_write.h"
@@ -32,8 +33,11 @@ int problem_write(const struct problem *p, struct iobuf *out)
 {
 	_cleanup_buf_ struct buf body = { 0 };
 	_cleanup_buf_ struct buf head = { 0 };
+	char retry[40] = "";
 	bool denied = problem_is_denial(p);
 
+	if (p->retry_after)
+		snprintf(retry, sizeof(retry), "Retry-After: %u\r\n", p->retry_after);
 	int r = problem_body(p, &body);
 	if (r == 0)
 		r = buf_printf(&head,
@@ -41,9 +45,9 @@ int problem_write(const struct problem *p, struct iobuf *out)
 			       "Content-Type: application/problem+json\r\n"
 			       "Content-Length: %zu\r\n"
 			       "Cache-Control: no-store\r\n"
-			       "%s%s%s%s\r\n",
+			       "%s%s%s%s%s\r\n",
 			       p->status, http1_reason((unsigned)p->status), body.len, denied ? "X-Nsbox-Denied: " : "",
-			       denied ? p->reason : "", denied ? "\r\n" : "", p->close ? "Connection: close\r\n" : "");
+			       denied ? p->reason : "", denied ? "\r\n" : "", retry, p->close ? "Connection: close\r\n" : "");
 	if (r == 0)
 		r = iobuf_append(out, head.data, head.len);
 	if (r == 0 && !p->head)

@@ -14,6 +14,7 @@ struct problem {
 	const char *detail; /* one sentence */
 	const char *what;   /* what was asked for, for example "GET https://host/path"; may be NULL */
 	const char *flag;   /* the option that would allow it; may be NULL */
+	unsigned retry_after; /* seconds; 0: no word about it */
 	bool head;          /* answer to HEAD: no body */
 	bool close;         /* the connection ends with this */
 };

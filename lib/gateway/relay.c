@@ -21,6 +21,8 @@ static void add_record(struct session *s, const char *event, const char *reason,
 		json_member_string(&members, "rule", rule);
 	if (s->raised)
 		json_member_raw(&members, "raised", "true");
+	if (s->quota)
+		json_member_string(&members, "quota", s->quota);
 	question_record(s->question.reason, &members);
 	if (s->up && s->name && !IN6_IS_ADDR_UNSPECIFIED(&s->up->addr)) {
 		bool v4 = IN6_IS_ADDR_V4MAPPED(&s->up->addr);
@@ -43,10 +45,24 @@ static void deny(struct session *s, const char *reason, const char *rule)
 	session_abort(s);
 }
 
+static void over_quota(struct session *s, const struct over_quota *over)
+{
+	s->quota = over->quota;
+	add_record(s, "limit.hit", over->reason, NULL);
+	session_abort(s);
+}
+
+/* As of requests: only what starts counts. */
 static void go_on(struct session *s)
 {
 	const struct net_verdict *verdict = &s->relay_verdict;
+	struct over_quota over = quota_over(&s->payers, 0, s->gw->loop.now);
 
+	if (over.reason) {
+		over_quota(s, &over);
+		return;
+	}
+	quota_count_request(&s->payers, s->gw->loop.now);
 	s->state = SESSION_RELAY_RECORD;
 	add_record(s, "net.allow", s->relay_passthrough ? "passthrough" : verdict->reason, verdict->rule);
 	question_end(s->gw, &s->question);
@@ -94,6 +110,11 @@ void relay_decide(struct session *s, bool passthrough, bool beyond_grant, const 
 	}
 	s->relay_verdict = *verdict;
 	s->relay_passthrough = passthrough;
+	struct in6_addr raw = session_raw_addr(s);
+	struct net_target target = { .proto = passthrough ? PROTO_PASSTHROUGH : PROTO_TCP,
+				     .host = s->name ? s->name->text : NULL, .addr = s->name ? NULL : &raw,
+				     .port = s->port };
+	s->payers = authority_payers(s->gw, s->call, &target);
 	s->beyond_grant = beyond_grant;
 	session_timeout(s, 0);
 	ask(s);
@@ -132,9 +153,9 @@ static void dial(struct session *s)
 		session_abort(s);
 }
 
-/* Move what the buffers allow; true when something moved. payer: the call whose quota the bytes count against, before
- * any of them leaves; NULL: nobody's. */
-static bool pump(struct call *payer, struct stream *from, struct stream *to, uint64_t *count, bool *over)
+/* Move what the buffers allow; true when something moved. by: whose quotas the bytes count against, before any of them
+ * leaves; NULL: nobody's. */
+static bool pump(const struct payers *by, struct stream *from, struct stream *to, uint64_t *count, bool *over)
 {
 	bool moved = false;
 
@@ -144,7 +165,7 @@ static bool pump(struct call *payer, struct stream *from, struct stream *to, uin
 		size_t n = iobuf_len(&from->in);
 		if (!n || iobuf_len(&to->out) >= STREAM_CHUNK)
 			break;
-		if (payer && !authority_count_upload(payer, n)) {
+		if (by && quota_count_upload(by, n).reason) {
 			*over = true;
 			return true;
 		}
@@ -191,7 +212,7 @@ enum relay_result relay_bytes(struct session *s)
 {
 	struct stream *c = &s->client, *u = &s->up->stream;
 	bool over = false;
-	bool moved = pump(s->call, c, u, &s->relay_up, &over);
+	bool moved = pump(&s->payers, c, u, &s->relay_up, &over);
 
 	if (over)
 		return RELAY_QUOTA;
@@ -201,10 +222,12 @@ enum relay_result relay_bytes(struct session *s)
 
 static bool relay(struct session *s)
 {
+	struct over_quota over;
+
 	switch (relay_bytes(s)) {
 	case RELAY_QUOTA:
-		add_record(s, "limit.hit", "bytes-up", NULL);
-		session_abort(s);
+		over = quota_count_upload(&s->payers, 0);
+		over_quota(s, &over);
 		return true;
 	case RELAY_GONE:
 		session_abort(s);

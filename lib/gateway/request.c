@@ -30,6 +30,8 @@ static void add_target(struct session *s, struct buf *members)
 		json_member_string(members, "rule", x->verdict.rule);
 	if (x->raised)
 		json_member_raw(members, "raised", "true");
+	if (s->quota)
+		json_member_string(members, "quota", s->quota);
 }
 
 static void add_upstream_addr(struct session *s, struct buf *members)
@@ -119,6 +121,13 @@ void request_refuse(struct session *s, const char *event, int status, const char
 	x->state = EXCHANGE_REFUSED;
 	session_timeout(s, 0);
 	session_wait_record(s);
+}
+
+void request_over_quota(struct session *s, const struct over_quota *over)
+{
+	s->quota = over->quota;
+	request_refuse(s, "limit.hit", 429, over->reason, quota_detail(over));
+	s->x->problem.retry_after = over->retry_after;
 }
 
 void request_unreachable(struct session *s)
@@ -233,14 +242,11 @@ static bool over_quota(struct session *s)
 {
 	struct exchange *x = s->x;
 	uint64_t length = x->request.framing == HTTP1_BODY_LENGTH ? x->request.content_length : 0;
-	const char *reason = authority_over_quota(s->call, length);
+	struct over_quota over = quota_over(&s->payers, length, s->gw->loop.now);
 
-	if (!reason)
-		return false;
-	request_refuse(s, "limit.hit", 429, reason,
-		       strcmp(reason, "uses") == 0 ? "The grant of this call allows no more requests." :
-						     "The grant of this call allows no more bytes to be sent.");
-	return true;
+	if (over.reason)
+		request_over_quota(s, &over);
+	return over.reason;
 }
 
 /* Only here a request counts: one that was denied spends nothing, and of many that wait for the auditor at once no more
@@ -251,7 +257,7 @@ static void go_on(struct session *s)
 
 	if (over_quota(s))
 		return;
-	authority_count_request(s->call);
+	quota_count_request(&s->payers, s->gw->loop.now);
 	credentials_record(s);
 	request_record(s, "net.allow", x->verdict.reason, false);
 	x->state = EXCHANGE_RECORD;
@@ -433,6 +439,7 @@ void request_decide(struct session *s)
 					 .host = s->name ? s->name->text : NULL, .addr = s->name ? NULL : &x->raw,
 					 .port = s->port, .method = x->method, .path = x->path };
 	authority_decide(s->gw, s->call, &x->target, &x->verdict);
+	s->payers = authority_payers(s->gw, s->call, &x->target);
 	x->beyond_grant = authority_raise(s->gw, &x->target, &x->verdict);
 	if (x->verdict.allowed)
 		allow(s);

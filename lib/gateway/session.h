@@ -8,6 +8,7 @@
 #define NSBOX_GATEWAY_SESSION_H
 
 #include "gateway/questions.h"
+#include "gateway/quota.h"
 #include "gateway/records.h"
 #include "gateway/stream.h"
 #include "gateway/upstream.h"
@@ -56,6 +57,8 @@ struct session {
 	struct upstream *up;
 	struct exchange *x; /* the request being handled */
 	uint64_t started;
+	struct payers payers; /* for the request, or the relay */
+	const char *quota;    /* of the policy, that is used up */
 	struct net_verdict relay_verdict;
 	bool relay_passthrough, relay_up_ended, relay_down_ended;
 	bool beyond_grant, raised; /* of a relay, as in struct exchange */

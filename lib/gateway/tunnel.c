@@ -146,7 +146,7 @@ static int pump_up(struct session *s, bool *moved)
 			t->ours = true;
 			return (int)n;
 		}
-		if (!authority_count_upload(s->call, (uint64_t)n))
+		if (quota_count_upload(&s->payers, (uint64_t)n).reason)
 			return -EDQUOT;
 		iobuf_consume(&c->in, (size_t)n);
 		s->relay_up += (uint64_t)n;
@@ -260,6 +260,7 @@ bool tunnel_run(struct session *s)
 {
 	struct exchange *x = s->x;
 	enum relay_result result = RELAY_NOTHING;
+	struct over_quota over;
 	int r = 0;
 
 	if (x->tunnel)
@@ -284,7 +285,9 @@ bool tunnel_run(struct session *s)
 		session_close(s);
 		return true;
 	case RELAY_QUOTA:
-		request_record(s, "limit.hit", "bytes-up", false);
+		over = quota_count_upload(&s->payers, 0);
+		s->quota = over.quota;
+		request_record(s, "limit.hit", over.reason, false);
 		break;
 	case RELAY_GONE:
 		break;

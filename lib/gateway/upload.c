@@ -14,7 +14,7 @@ static int send_clean(struct session *s, size_t clean)
 
 	if (!clean)
 		return 0;
-	if (!authority_count_upload(s->call, clean))
+	if (quota_count_upload(&s->payers, clean).reason)
 		return -EDQUOT;
 	x->body_sent = true;
 	int r = upstream_send_payload(s, iobuf_head(&x->held), clean);
@@ -72,6 +72,14 @@ static int take_end(struct session *s)
 	return r < 0 ? r : finish(s);
 }
 
+static void over_quota(struct session *s)
+{
+	/* What went over was counted already. */
+	struct over_quota over = quota_count_upload(&s->payers, 0);
+
+	request_over_quota(s, &over);
+}
+
 /* What was begun cannot be taken back: the server sees a broken request, not a shorter one. */
 static void cut(struct session *s, int error)
 {
@@ -88,7 +96,7 @@ static void cut(struct session *s, int error)
 	else if (error == -ENOKEY)
 		request_expired(s);
 	else if (error == -EDQUOT)
-		request_refuse(s, "limit.hit", 429, "bytes-up", "The grant of this call allows no more bytes to be sent.");
+		over_quota(s);
 	else
 		request_refuse(s, "http.deny", 400, x->upload.error ? x->upload.error : "bad-body",
 			       "The body is not well-formed.");

@@ -35,14 +35,17 @@ static int decide_url(const struct policy *p, const struct grant *g, struct net_
 	if (t->host && t->proto == PROTO_HTTPS && policy_is_passthrough(p, host, t->port))
 		t->proto = PROTO_PASSTHROUGH;
 	decide(p, g, t, ret);
+	ret->quotas = policy_quotas_of(p, t);
 	/* tcp:// and ranges relay whatever is sent, HTTP too. */
 	if (!ret->allowed && strcmp(ret->reason, "deny-rule") != 0 && strcmp(ret->reason, "grant-deny") != 0 &&
 	    t->proto != PROTO_PASSTHROUGH) {
 		struct net_target tcp = { .proto = PROTO_TCP, .host = t->host, .addr = t->addr, .port = t->port };
 		struct net_verdict relayed;
 		decide(p, g, &tcp, &relayed);
-		if (relayed.allowed)
+		if (relayed.allowed) {
 			*ret = relayed;
+			ret->quotas = policy_quotas_of(p, &tcp);
+		}
 	}
 	return 0;
 }

@@ -118,6 +118,20 @@ bool secret_reaches(const struct policy_secret *s, const struct net_target *t)
 	return false;
 }
 
+uint64_t policy_quotas_of(const struct policy *p, const struct net_target *t)
+{
+	uint64_t of = 0;
+
+	for (size_t i = 0; i < p->n_quotas; i++) {
+		const struct policy_quota *q = &p->quotas[i];
+		bool counts = q->n_match == 0;
+		for (size_t k = 0; k < q->n_match && !counts; k++)
+			counts = rule_matches(q->match[k], t);
+		of |= (uint64_t)counts << i;
+	}
+	return of;
+}
+
 const struct policy_connect_to *policy_connect_to(const struct policy *p, const char *host, uint16_t port)
 {
 	size_t lo = 0, hi = p->n_connect_tos;

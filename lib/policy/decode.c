@@ -142,6 +142,19 @@ static void get_rules(struct wire_reader *r, struct net_rules *rules, bool deny)
 	}
 }
 
+static struct rule **get_rule_texts(struct wire_reader *r, enum rule_kind kind, size_t *ret_n)
+{
+	uint32_t n = checked_count(r, TARGETS_MAX, 4);
+	struct rule **rules = calloc(n ? n : 1, sizeof(*rules));
+
+	r->bad = r->bad || !rules;
+	for (uint32_t i = 0; i < n && !r->bad; i++) {
+		_cleanup_free_ char *text = checked_text(r, 2 * RULE_TEXT_MAX);
+		rules[(*ret_n)++] = checked_rule(r, kind, text);
+	}
+	return rules;
+}
+
 static void get_secret(struct wire_reader *r, struct policy_secret *s)
 {
 	s->name = checked_text(r, 64);
@@ -163,13 +176,8 @@ static void get_secret(struct wire_reader *r, struct policy_secret *s)
 	    (s->placeholder && !placeholder_valid(s->placeholder)) || s->inject == 0 ||
 	    s->inject > (INJECT_HEADER | INJECT_BASIC | INJECT_QUERY | INJECT_PATH | INJECT_BODY))
 		r->bad = true;
-	uint32_t n = checked_count(r, TARGETS_MAX, 4);
-	s->allow = calloc(n ? n : 1, sizeof(struct rule *));
-	r->bad = r->bad || !s->allow || n == 0;
-	for (uint32_t i = 0; i < n && !r->bad; i++) {
-		_cleanup_free_ char *text = checked_text(r, 2 * RULE_TEXT_MAX);
-		s->allow[s->n_allow++] = checked_rule(r, RULE_SECRET, text);
-	}
+	s->allow = get_rule_texts(r, RULE_SECRET, &s->n_allow);
+	r->bad = r->bad || s->n_allow == 0;
 }
 
 static void get_secrets(struct wire_reader *r, struct policy *p)
@@ -255,6 +263,34 @@ static void get_limits(struct wire_reader *r, struct policy *p)
 		p->limit_origins[i] = checked_optional(r, ORIGIN_MAX);
 }
 
+static void get_quota(struct wire_reader *r, struct policy_quota *q)
+{
+	static const uint64_t most[QUOTA_LIMITS] = { QUOTA_REQUESTS_MAX, INT64_MAX, RATE_MAX };
+
+	q->name = checked_text(r, 64);
+	q->origin = checked_text(r, ORIGIN_MAX);
+	for (size_t i = 0; i < QUOTA_LIMITS; i++) {
+		q->limits[i] = wire_get_u64(r);
+		q->limit_origins[i] = checked_optional(r, ORIGIN_MAX);
+		r->bad = r->bad || q->limits[i] > most[i] || !q->limits[i] == !!q->limit_origins[i];
+	}
+	q->match = get_rule_texts(r, RULE_DENY, &q->n_match);
+	r->bad = r->bad || !grant_name_valid(q->name);
+}
+
+static void get_quotas(struct wire_reader *r, struct policy *p)
+{
+	uint32_t n = checked_count(r, QUOTAS_MAX, 48);
+
+	p->quotas = calloc(n ? n : 1, sizeof(*p->quotas));
+	r->bad = r->bad || !p->quotas;
+	for (uint32_t i = 0; i < n && !r->bad; i++) {
+		get_quota(r, &p->quotas[p->n_quotas++]);
+		for (uint32_t k = 0; k < i && !r->bad; k++)
+			r->bad = strcmp(p->quotas[k].name, p->quotas[i].name) == 0;
+	}
+}
+
 static void get_auditor(struct wire_reader *r, struct policy_auditor *a)
 {
 	struct auditor_spec spec;
@@ -306,6 +342,7 @@ static void get_policy(struct wire_reader *r, struct policy *p)
 	get_dialling(r, p);
 	get_envs(r, p);
 	get_limits(r, p);
+	get_quotas(r, p);
 	get_auditor(r, &p->auditor);
 	p->degraded = wire_get_strv(r, 64);
 	p->n_degraded = strv_len(p->degraded);

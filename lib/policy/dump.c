@@ -177,6 +177,29 @@ static int dump_secret(const struct policy_secret *s, struct buf *out)
 	return r;
 }
 
+static int dump_quota(const struct policy_quota *q, struct buf *out)
+{
+	static const char *const reasons[QUOTA_LIMITS] = { "requests in all", "bytes sent in all", "requests, evenly" };
+	int r = buf_printf(out, "\n[quota %s]\n", q->name);
+
+	if (r == 0 && q->n_match == 0)
+		r = dump_comment(out, "match: everything");
+	for (size_t i = 0; i < q->n_match && r == 0; i++) {
+		_cleanup_buf_ struct buf text = { 0 };
+		r = rule_text(q->match[i], &text);
+		if (r == 0)
+			r = buf_str(&text) ? dump_line(out, "match", buf_str(&text), "what counts", q->origin) : -ENOMEM;
+	}
+	for (unsigned i = 0; i < QUOTA_LIMITS && r == 0; i++) {
+		char text[32];
+		if (!q->limits[i])
+			continue;
+		quota_limit_text((enum quota_limit)i, q->limits[i], text);
+		r = dump_line(out, quota_keys[i], text, reasons[i], q->limit_origins[i]);
+	}
+	return r;
+}
+
 static int dump_env(const struct policy *p, struct buf *out)
 {
 	int r = p->n_envs ? buf_puts(out, "\n[env]\n") : 0;
@@ -251,6 +274,8 @@ int policy_dump(struct policy *p, struct buf *out)
 		r = dump_network(p, out);
 	for (size_t i = 0; i < p->n_secrets && r == 0; i++)
 		r = dump_secret(&p->secrets[i], out);
+	for (size_t i = 0; i < p->n_quotas && r == 0; i++)
+		r = dump_quota(&p->quotas[i], out);
 	if (r == 0)
 		r = dump_env(p, out);
 	if (r == 0)

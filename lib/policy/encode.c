@@ -33,6 +33,18 @@ static int put_paths(struct buf *out, const struct policy *p)
 	return r;
 }
 
+static int put_rule_texts(struct buf *out, struct rule *const *rules, size_t n)
+{
+	int r = wire_put_u32(out, (uint32_t)n);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		_cleanup_buf_ struct buf text = { 0 };
+		r = rule_text(rules[i], &text);
+		PUT(r, wire_put_bytes(out, text.data, text.len));
+	}
+	return r;
+}
+
 static int put_secret(struct buf *out, const struct policy_secret *s)
 {
 	int r = wire_put_str(out, s->name);
@@ -46,13 +58,7 @@ static int put_secret(struct buf *out, const struct policy_secret *s)
 	PUT(r, wire_put_u8(out, s->scrub));
 	PUT(r, wire_put_u8(out, (uint8_t)s->on_misuse));
 	PUT(r, wire_put_str(out, s->origin));
-	PUT(r, wire_put_u32(out, (uint32_t)s->n_allow));
-	for (size_t i = 0; i < s->n_allow && r == 0; i++) {
-		_cleanup_buf_ struct buf text = { 0 };
-		r = rule_text(s->allow[i], &text);
-		PUT(r, wire_put_bytes(out, text.data, text.len));
-	}
-	return r;
+	return r < 0 ? r : put_rule_texts(out, s->allow, s->n_allow);
 }
 
 static int put_dialling(struct buf *out, const struct policy *p)
@@ -92,6 +98,18 @@ static int put_limits(struct buf *out, const struct policy *p)
 	return r;
 }
 
+static int put_quota(struct buf *out, const struct policy_quota *q)
+{
+	int r = wire_put_str(out, q->name);
+
+	PUT(r, wire_put_str(out, q->origin));
+	for (size_t i = 0; i < QUOTA_LIMITS; i++) {
+		PUT(r, wire_put_u64(out, q->limits[i]));
+		PUT(r, wire_put_str(out, q->limit_origins[i] ? q->limit_origins[i] : ""));
+	}
+	return r < 0 ? r : put_rule_texts(out, q->match, q->n_match);
+}
+
 static int put_auditor(struct buf *out, const struct policy_auditor *a)
 {
 	int r = wire_put_str(out, a->spec ? a->spec : "");
@@ -126,6 +144,9 @@ int policy_encode(const struct policy *p, struct buf *out)
 		PUT(r, wire_put_str(out, p->envs[i].origin));
 	}
 	PUT(r, put_limits(out, p));
+	PUT(r, wire_put_u32(out, (uint32_t)p->n_quotas));
+	for (size_t i = 0; i < p->n_quotas; i++)
+		PUT(r, put_quota(out, &p->quotas[i]));
 	PUT(r, put_auditor(out, &p->auditor));
 	PUT(r, wire_put_strv(out, p->degraded));
 	PUT(r, grants_encode(p, out));

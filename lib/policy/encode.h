@@ -8,8 +8,8 @@
 #include "base/wire.h"
 #include "policy/grant_internal.h"
 
-#define POLICY_MAGIC 0x324c4f50u /* "POL2" */
-#define GRANT_MAGIC 0x31545247u /* "GRT1" */
+#define POLICY_MAGIC 0x334c4f50u /* "POL3" */
+#define GRANT_MAGIC 0x32545247u /* "GRT2" */
 #define POLICY_BYTES_MAX (16u << 20)
 #define GRANT_BYTES_MAX (8u << 20)
 

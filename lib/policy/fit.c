@@ -37,6 +37,9 @@ static int check_mode(const struct policy *p, struct error *e)
 	} else if (p->n_secrets) {
 		what = p->secrets[0].name;
 		origin = p->secrets[0].origin;
+	} else if (p->n_quotas) {
+		what = p->quotas[0].name;
+		origin = p->quotas[0].origin;
 	} else if (p->n_connect_tos) {
 		what = p->connect_tos[0].host;
 		origin = p->connect_tos[0].origin;
@@ -165,6 +168,16 @@ static int check_secret(struct policy *p, const struct policy_secret *s, struct 
 	return 0;
 }
 
+static int check_quota(const struct policy_quota *q, struct error *e)
+{
+	for (size_t i = 0; i < QUOTA_LIMITS; i++) {
+		if (q->limits[i])
+			return 0;
+	}
+	return fail(e, EINVAL, SANDBOX_STAGE_POLICY, q->name,
+		    "%s: the quota %s limits nothing: give it max_requests, max_up or rate", q->origin, q->name);
+}
+
 static int check_cas(const struct policy *p, struct error *e)
 {
 	for (size_t i = 0; i < p->n_cas; i++) {
@@ -197,6 +210,8 @@ int check_contradictions(struct policy *p, struct error *e)
 		r = check_opaque(p, e);
 	for (size_t i = 0; i < p->n_secrets && r == 0; i++)
 		r = check_secret(p, &p->secrets[i], e);
+	for (size_t i = 0; i < p->n_quotas && r == 0; i++)
+		r = check_quota(&p->quotas[i], e);
 	if (r == 0 && policy_ports(p, ports, PORTS_MAX) > PORTS_MAX)
 		r = fail(e, E2BIG, SANDBOX_STAGE_POLICY, "ports", "the rules name more than %d different ports", PORTS_MAX);
 	return r;

@@ -17,7 +17,8 @@
  *   hide       paths that are not there, whatever else says so, the system directories too
  *   exec       everything, or a set of paths at or below which a file may be executed. The loaders and interpreters
  *              that the kernel opens for it are not among them: whoever enforces adds them.
- *   numbers    timeout, ttl (microseconds), open_files, uses (HTTP requests), bytes_up: 0 means no bound of its own
+ *   numbers    timeout, ttl (microseconds), open_files, uses (requests), bytes_up, rate (requests an
+ *              hour): 0 means no bound of its own
  *   choices    isolation (full is narrower), background (no is), credentials (placeholders-only is), view of overlaid
  *              directories (committed is: it sees what the host has, and writes nothing there)
  *
@@ -67,7 +68,7 @@ struct grant_secret {
 
 enum grant_view { GRANT_VIEW_WORKING = 0, GRANT_VIEW_COMMITTED };
 
-enum grant_number { GRANT_TIMEOUT = 0, GRANT_TTL, GRANT_OPEN_FILES, GRANT_USES, GRANT_BYTES_UP };
+enum grant_number { GRANT_TIMEOUT = 0, GRANT_TTL, GRANT_OPEN_FILES, GRANT_USES, GRANT_BYTES_UP, GRANT_RATE };
 
 /* The first thing in which one side exceeds the other. */
 struct grant_excess {

@@ -14,6 +14,7 @@ enum grant_value {
 	VALUE_OPEN_FILES = GRANT_OPEN_FILES,
 	VALUE_USES = GRANT_USES,
 	VALUE_BYTES_UP = GRANT_BYTES_UP,
+	VALUE_RATE = GRANT_RATE,
 	VALUE_ISOLATION, /* the first choice */
 	VALUE_BACKGROUND,
 	VALUE_CREDENTIALS,
@@ -23,12 +24,12 @@ enum grant_value {
 
 #define VALUE_CHOICES_MAX 3u
 
-enum value_form { FORM_DURATION, FORM_SIZE, FORM_COUNT, FORM_CHOICE };
+enum value_form { FORM_DURATION, FORM_SIZE, FORM_COUNT, FORM_RATE, FORM_CHOICE };
 
 struct value_kind {
 	const char *key, *reason;
 	enum value_form form;
-	uint64_t max;             /* FORM_COUNT */
+	uint64_t max;             /* FORM_COUNT, FORM_RATE */
 	const char *choices[VALUE_CHOICES_MAX + 1]; /* FORM_CHOICE: the widest first; NULL at the end */
 };
 extern const struct value_kind value_kinds[VALUE_COUNT];

@@ -11,8 +11,9 @@ const struct value_kind value_kinds[VALUE_COUNT] = {
 	[VALUE_TIMEOUT] = { "timeout", "TERM after this time", FORM_DURATION, 0, { NULL } },
 	[VALUE_TTL] = { "ttl", "the grant ends after this time", FORM_DURATION, 0, { NULL } },
 	[VALUE_OPEN_FILES] = { "open_files", "limit", FORM_COUNT, 1048576, { NULL } },
-	[VALUE_USES] = { "uses", "HTTP requests in all", FORM_COUNT, 1000000000, { NULL } },
+	[VALUE_USES] = { "uses", "requests in all", FORM_COUNT, 1000000000, { NULL } },
 	[VALUE_BYTES_UP] = { "bytes_up", "bytes sent in all", FORM_SIZE, 0, { NULL } },
+	[VALUE_RATE] = { "rate", "requests, evenly", FORM_RATE, RATE_MAX, { NULL } },
 	[VALUE_ISOLATION] = { "isolation", "from other calls", FORM_CHOICE, 0, { "light", "full" } },
 	[VALUE_BACKGROUND] = { "background", "what the call leaves running", FORM_CHOICE, 0, { "yes", "no" } },
 	[VALUE_CREDENTIALS] = { "credentials", "in requests", FORM_CHOICE, 0, { "any", "placeholders-only" } },
@@ -27,6 +28,8 @@ void value_text(enum grant_value which, uint64_t v, char ret[32])
 		format_duration(v, ret);
 	else if (kind->form == FORM_SIZE)
 		format_size(v, ret);
+	else if (kind->form == FORM_RATE)
+		format_rate(v, ret);
 	else if (kind->form == FORM_COUNT)
 		snprintf(ret, 32, "%" PRIu64, v);
 	else
@@ -46,7 +49,7 @@ uint64_t value_max(enum grant_value which)
 {
 	const struct value_kind *kind = &value_kinds[which];
 
-	return kind->form == FORM_CHOICE ? n_choices(kind) : kind->form == FORM_COUNT ? kind->max : INT64_MAX;
+	return kind->form == FORM_CHOICE ? n_choices(kind) : kind->max ? kind->max : INT64_MAX;
 }
 
 bool value_is_within(enum grant_value which, uint64_t a, uint64_t b)
@@ -87,6 +90,10 @@ static int set_value(struct grant *g, enum grant_value which, const struct setti
 		r = parse_size(s->value, &v);
 		if (r < 0)
 			return bad_setting(s, e, -r, "accepted: a size above 0: digits and K, M, G or T, as in 512K");
+	} else if (kind->form == FORM_RATE) {
+		r = parse_rate(s->value, &v);
+		if (r < 0)
+			return bad_setting(s, e, -r, RATE_FORM);
 	} else if (kind->form == FORM_COUNT) {
 		r = parse_count(s->value, kind->max, &count);
 		if (r < 0)

@@ -17,7 +17,9 @@
 #define ENTRIES_MAX 4096 /* paths, variables: each */
 #define RULES_MAX 16384  /* network rules of one kind */
 #define SECRETS_MAX 64
-#define TARGETS_MAX 64   /* of one secret */
+#define TARGETS_MAX 64   /* of one secret or quota */
+#define QUOTAS_MAX POLICY_QUOTAS_MAX
+#define QUOTA_REQUESTS_MAX 1000000000u
 #define VALUE_MAX 65536
 #define ORIGIN_MAX 255
 #define PORTS_MAX 128
@@ -84,6 +86,8 @@ struct policy {
 	size_t n_envs;
 	struct policy_limits limits;
 	char *limit_origins[LIMIT_COUNT];
+	struct policy_quota *quotas;
+	size_t n_quotas;
 	struct policy_auditor auditor;
 	char **degraded; /* sorted, NULL-terminated */
 	size_t n_degraded;
@@ -137,6 +141,7 @@ int set_network(struct policy *p, const struct setting *s, struct error *e);
 int set_secret(struct policy *p, const struct setting *s, struct error *e);
 int set_env(struct policy *p, const struct setting *s, struct error *e);
 int set_limit(struct policy *p, const struct setting *s, struct error *e);
+int set_quota(struct policy *p, const struct setting *s, struct error *e);
 int set_audit(struct policy *p, const struct setting *s, struct error *e);
 int set_sandbox(struct policy *p, const struct setting *s, struct error *e);
 /* Known section? Then its keys as "a, b, c" in ret_keys (may be NULL). name: what follows "secret ". */
@@ -159,6 +164,12 @@ int parse_milli(const char *s, uint64_t *ret);
 int parse_count(const char *s, uint64_t max, uint32_t *ret);
 void format_size(uint64_t v, char ret[32]);
 void format_duration(uint64_t us, char ret[32]);
+/* N/s, N/m or N/h as so many an hour. */
+#define RATE_MAX_SECOND 100000u
+#define RATE_MAX (RATE_MAX_SECOND * UINT64_C(3600))
+#define RATE_FORM "accepted: a whole number a second, minute or hour, as in 10/s, 300/m or 5/h, at most 100000/s"
+int parse_rate(const char *s, uint64_t *ret);
+void format_rate(uint64_t per_hour, char ret[32]);
 
 /* near.c: the name in a NULL-terminated list that s is probably a slip of, or NULL */
 const char *near_name(const char *s, const char *const *list);
@@ -234,5 +245,10 @@ int finish_registries(struct policy *p, struct error *e);
 
 int add_net_rule(struct net_rules *to, struct rule *rule, bool allow_private, const char *origin, struct error *e);
 void secret_done(struct policy_secret *s);
+
+/* set_quota.c */
+extern const char *const quota_keys[QUOTA_LIMITS];
+void quota_done(struct policy_quota *q);
+void quota_limit_text(enum quota_limit which, uint64_t v, char ret[32]);
 
 #endif

@@ -52,6 +52,8 @@ void policy_free(struct policy *p)
 		free(p->envs[i].value);
 		free(p->envs[i].origin);
 	}
+	for (size_t i = 0; i < p->n_quotas; i++)
+		quota_done(&p->quotas[i]);
 	for (size_t i = 0; i < p->n_grants; i++)
 		grant_free(p->grants[i]);
 	for (size_t i = 0; i < p->n_files; i++)
@@ -71,6 +73,7 @@ void policy_free(struct policy *p)
 	free(p->connect_tos);
 	free(p->cas);
 	free(p->envs);
+	free(p->quotas);
 	free(p->grants);
 	free(p->files);
 	free(p->registries);
@@ -298,6 +301,12 @@ const struct policy_env *policy_envs(const struct policy *p, size_t *ret_n)
 const struct policy_limits *policy_limits(const struct policy *p)
 {
 	return &p->limits;
+}
+
+const struct policy_quota *policy_quotas(const struct policy *p, size_t *ret_n)
+{
+	*ret_n = p->n_quotas;
+	return p->quotas;
 }
 
 const struct policy_auditor *policy_auditor(const struct policy *p)

@@ -107,6 +107,26 @@ struct policy_limits { /* 0 = the default of DESIGN 6 */
 	uint32_t pids, open_files;
 };
 
+/* Read as in [quota NAME]: 0 is no bound. */
+enum quota_limit {
+	QUOTA_REQUESTS = 0, /* requests, and connections that are relayed unopened */
+	QUOTA_UP,	    /* bytes of their bodies and of relayed connections */
+	QUOTA_RATE,	    /* requests an hour, evenly: at once at most those of a second, or one */
+	QUOTA_LIMITS
+};
+
+/* Counted for all calls of a sandbox together. */
+struct policy_quota {
+	char *name;
+	struct rule **match; /* of kind RULE_DENY: what any of them matches; none: everything */
+	size_t n_match;
+	uint64_t limits[QUOTA_LIMITS];
+	char *limit_origins[QUOTA_LIMITS];
+	char *origin;
+};
+
+#define POLICY_QUOTAS_MAX 64u
+
 struct policy_auditor {
 	char *spec; /* unix:PATH or exec:COMMAND (audit/auditor_spec.h), NULL: nobody is asked */
 	char *origin;
@@ -127,6 +147,8 @@ int policy_set(struct policy *p, const char *section, const char *key, const cha
 	       const char *origin, struct error *e);
 /* --secret NAME[=SOURCE]@TARGET[,TARGET]. The same as policy_set("secret", "spec", spec): no message shows the source. */
 int policy_add_secret_spec(struct policy *p, const char *spec, const char *base, const char *origin, struct error *e);
+/* --quota LIMIT=VALUE[,LIMIT=VALUE][@RULE], under a name of its own. The same as policy_set("quota", "spec", spec). */
+int policy_add_quota_spec(struct policy *p, const char *spec, const char *base, const char *origin, struct error *e);
 /* Resolve paths, take defaults, check that everything fits together (DESIGN 6, 8, 9). Idempotent; after it only
  * reading. */
 int policy_finish(struct policy *p, struct error *e);
@@ -165,6 +187,8 @@ const struct policy_client_cert *policy_client_certs(const struct policy *p, siz
 const struct policy_upstream_proxy *policy_upstream_proxy(const struct policy *p);
 const struct policy_env *policy_envs(const struct policy *p, size_t *ret_n);
 const struct policy_limits *policy_limits(const struct policy *p);
+/* At most POLICY_QUOTAS_MAX; the place of one in the array is its bit in policy_quotas_of(). */
+const struct policy_quota *policy_quotas(const struct policy *p, size_t *ret_n);
 const struct policy_auditor *policy_auditor(const struct policy *p);
 /* True when the control (for example "memory") was named by --allow-degraded ([sandbox] allow_degraded = ...). */
 bool policy_degraded_allowed(const struct policy *p, const char *control);
@@ -195,6 +219,7 @@ struct net_verdict {
 	bool allow_private;  /* a resolution to a private address is acceptable (allow_private rule matched) */
 	const char *rule;    /* canonical text of the deciding rule, or "" */
 	const char *origin;  /* where it was written, or "" */
+	uint64_t quotas;     /* of policy_check_url(): policy_quotas_of() the target */
 	const char *reason;  /* stable token: "rule", "deny-rule", "no-rule", "method", "path", "passthrough" */
 };
 
@@ -210,6 +235,8 @@ bool policy_is_passthrough(const struct policy *p, const char *host, uint16_t po
 bool secret_allowed(const struct policy_secret *s, const struct net_target *t);
 /* Whether it may go to the host of t at all, on some path: what was sent to one path may be read at another. */
 bool secret_reaches(const struct policy_secret *s, const struct net_target *t);
+/* Those that a request or connection counts against, as bits. */
+uint64_t policy_quotas_of(const struct policy *p, const struct net_target *t);
 const struct policy_connect_to *policy_connect_to(const struct policy *p, const char *host, uint16_t port);
 
 /* ---- questions of `nsbox check`, on a finished policy ---- */

@@ -22,17 +22,18 @@ static const struct section sections[] = {
 	    "registries" } },
 	{ "secret", true, set_secret,
 	  { "source", "allow", "inject", "placeholder", "insecure", "scrub", "on_misuse", "revoke" } },
+	{ "quota", true, set_quota, { "match", "max_requests", "max_up", "rate" } },
 	{ "env", false, set_env, { "pass", "set" } },
 	{ "limits", false, set_limit, { "memory", "cpus", "pids", "timeout", "disk", "open_files" } },
 	{ "audit", false, set_audit, { "auditor", "deadline" } },
 	{ "grant", true, set_grant,
 	  { "argv", "allow", "deny", "passthrough", "secret", "read", "write", "read_only", "hide", "exec", "view", "timeout",
-	    "ttl", "open_files", "uses", "bytes_up", "isolation", "background", "credentials" } },
+	    "ttl", "open_files", "uses", "bytes_up", "rate", "isolation", "background", "credentials" } },
 };
 
 const char *section_list(void)
 {
-	return "[sandbox], [filesystem], [network], [secret NAME], [env], [limits], [audit], [grant NAME]";
+	return "[sandbox], [filesystem], [network], [secret NAME], [quota NAME], [env], [limits], [audit], [grant NAME]";
 }
 
 bool variable_name_valid(const char *s, size_t len)
@@ -227,6 +228,9 @@ int policy_apply(struct policy *p, const struct setting *s, struct error *e)
 	if (section->set == set_grant && !grant_name_valid(own.name))
 		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->section,
 			    "%s: a grant's name is 1 to 64 letters, digits, '-' and '_'", s->origin);
+	if (section->set == set_quota && !grant_name_valid(own.name))
+		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->section,
+			    "%s: a quota's name is 1 to 64 letters, digits, '-' and '_'", s->origin);
 	/* What it starts on the host may be what an earlier run put into the project. */
 	if (s->from == FROM_PROJECT && (strncmp(s->value, "exec:", 5) == 0 || strcmp(s->key, "revoke") == 0))
 		return bad_setting(&own, e, EPERM, "a project's file starts no command on the host: give it with --policy or a flag");
@@ -248,5 +252,7 @@ int policy_set(struct policy *p, const char *section, const char *key, const cha
 		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, key, "the origin of a setting is over %d bytes", ORIGIN_MAX);
 	if (strcmp(section, "secret") == 0 && strcmp(key, "spec") == 0)
 		return policy_add_secret_spec(p, value, base, s.origin, e);
+	if (strcmp(section, "quota") == 0 && strcmp(key, "spec") == 0)
+		return policy_add_quota_spec(p, value, base, s.origin, e);
 	return policy_apply(p, &s, e);
 }

@@ -131,3 +131,37 @@ void format_duration(uint64_t us, char ret[32])
 	}
 	snprintf(ret, 32, "%llu.%03llums", (unsigned long long)(us / 1000), (unsigned long long)(us % 1000));
 }
+
+static const struct {
+	char name;
+	uint64_t an_hour;
+} rates[] = { { 's', 3600 }, { 'm', 60 }, { 'h', 1 } };
+
+int parse_rate(const char *s, uint64_t *ret)
+{
+	const char *slash = strchr(s, '/');
+	char digits[12];
+	uint32_t n;
+
+	if (!slash || slash == s || (size_t)(slash - s) >= sizeof(digits) || !slash[1] || slash[2])
+		return -EINVAL;
+	memcpy(digits, s, (size_t)(slash - s));
+	digits[slash - s] = '\0';
+	int r = parse_count(digits, RATE_MAX, &n);
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(rates); i++) {
+		if (slash[1] != rates[i].name)
+			continue;
+		*ret = n * rates[i].an_hour;
+		return *ret > RATE_MAX ? -ERANGE : 0;
+	}
+	return r < 0 ? r : -EINVAL;
+}
+
+void format_rate(uint64_t per_hour, char ret[32])
+{
+	size_t i = 0;
+
+	while (per_hour % rates[i].an_hour)
+		i++;
+	snprintf(ret, 32, "%llu/%c", (unsigned long long)(per_hour / rates[i].an_hour), rates[i].name);
+}

@@ -22,7 +22,7 @@ static struct grant *fixed_grant(void)
 	static const char *const lines[][2] = {
 		{ "allow", "https://a.example.org/v1/**" }, { "allow", "*.example.org:8080" }, { "deny", "https://a.example.org/v1/x" },
 		{ "deny", "10.0.0.0/8" },		    { "secret", "API_KEY" },	       { "write", "/usr" },
-		{ "hide", "/usr/share" },		    { "exec", "/usr/bin" },	       { "uses", "20" },
+		{ "hide", "/usr/share" },		    { "exec", "/usr/bin" },	       { "uses", "20" }, { "rate", "10/s" },
 	};
 	struct grant *g;
 	struct error e;

@@ -23,6 +23,10 @@ static void encoded(const uint8_t *data, size_t size)
 	policy_decide(p, &t, &v);
 	if (v.allowed && !policy_host_possible(p, t.proto, t.host, t.addr, t.port))
 		abort();
+	size_t n;
+	policy_quotas(p, &n);
+	if (n < POLICY_QUOTAS_MAX && policy_quotas_of(p, &t) >> n)
+		abort();
 	again.len = 0;
 	if (policy_dump(p, &again) < 0)
 		abort();

@@ -144,6 +144,26 @@ def quota(w):
 
 
 @test
+def quota_of_the_policy(w):
+    """What goes through a WebSocket counts against the rule of its request."""
+    w.origin.handler = echo
+    g = w.gateway('allow = api.test', secrets='[quota up]\nmatch = https://api.test/**\nmax_up = 1000\n')
+    c = g.call()
+    for size in (600, 600):
+        s = c.tls('api.test')
+        s.sendall(upgrade())
+        read_until(s, b'hello')
+        try:
+            s.sendall(b'x' * size)
+            read_until(s, b'never')
+        except (OSError, ssl.SSLError, AssertionError):
+            pass
+        s.close()
+    g.wait_record('limit.hit', reason='max-up', quota='up')
+    assert sum(c.raw.count(b'x' * 600) for c in w.origin.connections) == 1, [len(c.raw) for c in w.origin.connections]
+
+
+@test
 def ends_with_its_call(w):
     w.origin.handler = echo
     g = w.gateway('allow = api.test')

@@ -145,6 +145,8 @@ static void test_lines_refused(void **state)
 	refused(G "ttl = 0\n", "23: [grant push] ttl = 0: accepted: a time above 0");
 	refused(G "uses = 0\n", "23: [grant push] uses = 0: accepted: a whole number from 1 to 1000000000");
 	refused(G "bytes_up = 1Q\n", "23: [grant push] bytes_up = 1Q: accepted: a size above 0");
+	refused(G "rate = 10\n", "23: [grant push] rate = 10: accepted: a whole number a second, minute or hour");
+	refused(G "rate = 100001/s\n", "23: [grant push] rate = 100001/s: accepted: a whole number a second");
 	refused(G "open_files = 9999999\n", "23: [grant push] open_files = 9999999: accepted: a whole number from 1 to 1048576");
 	refused(G "background = 1\n", "23: [grant push] background = 1: accepted: yes, no");
 	refused(G "isolation = heavy\n", "23: [grant push] isolation = heavy: accepted: light, full");
@@ -442,7 +444,7 @@ static void test_argv(void **state)
 	POLICY "[grant push]\nargv = git push *\nargv = hg push\nallow = POST https://git.example.com/acme/**\n"       \
 	       "deny = POST https://git.example.com/acme/old\npassthrough = pinned.example.com\nsecret = OTHER, API_KEY\n" \
 	       "write = src\nread = src/vendor\nread = .\nhide = docs\nexec = /usr/bin\nexec = /usr/lib\nttl = 60s\n"     \
-	       "timeout = 1500ms\nuses = 20\nbytes_up = 64K\nopen_files = 99\nbackground = yes\nisolation = full\n"      \
+	       "timeout = 1500ms\nuses = 20\nbytes_up = 64K\nrate = 90/m\nopen_files = 99\nbackground = yes\nisolation = full\n"      \
 	       "credentials = any\nview = committed\n[grant empty]\n[grant ro]\nread_only = yes\nexec = none\n"           \
 	       "[grant none]\nread = none\n[grant write]\nwrite = src\n"
 

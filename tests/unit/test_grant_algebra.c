@@ -160,7 +160,8 @@ static struct grant *random_grant(bool network)
 {
 	static const char *const values[][4] = {
 		{ "timeout", "1s", "2s", "3s" },       { "ttl", "1s", "2s", "3s" },  { "open_files", "1", "2", "3" },
-		{ "uses", "1", "2", "3" },	       { "bytes_up", "1", "2", "3" }, { "isolation", "light", "full", "full" },
+		{ "uses", "1", "2", "3" },	       { "bytes_up", "1", "2", "3" }, { "rate", "5/h", "1/m", "60/h" },
+		{ "isolation", "light", "full", "full" },
 		{ "background", "yes", "no", "no" },   { "credentials", "any", "any", "placeholders-only" },
 		{ "view", "working", "committed", "committed" },
 	};
@@ -249,15 +250,15 @@ static bool ask_rest(const struct grant *g, size_t q, unsigned *answer)
 		*answer = (unsigned)grant_path_level(g, "/other");
 	else if (q == 1)
 		*answer = grant_may_execute(g, "/other");
-	else if (q <= 6)
+	else if (q <= 7)
 		*answer = grant_number(g, (enum grant_number)(q - 2)) ? (unsigned)grant_number(g, (enum grant_number)(q - 2)) : ~0u;
-	else if (q == 7)
-		*answer = !grant_full(g);
 	else if (q == 8)
-		*answer = grant_background(g);
+		*answer = !grant_full(g);
 	else if (q == 9)
-		*answer = !grant_placeholders_only(g);
+		*answer = grant_background(g);
 	else if (q == 10)
+		*answer = !grant_placeholders_only(g);
+	else if (q == 11)
 		*answer = GRANT_VIEW_COMMITTED - grant_view(g);
 	else
 		return false;

@@ -514,6 +514,12 @@ static struct policy *rich_policy(void)
 	set(p, "secret API_KEY", "placeholder", "sk-ant-{random:40}");
 	set(p, "secret API_KEY", "scrub", "no");
 	set(p, "secret API_KEY", "on_misuse", "kill");
+	set(p, "quota api", "match", "POST https://api.example.com/v1/**");
+	set(p, "quota api", "match", "tcp://db.example.com:5432");
+	set(p, "quota api", "max_requests", "100");
+	set(p, "quota api", "rate", "120/m");
+	set(p, "quota", "spec", "max_up=1.5M,rate=5/h@evil.example.org");
+	set(p, "quota", "spec", "max_requests=7");
 	set(p, "env", "set", "A=b c=d");
 	set(p, "env", "pass", "X, Y");
 	set(p, "limits", "memory", "1.5G");
@@ -555,6 +561,10 @@ static void test_dump_loads_again(void **state)
 	strip_comments(second);
 	assert_string_equal(first, second);
 	assert_non_null(strstr(first, "allow = *.example.org\n"));
+	assert_non_null(strstr(first, "[quota api]\nmatch = POST https://api.example.com/v1/**\nmatch = "
+				      "tcp://db.example.com:5432\nmax_requests = 100\nrate = 2/s\n"));
+	assert_non_null(strstr(first, "[quota flag1]\nmatch = evil.example.org\nmax_up = 1536K\nrate = 5/h\n"));
+	assert_non_null(strstr(first, "[quota flag2]\n; match: everything\nmax_requests = 7\n"));
 	assert_non_null(strstr(first, "memory = 1536M\n"));
 	assert_non_null(strstr(first, "timeout = 250.000ms\n"));
 	assert_non_null(strstr(first, "/auditor.sock\n"));
@@ -634,6 +644,61 @@ static void decide(struct policy *p, const char *method, const char *url, bool a
 		fail_msg("%s", e.message);
 	if (v.allowed != allowed || strcmp(v.reason, reason) != 0 || strcmp(v.rule, rule) != 0)
 		fail_msg("%s: %d %s %s", url, v.allowed, v.reason, v.rule);
+}
+
+static void counts(struct policy *p, const char *method, const char *url, uint64_t quotas)
+{
+	struct net_verdict v;
+	if (policy_check_url(p, url, method, &v, &e) < 0)
+		fail_msg("%s", e.message);
+	if (v.quotas != quotas)
+		fail_msg("%s %s: %llx", method, url, (unsigned long long)v.quotas);
+}
+
+/* Bits in the order of rich_policy(). What could be read in another way counts too. */
+static void test_quotas(void **state)
+{
+	struct policy *p = rich_policy();
+
+	(void)state;
+	counts(p, "POST", "https://api.example.com/v1/x", 1 | 4);
+	counts(p, "post", "https://api.example.com/v1/x", 1 | 4);
+	counts(p, "POST", "https://api.example.com/v1//x", 1 | 4);
+	counts(p, "GET", "https://api.example.com/v1/x", 4);
+	counts(p, "POST", "https://api.example.com/v2", 4);
+	counts(p, NULL, "tcp://db.example.com:5432", 1 | 4);
+	counts(p, NULL, "tcp://db.example.com:5433", 4);
+	counts(p, "GET", "http://evil.example.org:8080/", 2 | 4);
+	policy_free(p);
+
+	REFUSED(HEAD "[quota a b]\nrate = 1/s\n", ":3: a name in [quota a b] is letters");
+	REFUSED(HEAD "[quota a]\nallow = x.example\n", ":4: unknown key 'allow' in [quota a]");
+	REFUSED(HEAD "[quota a]\nmax_requests = 0\n", ":4: [quota a] max_requests = 0: accepted: a whole number from 1");
+	REFUSED(HEAD "[quota a]\nmax_up = 1X\n", ":4: [quota a] max_up = 1X: accepted: a size above 0");
+	REFUSED(HEAD "[quota a]\nrate = 10/d\n", ":4: [quota a] rate = 10/d: accepted: a whole number a second");
+	REFUSED(HEAD "[quota a]\nmatch = https://x.example/%2f\n", ":4: [quota a] match = https://x.example/%2f: ");
+	static const char *const bad[] = { "", "100", "max_requests", "uses=1", "max_requests=1,", "rate=1/s@" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		p = new_policy();
+		assert_true(policy_set(p, "quota", "spec", bad[i], NULL, "--quota", &e) < 0);
+		policy_free(p);
+	}
+	p = new_policy();
+	set(p, "quota a", "match", "x.example");
+	assert_int_equal(policy_finish(p, &e), -EINVAL);
+	assert_non_null(strstr(e.message, "limits nothing"));
+	policy_free(p);
+	p = new_policy();
+	set(p, "quota a", "max_up", "1K");
+	set(p, "network", "mode", "none");
+	assert_int_equal(policy_finish(p, &e), -EINVAL);
+	policy_free(p);
+	p = new_policy();
+	for (unsigned i = 0; i < POLICY_QUOTAS_MAX; i++)
+		set(p, "quota", "spec", "rate=1/s");
+	assert_int_equal(policy_set(p, "quota", "spec", "rate=1/s", NULL, "--quota", &e), -ENOMEM);
+	assert_non_null(strstr(e.message, "more than 64 quotas"));
+	policy_free(p);
 }
 
 static void test_decisions(void **state)
@@ -778,7 +843,7 @@ int main(void)
 		TEST(test_lines_refused),   TEST(test_values_refused),	       TEST(test_source_never_shown),
 		TEST(test_secret_spec),	    TEST(test_contradictions),	       TEST(test_paths_refused),
 		TEST(test_planted_links),
-		TEST(test_path_precedence), TEST(test_dump_loads_again),       TEST(test_dump_of_unusual_values),
+		TEST(test_quotas), TEST(test_path_precedence), TEST(test_dump_loads_again),       TEST(test_dump_of_unusual_values),
 		TEST(test_encoding),	    TEST(test_decisions),	       TEST(test_index_finds_all),
 		TEST(test_layers),
 	};

@@ -261,6 +261,11 @@ static void test_equal_questions(void **state)
 	calls_end(&gw, other);
 }
 
+static struct payers by(struct call *call)
+{
+	return (struct payers){ .quotas = &gw.quotas, .call = call->usage };
+}
+
 static void test_usage_of_ancestors(void **state)
 {
 	(void)state;
@@ -271,19 +276,20 @@ static void test_usage_of_ancestors(void **state)
 	assert_int_equal(calls_bind(&gw, leaf, middle, NULL), 0);
 	assert_int_equal(calls_bind(&gw, leaf, top, NULL), -EINVAL);
 	assert_int_equal(calls_bind(&gw, top, leaf, NULL), -EINVAL);
-	assert_null(authority_over_quota(leaf, 100));
-	assert_string_equal(authority_over_quota(leaf, 101), "bytes-up");
-	assert_null(authority_over_quota(top, 101));
-	authority_count_request(leaf);
-	authority_count_request(top);
+	struct payers of_leaf = by(leaf), of_top = by(top);
+	assert_null(quota_over(&of_leaf, 100, 1).reason);
+	assert_string_equal(quota_over(&of_leaf, 101, 1).reason, "bytes-up");
+	assert_null(quota_over(&of_top, 101, 1).reason);
+	quota_count_request(&of_leaf, 1);
+	quota_count_request(&of_top, 1);
 	calls_end(&gw, middle);
-	authority_count_request(leaf);
-	assert_string_equal(authority_over_quota(leaf, 0), "uses");
-	assert_string_equal(authority_over_quota(top, 0), "uses");
+	quota_count_request(&of_leaf, 1);
+	assert_string_equal(quota_over(&of_leaf, 0, 1).reason, "uses");
+	assert_string_equal(quota_over(&of_top, 0, 1).reason, "uses");
 	calls_end(&gw, top);
-	assert_string_equal(authority_over_quota(leaf, 0), "uses");
-	assert_true(authority_count_upload(leaf, 100));
-	assert_false(authority_count_upload(leaf, 1));
+	assert_string_equal(quota_over(&of_leaf, 0, 1).reason, "uses");
+	assert_null(quota_count_upload(&of_leaf, 100).reason);
+	assert_string_equal(quota_count_upload(&of_leaf, 1).reason, "bytes-up");
 	calls_end(&gw, leaf);
 }
 
