@@ -155,6 +155,10 @@ PROTOTYPES = {
     # approval.h
     'sandbox_approvals': (_int, _ptr, _to_ptr, _to_ptr),
     'sandbox_decide': (_int, _ptr, _text, _text, _int, _to_ptr),
+    # authority.h
+    'sandbox_allow': (_int, _ptr, _text, _to_ptr),
+    'sandbox_disallow': (_int, _ptr, _text, _to_ptr),
+    'sandbox_rules': (_int, _ptr, _to_ptr, _to_ptr),
     # call.h
     'sandbox_create': (_int, _ptr, _ptr, _to_ptr, _to_ptr),
     'sandbox_id': (_text, _ptr),
@@ -1037,6 +1041,20 @@ class Sandbox(_Owned):
     def revoke_call(self, call):
         """Revoke one call in it by its id, whoever started it."""
         self._runtime._call('sandbox_revoke_call', self._get(), _in(call))
+
+    def allow(self, rule):
+        """Add a rule to what it may reach, for what runs in it too."""
+        self._runtime._call('sandbox_allow', self._get(), _in(rule))
+
+    def disallow(self, rule):
+        """Take a rule away; what only it allowed is cut when this returns."""
+        self._runtime._call('sandbox_disallow', self._get(), _in(rule))
+
+    def rules(self):
+        """Its rules as they are now, as dictionaries."""
+        text = _ptr()
+        self._runtime._call('sandbox_rules', self._get(), ctypes.byref(text))
+        return json.loads(_take(text))
 
     def approvals(self):
         """What waits for a person, oldest first, as dictionaries."""

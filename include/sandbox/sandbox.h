@@ -5,6 +5,7 @@
 
 #include <sandbox/approval.h>
 #include <sandbox/audit.h>
+#include <sandbox/authority.h>
 #include <sandbox/call.h>
 #include <sandbox/changes.h>
 #include <sandbox/error.h>

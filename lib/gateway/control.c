@@ -12,6 +12,7 @@
 #include "base/addresses.h"
 #include "base/util.h"
 #include "base/wire.h"
+#include "gateway/change.h"
 #include "gateway/gateway.h"
 #include "gateway/secret_source.h"
 #include "policy/grant.h"
@@ -283,7 +284,42 @@ static int on_decided(struct gateway *gw, struct wire_reader *in)
 	return questions_decided(gw, ticket, allowed, equal, reason);
 }
 
-static int handle(struct gateway *gw, struct wire_reader *in)
+static int send_changed(struct gateway *gw, uint32_t ticket, const struct error *failed)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GATEWAY_CHANGED);
+	if (r == 0)
+		r = wire_put_u32(&m, ticket);
+	if (r == 0)
+		r = wire_put_u8(&m, failed != NULL);
+	if (r == 0 && failed)
+		r = wire_put_error(&m, failed);
+	return r < 0 ? r : records_send(&gw->records, &m);
+}
+
+static int on_rule(struct gateway *gw, struct wire_reader *in, int *fds, size_t n_fds)
+{
+	uint32_t ticket = wire_get_u32(in);
+	uint8_t add = wire_get_u8(in);
+	_cleanup_free_ char *rule = wire_get_str(in);
+	_cleanup_free_ char *origin = wire_get_str(in);
+	uint32_t n_ports = wire_get_u32(in);
+	uint16_t ports[WIRE_MAX_FDS];
+	struct error e;
+
+	if (in->bad || add > 1 || n_ports != n_fds)
+		return -EPROTO;
+	for (uint32_t i = 0; i < n_ports; i++)
+		ports[i] = (uint16_t)wire_get_u32(in);
+	if (!wire_done(in))
+		return -EPROTO;
+	/* The supervisor has changed its own already: who cannot follow must not go on by the old one. */
+	int r = change_rule(gw, add, rule, origin, ports, fds, n_ports, &e);
+	return r < 0 ? r : send_changed(gw, ticket, NULL);
+}
+
+static int handle(struct gateway *gw, struct wire_reader *in, int *fds, size_t n_fds)
 {
 	switch (wire_get_u32(in)) {
 	case GATEWAY_CALL:
@@ -298,6 +334,8 @@ static int handle(struct gateway *gw, struct wire_reader *in)
 		return on_audit(gw, in);
 	case GATEWAY_DECIDED:
 		return on_decided(gw, in);
+	case GATEWAY_RULE:
+		return on_rule(gw, in, fds, n_fds);
 	default:
 		return -EPROTO;
 	}
@@ -305,16 +343,21 @@ static int handle(struct gateway *gw, struct wire_reader *in)
 
 void control_take(struct gateway *gw)
 {
+	int fds[WIRE_MAX_FDS];
+	size_t n_fds;
+
 	for (;;) {
-		ssize_t n = msg_recv(CONTROL_FD, packet, sizeof(packet), NULL, 0, NULL);
+		n_fds = 0;
+		ssize_t n = msg_recv(CONTROL_FD, packet, sizeof(packet), fds, WIRE_MAX_FDS, &n_fds);
 		if (n == -EAGAIN)
 			return;
 		/* Without a supervisor there is nobody to write the log: nothing may happen any more. */
 		if (n == 0 || n == -ECONNRESET)
 			_exit(0);
 		struct wire_reader in = wire_reader(packet, n > 0 ? (size_t)n : 0);
-		if (n < 0 || handle(gw, &in) < 0)
+		if (n < 0 || handle(gw, &in, fds, n_fds) < 0)
 			_exit(1);
+		close_fds(fds, n_fds);
 	}
 }
 

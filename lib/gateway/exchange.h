@@ -85,6 +85,8 @@ void request_over_quota(struct session *s, const struct over_quota *over);
 void request_unreachable(struct session *s);
 /* A secret that it needs has no value any more. */
 void request_expired(struct session *s);
+/* The policy is another one: false when what goes on here is not allowed any more. */
+bool request_review(struct session *s);
 void request_record(struct session *s, const char *event, const char *reason, bool finished);
 /* EXCHANGE_ASK: true when there is an answer, which leads to RECORD or REFUSED. */
 bool request_asked(struct session *s);

@@ -102,18 +102,41 @@ static void ask(struct session *s)
 	}
 }
 
+static struct net_target target_of(const struct session *s, struct in6_addr *raw)
+{
+	*raw = session_raw_addr(s);
+	return (struct net_target){ .proto = s->relay_passthrough ? PROTO_PASSTHROUGH : PROTO_TCP,
+				    .host = s->name ? s->name->text : NULL, .addr = s->name ? NULL : raw, .port = s->port };
+}
+
+bool relay_review(struct session *s)
+{
+	struct net_verdict now;
+	struct in6_addr raw;
+
+	if (s->state != SESSION_RELAY_ASK && s->state != SESSION_RELAY_RECORD && s->state != SESSION_RELAY_DIAL &&
+	    s->state != SESSION_RELAY)
+		return true;
+	const struct net_target target = target_of(s, &raw);
+	authority_decide(s->gw, s->call, &target, &now);
+	if (!now.allowed && s->beyond_grant)
+		policy_decide(s->gw->policy, &target, &now);
+	bool less = !now.allowed || (s->relay_verdict.allow_private && !now.allow_private);
+	s->relay_verdict = now;
+	return !less;
+}
+
 void relay_decide(struct session *s, bool passthrough, bool beyond_grant, const struct net_verdict *verdict)
 {
+	struct in6_addr raw;
+
 	if (!verdict->allowed) {
 		deny(s, verdict->reason, verdict->rule);
 		return;
 	}
 	s->relay_verdict = *verdict;
 	s->relay_passthrough = passthrough;
-	struct in6_addr raw = session_raw_addr(s);
-	struct net_target target = { .proto = passthrough ? PROTO_PASSTHROUGH : PROTO_TCP,
-				     .host = s->name ? s->name->text : NULL, .addr = s->name ? NULL : &raw,
-				     .port = s->port };
+	const struct net_target target = target_of(s, &raw);
 	s->payers = authority_payers(s->gw, s->call, &target);
 	s->beyond_grant = beyond_grant;
 	session_timeout(s, 0);

@@ -8,6 +8,9 @@
 /* Both directions silent for this long: the peer is most likely gone without a word. */
 #define RELAY_IDLE_US (2ull * 3600u * 1000000u)
 
+/* As request_review(), of a relay. */
+bool relay_review(struct session *s);
+
 enum relay_result { RELAY_NOTHING, RELAY_MOVED, RELAY_ENDED, RELAY_GONE, RELAY_QUOTA };
 
 /* Between s->client and s->up, counted in s->relay_up and s->relay_down. */

@@ -401,6 +401,26 @@ bool request_asked(struct session *s)
 	return true;
 }
 
+bool request_review(struct session *s)
+{
+	struct exchange *x = s->x;
+	struct net_verdict now;
+
+	/* Not decided about yet, or refused: only the texts of the verdict may be gone. */
+	if (!x->target.method || x->state == EXCHANGE_HEAD || x->state == EXCHANGE_BODY)
+		return true;
+	if (x->state == EXCHANGE_REFUSED) {
+		x->verdict.rule = x->verdict.origin = "";
+		return true;
+	}
+	authority_decide(s->gw, s->call, &x->target, &now);
+	if (!now.allowed && x->beyond_grant)
+		policy_decide(s->gw->policy, &x->target, &now);
+	bool less = !now.allowed || (x->verdict.allow_private && !now.allow_private);
+	x->verdict = now;
+	return !less;
+}
+
 void request_decide(struct session *s)
 {
 	struct exchange *x = s->x;

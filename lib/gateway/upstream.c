@@ -78,6 +78,22 @@ void upstream_drop_idle(struct call *call)
 		upstream_close(call->shared, true);
 }
 
+static void drop_denied(struct upstream *u)
+{
+	for (struct upstream *next; u; u = next) {
+		const struct destination *to = &u->to;
+		next = u->next;
+		if (!policy_host_possible(u->gw->policy, to->proto, to->host, to->host ? NULL : &to->addr, to->port))
+			upstream_close(u, true);
+	}
+}
+
+void upstream_drop_denied(struct call *call)
+{
+	drop_denied(call->idle);
+	drop_denied(call->shared);
+}
+
 void upstream_fail(struct upstream *u, const char *token, const char *detail)
 {
 	if (u->state == UPSTREAM_FAILED)

@@ -74,6 +74,8 @@ void upstream_release(struct upstream *u, bool keep);
 void upstream_close(struct upstream *u, bool reset);
 /* Close everything that the call keeps. */
 void upstream_drop_idle(struct call *call);
+/* Of those what leads to where no rule does any more. */
+void upstream_drop_denied(struct call *call);
 /* End of a round. */
 void upstream_free_dead(struct gateway *gw);
 

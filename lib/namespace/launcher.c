@@ -370,6 +370,39 @@ static int on_slot(struct wire_reader *in)
 	return 0;
 }
 
+static int on_listen(struct wire_reader *in)
+{
+	const uint32_t number = wire_get_u32(in), ticket = wire_get_u32(in), n_ports = wire_get_u32(in);
+	uint16_t ports[MAX_PORTS];
+	int fds[MAX_PORTS];
+	struct error e = { 0 };
+	_cleanup_buf_ struct buf b = { 0 };
+
+	if (in->bad || n_ports == 0 || n_ports > WIRE_MAX_FDS || n_ports > MAX_PORTS)
+		return -EPROTO;
+	for (uint32_t i = 0; i < n_ports; i++)
+		ports[i] = (uint16_t)wire_get_u32(in);
+	if (!wire_done(in))
+		return -EPROTO;
+	const struct sandbox *s = find(number);
+	if (!s || s->state != SANDBOX_READY || s->net_mode != NET_GATEWAY)
+		return 0; /* one that ends has told so, and takes what waits with it */
+	bool failed = wire_listen(&s->wire, ports, n_ports, fds, &e) < 0;
+	int r = wire_put_u32(&b, LAUNCHER_LISTENING);
+	if (r == 0)
+		r = wire_put_u32(&b, number);
+	if (r == 0)
+		r = wire_put_u32(&b, ticket);
+	if (r == 0)
+		r = wire_put_u8(&b, failed);
+	if (r == 0 && failed)
+		r = wire_put_error(&b, &e);
+	send_packet(&b, r, fds, failed ? 0 : n_ports);
+	for (uint32_t i = 0; i < n_ports && !failed; i++)
+		fd_close(fds[i]);
+	return 0;
+}
+
 static int on_end(struct wire_reader *in)
 {
 	uint32_t number = wire_get_u32(in);
@@ -391,6 +424,8 @@ static int dispatch(struct wire_reader *in)
 		return on_sandbox(in);
 	case LAUNCHER_SLOT:
 		return on_slot(in);
+	case LAUNCHER_LISTEN:
+		return on_listen(in);
 	case LAUNCHER_END:
 		return on_end(in);
 	default:

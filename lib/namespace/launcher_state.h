@@ -118,6 +118,8 @@ int net_new(uint64_t *ret_cookie, struct error *e);
 int wire_open(const uint16_t *ports, size_t n_ports, int first, struct wire *ret, struct error *e);
 void wire_close(struct wire *wire);
 /* Connect a namespace of net_new to it under this address; for the first one only the address is missing. */
+/* More listeners in it, in the order of the ports; all or none. */
+int wire_listen(const struct wire *wire, const uint16_t *ports, size_t n_ports, int *fds, struct error *e);
 int wire_connect(struct wire *wire, int net, uint32_t address, bool first, struct error *e);
 
 /* netlink.c: the caller is in the namespace in question. */

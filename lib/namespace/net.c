@@ -224,6 +224,36 @@ int wire_open(const uint16_t *ports, size_t n_ports, int first, struct wire *ret
 	return 0;
 }
 
+struct listening {
+	const struct wire *wire;
+	const uint16_t *ports;
+	size_t n_ports;
+	int *fds;
+};
+
+static int wire_listen_work(void *arg)
+{
+	const struct listening *l = arg;
+	int r = setns(l->wire->net, CLONE_NEWNET) < 0 ? -errno : 0;
+	size_t n = 0;
+
+	for (; n < l->n_ports && r >= 0; n++)
+		l->fds[n] = r = listener(INADDR_ANY, l->ports[n], true);
+	if (r >= 0)
+		return 0;
+	while (n > 0)
+		fd_close(l->fds[--n]);
+	return r;
+}
+
+int wire_listen(const struct wire *w, const uint16_t *ports, size_t n_ports, int *fds, struct error *e)
+{
+	struct listening l = { .wire = w, .ports = ports, .n_ports = n_ports, .fds = fds };
+
+	int r = aside(wire_listen_work, &l);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_NETWORK, "gateway", "cannot listen on another port of the gateway") : 0;
+}
+
 void wire_close(struct wire *w)
 {
 	for (size_t i = 0; i < w->n_fds; i++)

@@ -198,6 +198,21 @@ char *const *policy_degraded(const struct policy *p);
  * (more = policy_finish fails, naming the limit). */
 size_t policy_ports(const struct policy *p, uint16_t *ports, size_t max);
 
+/* ---- changing a finished policy, while a sandbox runs by it. What fails changes nothing. ---- */
+/* The text that such a line is kept as; names may be non-ASCII. */
+int policy_rule_canonical(const char *text, struct buf *ret, struct error *e);
+/* Of a line `allow = text`: the single ports that it names, at most 4 (PROTO_COUNT). */
+int policy_rule_ports(const char *text, uint16_t ports[4], size_t *ret_n, struct error *e);
+/* As that line. -EEXIST: it is there already. */
+int policy_add_rule(struct policy *p, const char *text, const char *origin, struct error *e);
+/* allow, allow_private and passthrough of this text. -ENOENT: there is none. */
+int policy_find_rule(const struct policy *p, const char *text, struct error *e);
+/* All of those. Texts and origins of verdicts by them are gone with them. */
+int policy_remove_rule(struct policy *p, const char *text, struct error *e);
+/* Every rule by its key, in the order of the policy, until f returns other than 0. */
+int policy_rules_each(const struct policy *p, int (*f)(void *arg, const char *key, const char *text, const char *origin),
+		      void *arg);
+
 /* Whether a canonical path leads to the same file all the time, whatever runs inside: no directory on the way can be
  * changed or moved there. (Whether the file can is its mount's and its mode's business.) */
 bool policy_path_fixed(const struct policy *p, const char *path);

@@ -383,6 +383,40 @@ static int on_decide(struct supervisor *s, struct client *c, struct client_messa
 	return 0;
 }
 
+static int on_rule(struct supervisor *s, struct client *c, struct client_message_in *m)
+{
+	uint32_t request = wire_get_u32(&m->in);
+	_cleanup_free_ char *id = wire_get_str(&m->in);
+	uint8_t add = wire_get_u8(&m->in);
+	_cleanup_free_ char *rule = wire_get_str(&m->in);
+	_cleanup_free_ char *origin = wire_get_str(&m->in);
+
+	if (!wire_done(&m->in) || m->n_fds || add > 1)
+		return -EPROTO;
+	struct sandbox *b = sandbox_by_id(s, id);
+	if (!b)
+		return no_sandbox(c, request, id);
+	change_rule(b, c, request, add, rule, origin);
+	return 0;
+}
+
+static int on_policy(struct supervisor *s, struct client *c, struct client_message_in *m)
+{
+	uint32_t request = wire_get_u32(&m->in);
+	_cleanup_free_ char *id = wire_get_str(&m->in);
+
+	if (!wire_done(&m->in) || m->n_fds)
+		return -EPROTO;
+	struct sandbox *b = sandbox_by_id(s, id);
+	if (!b)
+		return no_sandbox(c, request, id);
+	_cleanup_close_ int fd = change_policy_fd(b);
+	if (fd < 0)
+		return refuse(c, request, -fd, id, "no memory or descriptors left");
+	client_reply(c, request, NULL, "", &fd, 1);
+	return 0;
+}
+
 int client_request(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
 	static const struct {
@@ -396,7 +430,8 @@ int client_request(struct supervisor *s, struct client *c, struct client_message
 		{ MSG_OPEN, true, false, on_open },	 { MSG_INSPECT, true, false, on_inspect },
 		{ MSG_POOL, true, false, on_pool },
 		{ MSG_APPROVALS, true, false, on_approvals }, { MSG_DECIDE, true, false, on_decide },
-		{ MSG_REVOKE, true, false, on_revoke },
+		{ MSG_REVOKE, true, false, on_revoke },	 { MSG_RULE, true, false, on_rule },
+		{ MSG_POLICY, true, false, on_policy },
 	};
 	uint32_t type = wire_get_u32(&m->in);
 

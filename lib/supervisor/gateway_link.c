@@ -140,6 +140,29 @@ void gateway_send_decided(struct sandbox *b, uint64_t ticket, bool allowed, bool
 		send_to_gateway(b, &m, NULL, 0); /* a failure shows as the gateway's end; without memory it waits, and nothing passes */
 }
 
+void gateway_send_rule(struct sandbox *b, uint32_t ticket, bool add, const char *rule, const char *origin,
+		       const uint16_t *ports, const int *fds, size_t n_ports)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GATEWAY_RULE);
+	if (r == 0)
+		r = wire_put_u32(&m, ticket);
+	if (r == 0)
+		r = wire_put_u8(&m, add);
+	if (r == 0)
+		r = wire_put_str(&m, rule);
+	if (r == 0)
+		r = wire_put_str(&m, origin);
+	if (r == 0)
+		r = wire_put_u32(&m, (uint32_t)n_ports);
+	for (size_t i = 0; i < n_ports && r == 0; i++)
+		r = wire_put_u32(&m, ports[i]);
+	/* One that does not hear of it would go on allowing what is not allowed any more. */
+	if (r < 0 || send_to_gateway(b, &m, fds, n_ports) < 0)
+		pidfd_send_signal(b->gateway_pidfd, SIGKILL, NULL, 0);
+}
+
 /* The gateway is gone, with every socket of it. */
 static void gateway_exited(struct supervisor *s, struct source *source, uint32_t events)
 {
@@ -301,6 +324,17 @@ static int on_ask_cancel(struct sandbox *b, struct wire_reader *in)
 	return 0;
 }
 
+static int on_changed(struct sandbox *b, struct wire_reader *in)
+{
+	uint32_t ticket = wire_get_u32(in);
+	bool failed = wire_get_u8(in);
+	struct error e = { 0 };
+
+	if (failed)
+		wire_get_error(in, &e);
+	return wire_done(in) ? change_done(b, ticket, failed ? &e : NULL) : -EPROTO;
+}
+
 static int handle(struct sandbox *b, struct wire_reader *in)
 {
 	uint32_t type = wire_get_u32(in);
@@ -318,6 +352,8 @@ static int handle(struct sandbox *b, struct wire_reader *in)
 		return on_call_kill(b, in);
 	case GATEWAY_RECORDS:
 		return on_records(b, in);
+	case GATEWAY_CHANGED:
+		return on_changed(b, in);
 	case GATEWAY_ASK:
 		return on_ask(b, in);
 	case GATEWAY_ASK_CANCEL:

@@ -2,6 +2,7 @@
 /* What a sandbox says of itself (sandbox_inspect). */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "supervisor/supervisor.h"
 
 #define SHOWN_ARGS 64u
+#define SHOWN_RULES 256u /* all are to be had by MSG_POLICY */
 
 static int member_time(struct buf *b, const char *key, uint64_t us)
 {
@@ -76,6 +78,54 @@ static int put_audit(struct buf *out, const struct sandbox *b)
 	return text ? json_member_raw(out, "audit", text) : -ENOMEM;
 }
 
+struct rule_list {
+	struct buf json;
+	unsigned n;
+};
+
+static int put_rule(void *arg, const char *key, const char *text, const char *origin)
+{
+	_cleanup_buf_ struct buf line = { 0 };
+	struct rule_list *l = arg;
+
+	(void)origin;
+	if (l->n++ >= SHOWN_RULES)
+		return 0;
+	int r = buf_printf(&line, "%s = %s", key, text);
+	if (r == 0)
+		r = buf_putc(&l->json, l->n > 1 ? ',' : '[');
+	return r < 0 ? r : json_text(&l->json, (char *)line.data, line.len);
+}
+
+/* As they are now. */
+static int put_authority(struct buf *out, const struct policy *p)
+{
+	struct rule_list l = { 0 };
+	_cleanup_buf_ struct buf names = { 0 };
+	size_t n;
+	const struct policy_secret *secrets = policy_secrets(p, &n);
+
+	int r = policy_rules_each(p, put_rule, &l);
+	if (r == 0)
+		r = buf_puts(&l.json, l.n ? "]" : "[]");
+	const char *rules = r == 0 ? buf_str(&l.json) : NULL;
+	r = rules ? json_member_raw(out, "rules", rules) : -ENOMEM;
+	if (r == 0 && l.n > SHOWN_RULES)
+		r = json_member_int(out, "rules_left", (int64_t)(l.n - SHOWN_RULES));
+	buf_free(&l.json);
+	if (r == 0)
+		r = buf_putc(&names, '[');
+	for (size_t i = 0; i < n && r == 0; i++) {
+		r = i ? buf_putc(&names, ',') : 0;
+		if (r == 0)
+			r = json_text(&names, secrets[i].name, strlen(secrets[i].name));
+	}
+	if (r == 0)
+		r = buf_putc(&names, ']');
+	const char *list = r == 0 ? buf_str(&names) : NULL;
+	return list ? json_member_raw(out, "secrets", list) : -ENOMEM;
+}
+
 int inspect_sandbox(const struct sandbox *b, struct buf *out)
 {
 	static const char *const modes[] = { [NET_GATEWAY] = "gateway", [NET_NONE] = "none", [NET_HOST] = "host" };
@@ -103,6 +153,8 @@ int inspect_sandbox(const struct sandbox *b, struct buf *out)
 		r = json_member_string(out, "gateway", gateways[b->gateway]);
 	if (r == 0)
 		r = json_member_strv(out, "degraded", policy_degraded(b->policy));
+	if (r == 0)
+		r = put_authority(out, b->policy);
 	if (r == 0)
 		r = put_calls(out, b);
 	if (r == 0)

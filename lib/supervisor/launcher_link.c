@@ -25,6 +25,9 @@ int launcher_send_sandbox(struct sandbox *b, struct error *e)
 	enum net_mode mode = policy_net_mode(b->policy);
 	size_t n_ports = mode == NET_GATEWAY ? policy_ports(b->policy, ports, ARRAY_LEN(ports)) : 0;
 
+	memcpy(b->ports, ports, n_ports * sizeof(*ports));
+	b->n_ports = n_ports;
+
 	int r = root_plan_build(b->policy, &plan, e);
 	if (r < 0)
 		return r;
@@ -81,6 +84,19 @@ static int send_end(struct supervisor *s, uint32_t number)
 int launcher_send_end(struct sandbox *b)
 {
 	return send_end(b->supervisor, b->number);
+}
+
+int launcher_send_listen(struct sandbox *b, uint32_t ticket, const uint16_t *ports, size_t n_ports)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	const uint32_t head[] = { LAUNCHER_LISTEN, b->number, ticket, (uint32_t)n_ports };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(head) && r == 0; i++)
+		r = wire_put_u32(&m, head[i]);
+	for (size_t i = 0; i < n_ports && r == 0; i++)
+		r = wire_put_u32(&m, ports[i]);
+	return r < 0 ? r : send_to_launcher(b->supervisor, &m, NULL, 0);
 }
 
 /* Without its launcher the supervisor has nothing left to own, and ends. why NULL: the launcher has not said it. */
@@ -180,6 +196,22 @@ static int on_slot_ready(struct supervisor *s, struct wire_reader *in, int *fds,
 	return 0;
 }
 
+static int on_listening(struct supervisor *s, struct wire_reader *in, const int *fds, size_t n_fds)
+{
+	struct sandbox *b = sandbox_by_number(s, wire_get_u32(in));
+	uint32_t ticket = wire_get_u32(in);
+	bool failed = wire_get_u8(in);
+	struct error e = { 0 };
+
+	if (failed)
+		wire_get_error(in, &e);
+	if (!wire_done(in))
+		return -EPROTO;
+	if (b)
+		change_listening(b, ticket, failed ? &e : NULL, fds, n_fds);
+	return 0;
+}
+
 static int on_ended(struct supervisor *s, struct wire_reader *in)
 {
 	uint32_t number = wire_get_u32(in);
@@ -214,6 +246,8 @@ static int handle(struct supervisor *s, struct wire_reader *in, int *fds, size_t
 		return on_control(s, in, fds, n_fds);
 	case LAUNCHER_SLOT_READY:
 		return on_slot_ready(s, in, fds, n_fds);
+	case LAUNCHER_LISTENING:
+		return on_listening(s, in, fds, n_fds);
 	case LAUNCHER_ENDED:
 		return on_ended(s, in);
 	case LAUNCHER_FAILED:

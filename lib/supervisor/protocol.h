@@ -52,6 +52,11 @@ enum client_message {
 	MSG_DECIDE = 14,
 	/* c->s  u32 request, str id of a call.  reply: "", when no process, connection or placeholder of it is left */
 	MSG_REVOKE = 15,
+	/* c->s  u32 request, str sandbox id, u8 add (else remove), str rule (policy/policy.h: policy_add_rule()), str origin.
+	 *       reply: "", when no connection is left that only it allowed */
+	MSG_RULE = 16,
+	/* c->s  u32 request, str sandbox id.  reply: "", fd: memfd of the policy as it is now */
+	MSG_POLICY = 17,
 };
 
 enum approval_decision { APPROVAL_NO = 0, APPROVAL_YES = 1, APPROVAL_ALWAYS = 2 };
@@ -92,6 +97,10 @@ enum launcher_message {
 	/* l->s  u32 sandbox; fd: its control socket, bound and not listening. Before LAUNCHER_SANDBOX_READY, unless calls
 	 *       share the network namespace of the host, where nobody can tell them apart */
 	LAUNCHER_CONTROL = 36,
+	/* s->l  u32 sandbox, u32 ticket, u32 n_ports, u32 ports...: more listeners */
+	LAUNCHER_LISTEN = 37,
+	/* l->s  u32 sandbox, u32 ticket, u8 failed, [error | -]; fds: the listeners, in the order asked */
+	LAUNCHER_LISTENING = 41,
 	/* s->l  u32 sandbox: kill everything in it */
 	LAUNCHER_END = 38,
 	/* l->s  u32 sandbox: gone. Also sent unasked when its init died. */
@@ -166,6 +175,11 @@ enum gateway_message {
 	GATEWAY_ASK_CANCEL = 77,
 	/* g->s  u32 address: it misused a secret whose policy is that this ends it */
 	GATEWAY_CALL_KILL = 78,
+	/* s->g  u32 ticket, u8 add (else remove), str rule, str origin, u32 n_ports, u32 ports...; fds: a listener each. The
+	 *       policy is another one from here on, and what only a removed rule allowed is cut.  g->s GATEWAY_CHANGED
+	 *       u32 ticket, u8 failed, [error | -]: done, or nothing is changed */
+	GATEWAY_RULE = 79,
+	GATEWAY_CHANGED = 80,
 };
 
 #endif

@@ -67,6 +67,7 @@ static void sandbox_free_one(struct sandbox *b)
 	control_close(b);
 	gateway_forget(b);
 	questions_drop(b);
+	changes_drop(b);
 	approvals_free(b);
 	auditor_link_stop(b);
 	programs_free(b);
@@ -254,6 +255,7 @@ static void gateway_gone(struct sandbox *b)
 	gateway_stop(b);
 	b->gateway = GATEWAY_DEAD;
 	questions_drop(b);
+	changes_drop(b);
 	while (approval_drop_gateway(b, 0))
 		;
 }

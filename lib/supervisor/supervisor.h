@@ -41,6 +41,7 @@ struct approvals;
 struct found;
 struct gateway_question;
 struct watch;
+struct change;
 
 /* A descriptor in the epoll set; a member of what it belongs to. */
 struct source {
@@ -213,6 +214,10 @@ struct sandbox {
 	struct found *found[MAX_FOUND];
 	uint32_t n_found; /* ever; the oldest gives way */
 	struct gateway_question *asked;
+	struct change *changes; /* of the policy, not done yet */
+	uint32_t last_change;
+	uint16_t ports[128]; /* that the gateway listens on, or will */
+	size_t n_ports;
 	struct approvals *approvals; /* NULL until somebody has to be asked */
 
 	struct source control; /* where its calls ask for calls; fd < 0: nobody can tell them apart */
@@ -288,6 +293,7 @@ int launcher_link_start(struct supervisor *s, int sock, int pidfd);
 int launcher_send_sandbox(struct sandbox *sandbox, struct error *e);
 int launcher_send_slot(const struct call *call);
 int launcher_send_end(struct sandbox *sandbox);
+int launcher_send_listen(struct sandbox *sandbox, uint32_t ticket, const uint16_t *ports, size_t n_ports);
 
 /* guardian_link.c */
 int guardian_attach(struct call *call, int sock);
@@ -314,6 +320,8 @@ int gateway_send_call_end(struct call *call);
 /* What it has to ask about, before the first call. */
 int gateway_send_audit(struct sandbox *sandbox);
 void gateway_send_decided(struct sandbox *sandbox, uint64_t ticket, bool allowed, bool always, const char *reason);
+void gateway_send_rule(struct sandbox *sandbox, uint32_t ticket, bool add, const char *rule, const char *origin,
+		       const uint16_t *ports, const int *fds, size_t n_ports);
 /* Kill it; sandbox_part_gone() tells when it is gone. */
 void gateway_stop(struct sandbox *sandbox);
 /* Kill it and do not wait: the end of the supervisor, or of a sandbox that nobody asks for any more. */
@@ -458,6 +466,18 @@ int call_paths_base(const struct policy *p, struct buf *ret);
 int call_revoke(struct call *call, struct client *client, uint32_t request);
 void call_revoked(struct call *call);
 void call_forget_revoker(struct call *call, const struct client *client);
+
+/* change.c: the client is answered when it is done, or with what is wrong. */
+void change_rule(struct sandbox *sandbox, struct client *client, uint32_t request, bool add, const char *rule,
+		 const char *origin);
+/* The launcher's and the gateway's answers. The descriptors stay the caller's. */
+void change_listening(struct sandbox *sandbox, uint32_t ticket, const struct error *failure, const int *fds, size_t n_fds);
+int change_done(struct sandbox *sandbox, uint32_t ticket, const struct error *failure);
+/* They fail: nobody is there to do them. */
+void changes_drop(struct sandbox *sandbox);
+void changes_forget(struct sandbox *sandbox, const struct client *client);
+/* A memfd of the policy as it is now, or -errno. */
+int change_policy_fd(const struct sandbox *sandbox);
 
 /* output.c: pipes instead of the standard output and error of start; then what is in them. */
 int output_open(struct call *call);

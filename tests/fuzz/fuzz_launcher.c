@@ -32,7 +32,7 @@ static struct {
 	bool lost; /* the launcher has given up: a packet was out of form */
 	struct {
 		bool asked, gateway, ready, failed, ended, end_asked;
-		unsigned n_slots, n_slots_answered;
+		unsigned n_slots, n_slots_answered, n_listens;
 	} boxes[MAX_BOXES];
 } w;
 
@@ -138,6 +138,13 @@ static void got(uint32_t type, struct wire_reader *in, size_t n_fds)
 		check(failed || w.boxes[i].ready, "a call in a sandbox that is not ready");
 		check(++w.boxes[i].n_slots_answered <= w.boxes[i].n_slots, "a call that nobody asked for");
 		break;
+	case LAUNCHER_LISTENING:
+		wire_get_u32(in);
+		failed = wire_get_u8(in);
+		check_outcome(in, failed);
+		check(w.boxes[i].ready && w.boxes[i].gateway && w.boxes[i].n_listens-- > 0, "listeners that nobody asked for");
+		check(failed ? n_fds == 0 : n_fds > 0, "listeners");
+		break;
 	default:
 		check(type == LAUNCHER_ENDED && wire_done(in) && n_fds == 0, "unknown message");
 		check(w.boxes[i].ready || w.boxes[i].end_asked, "ended before it began");
@@ -217,6 +224,17 @@ static void ask_slot(struct input *in)
 	send_message(&b);
 }
 
+static void ask_listen(struct input *in)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	uint32_t i = take(in) % MAX_BOXES, n = 1 + take(in) % 3;
+	const uint32_t numbers[] = { LAUNCHER_LISTEN, 1 + i, take(in), n, 8001, 8002, 8003 };
+
+	put_numbers(&b, numbers, 4 + n);
+	w.boxes[i].n_listens++;
+	send_message(&b);
+}
+
 static void ask_end(uint32_t i)
 {
 	_cleanup_buf_ struct buf b = { 0 };
@@ -244,6 +262,7 @@ static void unformed(struct input *in)
 		return; /* of a number that the book does not have */
 	} else if (i < MAX_BOXES) {
 		w.boxes[i].n_slots += type == LAUNCHER_SLOT;
+		w.boxes[i].n_listens += type == LAUNCHER_LISTEN;
 		w.boxes[i].end_asked |= type == LAUNCHER_END;
 	}
 	const int fds[] = { w.null, w.null };
@@ -310,7 +329,7 @@ static void one_ends(struct input *in, bool init)
 
 static void step(struct input *in)
 {
-	switch (take(in) % 9) {
+	switch (take(in) % 10) {
 	case 0:
 		ask_sandbox(in);
 		break;
@@ -325,6 +344,9 @@ static void step(struct input *in)
 		break;
 	case 4:
 		init_answers(in);
+		break;
+	case 9:
+		ask_listen(in);
 		break;
 	case 5:
 		init_unformed(in);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file authority.h
+ * What a sandbox that runs may reach, changed while it runs: for its open connections too, and done when the function
+ * returns. Anybody who can open the sandbox can do this; nothing in it can. A change lasts as long as the sandbox.
+ */
+#ifndef SANDBOX_AUTHORITY_H
+#define SANDBOX_AUTHORITY_H
+
+#include <sandbox/call.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Add a rule to what the sandbox may reach, in the form of `allow` of a policy. Calls without a grant, and those whose
+ * grant names no rule, have it at once; a grant that names rules stays as it was made. -EEXIST: it is there already.
+ */
+SANDBOX_API int sandbox_allow(sandbox *box, const char *rule, sandbox_error **error);
+/**
+ * Take away every allow, allow_private and passthrough rule of this text. Requests and connections that nothing else
+ * allows are cut, whatever the grant of their call says. -ENOENT: there is no such rule.
+ */
+SANDBOX_API int sandbox_disallow(sandbox *box, const char *rule, sandbox_error **error);
+/** The rules as they are now: JSON array in a fresh string (free()) of {key, rule, source}, key being allow, deny,
+ *  allow_private or passthrough. */
+SANDBOX_API int sandbox_rules(sandbox *box, char **ret_json, sandbox_error **error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

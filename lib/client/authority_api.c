@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changing what a sandbox may reach while it runs. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "client/client.h"
+#include "supervisor/protocol.h"
+
+#define MAX_POLICY (16u << 20)
+
+static int check_usable(const struct sandbox *b, struct error *e)
+{
+	if (!b->connection || b->removed)
+		return fail(e, ECONNRESET, SANDBOX_STAGE_PROTOCOL, b->id, "%s",
+			    b->removed ? "the sandbox has been removed" : "the runtime of the sandbox has been freed");
+	return sandbox_check_outside(b, e);
+}
+
+static int change(sandbox *b, bool add, const char *rule, sandbox_error **error)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+	struct request request = { 0 };
+	struct error e = { 0 };
+
+	int r = check_usable(b, &e);
+	if (r < 0)
+		return error_publish(&e, error);
+	r = request_begin(b->connection, &m, MSG_RULE, &request);
+	if (r == 0)
+		r = wire_put_str(&m, b->id);
+	if (r == 0)
+		r = wire_put_u8(&m, add);
+	if (r == 0)
+		r = wire_put_str(&m, rule);
+	if (r == 0)
+		r = wire_put_str(&m, add ? "allow add" : "allow remove");
+	if (r < 0)
+		fail_errno(&e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask for a change of sandbox %s", b->id);
+	else
+		r = request_run(b->connection, &m, &request, NULL, 0, NULL, NULL, &e);
+	return r < 0 ? error_publish(&e, error) : 0;
+}
+
+int sandbox_allow(sandbox *box, const char *rule, sandbox_error **error)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	struct error e = { 0 };
+
+	/* Names that are not ASCII are ours to read: the supervisor takes the form that the wire has. */
+	int r = policy_rule_canonical(rule, &text, &e);
+	return r < 0 ? error_publish(&e, error) : change(box, true, buf_str(&text), error);
+}
+
+int sandbox_disallow(sandbox *box, const char *rule, sandbox_error **error)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	struct error e = { 0 };
+
+	int r = policy_rule_canonical(rule, &text, &e);
+	return r < 0 ? error_publish(&e, error) : change(box, false, buf_str(&text), error);
+}
+
+/* As it is now. */
+static int fetch_policy(struct sandbox *b, struct policy **ret, struct error *e)
+{
+	_cleanup_buf_ struct buf m = { 0 }, bytes = { 0 };
+	struct request request = { 0 };
+	int fd = -EBADF;
+
+	int r = request_begin(b->connection, &m, MSG_POLICY, &request);
+	if (r == 0)
+		r = wire_put_str(&m, b->id);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask sandbox %s for its policy", b->id);
+	r = request_run(b->connection, &m, &request, NULL, 0, NULL, &fd, e);
+	if (r < 0)
+		return r;
+	_cleanup_close_ int policy_fd = fd;
+	r = memfd_read_sealed(policy_fd, MAX_POLICY, &bytes);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_PROTOCOL, b->id, "cannot read the policy of sandbox %s", b->id);
+	return policy_decode(bytes.data, bytes.len, ret, e);
+}
+
+static int put_rule(void *arg, const char *key, const char *text, const char *origin)
+{
+	struct buf *b = arg;
+
+	int r = buf_puts(b, b->len > 1 ? ",{" : "{");
+	if (r == 0)
+		r = json_member_string(b, "key", key);
+	if (r == 0)
+		r = json_member_string(b, "rule", text);
+	if (r == 0)
+		r = json_member_string(b, "source", origin);
+	return r < 0 ? r : buf_putc(b, '}');
+}
+
+int sandbox_rules(sandbox *box, char **ret_json, sandbox_error **error)
+{
+	_cleanup_buf_ struct buf json = { 0 };
+	struct policy *policy = NULL;
+	struct error e = { 0 };
+
+	int r = check_usable(box, &e);
+	if (r == 0)
+		r = fetch_policy(box, &policy, &e);
+	if (r < 0)
+		return error_publish(&e, error);
+	r = buf_putc(&json, '[');
+	if (r == 0)
+		r = policy_rules_each(policy, put_rule, &json);
+	if (r == 0)
+		r = buf_putc(&json, ']');
+	policy_free(policy);
+	if (r < 0 || !buf_str(&json)) {
+		fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, box->id, "out of memory");
+		return error_publish(&e, error);
+	}
+	*ret_json = (char *)TAKE_PTR(json.data);
+	return 0;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changing a finished policy while a sandbox runs by it. All or nothing: what fails leaves it as it was. */
+#include <errno.h>
+#include <string.h>
+
+#include "policy/encode.h"
+
+static int parse_text(const char *text, bool idna, struct rule **ret, struct buf *canonical, struct error *e)
+{
+	struct error why;
+
+	int r = rule_parse(text, RULE_ALLOW, idna, ret, &why);
+	if (r < 0)
+		return fail(e, -r, SANDBOX_STAGE_POLICY, text, "%.200s: %s", text, why.message);
+	return rule_text(*ret, canonical) < 0 || !buf_str(canonical) ? out_of_memory(e) : 0;
+}
+
+static int parse(const char *text, struct rule **ret, struct buf *canonical, struct error *e)
+{
+	return parse_text(text, false, ret, canonical, e);
+}
+
+int policy_rule_canonical(const char *text, struct buf *ret, struct error *e)
+{
+	_cleanup_(rule_freep) struct rule *rule = NULL;
+
+	return parse_text(text, true, &rule, ret, e);
+}
+
+/* Takes the array over, also when it fails. What is in it stays the caller's then. */
+static int replace_allow(struct policy *p, struct net_rule *array, size_t n, struct error *e)
+{
+	struct net_rules old = p->allow, now = { .rule = array, .n = n };
+
+	int r = rules_index(&now) < 0 ? out_of_memory(e) : 0;
+	if (r == 0) {
+		p->allow = now;
+		r = check_contradictions(p, e);
+		if (r < 0)
+			p->allow = old;
+	}
+	struct net_rules *gone = r < 0 ? &now : &old;
+	rules_index_free(gone->index);
+	free(gone->rule);
+	return r;
+}
+
+int policy_rule_ports(const char *text, uint16_t ports[PROTO_COUNT], size_t *ret_n, struct error *e)
+{
+	_cleanup_(rule_freep) struct rule *rule = NULL;
+	_cleanup_buf_ struct buf canonical = { 0 };
+
+	int r = parse(text, &rule, &canonical, e);
+	*ret_n = 0;
+	for (int i = 0; r == 0 && i < PROTO_COUNT; i++) {
+		bool single = rule->ports[i].lo && rule->ports[i].lo == rule->ports[i].hi;
+		for (size_t k = 0; k < *ret_n && single; k++)
+			single = ports[k] != rule->ports[i].lo;
+		if (single)
+			ports[(*ret_n)++] = rule->ports[i].lo;
+	}
+	return r;
+}
+
+int policy_add_rule(struct policy *p, const char *text, const char *origin, struct error *e)
+{
+	_cleanup_(rule_freep) struct rule *rule = NULL;
+	_cleanup_buf_ struct buf canonical = { 0 };
+
+	int r = parse(text, &rule, &canonical, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < p->allow.n; i++) {
+		const struct net_rule *o = &p->allow.rule[i];
+		if (o->rule->kind == RULE_ALLOW && !o->allow_private && strcmp(o->text, buf_str(&canonical)) == 0)
+			return fail(e, EEXIST, SANDBOX_STAGE_POLICY, text, "%.200s is allowed already, by %.200s", text,
+				    o->origin);
+	}
+	if (p->allow.n >= ENTRIES_MAX)
+		return fail(e, E2BIG, SANDBOX_STAGE_POLICY, text, "more than %d rules in one policy", ENTRIES_MAX);
+	struct net_rule *all = calloc(p->allow.n + 1, sizeof(*all));
+	char *own = strdup(buf_str(&canonical)), *by = strdup(origin);
+	if (!all || !own || !by) {
+		r = out_of_memory(e);
+		free(all);
+	} else {
+		if (p->allow.n)
+			memcpy(all, p->allow.rule, p->allow.n * sizeof(*all));
+		all[p->allow.n] = (struct net_rule){ .rule = rule, .text = own, .origin = by };
+		r = replace_allow(p, all, p->allow.n + 1, e);
+	}
+	if (r < 0) {
+		free(own);
+		free(by);
+		return r;
+	}
+	TAKE_PTR(rule);
+	return 0;
+}
+
+int policy_find_rule(const struct policy *p, const char *text, struct error *e)
+{
+	_cleanup_(rule_freep) struct rule *rule = NULL;
+	_cleanup_buf_ struct buf canonical = { 0 };
+
+	int r = parse(text, &rule, &canonical, e);
+	for (size_t i = 0; r == 0 && i < p->allow.n; i++) {
+		if (strcmp(p->allow.rule[i].text, buf_str(&canonical)) == 0)
+			return 0;
+	}
+	return r < 0 ? r : fail(e, ENOENT, SANDBOX_STAGE_POLICY, text,
+				"no rule of the sandbox is %.200s; nsbox allow list shows those that are", text);
+}
+
+int policy_remove_rule(struct policy *p, const char *text, struct error *e)
+{
+	_cleanup_(rule_freep) struct rule *rule = NULL;
+	_cleanup_buf_ struct buf canonical = { 0 };
+	size_t n = 0, n_gone = 0;
+
+	int r = parse(text, &rule, &canonical, e);
+	if (r < 0)
+		return r;
+	struct net_rule *left = calloc(p->allow.n + 1, sizeof(*left)), *gone = calloc(p->allow.n + 1, sizeof(*gone));
+	if (!left || !gone) {
+		free(left);
+		free(gone);
+		return out_of_memory(e);
+	}
+	for (size_t i = 0; i < p->allow.n; i++) {
+		if (strcmp(p->allow.rule[i].text, buf_str(&canonical)) == 0)
+			gone[n_gone++] = p->allow.rule[i];
+		else
+			left[n++] = p->allow.rule[i];
+	}
+	r = replace_allow(p, left, n, e);
+	for (size_t i = 0; r == 0 && i < n_gone; i++) {
+		rule_free(gone[i].rule);
+		free(gone[i].text);
+		free(gone[i].origin);
+	}
+	free(gone);
+	return r;
+}
+
+int policy_rules_each(const struct policy *p, int (*f)(void *arg, const char *key, const char *text, const char *origin),
+		      void *arg)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->allow.n && r == 0; i++) {
+		const struct net_rule *o = &p->allow.rule[i];
+		const char *key = o->rule->kind == RULE_PASSTHROUGH ? "passthrough" : o->allow_private ? "allow_private" : "allow";
+		r = f(arg, key, o->text, o->origin);
+	}
+	for (size_t i = 0; i < p->deny.n && r == 0; i++)
+		r = f(arg, "deny", p->deny.rule[i].text, p->deny.rule[i].origin);
+	return r;
+}

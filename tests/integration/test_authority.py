@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of a sandbox, changed while it runs: at once, also for what is open; and never from inside."""
+import os
+import subprocess
+import threading
+
+from harness.box import PYTHON
+from harness.named import Named
+from harness.origin import Origin, TcpListener
+from harness.registry import cases, check, equal, test, until
+
+HOST, OTHER = 'api.example.com', 'other.example.com'
+
+
+def status(url, *options):
+    return 'curl -s -m 20 -o /dev/null -w "%%{http_code} " %s %s; ' % (' '.join(options), url)
+
+
+class Running(Named):
+    """A named sandbox x that may reach HOST; both hosts lead to the origin."""
+
+    def __init__(self, t, *flags, handler=None):
+        super().__init__(t)
+        self.origin = Origin(t.pki.context([HOST, OTHER]), handler)
+        self.connect(self.origin, HOST, OTHER)
+        self.nsbox('create', '--name', 'x', *self.flags, '--allow', HOST, *flags).ok()
+
+    def get(self, host=HOST, flags=()):
+        return self.exec('x', 'sh', '-c', status('https://%s/' % host), flags=flags).out.strip()
+
+    def allow(self, *words):
+        return self.nsbox('allow', *words)
+
+    def rules(self):
+        return {(r['key'], r['rule']) for r in self.allow('list', 'x', '--json').ok().json()}
+
+
+@test
+def rules_come_and_go(t):
+    with Running(t) as box:
+        equal((box.get(), box.get(OTHER)), ('200', '403'), 'before')
+        box.allow('add', 'x', OTHER).ok()
+        equal(box.get(OTHER), '200', 'added')
+        equal(box.rules(), {('allow', HOST), ('allow', OTHER)}, 'list')
+        check('allow = %s ; allow add\n' % OTHER in box.allow('list', 'x').ok().out, 'list as text')
+        equal(box.inspect('x')['rules'], ['allow = ' + HOST, 'allow = ' + OTHER], 'inspect')
+        box.allow('remove', 'x', HOST).ok()
+        equal((box.get(), box.get(OTHER)), ('403', '200'), 'removed')
+        records = [(r['change'], r['rule']) for r in box.audit('policy.change')]
+        equal(records, [('allow.add', OTHER), ('allow.remove', HOST)], 'records')
+        for words, what in ((('add', 'x', OTHER), 'is allowed already'), (('remove', 'x', HOST), 'no rule of the sandbox is'),
+                            (('add', 'x', '/path'), 'needs a scheme'), (('add', 'x'), 'needs a sandbox and a rule'),
+                            (('add', 'y', HOST), 'no sandbox y')):
+            refused = box.allow(*words)
+            check(refused.code == 125 and what in refused.err, '%r: %r' % (words, refused))
+        equal(box.rules(), {('allow', OTHER)}, 'what failed changed nothing')
+
+
+@test
+def a_call_that_runs_follows(t):
+    """The agent itself, which has no grant, and what a grant says about it."""
+    script = ('while read line; do ' + status('https://%s/' % OTHER) + 'echo; done')
+    with Running(t) as box:
+        calls = [box.start_exec('x', 'sh', '-c', script, flags=flags, stdin=subprocess.PIPE)
+                 for flags in ((), ('--uses', '100'), ('--allow', HOST))]
+
+        def ask():
+            answers = []
+            for c in calls:
+                c.stdin.write(b'\n')
+                c.stdin.flush()
+                answers.append(c.stdout.readline().strip().decode())
+            return answers
+        equal(ask(), ['403'] * 3, 'before')
+        box.allow('add', 'x', OTHER).ok()
+        equal(ask(), ['200', '200', '403'], 'a grant that names rules is as it was made')
+        box.allow('remove', 'x', OTHER).ok()
+        equal(ask(), ['403'] * 3, 'after')
+        for c in calls:
+            c.stdin.close()
+            c.wait()
+
+
+@cases([('http1', '--http1.1'), ('http2', '--http2')])
+def what_is_open_is_cut(t, option):
+    """An answer that streams, when the command returns; not what another rule allows as well."""
+    stop = threading.Event()
+
+    def stream(connection, request):
+        connection.send(b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n')
+        while not stop.wait(0.05):
+            connection.send(b'data: x\n\n')
+        return False
+
+    with Running(t, handler=stream) as box:
+        box.allow('add', 'x', OTHER).ok()
+        box.allow('add', 'x', 'https://%s/kept' % OTHER).ok()
+        script = 'curl -sN %s https://%s/%s; echo ended $?'
+        paths = ((HOST, 'a'), (OTHER, 'cut'), (OTHER, 'kept'))
+        calls = [box.start_exec('x', 'sh', '-c', script % (option, *p)) for p in paths]
+        for c in calls:
+            equal(c.stdout.readline(), b'data: x\n', 'it streams')
+        equal(box.origin.accepted, 3, 'connections')
+        box.allow('remove', 'x', OTHER).ok()
+        out = calls[1].communicate(timeout=30)[0]
+        check(b'ended' in out and b'ended 0' not in out, 'cut: %r' % out[-100:])
+        for c in (calls[0], calls[2]):
+            for _ in range(20):
+                check(c.stdout.readline() in (b'data: x\n', b'\n'), 'goes on')
+        records = box.audit('http.request', reason='cut')
+        equal([r['path'] for r in records], ['/cut'], 'record')
+        stop.set()
+        for c in (calls[0], calls[2]):
+            c.communicate(timeout=30)
+
+
+@test
+def kept_connections_are_closed(t):
+    """Keep-alive towards the server, and the client's own: its next request is refused."""
+    with Running(t) as box:
+        script = '''
+s = tls("%s", 443)
+def get():
+    s.sendall(b"GET / HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n")
+    data = b""
+    while b"\\r\\n\\r\\n" not in data:
+        part = s.recv(65536)
+        if not part: return "closed"
+        data += part
+    return data.split()[1].decode()
+print(get(), flush=True)
+sys.stdin.readline()
+print(get(), flush=True)
+''' % (HOST, HOST)
+        call = box.start('exec', 'x', '--', *box.python_command(
+            'import sys, ssl\ndef tls(h, p):\n import socket\n return ssl.create_default_context().wrap_socket('
+            'socket.create_connection((h, p)), server_hostname=h)\n' + script), stdin=subprocess.PIPE)
+        equal(call.stdout.readline(), b'200\n', 'first')
+        box.allow('remove', 'x', HOST).ok()
+        connection = box.origin.connections[0]
+        until(lambda: connection.sock.fileno() < 0, 10, 'the kept connection to the server is closed')
+        out, _ = call.communicate(b'\n', timeout=30)
+        equal(out, b'403\n', 'the next request')
+
+
+@test
+def relays_and_new_ports(t):
+    """A port that nobody listened on before, and a relay that is cut."""
+    listener = TcpListener(greeting=b'hi')
+    with Named(t) as box:
+        box.add('--connect-to', 'db.example.com:5432:127.0.0.1:%d' % listener.port)
+        box.nsbox('create', '--name', 'x', *box.flags).ok()
+        script = '''
+import time, sys
+try:
+    s = connect("db.example.com", 5432); s.settimeout(30)
+    print(s.recv(2).decode(), flush=True)
+    print(repr(s.recv(1)), flush=True)
+except OSError as e:
+    print(type(e).__name__, flush=True)
+'''
+        command = box.python_command(script)
+        equal(box.exec('x', *command).out, 'ConnectionRefusedError\n', 'before')
+        box.nsbox('allow', 'add', 'x', 'tcp://db.example.com:5432').ok()
+        call = box.start_exec('x', *command)
+        equal(call.stdout.readline(), b'hi\n', 'it is relayed')
+        box.nsbox('allow', 'remove', 'x', 'tcp://db.example.com:5432').ok()
+        out, _ = call.communicate(timeout=30)
+        check(out in (b"b''\n", b'ConnectionResetError\n'), 'it is cut: %r' % out)
+        equal(box.exec('x', *command).out, 'ConnectionResetError\n', 'and refused')
+        box.nsbox('allow', 'add', 'x', 'tcp://db.example.com:5432').ok()
+        call = box.start_exec('x', *command)
+        equal(call.stdout.readline(), b'hi\n', 'the listener of before serves again')
+        call.kill()
+        call.communicate()
+
+
+@test
+def many_at_once(t):
+    """Rules with new ports from many clients at once, while calls start: all are there, and everything works."""
+    with Running(t) as box:
+        ports = range(9000, 9016)
+        clients = [box.start('allow', 'add', 'x', '%s:%d' % (OTHER, p)) for p in ports]
+        equal([box.get() for _ in range(4)], ['200'] * 4, 'calls meanwhile')
+        equal([c.wait(timeout=50) for c in clients], [0] * len(clients), 'the clients')
+        for c in clients:
+            c.communicate()
+        equal(len(box.rules()), 1 + len(ports), 'rules')
+        clients = [box.start('allow', 'remove', 'x', '%s:%d' % (OTHER, p)) for p in ports for _ in range(2)]
+        codes = [c.wait(timeout=50) for c in clients]
+        for c in clients:
+            c.communicate()
+        equal(sorted(codes), [0] * len(ports) + [125] * len(ports), 'each goes once')
+        equal(box.rules(), {('allow', HOST)}, 'rules')
+
+
+@test
+def not_from_inside(t):
+    """With the messages themselves, over the socket that a call has; a person's client is the twin."""
+    with Running(t) as box:
+        with open(os.path.join(os.path.dirname(__file__), 'harness', 'control.py')) as f:
+            source = f.read()
+        sandbox = box.inspect('x')['id']
+        result = box.exec('x', PYTHON, '-c', source + """
+closed = []
+for message in (u32(16, 1) + text(%r) + b"\\1" + text(%r) + text("x"), u32(17, 1) + text(%r)):
+    s = hello()
+    send(s, message)
+    closed.append(is_closed(s))
+print(closed)
+""" % (sandbox, OTHER, sandbox))
+        equal(result.out, '[True, True]\n', 'hung up on without an answer (%r)' % result)
+        inside = box.exec('x', '/run/nsbox/bin/nsbox', 'allow', 'add', 'x', OTHER)
+        check(inside.code != 0, 'the command that is inside: %r' % inside)
+        equal((box.get(OTHER), box.rules(), box.audit('policy.change')), ('403', {('allow', HOST)}, []), 'nothing changed')
+        box.allow('add', 'x', OTHER).ok()
+
+
+@test
+def without_a_gateway(t):
+    with Named(t) as box:
+        box.create('n')
+        refused = box.nsbox('allow', 'add', 'n', HOST)
+        check(refused.code == 125 and 'has no gateway' in refused.err, refused)
