@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "gateway/authority.h"
 #include "gateway/gateway.h"
 #include "gateway/relay.h"
 #include "gateway/scrub_answer.h"
