@@ -24,6 +24,7 @@
 #include "namespace/alias.h"
 #include "namespace/mount.h"
 #include "namespace/plan_path.h"
+#include "namespace/session_rules.h"
 #include "namespace/view.h"
 
 struct one {
@@ -37,7 +38,7 @@ struct one {
 struct covers {
 	struct one all[COVERS_MAX];
 	size_t n;
-	int root, store, ruleset;
+	int root, store;
 	int empty_file, empty_dir;
 	FILE *mountinfo; /* from before something may lie on it */
 };
@@ -192,7 +193,7 @@ static int view_all(const struct covers *c, struct error *e)
 	for (size_t i = 0; i < c->n && r == 0; i++) {
 		const struct one *o = &c->all[i];
 		if (o->kind == COVER_FRESH)
-			r = view_fresh(&v, o->path, c->ruleset, e);
+			r = view_fresh(&v, o->path, e);
 		else if (o->kind == COVER_COMMITTED)
 			r = view_committed(&v, o->path, o->number, e);
 	}
@@ -202,7 +203,7 @@ static int view_all(const struct covers *c, struct error *e)
 
 static bool is_view(const struct one *o)
 {
-	return o->kind == COVER_FRESH || o->kind == COVER_COMMITTED;
+	return o->kind == COVER_FRESH || o->kind == COVER_WRITABLE || o->kind == COVER_COMMITTED;
 }
 
 static int cover_all(struct covers *c, struct error *e)
@@ -226,7 +227,23 @@ bool covers_have_view(const void *data, size_t len)
 	return len > 0 && is_view(&(struct one){ .kind = *(const uint8_t *)data });
 }
 
-int cover_paths(const void *data, size_t len, int store, int ruleset, struct error *e)
+/* A rule holds for an object, and fresh directories are new ones. Added to the ruleset of all calls, they would stay in it
+ * for every later one to carry. */
+static int own_ruleset(const struct covers *c, int *ret, struct error *e)
+{
+	const char *writable[COVERS_MAX + 2] = { "/run", "/dev/shm" };
+	size_t n = 2;
+	bool wanted = false;
+
+	for (size_t i = 0; i < c->n; i++) {
+		wanted |= c->all[i].kind == COVER_FRESH;
+		if (c->all[i].kind == COVER_FRESH || c->all[i].kind == COVER_WRITABLE)
+			writable[n++] = c->all[i].path;
+	}
+	return wanted ? session_ruleset(writable, n, ret, e) : 0;
+}
+
+int cover_paths(const void *data, size_t len, int store, int *ret_ruleset, struct error *e)
 {
 	static struct covers c = { .empty_file = -EBADF, .empty_dir = -EBADF };
 	struct wire_reader in = wire_reader(data, len);
@@ -234,7 +251,6 @@ int cover_paths(const void *data, size_t len, int store, int ruleset, struct err
 	if (len == 0)
 		return 0;
 	c.store = store;
-	c.ruleset = ruleset;
 	c.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	c.mountinfo = fopen("/proc/self/mountinfo", "re");
 	int r = c.root < 0 || !c.mountinfo ? fail_errno(e, errno, SANDBOX_STAGE_MOUNT, "/", "cannot look at the root") :
@@ -245,6 +261,8 @@ int cover_paths(const void *data, size_t len, int store, int ruleset, struct err
 		r = make_empty(&c, e);
 	if (r == 0)
 		r = cover_all(&c, e);
+	if (r == 0)
+		r = own_ruleset(&c, ret_ruleset, e);
 	for (size_t i = 0; i < c.n; i++) {
 		free(c.all[i].path);
 		fd_close(c.all[i].kept);

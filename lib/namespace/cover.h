@@ -21,6 +21,7 @@ enum cover_kind {
 	COVER_HIDE,	     /* an empty file or directory over it */
 	COVER_KEEP,	     /* as it was before all of them but views, below what is read-only */
 	COVER_FRESH,	     /* an empty directory of the call's own over it (view.h) */
+	COVER_WRITABLE,	     /* nothing over it: it goes into the ruleset of a call with fresh directories */
 	COVER_COMMITTED,     /* an overlaid directory as the host has it, read-only (view.h) */
 	_COVER_KIND_MAX
 };
@@ -28,8 +29,8 @@ enum cover_kind {
 /* There is a view among them, and view_take() is needed first. */
 bool covers_have_view(const void *data, size_t len);
 /* All of them or an error. For a process with capabilities over its mount namespace, which must be the own one of the
- * call, before /dev/pts is renewed. store: of view_take(), or -EBADF. ruleset: the
- * session's. */
-int cover_paths(const void *data, size_t len, int store, int ruleset, struct error *e);
+ * call, before /dev/pts is renewed. store: of view_take(), or -EBADF. *ret_ruleset:
+ * where rules of the sandbox's ruleset would be of objects that the call does not see, its own in the place of that. */
+int cover_paths(const void *data, size_t len, int store, int *ret_ruleset, struct error *e);
 
 #endif

@@ -135,14 +135,16 @@ static int own_terminals(struct error *e)
 
 static int prepare(const struct guardian_setup *s, int sock, bool *ret_layer, struct error *e)
 {
+	struct guardian_setup own = *s;
+
 	/* The helper of a full call has entered already. */
 	int r = s->full ? proc_renew(e) : guardian_enter(s, e);
 	/* Before the terminals: they are mounted over what the covers are made of. */
 	if (r == 0)
-		r = cover_paths(s->covers, s->covers_len, s->store, s->ruleset, e);
+		r = cover_paths(s->covers, s->covers_len, s->store, &own.ruleset, e);
 	if (r == 0 && s->full)
 		r = own_terminals(e);
-	return r < 0 ? r : confine(s, sock, ret_layer, e);
+	return r < 0 ? r : confine(&own, sock, ret_layer, e);
 }
 
 /* Without its supervisor the guardian has no purpose; the subreaper going ends nothing, so it kills first. */

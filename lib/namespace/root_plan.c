@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "confine/landlock.h"
 #include "namespace/mount.h"
 #include "namespace/root.h"
+#include "namespace/session_rules.h"
 
 static const struct {
 	const char *path;
@@ -143,43 +143,19 @@ int root_apply(struct root *root, const struct plan *plan, struct error *e)
 	return r;
 }
 
-static int allow_path(int ruleset, int abi, const char *path, unsigned grants, struct error *e)
-{
-	struct stat st;
-	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-
-	int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
-	if (r == 0)
-		r = landlock_allow(ruleset, abi, fd, S_ISDIR(st.st_mode), grants);
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_LANDLOCK, path, "cannot add a Landlock rule for %s", path) : 0;
-}
-
 int root_ruleset(const struct plan *plan, int *ret, struct error *e)
 {
-	int abi = landlock_abi();
-	if (abi < 1)
-		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_LANDLOCK, "landlock",
-			    "this kernel has no Landlock: enable CONFIG_SECURITY_LANDLOCK and add landlock to the lsm= "
-			    "list of the kernel command line");
-	_cleanup_close_ int ruleset = landlock_new(abi);
-	if (ruleset < 0)
-		return fail_errno(e, -ruleset, SANDBOX_STAGE_LANDLOCK, "landlock", "cannot make a Landlock ruleset");
+	_cleanup_free_ const char **writable = calloc(plan->n_steps + ARRAY_LEN(private_dirs) + 1, sizeof(*writable));
+	size_t n = 0;
 
-	int r = allow_path(ruleset, abi, "/", LANDLOCK_GRANT_READ, e);
-	if (r == 0)
-		r = allow_path(ruleset, abi, "/dev", LANDLOCK_GRANT_DEVICE, e);
-	/* oom_score_adj, comm, coredump_filter; not where the caller owns the host's files of /proc. */
-	if (r == 0 && getuid() != 0)
-		r = allow_path(ruleset, abi, "/proc", LANDLOCK_GRANT_CONTENT, e);
-	for (size_t i = 0; i < ARRAY_LEN(private_dirs) && r == 0; i++)
-		r = allow_path(ruleset, abi, private_dirs[i].path, LANDLOCK_GRANT_WRITE, e);
-	if (r == 0)
-		r = allow_path(ruleset, abi, plan->home, LANDLOCK_GRANT_WRITE, e);
-	for (size_t i = 0; i < plan->n_steps && r == 0; i++)
+	if (!writable)
+		return fail_errno(e, ENOMEM, SANDBOX_STAGE_LANDLOCK, "landlock", "cannot make a Landlock ruleset");
+	for (size_t i = 0; i < ARRAY_LEN(private_dirs); i++)
+		writable[n++] = private_dirs[i].path;
+	writable[n++] = plan->home;
+	for (size_t i = 0; i < plan->n_steps; i++)
 		if (plan->steps[i].kind == PLAN_BIND_RW || plan->steps[i].kind == PLAN_TMPFS ||
 		    plan->steps[i].kind == PLAN_OVERLAY)
-			r = allow_path(ruleset, abi, plan->steps[i].path, LANDLOCK_GRANT_WRITE, e);
-	if (r == 0)
-		*ret = TAKE_FD(ruleset);
-	return r;
+			writable[n++] = plan->steps[i].path;
+	return session_ruleset(writable, n, ret, e);
 }

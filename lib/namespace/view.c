@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "confine/landlock.h"
 #include "namespace/alias.h"
 #include "namespace/mount.h"
 #include "namespace/plan_path.h"
@@ -236,16 +235,13 @@ static int fresh_make(struct views *v, const char *path, int *ret)
 	return tree < 0 ? tree : 0;
 }
 
-int view_fresh(struct views *v, const char *path, int ruleset, struct error *e)
+int view_fresh(struct views *v, const char *path, struct error *e)
 {
 	_cleanup_close_ int tree = -EBADF;
 	int r = v->fresh < 0 ? fresh_open(v) : 0;
 
 	if (r == 0)
 		r = fresh_make(v, path, &tree);
-	/* The rule is of an object that no other call can reach. */
-	if (r == 0)
-		r = landlock_allow(ruleset, landlock_abi(), tree, true, LANDLOCK_GRANT_WRITE);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, path, "cannot make the call's own %s", path) :
 		       put(v, path, tree, true, e);
 }

@@ -31,8 +31,8 @@ int view_take(int store, int init_pidfd, int *ret, struct error *e);
 int views_open(struct views *v, int root, int store, FILE *mountinfo, struct error *e);
 /* The n-th overlaid directory, which is path, as the host has it, read-only. */
 int view_committed(const struct views *v, const char *path, uint32_t n, struct error *e);
-/* An empty directory, writable by the session's ruleset too, in the place of the one at path. */
-int view_fresh(struct views *v, const char *path, int ruleset, struct error *e);
+/* An empty directory in the place of the one at path. */
+int view_fresh(struct views *v, const char *path, struct error *e);
 int views_close(struct views *v, struct error *e);
 
 #endif

@@ -368,6 +368,22 @@ static int seal(struct rules *r, const struct policy *p, struct start *start, st
 	return k;
 }
 
+/* What the root plan has mounted writable, but for the overlaid directories, which the call sees read-only. */
+static int add_writable(struct rules *r, const struct policy *p, struct error *e)
+{
+	size_t n;
+	const struct policy_path *paths = policy_paths(p, &n);
+	bool named = false;
+	int k = 0;
+
+	for (size_t i = 0; i < n && k == 0; i++) {
+		named |= names_tree(&paths[i]) && strcmp(paths[i].path, policy_workdir(p)) == 0;
+		if ((paths[i].kind == PATH_WRITE || paths[i].kind == PATH_TMPFS) && !path_is_at_or_below(paths[i].path, "/dev"))
+			k = add_cover(r, COVER_WRITABLE, paths[i].path, e);
+	}
+	return k < 0 || named ? k : add_cover(r, COVER_WRITABLE, policy_workdir(p), e);
+}
+
 /* First of all: everything else is about what the call sees then. Overlaid directories are numbered as in the plan of
  * the root. */
 static int add_views(struct rules *r, const struct policy *p, struct start *start, struct error *e)
@@ -383,6 +399,8 @@ static int add_views(struct rules *r, const struct policy *p, struct start *star
 	const char *const fresh[] = { "/tmp", "/var/tmp", home };
 	for (size_t i = 0; i < ARRAY_LEN(fresh) && k == 0; i++)
 		k = add_cover(r, COVER_FRESH, fresh[i], e);
+	if (k == 0)
+		k = add_writable(r, p, e);
 	for (size_t i = 0; i < n && k == 0; i++) {
 		k = add_cover(r, COVER_COMMITTED, overlays[i]->path, e);
 		if (k == 0 && wire_put_u32(r->covers, (uint32_t)i) < 0)

@@ -211,6 +211,15 @@ def unusable_grant(t, grant):
         check(box.audit('auditor.error'), 'no record of the error')
 
 
+@test
+def narrowed_to_another_view(t):
+    """The call's view is made before it is asked about, so such an answer cannot be followed: it is a denial."""
+    with Asked(t, lambda q: {'decision': 'narrow', 'grant': {'view': 'committed'}}) as box:
+        box.add(*NET)
+        denied(box, box.run(*box.marked()))
+        check('view' in box.audit('auditor.error')[0]['reason'], 'the error: %r' % box.audit('auditor.error'))
+
+
 def swap(box, how):
     """What the call was shown is replaced before the answer."""
     def handler(question):

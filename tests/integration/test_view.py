@@ -87,6 +87,22 @@ def committed_has_its_own_home(t):
 
 
 @test
+def committed_may_write_what_the_policy_names(t):
+    """Also where directories of its own lie above; and no more than any other call."""
+    with named(t, '--overlay', 'd', '--write', 'p', '--tmpfs', '/srv/t', overlay=False) as box:
+        script = ('exec 2>/dev/null; for d in . p /srv/t /run /dev/shm /tmp ~ d /usr/lib /etc; do '
+                  'mkdir $d/made && echo $d; done; true')
+        working = call(box, script)
+        equal(working.out.split(), ['.', 'p', '/srv/t', '/run', '/dev/shm', '/tmp', box.home, 'd'], 'a working call')
+        call(box, 'rmdir made p/made /srv/t/made /run/made /dev/shm/made').ok()
+        equal(call(box, script, *COMMITTED).out.split(), working.out.split()[:-1], 'a committed one')
+    with named(t, '--read', '.', '--overlay', 'd', overlay=False, name='second') as box:
+        equal(call(box, 'mkdir made || echo no', *COMMITTED).out, 'no\n', 'a read-only workspace')
+        result = call(box, 'touch -d @0 a', *COMMITTED)
+        check(result.code != 0, 'its times: %r' % result)
+
+
+@test
 def committed_by_template(t):
     with named(t, policy=['[grant push]', 'argv = ./push *', 'view = committed', '[grant wide]', 'argv = none-such']) as box:
         with open(box.work + '/push', 'w') as f:
