@@ -117,6 +117,19 @@ int grant_check_url(const struct policy *p, const struct grant *g, const char *u
 	return check_url(p, g, url, method, ret, e);
 }
 
+/* What every sandbox has in its own /dev, for reading and writing. */
+static bool is_own_device(const char *path)
+{
+	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty",
+					       "/dev/ptmx", "/dev/pts", "/dev/pts/ptmx", "/dev/shm" };
+
+	for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
+		if (strcmp(path, devices[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* A directory of the sandbox's own in the place of the host's: empty and writable. What the host has there is not there
  * inside; anything else can be made. */
 static void private_view(const char *path, const char *dir, struct path_verdict *ret)
@@ -124,7 +137,7 @@ static void private_view(const char *path, const char *dir, struct path_verdict 
 	struct stat st;
 
 	ret->reason = "private";
-	ret->allowed = strcmp(path, dir) == 0 || lstat(path, &st) < 0;
+	ret->allowed = strcmp(path, dir) == 0 || is_own_device(path) || lstat(path, &st) < 0;
 }
 
 static bool is_absent(const char *path)

@@ -29,6 +29,40 @@ def check_answers(t, question, want):
 
 
 @test
+def check_agrees_with_the_files(t):
+    """What check says of a path is what opening it does, for reading and for writing."""
+    box = Box(t)
+    for path in ('work/a', 'work/.git/hooks/h', 'work/hidden', 'read/r', 'home/state', 'read/written/w'):
+        t.write('box/' + path, 'text\n')
+    os.symlink(box.dir + '/read/r', box.work + '/link')
+    flags = ['--read', box.dir + '/read', '--write=' + box.dir + '/read/written', '--hide', 'hidden']
+    paths = [box.work + '/a', box.work + '/new', box.work + '/.git/hooks/h', box.work + '/hidden', box.dir + '/read/r',
+             box.dir + '/read/written/w', box.dir + '/read/written/new', box.dir + '/read/new', box.home + '/state',
+             box.home + '/new', box.home + '/.ssh/id_ed25519', '/etc/passwd', '/etc/shadow', '/usr/bin/env', '/usr/new',
+             '/dev/null', '/dev/urandom', '/dev/kmsg', '/tmp/new-of-this-test', '/none/of/this', box.work + '/link']
+    script = '''
+r = []
+for path in json.loads(sys.argv[1]):
+    for mode in "rb", "ab":
+        try:
+            open(path, mode).close()
+            r.append(True)
+        except OSError:
+            r.append(False)
+out(r)'''
+    existed = [os.path.exists(path) for path in paths]
+    opened = iter(box.python(script, json.dumps(paths), flags=flags).ok().json())
+    for path, exists in zip(paths, existed):
+        for write in ([], ['--write']):
+            said = box.nsbox('check', *flags, '--path', path, *write).code == 0
+            was = next(opened)
+            # Of what is nowhere only writing says whether it could be there; in the private home directory a file of
+            # the same name can be made, which is not the host's.
+            if exists != bool(write) or (exists and not path.startswith(box.home + '/')):
+                equal(said, was, '%s %s' % (path, write))
+
+
+@test
 def check_agrees_with_the_gateway(t):
     """What check says is what happens."""
     from harness.origin import Origin
