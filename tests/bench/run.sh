@@ -16,7 +16,7 @@ while [ $# -gt 0 ]; do
 	--only) only=$2; shift ;;
 	--rounds) rounds=$2; shift ;;
 	--soak) soak=$2; shift ;;
-	*) sed -n '4,8p' "$0" >&2; exit 125 ;;
+	*) sed -n '4,7p' "$0" >&2; exit 125 ;;
 	esac
 	shift
 done
