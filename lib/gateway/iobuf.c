@@ -52,7 +52,7 @@ void iobuf_consume(struct iobuf *b, size_t n)
 	b->start += n;
 	if (b->start < b->end)
 		return;
-	if (b->secret)
+	if (b->secret && b->data)
 		explicit_bzero(b->data, b->cap);
 	b->secret = false;
 	b->start = b->end = 0;
@@ -60,7 +60,7 @@ void iobuf_consume(struct iobuf *b, size_t n)
 
 void iobuf_free(struct iobuf *b)
 {
-	if (b->secret)
+	if (b->secret && b->data)
 		explicit_bzero(b->data, b->cap);
 	free(b->data);
 	*b = (struct iobuf){ 0 };
