@@ -491,7 +491,7 @@ def many_connections(w):
     c = g.call()
     before = g.memory()
     held = []
-    for _ in range(1000):
+    for _ in range(2000):
         s = socket.socket()
         s.bind((c.address, 0))
         s.connect(('198.18.0.1', 443))
