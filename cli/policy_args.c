@@ -45,7 +45,7 @@ const struct option policy_options[] = {
 	  .help = "make DIR writable in a layer of its own; what changed is reviewed with nsbox diff, commit and discard" },
 	{ LAYER(FORK), .name = "fork", .value = "ID",
 	  .help = "begin with a copy of the changes of a sandbox, or of a snapshot, in the overlaid directories" },
-	{ SET("filesystem", "hide"), .name = "hide", .value = "PATH", .help = "hide PATH" },
+	{ SET("filesystem", "hide"), .name = "hide", .value = "PATH", .help = "hide PATH, or what matches a pattern as in '**/.env*'" },
 	{ SET("filesystem", "protect"), .name = "protect", .value = "PATH",
 	  .help = "keep PATH read-only inside a writable tree" },
 	{ SET("filesystem", "tmpfs"), .name = "tmpfs", .value = "PATH[:SIZE]", .help = "an empty private directory in memory" },

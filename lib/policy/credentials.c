@@ -36,18 +36,8 @@ static int cover_place(struct policy *p, const char *place, struct error *e)
 	const struct policy_path *now = effective_path(p, path);
 	if (!now || strcmp(now->path, path) == 0 || (now->kind != PATH_READ && now->kind != PATH_WRITE && now->kind != PATH_OVERLAY))
 		return 0;
-	enum path_kind kind = is_dir && named_below(p, path) ? PATH_TMPFS : PATH_HIDE;
-	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", "credentials", e);
-	if (!out)
-		return -e->err;
-	out->kind = kind;
-	out->path = TAKE_PTR(path);
-	out->given = strdup(out->path);
-	out->dev = dev;
-	out->ino = ino;
-	out->is_dir = is_dir;
-	out->origin = strdup("credentials");
-	return out->given && out->origin ? 0 : out_of_memory(e);
+	const struct object_at at = { path, dev, ino, is_dir };
+	return add_object(p, is_dir && named_below(p, path) ? PATH_TMPFS : PATH_HIDE, &at, path, "credentials", e);
 }
 
 /* Some grant is above it. */

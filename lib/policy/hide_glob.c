@@ -53,12 +53,8 @@ static int add_found(struct scan *s, const char *path, struct error *e)
 		return is_unreachable(r) || r == -EPERM ? 0 : r;
 	if (s->found++ == FOUND_MAX)
 		return too_much(s, path, "paths match", FOUND_MAX, e);
-	struct policy_path *out = grow(&s->p->paths, &s->p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", s->raw->origin, e);
-	if (!out)
-		return -e->err;
-	*out = (struct policy_path){ .kind = PATH_HIDE, .path = TAKE_PTR(real), .given = strdup(path), .dev = dev, .ino = ino,
-				     .is_dir = is_dir, .origin = strdup(s->raw->origin) };
-	return out->given && out->origin ? 0 : out_of_memory(e);
+	const struct object_at at = { real, dev, ino, is_dir };
+	return add_object(s->p, PATH_HIDE, &at, path, s->raw->origin, e);
 }
 
 static int walk(struct scan *s, int parent, const char *name, const char *path, size_t part, unsigned depth, struct error *e);

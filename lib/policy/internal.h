@@ -216,6 +216,15 @@ bool path_below(const char *path, const char *dir);
 void paths_free(struct policy_path *paths, size_t n);
 /* Canonical path, identity and kind of what is at path now. */
 int resolve_path(const char *path, char **ret, dev_t *dev, ino_t *ino, bool *is_dir, struct error *e);
+/* An entry that nobody wrote as it is: for what is there, resolved. */
+struct object_at {
+	const char *path;
+	dev_t dev;
+	ino_t ino;
+	bool is_dir;
+};
+int add_object(struct policy *p, enum path_kind kind, const struct object_at *at, const char *given, const char *origin,
+	       struct error *e);
 int check_fit(struct policy *p, struct error *e);
 /* The part of check_fit() that looks at nothing outside of the policy. */
 int check_contradictions(struct policy *p, struct error *e);

@@ -201,6 +201,18 @@ static struct policy_path *add_path(struct policy *p, const struct raw_path *raw
 	return out;
 }
 
+int add_object(struct policy *p, enum path_kind kind, const struct object_at *at, const char *given, const char *origin,
+	       struct error *e)
+{
+	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", origin, e);
+
+	if (!out)
+		return -e->err;
+	*out = (struct policy_path){ .kind = kind, .path = strdup(at->path), .given = strdup(given), .dev = at->dev,
+				     .ino = at->ino, .is_dir = at->is_dir, .origin = strdup(origin) };
+	return out->path && out->given && out->origin ? 0 : out_of_memory(e);
+}
+
 static const char *const kind_names[] = { "read", "write", "overlay", "hide", "protect", "tmpfs" };
 
 static int finish_tmpfs(struct policy *p, const struct raw_path *raw, const char *given, struct error *e)

@@ -90,19 +90,8 @@ static int protect_one(struct policy *p, const char *path, const struct stat *st
 	int r = resolve_path(path, &real, &dev, &ino, &is_dir, e);
 	if (r < 0 || strcmp(real, path) != 0)
 		return is_unreachable(r) ? 0 : r;
-	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", "default", e);
-	if (!out)
-		return -e->err;
-	*out = (struct policy_path){
-		.kind = PATH_PROTECT,
-		.path = strdup(path),
-		.given = strdup(path),
-		.dev = st->st_dev,
-		.ino = st->st_ino,
-		.is_dir = S_ISDIR(st->st_mode),
-		.origin = strdup("default"),
-	};
-	return out->path && out->given && out->origin ? 0 : out_of_memory(e);
+	const struct object_at at = { path, st->st_dev, st->st_ino, S_ISDIR(st->st_mode) };
+	return add_object(p, PATH_PROTECT, &at, path, "default", e);
 }
 
 /* Neither through a link at its end, nor waiting for one that is none. */

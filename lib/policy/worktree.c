@@ -124,12 +124,8 @@ static int add(struct policy *p, enum path_kind kind, const char *path, const st
 		if (strcmp(c->path, path) == 0 && (c->kind == PATH_PROTECT) == (kind == PATH_PROTECT))
 			return 0;
 	}
-	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", ORIGIN, e);
-	if (!out)
-		return -e->err;
-	*out = (struct policy_path){ .kind = kind, .path = strdup(path), .given = strdup(path), .dev = st->st_dev,
-				     .ino = st->st_ino, .is_dir = S_ISDIR(st->st_mode), .origin = strdup(ORIGIN) };
-	return out->path && out->given && out->origin ? 0 : out_of_memory(e);
+	const struct object_at at = { path, st->st_dev, st->st_ino, S_ISDIR(st->st_mode) };
+	return add_object(p, kind, &at, path, ORIGIN, e);
 }
 
 static int add_kept(struct policy *p, const char *dir, const char *const *names, size_t n, struct error *e)
