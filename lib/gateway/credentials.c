@@ -10,11 +10,12 @@
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/scrub_answer.h"
+#include "gateway/signing.h"
 #include "gateway/tunnel.h"
 
 _Static_assert((int)PLACE_HEADER == (int)INJECT_HEADER && (int)PLACE_BASIC == (int)INJECT_BASIC &&
 		       (int)PLACE_QUERY == (int)INJECT_QUERY && (int)PLACE_PATH == (int)INJECT_PATH &&
-		       (int)PLACE_BODY == (int)INJECT_BODY,
+		       (int)PLACE_BODY == (int)INJECT_BODY && (int)PLACE_SIGV4 == (int)INJECT_SIGV4,
 	       "the policy's bits are the places");
 
 static const char *place_name(enum inject_place place)
@@ -28,6 +29,8 @@ static const char *place_name(enum inject_place place)
 		return "query";
 	case PLACE_PATH:
 		return "path";
+	case PLACE_SIGV4:
+		return "sigv4";
 	case PLACE_BODY:
 		break;
 	}
@@ -233,17 +236,13 @@ static struct http1_head framed(struct session *s)
 	return h;
 }
 
-int credentials_write(struct session *s, const struct http1_request_out *how)
+static int write_head(struct session *s, const struct http1_request_out *how)
 {
 	struct exchange *x = s->x;
 	struct http1_request_out out = *how;
 	struct inject in = { .table = &s->gw->secrets.table, .decide = decide, .passes = passes, .data = s };
 	struct buf path = { 0 }, query = { 0 };
 
-	x->send_framing = x->request.framing;
-	tunnel_offer(s);
-	if (!any_placeholder(s))
-		return http1_write_request(&x->head, &x->request, &out);
 	int r = check_method(&in, &x->request);
 	if (r == 0)
 		r = write_path(&in, &x->request, &out, &path);
@@ -260,6 +259,38 @@ int credentials_write(struct session *s, const struct http1_request_out *how)
 	buf_wipe(&path);
 	buf_wipe(&query);
 	return r == -EACCES ? misused(s, in.misuse.placeholder, in.misuse_place) : r;
+}
+
+/* Before anything is sent for it, the signature is taken for a use of the key. */
+static int sign_again(struct session *s, const struct http1_request_out *how)
+{
+	struct exchange *x = s->x;
+	struct signing *signing;
+	size_t key;
+
+	int r = signing_begin(s, &signing, &key);
+	if (r == -EACCES) {
+		x->misuse = "target";
+		record(s, "secret.misuse", key, PLACE_SIGV4, x->misuse);
+		if (s->gw->secrets.v[key].rule->on_misuse == MISUSE_KILL)
+			control_kill_call(s->gw, s->call);
+	}
+	if (r < 0)
+		return r;
+	r = write_head(s, how);
+	if (r == 0 && signing)
+		r = note_use(x->uses, &x->n_uses, key, PLACE_SIGV4) < 0 ? -ENOMEM : signing_end(s, signing);
+	signing_free(signing);
+	return r;
+}
+
+int credentials_write(struct session *s, const struct http1_request_out *how)
+{
+	struct exchange *x = s->x;
+
+	x->send_framing = x->request.framing;
+	tunnel_offer(s);
+	return any_placeholder(s) ? sign_again(s, how) : http1_write_request(&x->head, &x->request, how);
 }
 
 void credentials_record(struct session *s)

@@ -50,6 +50,7 @@ struct exchange {
 	struct secret_use passed[MAX_USES]; /* misuse that the policy lets go on as text; recorded */
 	size_t n_passed;
 	const char *misuse; /* why, when a placeholder was found where it may not be */
+	const char *unsignable; /* why the signature could not be made anew */
 	bool expired;	    /* a secret that it needs has no value any more */
 	bool beyond_grant;  /* the policy allows it and the grant does not: nothing happens unless that is raised */
 	bool raised;	    /* it was */
@@ -96,8 +97,8 @@ int request_encode_path(const char *path, bool in_rule, struct buf *out);
 /* request_question.c: the members of the question whether it may go on. 0, -EMSGSIZE, -EILSEQ or -ENOMEM. */
 int request_question(const struct session *s, struct buf *members);
 
-/* credentials.c: fill x->head with the request to send. 0, -EACCES (misuse; recorded), -ENOKEY (expired), -ENOMEM,
- * -EINVAL. */
+/* credentials.c: fill x->head with the request to send. 0, -EACCES (misuse; recorded), -ENOKEY (expired), -ENOTSUP
+ * (x->unsignable), -ENOMEM, -EINVAL. */
 int credentials_write(struct session *s, const struct http1_request_out *how);
 /* It goes out now: record which secrets are in it. */
 void credentials_record(struct session *s);

@@ -9,6 +9,7 @@
 #include "gateway/gateway.h"
 #include "gateway/http2.h"
 #include "gateway/scrub_answer.h"
+#include "gateway/signing.h"
 #include "gateway/tunnel.h"
 
 #define HEAD_US (10u * 1000000u)
@@ -131,8 +132,8 @@ static void head_read(struct session *s)
 	x->answer.to_websocket = x->request.websocket;
 	client_body_begin(s);
 	x->upload_done = x->upload.done;
-	if (x->request.framing == HTTP1_BODY_LENGTH && x->request.content_length <= SMALL_BODY &&
-	    !x->request.expect_continue && s->gw->secrets.table.n) {
+	if (x->request.framing == HTTP1_BODY_LENGTH && !x->request.expect_continue && s->gw->secrets.table.n &&
+	    (x->request.content_length <= SMALL_BODY || signing_wants_body(s))) {
 		x->state = EXCHANGE_BODY;
 		session_timeout(s, SMALL_BODY_US);
 	} else {
@@ -188,7 +189,7 @@ static bool read_small_body(struct session *s)
 	struct exchange *x = s->x;
 
 	if (iobuf_len(&c->in) < x->request.content_length)
-		stream_fill(c, STREAM_CHUNK);
+		stream_fill(c, STREAM_CHUNK > x->request.content_length ? STREAM_CHUNK : (size_t)x->request.content_length);
 	if (iobuf_len(&c->in) < x->request.content_length) {
 		if (!c->eof)
 			return false;

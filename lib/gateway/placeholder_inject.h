@@ -10,7 +10,8 @@
 #include "gateway/placeholder_scan.h"
 
 /* Bits: enum secret_inject of policy.h. Names of fields take no values. */
-enum inject_place { PLACE_HEADER = 1, PLACE_BASIC = 2, PLACE_QUERY = 4, PLACE_PATH = 8, PLACE_BODY = 16 };
+enum inject_place { PLACE_HEADER = 1, PLACE_BASIC = 2, PLACE_QUERY = 4, PLACE_PATH = 8, PLACE_BODY = 16,
+		    PLACE_SIGV4 = 32 /* of a signature: the value itself goes nowhere */ };
 
 struct secret_value {
 	const void *data; /* borrowed: memory that the caller has locked */

@@ -308,6 +308,28 @@ static void ask(struct session *s)
 		refuse_unasked(s, r);
 }
 
+/* The signature of AWS that it has cannot be made anew. */
+static void refuse_unsigned(struct session *s)
+{
+	static const struct {
+		const char *reason, *detail;
+	} table[] = {
+		{ "sigv4-streaming", "The body is signed chunk by chunk, which only its sender could do: have the client sign it "
+				     "as a whole, or not at all (UNSIGNED-PAYLOAD)." },
+		{ "sigv4-body", "The hash of the body has to be signed, and the body is longer than 256 KiB (48 KiB over HTTP/2) "
+				"or of unknown length: have the client tell the hash in X-Amz-Content-Sha256." },
+		{ "sigv4-signature", "The signature is not that of this request with the placeholder of the key." },
+		{ "sigv4-form", "The signature is not well-formed, or does not fit what would be sent." },
+	};
+	const char *detail = "";
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		if (strcmp(table[i].reason, s->x->unsignable) == 0)
+			detail = table[i].detail;
+	}
+	request_refuse(s, "http.deny", 403, s->x->unsignable, detail);
+}
+
 static void allow(struct session *s)
 {
 	struct exchange *x = s->x;
@@ -333,6 +355,10 @@ static void allow(struct session *s)
 	}
 	if (r == -ENOKEY) {
 		request_expired(s);
+		return;
+	}
+	if (r == -ENOTSUP) {
+		refuse_unsigned(s);
 		return;
 	}
 	if (r == -EINVAL) {

@@ -162,6 +162,7 @@ static void get_secret(struct wire_reader *r, struct policy_secret *s)
 	s->source = (enum secret_source)source;
 	s->source_arg = checked_text(r, VALUE_MAX);
 	s->revoke = checked_optional(r, VALUE_MAX);
+	s->key_id = checked_optional(r, 64);
 	s->placeholder = checked_optional(r, 256);
 	s->inject = wire_get_u32(r);
 	s->insecure = checked_bool(r);
@@ -174,7 +175,7 @@ static void get_secret(struct wire_reader *r, struct policy_secret *s)
 	    (s->source == SOURCE_ENV && !variable_name_valid(s->source_arg, strlen(s->source_arg))) ||
 	    (s->source == SOURCE_FILE && s->source_arg[0] != '/') || (s->revoke && s->source != SOURCE_EXEC) ||
 	    (s->placeholder && !placeholder_valid(s->placeholder)) || s->inject == 0 ||
-	    s->inject > (INJECT_HEADER | INJECT_BASIC | INJECT_QUERY | INJECT_PATH | INJECT_BODY))
+	    s->inject > INJECT_SIGV4 || !(s->inject & INJECT_SIGV4) != !s->key_id)
 		r->bad = true;
 	s->allow = get_rule_texts(r, RULE_SECRET, &s->n_allow);
 	r->bad = r->bad || s->n_allow == 0;

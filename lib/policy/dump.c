@@ -144,7 +144,7 @@ static int dump_network(const struct policy *p, struct buf *out)
 static int dump_secret(const struct policy_secret *s, struct buf *out)
 {
 	static const char *const kinds[] = { "env:", "file:", "exec:" };
-	char inject[48];
+	char inject[64];
 	int r = buf_printf(out, "\n[secret %s]\n", s->name);
 
 	_cleanup_buf_ struct buf source = { 0 };
@@ -160,11 +160,14 @@ static int dump_secret(const struct policy_secret *s, struct buf *out)
 		if (r == 0)
 			r = buf_str(&text) ? dump_line(out, "allow", buf_str(&text), "where it may go", s->origin) : -ENOMEM;
 	}
-	snprintf(inject, sizeof(inject), "%s%s%s%s%s", s->inject & INJECT_HEADER ? ", header" : "",
+	snprintf(inject, sizeof(inject), "%s%s%s%s%s%s", s->inject & INJECT_HEADER ? ", header" : "",
 		 s->inject & INJECT_BASIC ? ", basic" : "", s->inject & INJECT_QUERY ? ", query" : "",
-		 s->inject & INJECT_PATH ? ", path" : "", s->inject & INJECT_BODY ? ", body" : "");
+		 s->inject & INJECT_PATH ? ", path" : "", s->inject & INJECT_BODY ? ", body" : "",
+		 s->inject & INJECT_SIGV4 ? ", sigv4" : "");
 	if (r == 0)
 		r = dump_line(out, "inject", inject + 2, "where it is replaced", s->origin);
+	if (r == 0 && s->key_id)
+		r = dump_line(out, "key_id", s->key_id, "the secret that is its id", s->origin);
 	if (r == 0 && s->placeholder)
 		r = dump_line(out, "placeholder", s->placeholder, "shape inside", s->origin);
 	if (r == 0 && s->insecure)

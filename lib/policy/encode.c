@@ -52,6 +52,7 @@ static int put_secret(struct buf *out, const struct policy_secret *s)
 	PUT(r, wire_put_u8(out, (uint8_t)s->source));
 	PUT(r, wire_put_str(out, s->source_arg));
 	PUT(r, wire_put_str(out, s->revoke ? s->revoke : ""));
+	PUT(r, wire_put_str(out, s->key_id ? s->key_id : ""));
 	PUT(r, wire_put_str(out, s->placeholder ? s->placeholder : ""));
 	PUT(r, wire_put_u32(out, s->inject));
 	PUT(r, wire_put_u8(out, s->insecure));

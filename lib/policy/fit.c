@@ -135,6 +135,24 @@ static bool target_reachable(const struct policy *p, const struct rule *target)
 	return false;
 }
 
+static int check_signing(const struct policy *p, const struct policy_secret *s, struct error *e)
+{
+	bool found = false;
+
+	if (!(s->inject & INJECT_SIGV4))
+		return !s->key_id ? 0 : fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->name,
+					     "%s: the secret %s has a 'key_id', which is for 'inject = sigv4'", s->origin, s->name);
+	if (s->inject != INJECT_SIGV4)
+		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->name,
+			    "%s: the secret %s signs requests: 'inject = sigv4' stands alone, since the value goes nowhere", s->origin,
+			    s->name);
+	for (size_t i = 0; i < p->n_secrets && s->key_id; i++)
+		found |= strcmp(p->secrets[i].name, s->key_id) == 0 && !(p->secrets[i].inject & INJECT_SIGV4);
+	return found ? 0 : fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->name,
+				"%s: the secret %s signs requests: say with 'key_id = NAME' which other secret of the policy is "
+				"the id of the key", s->origin, s->name);
+}
+
 static int check_secret(struct policy *p, const struct policy_secret *s, struct error *e)
 {
 	if (s->n_allow == 0)
@@ -144,6 +162,9 @@ static int check_secret(struct policy *p, const struct policy_secret *s, struct 
 		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->name,
 			    "%s: the secret %s has a 'revoke' command, but no 'source = exec:COMMAND' whose output it could end",
 			    s->origin, s->name);
+	int r = check_signing(p, s, e);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < s->n_allow; i++) {
 		_cleanup_buf_ struct buf text = { 0 };
 		if (rule_text(s->allow[i], &text) < 0 || !buf_str(&text))

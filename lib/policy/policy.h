@@ -41,6 +41,7 @@ enum secret_inject {
 	INJECT_QUERY = 4,
 	INJECT_PATH = 8,
 	INJECT_BODY = 16,
+	INJECT_SIGV4 = 32, /* alone: requests are signed with it */
 };
 
 enum secret_misuse { MISUSE_BLOCK = 0, MISUSE_KILL, MISUSE_PASS };
@@ -52,6 +53,7 @@ struct policy_secret {
 	enum secret_source source;
 	char *source_arg;  /* variable, absolute path, command; "" for SOURCE_VALUE (given through the API) */
 	char *revoke;	   /* command that ends what SOURCE_EXEC gave, or NULL */
+	char *key_id;	   /* INJECT_SIGV4: name of the secret that is the id of this key, else NULL */
 	char *placeholder; /* shape such as "sk-ant-{random:40}", or NULL for the default */
 	uint32_t inject;   /* enum secret_inject bits */
 	bool insecure;     /* also towards plain HTTP */

@@ -21,7 +21,7 @@ static const struct section sections[] = {
 	  { "mode", "allow", "deny", "allow_private", "passthrough", "connect_to", "upstream_ca", "client_cert", "upstream_proxy",
 	    "registries" } },
 	{ "secret", true, set_secret,
-	  { "source", "allow", "inject", "placeholder", "insecure", "scrub", "on_misuse", "revoke" } },
+	  { "source", "allow", "inject", "placeholder", "insecure", "scrub", "on_misuse", "revoke", "key_id" } },
 	{ "quota", true, set_quota, { "match", "max_requests", "max_up", "rate" } },
 	{ "env", false, set_env, { "pass", "set" } },
 	{ "limits", false, set_limit, { "memory", "cpus", "pids", "timeout", "disk", "open_files" } },

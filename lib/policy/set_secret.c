@@ -13,6 +13,7 @@ void secret_done(struct policy_secret *s)
 	free(s->name);
 	free(s->source_arg);
 	free(s->revoke);
+	free(s->key_id);
 	free(s->placeholder);
 	free(s->origin);
 	rules_free(s->allow, s->n_allow);
@@ -102,7 +103,7 @@ static int add_target(struct policy *p, const struct setting *s, const char *ite
 
 static int add_inject(struct policy *p, const struct setting *s, const char *item, struct error *e)
 {
-	static const char *const places[] = { "header", "basic", "query", "path", "body" };
+	static const char *const places[] = { "header", "basic", "query", "path", "body", "sigv4" };
 	struct policy_secret *secret = find_secret(p, s->name);
 
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
@@ -111,7 +112,7 @@ static int add_inject(struct policy *p, const struct setting *s, const char *ite
 			return 0;
 		}
 	}
-	return bad_setting(s, e, EINVAL, "accepted: header, basic, query, path, body");
+	return bad_setting(s, e, EINVAL, "accepted: header, basic, query, path, body, or sigv4 alone");
 }
 
 /* Text with at most one {random:N}: visible ASCII that survives headers, URLs and shells unquoted. */
@@ -191,6 +192,9 @@ int set_secret(struct policy *p, const struct setting *s, struct error *e)
 	}
 	if (strcmp(s->key, "on_misuse") == 0)
 		return set_on_misuse(secret, s, e);
+	if (strcmp(s->key, "key_id") == 0)
+		return variable_name_valid(s->value, strlen(s->value)) ? replace(&secret->key_id, s->value, e) :
+									   bad_setting(s, e, EINVAL, "accepted: the name of a secret");
 	/* The command of a shell; as the source it may hold what is not to be shown. */
 	return *s->value ? replace(&secret->revoke, s->value, e) : bad_setting(s, e, EINVAL, "accepted: a command");
 }

@@ -170,9 +170,10 @@ static void test_values_refused(void **state)
 	REFUSED(HEAD "[limits]\npids = 0\n", ":4: [limits] pids = 0: accepted: a whole number");
 	REFUSED(HEAD "[limits]\ntimeout = -1\n", ":4: [limits] timeout = -1: accepted: a time");
 	REFUSED(HEAD "[limits]\ncpus = x\n", ":4: [limits] cpus = x: accepted: a number of CPUs");
-	REFUSED(HEAD "[secret A]\ninject = cookie\n", ":4: [secret A] inject = cookie: accepted: header, basic, query, path, body");
+	REFUSED(HEAD "[secret A]\ninject = cookie\n", ":4: [secret A] inject = cookie: accepted: header, basic, query, path, body, or sigv4 alone");
 	REFUSED(HEAD "[secret A]\non_misuse = ask\n", ":4: [secret A] on_misuse = ask: accepted: block, kill, pass");
 	REFUSED(HEAD "[secret A]\nrevoke =\n", ":4: [secret A] revoke");
+	REFUSED(HEAD "[secret A]\nkey_id = a b\n", ":4: [secret A] key_id = a b: accepted: the name of a secret");
 	REFUSED(HEAD "[secret A]\nplaceholder = x\n", ":4: [secret A] placeholder = x: accepted:");
 	REFUSED(HEAD "[secret A]\nplaceholder = {random:4}\n", ":4: [secret A] placeholder = {random:4}: accepted:");
 	REFUSED(HEAD "[secret A]\nallow = *\n", ":4: [secret A] allow = *: a secret needs named hosts");
@@ -271,6 +272,27 @@ static void test_contradictions(void **state)
 	p = new_policy();
 	set(p, "secret K", "source", "env:X");
 	finish_refused(p, "has no 'allow = TARGET'");
+
+	static const char *const signing[][3] = {
+		/* inject, key_id, message */
+		{ "sigv4", NULL, "say with 'key_id = NAME'" },
+		{ "sigv4", "C", "say with 'key_id = NAME'" },
+		{ "sigv4", "A", "say with 'key_id = NAME'" },
+		{ "sigv4, body", "B", "'inject = sigv4' stands alone" },
+		{ "header", "B", "which is for 'inject = sigv4'" },
+		{ "header", NULL, "no 'source = exec:COMMAND' whose output" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(signing); i++) {
+		p = new_policy();
+		set(p, "secret", "spec", "A@https://a.org");
+		set(p, "secret", "spec", "B@https://a.org");
+		set(p, "secret A", "inject", signing[i][0]);
+		if (signing[i][1])
+			set(p, "secret A", "key_id", signing[i][1]);
+		else if (i == ARRAY_LEN(signing) - 1)
+			set(p, "secret A", "revoke", "end it");
+		finish_refused(p, signing[i][2]);
+	}
 	p = new_policy();
 	set(p, "secret", "spec", "K@http://a.org");
 	finish_refused(p, "may not go to http://a.org unencrypted");
@@ -514,6 +536,10 @@ static struct policy *rich_policy(void)
 	set(p, "secret API_KEY", "placeholder", "sk-ant-{random:40}");
 	set(p, "secret API_KEY", "scrub", "no");
 	set(p, "secret API_KEY", "on_misuse", "kill");
+	set(p, "secret", "spec", "SIGNS=exec:make key@https://api.example.com/**");
+	set(p, "secret SIGNS", "inject", "sigv4");
+	set(p, "secret SIGNS", "key_id", "API_KEY");
+	set(p, "secret SIGNS", "revoke", "end key");
 	set(p, "quota api", "match", "POST https://api.example.com/v1/**");
 	set(p, "quota api", "match", "tcp://db.example.com:5432");
 	set(p, "quota api", "max_requests", "100");

@@ -1,0 +1,224 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway alone: requests signed for AWS. The server is the oracle: it checks, with a second implementation, that what
+it got is signed with the real key, and nothing else is. usage: gateway_sigv4.py BUILD_DIR [PATTERN]"""
+import hashlib
+import hmac
+import os
+import sys
+from urllib.parse import parse_qsl, quote, unquote
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+
+from gateway_http import equal, exchange, main  # noqa: E402  (enters the namespace)
+from gateway_http2 import World                 # noqa: E402
+
+TESTS = []
+ID, KEY = 'AKIDEXAMPLE0123456789', 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY'
+TOKEN = 'session-token-value/0123456789=='
+TIME = '20150830T123600Z'
+SECRETS = '''[secret AWS_ACCESS_KEY_ID]
+source = env:A
+allow = https://api.test/**
+placeholder = AKIA{random:16}
+[secret AWS_SECRET_ACCESS_KEY]
+source = env:B
+allow = https://api.test/**
+inject = sigv4
+key_id = AWS_ACCESS_KEY_ID
+[secret AWS_SESSION_TOKEN]
+source = env:C
+allow = https://api.test/**
+'''
+
+
+def test(f):
+    TESTS.append(f)
+    return f
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def signature(key, scope, method, path, query, headers, names, payload, time=TIME):
+    """The one that such a request should have; query: raw."""
+    date, region, service, _ = scope.split('/')
+    pairs = sorted((quote(k, safe='~'), quote(v, safe='~')) for k, v in parse_qsl(query, keep_blank_values=True)
+                   if k != 'X-Amz-Signature')
+    lines = ''.join('%s:%s\n' % (n, ','.join(' '.join(v.split()) for k, v in headers if k.lower() == n)) for n in names)
+    uri = quote(unquote(path), safe='/~') if service == 's3' else quote(path, safe='/~')
+    canonical = '\n'.join([method, uri, '&'.join('%s=%s' % p for p in pairs), lines, ';'.join(names), payload])
+    text = '\n'.join(['AWS4-HMAC-SHA256', time, scope, sha(canonical.encode())])
+    k = b'AWS4' + key.encode()
+    for word in (date, region, service, 'aws4_request', text):
+        k = hmac.new(k, word.encode(), hashlib.sha256).digest()
+    return k.hex()
+
+
+class Client:
+    def __init__(self, w, **kwargs):
+        self.w = w
+        self.g = w.gateway('allow = api.test', 'allow = other.test', *w.connect_to('other.test')[:2], secrets=SECRETS,
+                           values=[ID, KEY, TOKEN], **kwargs)
+        self.c = self.g.call()
+        self.id, self.key, self.token = [self.c.env[n] for n in ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY',
+                                                                 'AWS_SESSION_TOKEN')]
+
+    def signed(self, method='GET', path='/', query='', headers=(), body=b'', service='service', payload=None, host='api.test',
+               key=None, key_id=None, order='Credential, SignedHeaders, Signature', more=()):
+        headers = [('Host', host), ('X-Amz-Date', TIME), *headers]
+        if payload:
+            headers.append(('X-Amz-Content-Sha256', payload))
+        scope = '20150830/us-east-1/%s/aws4_request' % service
+        names = sorted({n.lower() for n, _ in headers})
+        parts = {'Credential': '%s/%s' % (key_id or self.id, scope), 'SignedHeaders': ';'.join(names),
+                 'Signature': signature(key or self.key, scope, method, path, query, headers, names, payload or sha(body))}
+        headers.append(('Authorization', 'AWS4-HMAC-SHA256 ' + ', '.join('%s=%s' % (n, parts[n]) for n in order.split(', '))))
+        if body:
+            headers.append(('Content-Length', str(len(body))))
+        head = '%s %s%s HTTP/1.1\r\n' % (method, path, '?' + query if query else '')
+        return (head + ''.join('%s: %s\r\n' % h for h in [*headers, *more]) + '\r\n').encode() + body
+
+    def send(self, request, host='api.test', status=200):
+        got = exchange(self.c.tls(host), request)
+        equal(got[0], status, 'status of %r' % got[2][:300])
+        return got
+
+    def refused(self, request, reason, host='api.test'):
+        before = len(self.w.origin.requests)
+        status, headers, body = self.send(request, host, 403)
+        equal(headers['x-nsbox-denied'], reason)
+        equal(len(self.w.origin.requests), before, 'requests at the server')
+
+    def check(self, payload=None, key=KEY, key_id=ID):
+        """What the server got last is signed with the real key."""
+        r = self.w.origin.requests[-1]
+        parts = dict(x.strip().split('=', 1) for x in r.header('authorization')[0].split(' ', 1)[1].split(','))
+        got_id, scope = parts['Credential'].split('/', 1)
+        names = parts['SignedHeaders'].split(';')
+        equal(got_id, key_id)
+        payload = payload or (r.header('x-amz-content-sha256') or [sha(r.body)])[0]
+        want = signature(key, scope, r.method, r.path, r.query, r.headers, names, payload)
+        equal(parts['Signature'], want, 'signature of %r' % r.head)
+        for secret in (self.id, self.key, KEY):
+            assert secret.encode() not in self.w.origin.raw, 'at the server: ' + secret
+        return names
+
+
+@test
+def header(w):
+    k = Client(w)
+    cases = [dict(), dict(path='/a%20b/c', query='b=2&a=1&a=0&c'), dict(path='/a%20b/x', service='s3', payload=sha(b'')),
+             dict(method='POST', body=b'{"a": 1}', headers=[('Content-Type', 'application/x-amz-json-1.0')]),
+             dict(method='PUT', body=b'x' * 20000, service='s3', payload='UNSIGNED-PAYLOAD'),
+             dict(method='PUT', body=b'x' * 20000, service='s3', payload=sha(b'x' * 20000)),
+             dict(method='POST', body=bytes(range(256)) * 1024), dict(headers=[('X-Amz-Meta', 'a   b'), ('x-amz-meta', 'c')]),
+             dict(order='Signature, SignedHeaders, Credential'), dict(order='SignedHeaders, Credential, Signature')]
+    for case in cases:
+        k.send(k.signed(**case))
+        k.check()
+    use = {(r['name'], r['where']) for r in k.g.records if r['event'] == 'secret.use'}
+    equal(use, {('AWS_ACCESS_KEY_ID', 'header'), ('AWS_SECRET_ACCESS_KEY', 'sigv4')})
+
+
+@test
+def session_token(w):
+    """Replaced first, and then signed."""
+    k = Client(w)
+    k.send(k.signed(headers=[('X-Amz-Security-Token', k.token)]))
+    equal(w.origin.requests[-1].header('x-amz-security-token'), [TOKEN])
+    assert 'x-amz-security-token' in k.check()
+
+
+@test
+def fields_that_are_changed_on_the_way(w):
+    """Rewritten ones are signed as they are sent, those that are not sent any more not at all."""
+    k = Client(w)
+    names = [('Accept-Encoding', 'identity, br'), ('Range', 'bytes=0-4'), ('Keep-Alive', '5')]
+    k.send(k.signed(headers=names))
+    kept = k.check()
+    assert 'accept-encoding' in kept and 'keep-alive' not in kept and 'host' in kept, kept
+
+
+@test
+def presigned(w):
+    k = Client(w)
+    for service, payload in (('s3', 'UNSIGNED-PAYLOAD'), ('service', sha(b''))):
+        scope = '20150830/us-east-1/%s/aws4_request' % service
+        query = 'X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=%s&X-Amz-Date=%s&X-Amz-Expires=60&' \
+            'X-Amz-SignedHeaders=host&YX-Amz-Signature=%s&X-Amz-Security-Token=%s' \
+            % (quote(k.id + '/' + scope, safe=''), TIME, 'a' * 64, k.token)
+        s = signature(k.key, scope, 'GET', '/x', query, [('host', 'api.test')], ['host'], payload)
+        k.send(b'GET /x?%s&X-Amz-Signature=%s HTTP/1.1\r\nHost: api.test\r\n\r\n' % (query.encode(), s.encode()))
+        r = w.origin.requests[-1]
+        got = dict(parse_qsl(r.query))
+        equal((got['X-Amz-Credential'], got['X-Amz-Security-Token']), (ID + '/' + scope, TOKEN))
+        equal(got['X-Amz-Signature'], signature(KEY, scope, 'GET', '/x', r.query, [('host', 'api.test')], ['host'], payload))
+        equal(got['YX-Amz-Signature'], 'a' * 64)
+        k.refused(b'GET /y?%s&X-Amz-Signature=%s HTTP/1.1\r\nHost: api.test\r\n\r\n' % (query.encode(), s.encode()),
+                  'sigv4-signature')
+
+
+@test
+def over_http2(w):
+    """From a client that speaks it to a server that does not; the body is read within the first window."""
+    k = Client(w)
+    h = w.client_of(k.c)
+    for body, status in ((b'', 200), (b'{}', 200), (b'x' * 48 * 1024, 200), (b'x' * (48 * 1024 + 1), 403)):
+        head, _, _ = k.signed('POST', '/x', 'b=2&a=1', body=body).partition(b'\r\n\r\n')
+        fields = [tuple(line.lower().split(': ', 1)) if not line.startswith('Auth') else ('authorization', line.split(': ', 1)[1])
+                  for line in head.decode().split('\r\n')[1:]]
+        fields = [(n, TIME if n == 'x-amz-date' else v) for n, v in fields if n != 'host']
+        m = h.answer(h.request('/x?b=2&a=1', 'POST', fields, body or None))
+        equal((m.status, m.get('x-nsbox-denied')), (status, None if status == 200 else 'sigv4-body'), '%d bytes' % len(body))
+        k.check()
+
+
+@test
+def payloads_that_cannot_be_signed(w):
+    k = Client(w)
+    for payload in ('STREAMING-AWS4-HMAC-SHA256-PAYLOAD', 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER'):
+        k.refused(k.signed('PUT', body=b'x', service='s3', payload=payload), 'sigv4-streaming')
+    k.send(k.signed('PUT', body=b'1\r\nx\r\n0\r\n\r\n', service='s3', payload='STREAMING-UNSIGNED-PAYLOAD-TRAILER'))
+    k.check()
+    k.refused(k.signed('POST', body=b'x' * (256 * 1024 + 1)), 'sigv4-body')
+    k.refused(k.signed('POST', more=[('Transfer-Encoding', 'chunked')]) + b'0\r\n\r\n', 'sigv4-body')
+
+
+@test
+def signed_by_somebody_else(w):
+    """Without the placeholder of the key, of another request, in a bad form: nothing is signed."""
+    k = Client(w)
+    k.refused(k.signed(key='something else'), 'sigv4-signature')
+    k.refused(k.signed(key=KEY), 'sigv4-signature')
+    k.refused(k.signed('POST', body=b'abc')[:-3] + b'abd', 'sigv4-signature')
+    k.refused(k.signed().replace(b'GET /', b'GET /other'), 'sigv4-signature')
+    k.refused(k.signed().replace(b'SignedHeaders=host;x-amz-date', b'SignedHeaders=x-amz-date'), 'sigv4-form')
+    k.refused(k.signed().replace(b'aws4_request', b'aws5_request'), 'sigv4-form')
+    k.refused(k.signed(more=[('Authorization', 'AWS4-HMAC-SHA256 x')]), 'sigv4-form')
+    other = k.g.call('c2', '100.64.0.3')
+    k.refused(k.signed(key=other.env['AWS_SECRET_ACCESS_KEY'], key_id=other.env['AWS_ACCESS_KEY_ID']), 'secret-misuse')
+    # A key of its own is nobody's business.
+    k.send(k.signed(key='own', key_id='OWN'))
+    k.check(key='own', key_id='OWN')
+
+
+@test
+def towards_another_host(w):
+    k = Client(w)
+    k.refused(k.signed(host='other.test'), 'secret-misuse', host='other.test')
+    k.g.wait_record('secret.misuse', name='AWS_SECRET_ACCESS_KEY', where='sigv4', reason='target')
+
+
+@test
+def the_key_itself(w):
+    """Its placeholder has no place in a request."""
+    k = Client(w)
+    k.refused(b'GET / HTTP/1.1\r\nHost: api.test\r\nX: %s\r\n\r\n' % k.key.encode(), 'secret-misuse')
+    k.refused(k.signed(headers=[('X-Key', k.key)]), 'secret-misuse')
+
+
+if __name__ == '__main__':
+    main(TESTS, World)
