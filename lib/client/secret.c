@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sources of secrets. Each becomes one descriptor that only the gateway reads: a pipe filled here (environment, value
- * given by the caller), the file itself, or a socket to a helper that runs a command. No value is kept, logged, or put into
- * an error text.
+ * given by the caller), the file itself, or a socket to a helper that runs a command. No value is kept, logged, or
+ * put into an error text.
  */
 #include <errno.h>
 #include <fcntl.h>

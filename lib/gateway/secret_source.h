@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Secrets of commands that do not hold for ever: asked for again in time from their nsbox-source (source/protocol.h). Where
- * that fails until the last one expires, there is none, and requests that need it are refused.
+ * Secrets of commands that do not hold for ever: asked for again in time from their nsbox-source (source/protocol.h).
+ * Where that fails until the last one expires, there is none, and requests that need it are refused.
  */
 #ifndef NSBOX_GATEWAY_SECRET_SOURCE_H
 #define NSBOX_GATEWAY_SECRET_SOURCE_H

@@ -23,9 +23,10 @@ static int refuse(struct error *e, const char *name, int err, const char *why)
 
 static int no_pages(struct error *e, const char *name, int r)
 {
-	return refuse(e, name, -r, r == -EPERM ? "cannot be kept in locked memory: RLIMIT_MEMLOCK is used up; raise it (ulimit "
-						 "-l), or accept that it may be swapped out by --allow-degraded locked-memory" :
-						 "could not be loaded, for lack of memory");
+	if (r != -EPERM)
+		return refuse(e, name, -r, "could not be loaded, for lack of memory");
+	return refuse(e, name, EPERM, "cannot be kept in locked memory: RLIMIT_MEMLOCK is used up; raise it (ulimit -l), or "
+				      "accept that it may be swapped out by --allow-degraded locked-memory");
 }
 
 static int wait_readable(int fd, int parent_fd)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The secret values, read from their pipes into locked memory that no dump contains, and the placeholders that stand for
- * them in each call. Those of commands are asked for again before they expire (secret_source.h).
+ * The secret values, read from their pipes into locked memory that no dump contains, and the placeholders that stand
+ * for them in each call. Those of commands are asked for again before they expire (secret_source.h).
  */
 #ifndef NSBOX_GATEWAY_SECRETS_H
 #define NSBOX_GATEWAY_SECRETS_H
@@ -31,7 +31,8 @@ struct secret {
 	uint64_t seconds;    /* that it is good for, when it was read; 0: no end */
 };
 
-/* Values that answers are searched for, of one secret: these at least, when no answer is being searched; at most so many. */
+/* Values of one secret that answers are searched for: beyond the first the old ones go when no answer is being searched,
+ * beyond the second there is no new one. */
 #define KNOWN_VALUES 16u
 #define KNOWN_VALUES_MAX 1024u
 
@@ -59,8 +60,8 @@ struct secrets {
 };
 
 /*
- * Read every pipe to its end (one for each secret, in the order of the policy; the descriptors are closed), and ask every
- * command. Waits for the writers, but no longer than the supervisor at parent_fd lives.
+ * Read every pipe to its end (one for each secret, in the order of the policy; the descriptors are closed), and ask
+ * every command. Waits for the writers, but no longer than the supervisor at parent_fd lives.
  */
 int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_t n_fds, int parent_fd, struct error *e);
 

@@ -16,7 +16,6 @@
 #define TIME_LEN 16u /* 20150830T123600Z */
 #define DATE_LEN 8u
 #define PARAMETERS_MAX 1024u
-#define SECRET_MAX_LEN 65536u
 
 static bool text_is(struct sigv4_text t, const char *s)
 {
@@ -224,17 +223,23 @@ bool sigv4_is_s3(const struct sigv4_claim *c)
 	return starts(c->service, "s3");
 }
 
-void sigv4_hash(const void *data, size_t len, char ret[SIGV4_HEX + 1])
+static void put_hex(const uint8_t sum[SHA256_DIGEST_LENGTH], char ret[SIGV4_HEX + 1])
 {
 	static const char digit[] = "0123456789abcdef";
-	uint8_t sum[SHA256_DIGEST_LENGTH];
 
-	SHA256(len ? data : "", len, sum);
-	for (size_t i = 0; i < sizeof(sum); i++) {
+	for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i++) {
 		ret[2 * i] = digit[sum[i] >> 4];
 		ret[2 * i + 1] = digit[sum[i] & 15];
 	}
 	ret[SIGV4_HEX] = '\0';
+}
+
+void sigv4_hash(const void *data, size_t len, char ret[SIGV4_HEX + 1])
+{
+	uint8_t sum[SHA256_DIGEST_LENGTH];
+
+	SHA256(len ? data : "", len, sum);
+	put_hex(sum, ret);
 }
 
 /* Runs of spaces count as one. */
@@ -396,25 +401,21 @@ static bool derive(uint8_t key[SHA256_DIGEST_LENGTH], const void *with, size_t w
 int sigv4_sign(const struct sigv4_claim *c, const struct sigv4_request *request, struct sigv4_text payload,
 	       const void *secret, size_t secret_len, char ret[SIGV4_HEX + 1])
 {
-	static const char digit[] = "0123456789abcdef";
 	_cleanup_buf_ struct buf text = { 0 };
 	struct buf key = { 0 };
 	uint8_t k[SHA256_DIGEST_LENGTH];
 
 	int r = string_to_sign(&text, c, request, payload);
 	if (r == 0)
-		r = secret_len > SECRET_MAX_LEN ? -EINVAL : buf_puts(&key, "AWS4");
+		r = buf_puts(&key, "AWS4");
 	if (r == 0)
 		r = buf_append(&key, secret, secret_len);
 	const struct sigv4_text words[] = { c->date, c->region, c->service, { TERMINATION, strlen(TERMINATION) },
 					    { (const char *)text.data, text.len } };
 	for (size_t i = 0; i < ARRAY_LEN(words) && r == 0; i++)
 		r = derive(k, i ? k : key.data, i ? sizeof(k) : key.len, words[i]) ? 0 : -ENOMEM;
-	for (size_t i = 0; i < sizeof(k) && r == 0; i++) {
-		ret[2 * i] = digit[k[i] >> 4];
-		ret[2 * i + 1] = digit[k[i] & 15];
-	}
-	ret[SIGV4_HEX] = '\0';
+	if (r == 0)
+		put_hex(k, ret);
 	OPENSSL_cleanse(k, sizeof(k));
 	buf_wipe(&key);
 	return r;

@@ -56,7 +56,7 @@ void sigv4_hash(const void *data, size_t len, char ret[SIGV4_HEX + 1]);
  * payload: what the signature is to say of the body, a hash in hexadecimal or a word for another way. 0; -ENOENT: a
  * field that is to be signed is not there, or the time is not; -EINVAL; -ENOMEM.
  */
-int sigv4_sign(const struct sigv4_claim *c, const struct sigv4_request *r, struct sigv4_text payload, const void *secret,
-	       size_t secret_len, char ret[SIGV4_HEX + 1]);
+int sigv4_sign(const struct sigv4_claim *c, const struct sigv4_request *r, struct sigv4_text payload,
+	       const void *secret, size_t secret_len, char ret[SIGV4_HEX + 1]);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What became a WebSocket. Where the sandbox has secrets its messages are read: a placeholder in one that goes out gets
- * its value (inject = body) or is misuse, a value in one that comes becomes its placeholder. Otherwise bytes go both ways
- * unread.
+ * its value (inject = body) or is misuse, a value in one that comes becomes its placeholder. Otherwise bytes go both
+ * ways unread.
  */
 #ifndef NSBOX_GATEWAY_TUNNEL_H
 #define NSBOX_GATEWAY_TUNNEL_H

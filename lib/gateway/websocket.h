@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The frames of a WebSocket (RFC 6455), without extensions: read as messages whatever their fragments, and written anew.
- * Sans IO.
+ * The frames of a WebSocket (RFC 6455), without extensions: read as messages whatever their fragments, and written
+ * anew. Sans IO.
  */
 #ifndef NSBOX_GATEWAY_WEBSOCKET_H
 #define NSBOX_GATEWAY_WEBSOCKET_H
@@ -65,7 +65,7 @@ ssize_t websocket_feed(struct websocket_reader *r, const void *data, size_t len,
 void websocket_release(struct websocket_reader *r);
 void websocket_reset(struct websocket_reader *r);
 
-/* Append a frame; masked with a key from the kernel when a client sends it. 0, -ENOMEM or another error of getrandom(). */
+/* Append a frame; masked with a key from the kernel when a client sends it. 0, -ENOMEM or an error of getrandom(). */
 int websocket_write(struct buf *out, enum websocket_opcode opcode, bool fin, bool masked, const void *data, size_t len);
 
 #endif
