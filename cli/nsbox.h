@@ -32,7 +32,7 @@ extern const struct command *const commands[];
 extern const struct command command_run, command_create, command_exec, command_ls, command_inspect, command_kill,
 	command_call, command_rm, command_prune, command_logs, command_events, command_cp, command_check, command_profile,
 	command_doctor, command_audit,
-	command_grant, command_allow, command_approve, command_diff, command_commit, command_discard, command_snapshot, command_rollback,
+	command_grant, command_allow, command_secret, command_approve, command_diff, command_commit, command_discard, command_snapshot, command_rollback,
 	command_version, command_help, command_completion, command_watch;
 
 /* commands.c: argv[0] is the first word behind "nsbox". The exit status. */

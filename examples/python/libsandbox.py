@@ -159,6 +159,9 @@ PROTOTYPES = {
     'sandbox_allow': (_int, _ptr, _text, _to_ptr),
     'sandbox_disallow': (_int, _ptr, _text, _to_ptr),
     'sandbox_rules': (_int, _ptr, _to_ptr, _to_ptr),
+    'sandbox_add_secret': (_int, _ptr, _ptr, _text, _to_ptr),
+    'sandbox_rotate_secret': (_int, _ptr, _ptr, _text, _to_ptr),
+    'sandbox_revoke_secret': (_int, _ptr, _text, _to_ptr),
     # call.h
     'sandbox_create': (_int, _ptr, _ptr, _to_ptr, _to_ptr),
     'sandbox_id': (_text, _ptr),
@@ -1049,6 +1052,18 @@ class Sandbox(_Owned):
     def disallow(self, rule):
         """Take a rule away; what only it allowed is cut when this returns."""
         self._runtime._call('sandbox_disallow', self._get(), _in(rule))
+
+    def add_secret(self, policy, name):
+        """Give it a secret of a Policy that has its section, for calls that start from now on."""
+        self._runtime._call('sandbox_add_secret', self._get(), policy._get(), _in(name))
+
+    def rotate_secret(self, name, policy=None):
+        """Another value for a secret, read as the Policy says, or as the sandbox's own does."""
+        self._runtime._call('sandbox_rotate_secret', self._get(), policy._get() if policy else None, _in(name))
+
+    def revoke_secret(self, name):
+        """Its placeholders are worth nothing from here on."""
+        self._runtime._call('sandbox_revoke_secret', self._get(), _in(name))
 
     def rules(self):
         """Its rules as they are now, as dictionaries."""

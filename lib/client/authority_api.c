@@ -122,3 +122,73 @@ int sandbox_rules(sandbox *box, char **ret_json, sandbox_error **error)
 	*ret_json = (char *)TAKE_PTR(json.data);
 	return 0;
 }
+
+static int change_secret(sandbox *b, enum secret_change how, const char *name, const struct policy_secret *added, int fd,
+			 struct error *e)
+{
+	_cleanup_buf_ struct buf m = { 0 }, bytes = { 0 };
+	struct request request = { 0 };
+
+	int r = added ? policy_secret_encode(added, &bytes) : 0;
+	if (r == 0)
+		r = request_begin(b->connection, &m, MSG_SECRET, &request);
+	if (r == 0)
+		r = wire_put_str(&m, b->id);
+	if (r == 0)
+		r = wire_put_u8(&m, (uint8_t)how);
+	if (r == 0)
+		r = wire_put_str(&m, name);
+	if (r == 0)
+		r = wire_put_bytes(&m, bytes.data, bytes.len);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask for a change of sandbox %s", b->id);
+	return request_run(b->connection, &m, &request, &fd, fd >= 0, NULL, NULL, e);
+}
+
+static int no_secret(const char *name, const char *where, struct error *e)
+{
+	return fail(e, ENOENT, SANDBOX_STAGE_USAGE, name, "%s has no secret %s", where, name);
+}
+
+int sandbox_add_secret(sandbox *box, sandbox_policy *policy, const char *name, sandbox_error **error)
+{
+	struct error e = { 0 };
+
+	int r = check_usable(box, &e);
+	const struct policy_secret *s = policy_find_secret(policy->policy, name);
+	if (r == 0 && !s)
+		r = no_secret(name, "the given policy", &e);
+	_cleanup_close_ int fd = r == 0 ? secret_open(box, policy, s, &e) : -EBADF;
+	if (r == 0)
+		r = fd < 0 ? fd : change_secret(box, CHANGE_ADD, name, s, fd, &e);
+	return r < 0 ? error_publish(&e, error) : 0;
+}
+
+int sandbox_rotate_secret(sandbox *box, sandbox_policy *policy, const char *name, sandbox_error **error)
+{
+	struct sandbox_policy present = { 0 };
+	struct error e = { 0 };
+
+	int r = check_usable(box, &e);
+	if (r == 0 && !policy)
+		r = fetch_policy(box, &present.policy, &e);
+	const struct sandbox_policy *from = policy ? policy : &present;
+	const struct policy_secret *s = r == 0 ? policy_find_secret(from->policy, name) : NULL;
+	if (r == 0 && !s)
+		r = no_secret(name, policy ? "the given policy" : "the sandbox", &e);
+	_cleanup_close_ int fd = r == 0 ? secret_open(box, from, s, &e) : -EBADF;
+	if (r == 0)
+		r = fd < 0 ? fd : change_secret(box, CHANGE_ROTATE, name, NULL, fd, &e);
+	policy_free(present.policy);
+	return r < 0 ? error_publish(&e, error) : 0;
+}
+
+int sandbox_revoke_secret(sandbox *box, const char *name, sandbox_error **error)
+{
+	struct error e = { 0 };
+
+	int r = check_usable(box, &e);
+	if (r == 0)
+		r = change_secret(box, CHANGE_REVOKE, name, NULL, -EBADF, &e);
+	return r < 0 ? error_publish(&e, error) : 0;
+}

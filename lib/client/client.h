@@ -149,6 +149,10 @@ int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, i
  * password of upstream_proxy. */
 int upstream_secrets_open(const struct policy *policy, int *fds, size_t max, size_t *ret_n, struct error *e);
 
+/* Of one secret of it, for a sandbox that runs. The descriptor, or -errno. */
+int secret_open(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy_secret *s,
+		struct error *e);
+
 /* environment.c: the environment of every call in a sandbox, without the placeholders; and with more entries. */
 int environment_build(const struct policy *p, const char *user, char ***ret_env, struct error *e);
 int environment_add(const struct policy *p, char *const *base, char *const *extra, char ***ret_env, struct error *e);

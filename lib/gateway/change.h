@@ -10,10 +10,17 @@
 #include "base/error.h"
 
 struct gateway;
+struct policy_secret;
 
 /* A rule more, and the listeners of its ports (taken over); or one less: when this returns, nothing is open that only it
  * allowed. What fails changes nothing. */
 int change_rule(struct gateway *gw, bool add, const char *rule, const char *origin, const uint16_t *ports, int *fds,
 		size_t n_ports, struct error *e);
+
+/* A value for a secret by its name, or for one more (added): fd is read to its end, and control_changed() tells what came
+ * of it. Both are taken over unless this fails: then nothing was begun. */
+int change_secret(struct gateway *gw, uint32_t ticket, const char *name, struct policy_secret *added, int fd);
+/* When this returns its placeholders are worth nothing, and nothing that carries its value goes on. */
+int change_revoke_secret(struct gateway *gw, const char *name);
 
 #endif

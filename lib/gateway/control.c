@@ -203,9 +203,25 @@ void control_drain(void)
 	while (n > 0 || n == -EPROTO || n == -EMSGSIZE);
 }
 
-static int on_call(struct gateway *gw, struct wire_reader *in)
+static int send_placeholders(struct gateway *gw, uint32_t addr, char **env)
 {
 	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GATEWAY_CALL_READY);
+	if (r == 0)
+		r = wire_put_u32(&m, addr);
+	if (r == 0)
+		r = wire_put_strv(&m, env);
+	return r < 0 ? r : records_send(&gw->records, &m);
+}
+
+int control_placeholders(struct gateway *gw, const struct call *call, char **env)
+{
+	return send_placeholders(gw, call->addr, env);
+}
+
+static int on_call(struct gateway *gw, struct wire_reader *in)
+{
 	uint32_t addr = wire_get_u32(in);
 	char **env = NULL;
 
@@ -213,13 +229,9 @@ static int on_call(struct gateway *gw, struct wire_reader *in)
 		return -EPROTO;
 	int r = calls_add(gw, addr, &env);
 	if (r == 0)
-		r = wire_put_u32(&m, GATEWAY_CALL_READY);
-	if (r == 0)
-		r = wire_put_u32(&m, addr);
-	if (r == 0)
-		r = wire_put_strv(&m, env);
+		r = send_placeholders(gw, addr, env);
 	strv_free(env);
-	return r < 0 ? r : records_send(&gw->records, &m);
+	return r;
 }
 
 static int on_call_bind(struct gateway *gw, struct wire_reader *in)
@@ -284,7 +296,7 @@ static int on_decided(struct gateway *gw, struct wire_reader *in)
 	return questions_decided(gw, ticket, allowed, equal, reason);
 }
 
-static int send_changed(struct gateway *gw, uint32_t ticket, const struct error *failed)
+int control_changed(struct gateway *gw, uint32_t ticket, const struct error *failed)
 {
 	_cleanup_buf_ struct buf m = { 0 };
 
@@ -316,7 +328,36 @@ static int on_rule(struct gateway *gw, struct wire_reader *in, int *fds, size_t 
 		return -EPROTO;
 	/* The supervisor has changed its own already: who cannot follow must not go on by the old one. */
 	int r = change_rule(gw, add, rule, origin, ports, fds, n_ports, &e);
-	return r < 0 ? r : send_changed(gw, ticket, NULL);
+	return r < 0 ? r : control_changed(gw, ticket, NULL);
+}
+
+static int on_secret(struct gateway *gw, struct wire_reader *in, int *fds, size_t n_fds)
+{
+	_cleanup_(policy_secret_freep) struct policy_secret *added = NULL;
+	uint32_t ticket = wire_get_u32(in);
+	uint8_t how = wire_get_u8(in);
+	_cleanup_free_ char *name = wire_get_str(in);
+	size_t len = 0;
+	const void *bytes = wire_get_bytes(in, &len);
+	struct error e;
+
+	if (!wire_done(in) || how > CHANGE_REVOKE || n_fds != (how == CHANGE_REVOKE ? 0 : 1) || !len == (how == CHANGE_ADD) ||
+	    (len && policy_secret_decode(bytes, len, &added) < 0))
+		return -EPROTO;
+	if (how == CHANGE_REVOKE) {
+		int r = change_revoke_secret(gw, name);
+		return r < 0 ? r : control_changed(gw, ticket, NULL);
+	}
+	int r = change_secret(gw, ticket, name, added, fds[0]);
+	if (r == -EPROTO)
+		return r;
+	if (r < 0) {
+		fail_errno(&e, -r, SANDBOX_STAGE_SECRET, name, "The gateway cannot take a value of secret %s", name);
+		return control_changed(gw, ticket, &e);
+	}
+	TAKE_PTR(added);
+	TAKE_FD(fds[0]);
+	return 0;
 }
 
 static int handle(struct gateway *gw, struct wire_reader *in, int *fds, size_t n_fds)
@@ -336,6 +377,8 @@ static int handle(struct gateway *gw, struct wire_reader *in, int *fds, size_t n
 		return on_decided(gw, in);
 	case GATEWAY_RULE:
 		return on_rule(gw, in, fds, n_fds);
+	case GATEWAY_SECRET:
+		return on_secret(gw, in, fds, n_fds);
 	default:
 		return -EPROTO;
 	}

@@ -24,4 +24,9 @@ int control_start(struct gateway *gw);
 /* Handle what has come by now, also outside of its turn. */
 void control_take(struct gateway *gw);
 
+/* More placeholders of a call that is prepared: NAME=placeholder. 0 or -errno. */
+int control_placeholders(struct gateway *gw, const struct call *call, char **env);
+/* A change is done, or failed (NULL: it is done). 0 or -errno. */
+int control_changed(struct gateway *gw, uint32_t ticket, const struct error *failed);
+
 #endif

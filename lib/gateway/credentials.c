@@ -47,6 +47,8 @@ static const char *objection(const struct session *s, const struct placeholder *
 		return "ended-call";
 	if (h->call != s->call)
 		return "other-call";
+	if (s->gw->secrets.v[p->secret].revoked)
+		return "revoked";
 	if (!s->x->verdict.allowed || !authority_secret(s->call, rule, &s->x->target))
 		return "target";
 	if (!s->tls && !rule->insecure)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -140,7 +141,7 @@ int secrets_set(struct secrets *s, size_t secret, const uint8_t *value, size_t l
 	struct secret *x = &s->v[secret];
 	struct locked pages;
 
-	int r = check(value, len, x->rule, e);
+	int r = x->revoked ? refuse(e, x->rule->name, ENOENT, "was revoked") : check(value, len, x->rule, e);
 	if (r < 0)
 		return r;
 	r = locked_new(&pages, len, s->unlocked);
@@ -166,6 +167,36 @@ void secrets_expire(struct secrets *s, size_t secret)
 	locked_free(&s->v[secret].pages);
 	s->v[secret].value = NULL;
 	s->v[secret].len = 0;
+}
+
+int secrets_add(struct secrets *s, struct policy_secret *rule, const uint8_t *value, size_t len, struct error *e)
+{
+	if (s->n >= SECRETS_EVER)
+		return refuse(e, rule->name, E2BIG, "is one too many in the life of this sandbox; make a new one");
+	struct secret *v = realloc(s->v, (s->n + 1) * sizeof(*v));
+	if (!v)
+		return no_pages(e, rule->name, -ENOMEM);
+	s->v = v;
+	v[s->n] = (struct secret){ .rule = rule, .source = -1 };
+	int r = secrets_set(s, s->n, value, len, e);
+	s->n += r == 0;
+	return r;
+}
+
+ssize_t secrets_find(const struct secrets *s, const char *name)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (!s->v[i].revoked && strcmp(s->v[i].rule->name, name) == 0)
+			return (ssize_t)i;
+	}
+	return -ENOENT;
+}
+
+/* Answers are searched on for what it was: a server may still show it. */
+void secrets_revoke(struct secrets *s, size_t secret)
+{
+	s->v[secret].revoked = true;
+	secrets_expire(s, secret);
 }
 
 static int read_one(struct secrets *s, size_t i, int fd, int parent_fd, struct error *e)
@@ -225,14 +256,14 @@ int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_
 	if (n != n_fds)
 		return fail(e, EPROTO, SANDBOX_STAGE_PROTOCOL, "secrets", "The policy names %zu secrets, but %zu came.", n,
 			    n_fds);
+	s->unlocked = policy_degraded_allowed(policy, "locked-memory");
+	/* For the shortest that may still come: it cannot be changed while answers are searched. */
+	s->values.window = SCRUB_MIN;
 	if (!n)
 		return 0;
 	s->v = calloc(n, sizeof(*s->v));
 	if (!s->v)
 		return fail(e, ENOMEM, SANDBOX_STAGE_SECRET, "secrets", "No memory for the secrets.");
-	s->unlocked = policy_degraded_allowed(policy, "locked-memory");
-	/* For the shortest that may still come: it cannot be changed while answers are searched. */
-	s->values.window = SCRUB_MIN;
 	for (; s->n < n; s->n++)
 		s->v[s->n] = (struct secret){ .rule = &rules[s->n], .source = -1 };
 	int r = ask_commands(s, fds, e);
@@ -279,24 +310,34 @@ static int open_one(struct secrets *s, size_t i, struct call *call, struct buf *
 	return r < 0 ? r : buf_putc(entry, '\0');
 }
 
+int secrets_open_one(struct secrets *s, size_t secret, struct call *call, char **ret_entry)
+{
+	struct buf entry = { 0 };
+
+	int r = open_one(s, secret, call, &entry);
+	if (r < 0)
+		buf_free(&entry);
+	*ret_entry = (char *)entry.data;
+	return r;
+}
+
 int secrets_open_call(struct secrets *s, struct call *call, char ***ret_env)
 {
 	char **env = calloc(s->n + 1, sizeof(*env));
+	size_t n = 0;
 
 	if (!env)
 		return -ENOMEM;
 	if (!s->dead_tail)
 		s->dead_tail = &s->dead;
 	for (size_t i = 0; i < s->n; i++) {
-		struct buf entry = { 0 };
-		int r = open_one(s, i, call, &entry);
+		int r = s->v[i].revoked ? 0 : secrets_open_one(s, i, call, &env[n]);
 		if (r < 0) {
-			buf_free(&entry);
 			strv_free(env);
 			secrets_close_call(s, call);
 			return r;
 		}
-		env[i] = (char *)entry.data;
+		n += !s->v[i].revoked;
 	}
 	*ret_env = env;
 	return 0;

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "gateway/locked.h"
@@ -18,9 +19,11 @@ struct call;
 struct grant;
 
 #define SECRET_MAX (64u * 1024u)
+#define SECRETS_EVER 1024u /* of a gateway: those that were revoked count */
 
 struct secret {
 	const struct policy_secret *rule;
+	bool revoked; /* for good: its placeholders are known, and worth nothing */
 	const uint8_t *value; /* NULL: it has expired */
 	size_t len;
 	struct locked pages; /* where it lies */
@@ -67,11 +70,18 @@ int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_
 
 /* Another value: from here on it is used, and answers are searched for it too. On failure the old one stays. */
 int secrets_set(struct secrets *s, size_t secret, const uint8_t *value, size_t len, struct error *e);
+/* One more, with its first value; rule is taken over when that works, for as long as the gateway lives. */
+int secrets_add(struct secrets *s, struct policy_secret *rule, const uint8_t *value, size_t len, struct error *e);
+/* Of those that are not revoked; -ENOENT. */
+ssize_t secrets_find(const struct secrets *s, const char *name);
+void secrets_revoke(struct secrets *s, size_t secret);
 /* It has none any more. */
 void secrets_expire(struct secrets *s, size_t secret);
 
 /* Placeholders for a new call: call->holders, and NAME=placeholder entries for its environment (strv_free). */
 int secrets_open_call(struct secrets *s, struct call *call, char ***ret_env);
+/* The same for one secret: its entry. */
+int secrets_open_one(struct secrets *s, size_t secret, struct call *call, char **ret_entry);
 /* They are worth nothing from here on. */
 /* Only what the grant holds stays alive. */
 void secrets_narrow_call(struct secrets *s, struct call *call, const struct grant *grant);

@@ -157,3 +157,78 @@ int policy_rules_each(const struct policy *p, int (*f)(void *arg, const char *ke
 		r = f(arg, "deny", p->deny.rule[i].text, p->deny.rule[i].origin);
 	return r;
 }
+
+static int replace_secrets(struct policy *p, struct policy_secret *array, size_t n, struct error *e)
+{
+	struct policy_secret *old = p->secrets;
+	size_t n_old = p->n_secrets;
+
+	p->secrets = array;
+	p->n_secrets = n;
+	int r = check_contradictions(p, e);
+	if (r < 0) {
+		p->secrets = old;
+		p->n_secrets = n_old;
+	}
+	free(r < 0 ? array : old);
+	return r;
+}
+
+static size_t secret_at(const struct policy *p, const char *name)
+{
+	size_t i = 0;
+
+	while (i < p->n_secrets && strcmp(p->secrets[i].name, name) != 0)
+		i++;
+	return i;
+}
+
+const struct policy_secret *policy_find_secret(const struct policy *p, const char *name)
+{
+	size_t i = secret_at(p, name);
+
+	return i < p->n_secrets ? &p->secrets[i] : NULL;
+}
+
+int policy_add_secret(struct policy *p, struct policy_secret *s, struct error *e)
+{
+	if (policy_find_secret(p, s->name))
+		return fail(e, EEXIST, SANDBOX_STAGE_POLICY, s->name,
+			    "there is a secret %s already; rotate or revoke it", s->name);
+	if (p->n_secrets >= SECRETS_MAX)
+		return fail(e, E2BIG, SANDBOX_STAGE_POLICY, s->name, "more than %d secrets in one policy", SECRETS_MAX);
+	struct policy_secret *all = calloc(p->n_secrets + 1, sizeof(*all));
+	if (!all)
+		return out_of_memory(e);
+	if (p->n_secrets)
+		memcpy(all, p->secrets, p->n_secrets * sizeof(*all));
+	all[p->n_secrets] = *s;
+	int r = replace_secrets(p, all, p->n_secrets + 1, e);
+	if (r == 0)
+		*s = (struct policy_secret){ 0 };
+	return r;
+}
+
+int policy_remove_secret(struct policy *p, const char *name, struct error *e)
+{
+	size_t at = secret_at(p, name);
+
+	if (at == p->n_secrets)
+		return fail(e, ENOENT, SANDBOX_STAGE_POLICY, name, "the sandbox has no secret %s", name);
+	secret_done(&p->secrets[at]);
+	memmove(&p->secrets[at], &p->secrets[at + 1], (p->n_secrets - at - 1) * sizeof(*p->secrets));
+	p->n_secrets--;
+	return 0;
+}
+
+void policy_secret_free(struct policy_secret *s)
+{
+	if (s)
+		secret_done(s);
+	free(s);
+}
+
+void policy_secret_freep(struct policy_secret **s)
+{
+	policy_secret_free(*s);
+}

@@ -181,6 +181,22 @@ static void get_secret(struct wire_reader *r, struct policy_secret *s)
 	r->bad = r->bad || s->n_allow == 0;
 }
 
+int policy_secret_decode(const void *data, size_t len, struct policy_secret **ret)
+{
+	struct wire_reader r = wire_reader(data, len);
+	struct policy_secret *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	get_secret(&r, s);
+	if (!wire_done(&r)) {
+		policy_secret_free(s);
+		return -EBADMSG;
+	}
+	*ret = s;
+	return 0;
+}
+
 static void get_secrets(struct wire_reader *r, struct policy *p)
 {
 	uint32_t n = checked_count(r, SECRETS_MAX, 31);

@@ -62,6 +62,11 @@ static int put_secret(struct buf *out, const struct policy_secret *s)
 	return r < 0 ? r : put_rule_texts(out, s->allow, s->n_allow);
 }
 
+int policy_secret_encode(const struct policy_secret *s, struct buf *out)
+{
+	return put_secret(out, s);
+}
+
 static int put_dialling(struct buf *out, const struct policy *p)
 {
 	int r = wire_put_u32(out, (uint32_t)p->n_connect_tos);

@@ -211,6 +211,16 @@ int policy_add_rule(struct policy *p, const char *text, const char *origin, stru
 int policy_find_rule(const struct policy *p, const char *text, struct error *e);
 /* All of those. Texts and origins of verdicts by them are gone with them. */
 int policy_remove_rule(struct policy *p, const char *text, struct error *e);
+/* Of one name; NULL: there is none. */
+const struct policy_secret *policy_find_secret(const struct policy *p, const char *name);
+/* What is in it is taken over when that works. -EEXIST: there is one of this name. */
+int policy_add_secret(struct policy *p, struct policy_secret *s, struct error *e);
+int policy_remove_secret(struct policy *p, const char *name, struct error *e);
+void policy_secret_free(struct policy_secret *s);
+void policy_secret_freep(struct policy_secret **s);
+/* One secret alone; decode checks every value again. */
+int policy_secret_encode(const struct policy_secret *s, struct buf *out);
+int policy_secret_decode(const void *data, size_t len, struct policy_secret **ret);
 /* Every rule by its key, in the order of the policy, until f returns other than 0. */
 int policy_rules_each(const struct policy *p, int (*f)(void *arg, const char *key, const char *text, const char *origin),
 		      void *arg);

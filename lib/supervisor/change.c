@@ -29,6 +29,7 @@ struct change {
 	struct client *client; /* NULL: gone */
 	uint32_t request;
 	char *rule, *origin; /* to add */
+	char *secret;	     /* that is to be added; in our policy already */
 	uint16_t ports[4];
 	size_t n_ports;
 };
@@ -43,6 +44,7 @@ static void unlink_change(struct sandbox *b, struct change *c)
 	}
 	free(c->rule);
 	free(c->origin);
+	free(c->secret);
 	free(c);
 }
 
@@ -96,14 +98,16 @@ static int keep_policy(struct sandbox *b, struct error *e)
 	return 0;
 }
 
-static int record(struct sandbox *b, const char *what, const char *rule, const char *origin, struct error *e)
+/* key: of what it is about. */
+static int record(struct sandbox *b, const char *what, const char *key, const char *value, const char *origin,
+		  struct error *e)
 {
 	_cleanup_buf_ struct buf m = { 0 };
 
 	int r = json_member_string(&m, "change", what);
 	if (r == 0)
-		r = json_member_string(&m, "rule", rule);
-	if (r == 0)
+		r = json_member_string(&m, key, value);
+	if (r == 0 && origin)
 		r = json_member_string(&m, "source", origin);
 	const char *members = r == 0 ? buf_str(&m) : NULL;
 	if (members && record_write(b, "policy.change", NULL, NULL, members) == 0)
@@ -117,7 +121,7 @@ static int apply_rule(struct sandbox *b, struct change *c, bool add, const char 
 	int r = add ? policy_add_rule(b->policy, rule, origin, e) : policy_find_rule(b->policy, rule, e);
 
 	if (r == 0) {
-		r = record(b, add ? "allow.add" : "allow.remove", rule, origin, e);
+		r = record(b, add ? "allow.add" : "allow.remove", "rule", rule, origin, e);
 		if (r == 0 && !add)
 			r = policy_remove_rule(b->policy, rule, e);
 		if (r == 0)
@@ -222,6 +226,116 @@ void change_rule(struct sandbox *b, struct client *client, uint32_t request, boo
 		run_queue(b);
 }
 
+/* What was prepared with it would begin with a placeholder that is worth nothing. */
+static void drop_placeholders(struct sandbox *b, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (struct call *c = b->calls; c; c = c->next) {
+		char **to = c->placeholders;
+		for (char **from = to; from && *from; from++) {
+			if (strncmp(*from, name, len) == 0 && (*from)[len] == '=')
+				free(*from);
+			else
+				*to++ = *from;
+		}
+		if (to)
+			*to = NULL;
+	}
+}
+
+static const struct policy_secret *find_secret(struct sandbox *b, const char *name, struct error *e)
+{
+	const struct policy_secret *s = policy_find_secret(b->policy, name);
+
+	for (const struct change *c = b->changes; c && s; c = c->next) {
+		if (c->secret && strcmp(c->secret, name) == 0) {
+			fail(e, EBUSY, SANDBOX_STAGE_SECRET, name, "secret %s is being added just now; try again", name);
+			return NULL;
+		}
+	}
+	if (!s)
+		fail(e, ENOENT, SANDBOX_STAGE_SECRET, name, "the sandbox has no secret %s", name);
+	return s;
+}
+
+static int add_secret(struct sandbox *b, struct change *c, const char *name, struct policy_secret *s, struct error *e)
+{
+	if (!s || strcmp(s->name, name) != 0 || s->source == SOURCE_EXEC)
+		return fail(e, EINVAL, SANDBOX_STAGE_SECRET, name,
+			    "what a secret that is added now is read from is a variable, a file or a value that is given");
+	c->secret = strdup(name);
+	if (!c->secret)
+		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, b->id, "out of memory");
+	int r = policy_add_secret(b->policy, s, e);
+	if (r < 0) {
+		free(TAKE_PTR(c->secret)); /* another one of this name stays */
+		return r;
+	}
+	return record(b, "secret.add", "name", name, NULL, e);
+}
+
+/* Not added after all. */
+static void take_back(struct sandbox *b, const struct change *c)
+{
+	struct error e;
+
+	if (!c->secret)
+		return;
+	policy_remove_secret(b->policy, c->secret, &e);
+	drop_placeholders(b, c->secret);
+	keep_policy(b, &e);
+}
+
+static int apply_secret(struct sandbox *b, struct change *c, uint8_t how, const char *name, struct policy_secret *added,
+			struct error *e)
+{
+	const struct policy_secret *s = how == CHANGE_ADD ? NULL : find_secret(b, name, e);
+
+	if (how == CHANGE_ADD) {
+		int r = add_secret(b, c, name, added, e);
+		return r < 0 ? r : keep_policy(b, e);
+	}
+	if (!s)
+		return -e->err;
+	if (how == CHANGE_ROTATE && s->source == SOURCE_EXEC)
+		return fail(e, EINVAL, SANDBOX_STAGE_SECRET, name,
+			    "secret %s comes from a command, which is asked again before it expires; it can be revoked", name);
+	int r = record(b, how == CHANGE_ROTATE ? "secret.rotate" : "secret.revoke", "name", name, NULL, e);
+	if (r < 0 || how == CHANGE_ROTATE)
+		return r;
+	policy_remove_secret(b->policy, name, e);
+	drop_placeholders(b, name);
+	return keep_policy(b, e);
+}
+
+void change_secret(struct sandbox *b, struct client *client, uint32_t request, uint8_t how, const char *name,
+		   const void *bytes, size_t len, int fd)
+{
+	_cleanup_(policy_secret_freep) struct policy_secret *added = NULL;
+	struct error e = { 0 };
+	struct change *c = NULL;
+
+	int r = usable(b, &e);
+	if (r == 0 && len && policy_secret_decode(bytes, len, &added) < 0)
+		r = fail(&e, EINVAL, SANDBOX_STAGE_PROTOCOL, name, "the secret is out of form");
+	if (r == 0)
+		r = (c = change_new(b, client, request, &e)) ? 0 : -e.err;
+	if (r == 0)
+		r = apply_secret(b, c, how, name, added, &e);
+	if (r < 0) {
+		if (c)
+			take_back(b, c);
+		if (c)
+			finish(b, c, &e);
+		else
+			client_reply(client, request, &e, "", NULL, 0);
+		return;
+	}
+	c->state = CHANGE_SENT;
+	gateway_send_secret(b, c->ticket, how, name, bytes, len, fd);
+}
+
 void change_listening(struct sandbox *b, uint32_t ticket, const struct error *failure, const int *fds, size_t n_fds)
 {
 	struct change *c = find(b, ticket, CHANGE_LISTENING);
@@ -249,6 +363,8 @@ int change_done(struct sandbox *b, uint32_t ticket, const struct error *failure)
 
 	if (!c)
 		return -EPROTO;
+	if (failure)
+		take_back(b, c);
 	finish(b, c, failure);
 	return 0;
 }

@@ -400,6 +400,25 @@ static int on_rule(struct supervisor *s, struct client *c, struct client_message
 	return 0;
 }
 
+static int on_secret(struct supervisor *s, struct client *c, struct client_message_in *m)
+{
+	uint32_t request = wire_get_u32(&m->in);
+	_cleanup_free_ char *id = wire_get_str(&m->in);
+	uint8_t how = wire_get_u8(&m->in);
+	_cleanup_free_ char *name = wire_get_str(&m->in);
+	size_t len = 0;
+	const void *bytes = wire_get_bytes(&m->in, &len);
+
+	if (!wire_done(&m->in) || how > CHANGE_REVOKE || m->n_fds != (how == CHANGE_REVOKE ? 0 : 1) ||
+	    !len == (how == CHANGE_ADD))
+		return -EPROTO;
+	struct sandbox *b = sandbox_by_id(s, id);
+	if (!b)
+		return no_sandbox(c, request, id);
+	change_secret(b, c, request, how, name, bytes, len, m->n_fds ? m->fds[0] : -EBADF);
+	return 0;
+}
+
 static int on_policy(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
 	uint32_t request = wire_get_u32(&m->in);
@@ -431,7 +450,7 @@ int client_request(struct supervisor *s, struct client *c, struct client_message
 		{ MSG_POOL, true, false, on_pool },
 		{ MSG_APPROVALS, true, false, on_approvals }, { MSG_DECIDE, true, false, on_decide },
 		{ MSG_REVOKE, true, false, on_revoke },	 { MSG_RULE, true, false, on_rule },
-		{ MSG_POLICY, true, false, on_policy },
+		{ MSG_POLICY, true, false, on_policy },	 { MSG_SECRET, true, false, on_secret },
 	};
 	uint32_t type = wire_get_u32(&m->in);
 

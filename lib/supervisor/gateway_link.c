@@ -163,6 +163,25 @@ void gateway_send_rule(struct sandbox *b, uint32_t ticket, bool add, const char 
 		pidfd_send_signal(b->gateway_pidfd, SIGKILL, NULL, 0);
 }
 
+void gateway_send_secret(struct sandbox *b, uint32_t ticket, uint8_t how, const char *name, const void *bytes, size_t len,
+			 int fd)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GATEWAY_SECRET);
+	if (r == 0)
+		r = wire_put_u32(&m, ticket);
+	if (r == 0)
+		r = wire_put_u8(&m, how);
+	if (r == 0)
+		r = wire_put_str(&m, name);
+	if (r == 0)
+		r = wire_put_bytes(&m, bytes, len);
+	/* As above. */
+	if (r < 0 || send_to_gateway(b, &m, &fd, fd >= 0) < 0)
+		pidfd_send_signal(b->gateway_pidfd, SIGKILL, NULL, 0);
+}
+
 /* The gateway is gone, with every socket of it. */
 static void gateway_exited(struct supervisor *s, struct source *source, uint32_t events)
 {
@@ -215,6 +234,20 @@ static int on_ready(struct sandbox *b, struct wire_reader *in)
 	return 0;
 }
 
+static int add_placeholders(struct call *call, char **env)
+{
+	size_t have = strv_len(call->placeholders), more = strv_len(env);
+	char **all = have + more > WIRE_MAX_FDS ? NULL : reallocarray(call->placeholders, have + more + 1, sizeof(*all));
+
+	if (!all)
+		return -ENOMEM;
+	call->placeholders = all;
+	for (size_t i = 0; i < more; i++)
+		all[have + i] = TAKE_PTR(env[i]);
+	all[have + more] = NULL;
+	return 0;
+}
+
 static int on_call_ready(struct sandbox *b, struct wire_reader *in)
 {
 	uint32_t address = wire_get_u32(in);
@@ -223,6 +256,9 @@ static int on_call_ready(struct sandbox *b, struct wire_reader *in)
 	if (!wire_done(in))
 		return -EPROTO;
 	struct call *call = call_by_address(b, address);
+	/* More of them: a secret was added. One that runs by now was bound before the gateway heard of that. */
+	if (call && call->has_placeholders && call->state <= CALL_PREPARED)
+		return add_placeholders(call, env);
 	if (call && call->state == CALL_PREPARING && !call->has_placeholders) {
 		call->placeholders = TAKE_PTR(env);
 		call->has_placeholders = true;

@@ -58,7 +58,13 @@ enum client_message {
 	MSG_RULE = 16,
 	/* c->s  u32 request, str sandbox id.  reply: "", fd: memfd of the policy as it is now */
 	MSG_POLICY = 17,
+	/* c->s  u32 request, str sandbox id, u8 how (enum secret_change), str name, bytes secret (policy_secret_encode(), only
+	 *       to add); fd: where the value is read, a pipe or file, but to revoke.  reply: "", when it is in use, or worth
+	 *       nothing */
+	MSG_SECRET = 18,
 };
+
+enum secret_change { CHANGE_ADD = 0, CHANGE_ROTATE = 1, CHANGE_REVOKE = 2 };
 
 enum approval_decision { APPROVAL_NO = 0, APPROVAL_YES = 1, APPROVAL_ALWAYS = 2 };
 
@@ -181,6 +187,9 @@ enum gateway_message {
 	 *       u32 ticket, u8 failed, [error | -]: done, or nothing is changed */
 	GATEWAY_RULE = 79,
 	GATEWAY_CHANGED = 80,
+	/* s->g  u32 ticket, u8 how (enum secret_change), str name, bytes secret (only to add); fd: as in MSG_SECRET.  g->s
+	 *       GATEWAY_CALL_READY of each call that is not bound, with the placeholder that was added, then GATEWAY_CHANGED */
+	GATEWAY_SECRET = 81,
 };
 
 #endif

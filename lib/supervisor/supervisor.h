@@ -322,6 +322,8 @@ int gateway_send_audit(struct sandbox *sandbox);
 void gateway_send_decided(struct sandbox *sandbox, uint64_t ticket, bool allowed, bool always, const char *reason);
 void gateway_send_rule(struct sandbox *sandbox, uint32_t ticket, bool add, const char *rule, const char *origin,
 		       const uint16_t *ports, const int *fds, size_t n_ports);
+void gateway_send_secret(struct sandbox *sandbox, uint32_t ticket, uint8_t how, const char *name, const void *bytes,
+			 size_t len, int fd);
 /* Kill it; sandbox_part_gone() tells when it is gone. */
 void gateway_stop(struct sandbox *sandbox);
 /* Kill it and do not wait: the end of the supervisor, or of a sandbox that nobody asks for any more. */
@@ -470,6 +472,9 @@ void call_forget_revoker(struct call *call, const struct client *client);
 /* change.c: the client is answered when it is done, or with what is wrong. */
 void change_rule(struct sandbox *sandbox, struct client *client, uint32_t request, bool add, const char *rule,
 		 const char *origin);
+/* how: enum secret_change; bytes: the secret to add; fd: of its value, the caller's. */
+void change_secret(struct sandbox *sandbox, struct client *client, uint32_t request, uint8_t how, const char *name,
+		   const void *bytes, size_t len, int fd);
 /* The launcher's and the gateway's answers. The descriptors stay the caller's. */
 void change_listening(struct sandbox *sandbox, uint32_t ticket, const struct error *failure, const int *fds, size_t n_fds);
 int change_done(struct sandbox *sandbox, uint32_t ticket, const struct error *failure);

@@ -222,3 +222,145 @@ def without_a_gateway(t):
         box.create('n')
         refused = box.nsbox('allow', 'add', 'n', HOST)
         check(refused.code == 125 and 'has no gateway' in refused.err, refused)
+
+
+# ---- secrets ----
+
+OLD, NEW, THIRD = 'sk-real-7f3a9c21e8b44d06a5', 'sk-real-0011223344556677aabb-longer', 'sk-real-9988776655443322zz'
+
+
+class Keys(Running):
+    """With a secret KEY for HOST, which answers with the Authorization that it got."""
+
+    def __init__(self, t):
+        super().__init__(t, handler=self.echo)
+
+    def echo(self, connection, request):
+        self.origin.reply(connection, body=','.join(request.header('authorization')).encode())
+
+    def create_with(self, value):
+        self.nsbox('rm', '-f', 'x').ok()
+        self.env['KEY'] = value
+        self.nsbox('create', '--name', 'x', *self.flags, '--allow', HOST, '--secret', 'KEY@https://' + HOST).ok()
+        return self
+
+    def sent(self):
+        """What the origin saw last as the bearer's token."""
+        return self.origin.requests[-1].header('authorization')[0].split()[1]
+
+
+ASK = 'curl -s -o /dev/null -w "%%{http_code}\\n" -H "Authorization: Bearer $%s" https://%s/; '
+
+
+@test
+def secrets_are_rotated(t):
+    """The next request of a call that runs has the other value, under the same placeholder; no answer shows either."""
+    script = 'while read line; do curl -s -H "Authorization: Bearer $KEY" https://%s/; echo " $KEY"; done' % HOST
+    with Keys(t) as box:
+        box.create_with(OLD)
+        call = box.start_exec('x', 'sh', '-c', script, stdin=subprocess.PIPE)
+
+        def ask():
+            call.stdin.write(b'\n')
+            call.stdin.flush()
+            return call.stdout.readline().decode().split()
+        bearer, shown, placeholder = ask()
+        equal((box.sent(), shown), (OLD, placeholder), 'before')
+        box.env['KEY'] = NEW
+        box.nsbox('secret', 'rotate', 'x', 'KEY').ok()
+        equal(ask()[1:], [placeholder] * 2, 'the answer is searched for it')
+        equal(box.sent(), NEW, 'after')
+        with open(box.dir + '/third', 'w') as f:
+            f.write(THIRD + '\n')
+        box.nsbox('secret', 'rotate', 'x', 'KEY=file:' + box.dir + '/third').ok()
+        ask()
+        equal(box.sent(), THIRD, 'from a file')
+        box.env['KEY'] = 'a\nb-and-more-of-it'
+        for words in (('rotate', 'x', 'KEY'), ('rotate', 'x', 'NONE'), ('rotate', 'x', 'KEY@' + HOST), ('rotate', 'x')):
+            refused = box.nsbox('secret', *words)
+            equal(refused.code, 125, '%r' % (words,))
+            check('and-more' not in refused.err, 'a value in %r' % refused)
+        ask()
+        equal(box.sent(), THIRD, 'what failed changed nothing')
+        call.communicate(timeout=30)
+        equal([r['change'] for r in box.audit('policy.change')], ['secret.rotate'] * 3, 'records')
+        with open(box.logs()[-1]) as f:
+            log = f.read()
+        check(not any(v in log for v in (OLD, NEW, THIRD)), 'a value in the log')
+
+
+@test
+def secrets_are_revoked(t):
+    script = 'echo up; while read line; do ' + ASK % ('KEY', HOST) + 'done'
+    with Keys(t) as box:
+        box.create_with(OLD)
+        box.exec('x', 'true').ok()  # another call is prepared by then
+        call = box.start_exec('x', 'sh', '-c', script, stdin=subprocess.PIPE)
+        equal(call.stdout.readline(), b'up\n', 'it runs')
+        call.stdin.write(b'\n')
+        call.stdin.flush()
+        equal(call.stdout.readline(), b'200\n', 'before')
+        count = len(box.origin.requests)
+        box.nsbox('secret', 'revoke', 'x', 'KEY').ok()
+        out, _ = call.communicate(b'\n', timeout=30)
+        equal(out, b'403\n', 'its placeholder')
+        equal(len(box.origin.requests), count, 'requests at the origin')
+        check(box.audit('secret.misuse', reason='revoked'), 'record')
+        equal(box.exec('x', 'sh', '-c', 'echo "[$KEY]"').out, '[]\n', 'calls that start later do not have it')
+        equal(box.inspect('x')['secrets'], [], 'inspect')
+        equal(box.nsbox('secret', 'revoke', 'x', 'KEY').code, 125, 'twice')
+
+
+@test
+def what_carries_a_revoked_value_is_cut(t):
+    stop = threading.Event()
+
+    def stream(connection, request):
+        connection.send(b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n')
+        while not stop.wait(0.05):
+            connection.send(b'data: x\n\n')
+        return False
+    with Keys(t) as box:
+        box.create_with(OLD)
+        box.origin.handler = stream
+        calls = [box.start_exec('x', 'sh', '-c', 'curl -sN %s https://%s/; echo ended $?' % (header, HOST))
+                 for header in ('-H "Authorization: Bearer $KEY"', '')]
+        for c in calls:
+            equal(c.stdout.readline(), b'data: x\n', 'it streams')
+        box.nsbox('secret', 'revoke', 'x', 'KEY').ok()
+        out, _ = calls[0].communicate(timeout=30)
+        check(b'ended' in out and b'ended 0' not in out, 'cut: %r' % out[-80:])
+        for _ in range(20):
+            check(calls[1].stdout.readline() in (b'data: x\n', b'\n'), 'the one without goes on')
+        stop.set()
+        calls[1].communicate(timeout=30)
+
+
+@test
+def secrets_are_added(t):
+    """For calls that start from then on, also those that were prepared before."""
+    with Keys(t) as box:
+        box.exec('x', 'true').ok()
+        equal(box.exec('x', 'sh', '-c', 'echo "[$KEY]"').out, '[]\n', 'before')
+        box.env['KEY'] = OLD
+        box.nsbox('secret', 'add', 'x', 'KEY@https://' + HOST).ok()
+        for _ in range(3):
+            equal(box.exec('x', 'sh', '-c', ASK % ('KEY', HOST)).out, '200\n', 'used')
+            equal(box.sent(), OLD, 'the value')
+        equal(box.inspect('x')['secrets'], ['KEY'], 'inspect')
+        narrowed = box.exec('x', 'sh', '-c', 'echo "[$KEY]"', flags=('--secret', 'none'))
+        equal(narrowed.out, '[]\n', 'a grant without it')
+        box.env['B'] = NEW
+        for words, what in ((('KEY@https://' + HOST,), 'already'), (('B@http://' + HOST,), 'unencrypted'),
+                            (('B=exec:echo x@https://' + HOST,), 'from a command'), (('B=%s@https://%s' % (NEW, HOST),), 'accepted')):
+            refused = box.nsbox('secret', 'add', 'x', *words)
+            check(refused.code == 125 and what in refused.err and NEW not in refused.err, '%r: %r' % (words, refused))
+        box.env['SHORT'] = 'abc'
+        refused = box.nsbox('secret', 'add', 'x', 'SHORT@https://' + HOST)
+        equal(refused.code, 125, 'refused by the gateway: %r' % refused)
+        equal(box.inspect('x')['secrets'], ['KEY'], 'what failed is not there')
+        box.nsbox('secret', 'revoke', 'x', 'KEY').ok()
+        box.env['KEY'] = NEW
+        box.nsbox('secret', 'add', 'x', 'KEY@https://' + HOST).ok()
+        equal(box.exec('x', 'sh', '-c', ASK % ('KEY', HOST)).out, '200\n', 'added again')
+        equal(box.sent(), NEW, 'the other value')

@@ -799,6 +799,26 @@ int sandbox_disallow(sandbox *b, const char *rule, sandbox_error **error)
 	return failed(error, ENOENT, SANDBOX_STAGE_POLICY, rule);
 }
 
+int sandbox_add_secret(sandbox *b, sandbox_policy *p, const char *name, sandbox_error **error)
+{
+	(void)b;
+	(void)p;
+	return failed(error, EEXIST, SANDBOX_STAGE_SECRET, name);
+}
+
+int sandbox_rotate_secret(sandbox *b, sandbox_policy *p, const char *name, sandbox_error **error)
+{
+	(void)b;
+	(void)p;
+	return failed(error, ENOENT, SANDBOX_STAGE_SECRET, name);
+}
+
+int sandbox_revoke_secret(sandbox *b, const char *name, sandbox_error **error)
+{
+	(void)b;
+	return failed(error, ENOENT, SANDBOX_STAGE_SECRET, name);
+}
+
 int sandbox_rules(sandbox *b, char **ret, sandbox_error **error)
 {
 	(void)b;

@@ -217,6 +217,78 @@ static void a_sandbox_ends_after_it_began(void **state)
 	close(log);
 }
 
+/* The next message to the gateway that is none about calls. */
+static struct fake_packet *expect_change(uint32_t type)
+{
+	struct fake_packet *p;
+
+	for (;;) {
+		fake_run(&f);
+		static struct fake_packet packet;
+		p = &packet;
+		assert_int_equal(fake_receive(box.gateway->sock, p), 1);
+		if (p->type != GATEWAY_CALL)
+			break;
+		fake_packet_close(p);
+	}
+	assert_int_equal(p->type, type);
+	return p;
+}
+
+static void answer_change(uint32_t ticket)
+{
+	fake_send(box.gateway->sock, NULL, 0, "uub", GATEWAY_CHANGED, ticket, 0u);
+	fake_run(&f);
+}
+
+/* In the log and in our own policy before the gateway hears of it; answered when that has done it. */
+static void rules_change_in_order(void **state)
+{
+	struct error e;
+	(void)state;
+
+	fake_send(client, NULL, 0, "uusbss", MSG_RULE, 21u, "a", 1u, "https://new.example", "test");
+	struct fake_packet *p = expect_change(GATEWAY_RULE);
+	assert_int_equal(log_count(&box, "policy.change"), 1);
+	assert_int_equal(policy_find_rule(f.s.sandboxes->policy, "https://new.example", &e), 0);
+	uint32_t ticket = wire_get_u32(&p->in);
+	expect_nothing(&f, client);
+	answer_change(ticket);
+	expect_success(&f, client, 21);
+
+	fake_send(client, NULL, 0, "uusbss", MSG_RULE, 22u, "a", 1u, "https://new.example", "test");
+	assert_int_equal(expect_failure(&f, client, 22), EEXIST);
+	/* A port that nobody listens on is the launcher's first. */
+	fake_send(client, NULL, 0, "uusbss", MSG_RULE, 23u, "a", 1u, "tcp://db.example:5432", "test");
+	p = expect(&f, f.launcher, LAUNCHER_LISTEN);
+	wire_get_u32(&p->in);
+	ticket = wire_get_u32(&p->in);
+	const int fds[] = { 0 };
+	fake_send(f.launcher, fds, 1, "uuub", LAUNCHER_LISTENING, box.number, ticket, 0u);
+	p = expect_change(GATEWAY_RULE);
+	assert_int_equal(p->n_fds, 1);
+	fake_packet_close(p);
+	answer_change(ticket);
+	expect_success(&f, client, 23);
+
+	/* Without a log nothing changes. */
+	fake_log_full(box.log);
+	fake_send(client, NULL, 0, "uusbss", MSG_RULE, 24u, "a", 1u, "https://other.example", "test");
+	assert_int_equal(expect_failure(&f, client, 24), EIO);
+	assert_int_equal(policy_find_rule(f.s.sandboxes->policy, "https://other.example", &e), -ENOENT);
+}
+
+/* An answer to nothing ends the gateway, and that fails what waits for it. */
+static void changes_end_with_the_gateway(void **state)
+{
+	(void)state;
+	fake_send(client, NULL, 0, "uusbss", MSG_RULE, 31u, "a", 1u, "https://new.example", "test");
+	struct fake_packet *p = expect_change(GATEWAY_RULE);
+	answer_change(wire_get_u32(&p->in) + 1);
+	assert_int_equal(expect_failure(&f, client, 31), ECONNRESET);
+	assert_int_equal(log_count(&box, "gateway.exit"), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +302,8 @@ int main(void)
 		GATEWAY_TEST(a_gateway_that_does_not_read_is_ended),
 		GATEWAY_TEST(a_client_that_does_not_read_is_dropped),
 		GATEWAY_TEST(no_calls_are_prepared_without_gateway),
+		GATEWAY_TEST(rules_change_in_order),
+		GATEWAY_TEST(changes_end_with_the_gateway),
 		GATEWAY_TEST(a_sandbox_is_made_once),
 		GATEWAY_TEST(a_guardian_comes_once),
 		GATEWAY_TEST(a_sandbox_ends_after_it_began),
