@@ -71,6 +71,7 @@ static int put_password(struct upstream *u)
 		r = base64_encode(&line, p->value.data, p->len, false, true);
 	if (r == 0)
 		r = buf_puts(&line, "\r\n");
+	u->stream.out.secret = true;
 	return r < 0 ? r : iobuf_append(&u->stream.out, line.data, line.len);
 }
 
