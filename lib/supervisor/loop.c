@@ -99,7 +99,7 @@ static void expire(struct supervisor *s, uint64_t now)
 		loop_deadline(s, b->gateway_deadline);
 		loop_deadline(s, b->pool_deadline);
 		loop_deadline(s, b->refill_deadline);
-		loop_deadline(s, b->auditor ? auditor_next_deadline(b->auditor) : 0);
+		loop_deadline(s, auditor_link_deadline(b));
 		loop_deadline(s, approval_deadline(b));
 		for (const struct call *c = b->calls; c; c = c->next)
 			loop_deadline(s, c->deadline);

@@ -11,6 +11,7 @@ int auditor_link_start(struct sandbox *sandbox, struct error *e);
 bool auditor_link_pending(const struct sandbox *sandbox);
 bool auditor_link_decides(const struct sandbox *sandbox, enum auditor_op op);
 bool auditor_link_expire(struct sandbox *sandbox, uint64_t now);
+uint64_t auditor_link_deadline(const struct sandbox *sandbox);
 void auditor_link_stop(struct sandbox *sandbox);
 /* After every call into the auditor. */
 void auditor_settled(struct sandbox *sandbox);

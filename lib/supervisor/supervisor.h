@@ -210,6 +210,8 @@ struct sandbox {
 	struct source auditor_source;
 	int auditor_pidfd;
 	bool auditor_told;     /* what its hello led to is done */
+	unsigned auditor_ops;  /* what it decides: as its first hello has it */
+	uint64_t auditor_again, auditor_pause; /* after its end: when it is looked for, 0: not; and the pause before */
 	char *auditor_failure; /* the first one */
 	struct found *found[MAX_FOUND];
 	uint32_t n_found; /* ever; the oldest gives way */
