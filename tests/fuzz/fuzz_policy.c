@@ -8,6 +8,36 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const char new_rule[] = "POST https://new.example:8443/v1/**";
+
+/* While a sandbox runs: a rule that came and went leaves nothing, and a secret is the same alone as within. */
+static void change(struct policy *p)
+{
+	struct buf before = { 0 }, after = { 0 };
+	struct error e;
+	size_t n;
+
+	if (policy_encode(p, &before) < 0)
+		abort();
+	if (policy_find_rule(p, new_rule, &e) < 0 && policy_add_rule(p, new_rule, "fuzz", &e) == 0 &&
+	    (policy_find_rule(p, new_rule, &e) < 0 || policy_remove_rule(p, new_rule, &e) < 0))
+		abort();
+	if (policy_encode(p, &after) < 0 || after.len != before.len || memcmp(after.data, before.data, after.len) != 0)
+		abort();
+	const struct policy_secret *secrets = policy_secrets(p, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct policy_secret *alone;
+		before.len = after.len = 0;
+		if (policy_secret_encode(&secrets[i], &before) < 0 ||
+		    policy_secret_decode(before.data, before.len, &alone) < 0 || policy_secret_encode(alone, &after) < 0 ||
+		    after.len != before.len || memcmp(after.data, before.data, after.len) != 0)
+			abort();
+		policy_secret_free(alone);
+	}
+	buf_free(&before);
+	buf_free(&after);
+}
+
 static void encoded(const uint8_t *data, size_t size)
 {
 	struct policy *p;
@@ -30,6 +60,7 @@ static void encoded(const uint8_t *data, size_t size)
 	again.len = 0;
 	if (policy_dump(p, &again) < 0)
 		abort();
+	change(p);
 	buf_free(&again);
 	policy_free(p);
 }
