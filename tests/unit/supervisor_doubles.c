@@ -195,7 +195,9 @@ static bool expire_questions(struct fake *f)
 	const uint64_t late = now_us() + 60u * 60u * 1000000ull;
 
 	for (struct sandbox *b = f->s.sandboxes; b; b = b->next) {
-		if (auditor_link_expire(b, late) || approval_expire(b, late))
+		/* One that has ended is looked for again and again, for ever: not here. */
+		bool asked = b->auditor && auditor_next_deadline(b->auditor);
+		if ((asked && auditor_link_expire(b, late)) || approval_expire(b, late))
 			return true;
 	}
 	return false;
