@@ -91,8 +91,13 @@ bool request_review(struct session *s);
 void request_record(struct session *s, const char *event, const char *reason, bool finished);
 /* EXCHANGE_ASK: true when there is an answer, which leads to RECORD or REFUSED. */
 bool request_asked(struct session *s);
-/* Append the path, percent-encoded; in_rule: as the text of a rule that matches nothing else. 0 or -ENOMEM. */
+
+/* request_path.c: append the path, percent-encoded; in_rule: as the text of a rule that matches nothing else. 0 or
+ * -ENOMEM. */
 int request_encode_path(const char *path, bool in_rule, struct buf *out);
+/* Percent-decoded, but dot segments and all where they were: what path_canonical() compares equal to when it had
+ * nothing to remove. */
+bool request_path_is_plain(const char *raw, size_t len, const char *canonical);
 
 /* request_question.c: the members of the question whether it may go on. 0, -EMSGSIZE, -EILSEQ or -ENOMEM. */
 int request_question(const struct session *s, struct buf *members);

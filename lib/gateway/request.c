@@ -187,37 +187,6 @@ static bool host_agrees(struct session *s)
 	return strcmp(name, session_host(s, text)) == 0 && (h->port == 0 || h->port == s->port);
 }
 
-/* Percent-decoded, but dot segments and all where they were: what path_canonical() compares equal to when it had
- * nothing to remove. */
-static bool is_plain_decoding(const char *raw, size_t len, const char *canonical)
-{
-	size_t at = 0;
-
-	for (size_t i = 0; i < len; i++, at++) {
-		unsigned c = (unsigned char)raw[i];
-		if (c == '%' && i + 2 < len) {
-			char hex[3] = { raw[i + 1], raw[i + 2], '\0' };
-			c = (unsigned)strtoul(hex, NULL, 16);
-			i += 2;
-		}
-		if ((unsigned char)canonical[at] != c)
-			return false;
-	}
-	return canonical[at] == '\0';
-}
-
-int request_encode_path(const char *path, bool in_rule, struct buf *out)
-{
-	/* What has a meaning in a rule comes last. */
-	static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()+=:@/*,;";
-	const size_t n_safe = strlen(all) - (in_rule ? 3 : 0);
-	int r = 0;
-
-	for (const char *p = path; *p && r == 0; p++)
-		r = memchr(all, *p, n_safe) ? buf_putc(out, *p) : buf_printf(out, "%%%02X", (unsigned char)*p);
-	return r;
-}
-
 static int write_request(struct session *s)
 {
 	struct exchange *x = s->x;
@@ -228,7 +197,7 @@ static int write_request(struct session *s)
 					 .port = s->port == (s->tls ? 443 : 80) ? 0 : s->port };
 	int r = 0;
 
-	if (!is_plain_decoding(http1_text(h, h->path), h->path.len, x->path)) {
+	if (x->target.path && !request_path_is_plain(http1_text(h, h->path), h->path.len, x->path)) {
 		/* The raw one held dot segments: the server shall see what was decided about whether or not it removes
 		 * them itself. */
 		r = request_encode_path(x->path, false, &path);
@@ -447,6 +416,14 @@ bool request_review(struct session *s)
 	return !less;
 }
 
+static void refuse_path(struct session *s)
+{
+	credentials_leak(s);
+	request_refuse(s, "http.deny", 403, "path-form",
+		       "The path has an encoded slash, a backslash or a control byte, which servers read in different ways. "
+		       "Encoded slashes pass where no rule for this host names a path.");
+}
+
 void request_decide(struct session *s)
 {
 	struct exchange *x = s->x;
@@ -467,12 +444,11 @@ void request_decide(struct session *s)
 		return;
 	}
 	x->path = malloc(h->path.len + 1);
-	if (!x->path || path_canonical(http1_text(h, h->path), h->path.len, x->path) < 0) {
+	bool good = x->path && path_canonical(http1_text(h, h->path), h->path.len, x->path) == 0;
+	bool opaque = x->path && !good && path_opaque(http1_text(h, h->path), h->path.len, x->path) == 0;
+	if (!good && !opaque) {
 		free(TAKE_PTR(x->path));
-		credentials_leak(s);
-		request_refuse(s, "http.deny", 403, "path-form",
-				      "The path has an encoded slash, a backslash or a control byte, which servers read in "
-				      "different ways.");
+		refuse_path(s);
 		return;
 	}
 	x->method = strndup(http1_text(h, h->method), h->method.len);
@@ -483,11 +459,13 @@ void request_decide(struct session *s)
 	x->raw = session_raw_addr(s);
 	x->target = (struct net_target){ .proto = s->tls ? PROTO_HTTPS : PROTO_HTTP,
 					 .host = s->name ? s->name->text : NULL, .addr = s->name ? NULL : &x->raw,
-					 .port = s->port, .method = x->method, .path = x->path };
+					 .port = s->port, .method = x->method, .path = opaque ? NULL : x->path };
 	authority_decide(s->gw, s->call, &x->target, &x->verdict);
 	s->payers = authority_payers(s->gw, s->call, &x->target);
 	x->beyond_grant = authority_raise(s->gw, &x->target, &x->verdict);
-	if (x->verdict.allowed)
+	if (opaque && (!x->verdict.allowed || x->beyond_grant))
+		refuse_path(s);
+	else if (x->verdict.allowed)
 		allow(s);
 	else
 		deny(s);

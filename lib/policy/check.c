@@ -93,9 +93,10 @@ static int check_url(const struct policy *p, const struct grant *g, const char *
 	_cleanup_free_ char *path = calloc(1, len + 2);
 	if (!path)
 		return out_of_memory(e);
-	if (path_canonical(len ? end : "/", len ? len : 1, path) < 0)
+	if (path_canonical(len ? end : "/", len ? len : 1, path) == 0)
+		t.path = path;
+	else if (path_opaque(end, len, path) < 0)
 		return bad_url(e, url, "the gateway refuses this path (encoded separators, control bytes, or bad encoding)");
-	t.path = path;
 	if (p->mode != NET_GATEWAY) {
 		*ret = (struct net_verdict){ .allowed = p->mode == NET_HOST, .rule = "",
 					     .origin = p->mode_origin ? p->mode_origin : "",

@@ -32,7 +32,7 @@ static int cover_place(struct policy *p, const char *place, struct error *e)
 	/* Through links, since it is the object that has to be out of view. */
 	int r = resolve_path(place, &path, &dev, &ino, &is_dir, e);
 	if (r < 0)
-		return is_unreachable(r) || r == -EPERM ? 0 : r;
+		return is_unreachable(r) || r == -EXDEV ? 0 : r;
 	const struct policy_path *now = effective_path(p, path);
 	if (!now || strcmp(now->path, path) == 0 || (now->kind != PATH_READ && now->kind != PATH_WRITE && now->kind != PATH_OVERLAY))
 		return 0;
@@ -71,7 +71,7 @@ int hide_credentials(struct policy *p, struct error *e)
 		return r == -ENOMEM ? out_of_memory(e) : 0;
 	r = resolve_path(given, &home, &dev, &ino, &is_dir, e);
 	if (r < 0 || strcmp(home, "/") == 0)
-		return is_unreachable(r) || r == -EPERM ? 0 : r;
+		return is_unreachable(r) || r == -EXDEV ? 0 : r;
 	for (size_t i = 0; i < ARRAY_LEN(credential_places) && r == 0; i++) {
 		if (!is_in_view(p, n, home, credential_places[i]))
 			continue;

@@ -47,10 +47,10 @@ static int add_found(struct scan *s, const char *path, struct error *e)
 	dev_t dev;
 	ino_t ino;
 
-	/* A link: what it leads to is what could be read; -EPERM: in /proc, of which no sandbox sees the host's. */
+	/* A link: what it leads to is what could be read; -EXDEV: in /proc, of which no sandbox sees the host's. */
 	int r = resolve_path(path, &real, &dev, &ino, &is_dir, e);
 	if (r < 0)
-		return is_unreachable(r) || r == -EPERM ? 0 : r;
+		return is_unreachable(r) || r == -EXDEV ? 0 : r;
 	if (s->found++ == FOUND_MAX)
 		return too_much(s, path, "paths match", FOUND_MAX, e);
 	const struct object_at at = { real, dev, ino, is_dir };

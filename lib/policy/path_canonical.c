@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "policy/policy.h"
 
 static int hex(char c)
@@ -120,5 +121,29 @@ int path_canonical(const char *path, size_t len, char *ret)
 	ret[n] = '\0';
 	if (overlong_utf8((const unsigned char *)ret, n) || double_encoded(ret, n))
 		return -EINVAL;
+	return 0;
+}
+
+int path_opaque(const char *path, size_t len, char *ret)
+{
+	_cleanup_free_ char *plain = malloc(len + 1), *canonical = malloc(len + 1);
+	size_t n = 0, decoded = 0;
+
+	if (!plain || !canonical)
+		return -ENOMEM;
+	for (size_t i = 0; i < len; i++, decoded++) {
+		bool encoded = percent_decode(path + i, len - i) == '/';
+		plain[n++] = encoded ? '_' : path[i];
+		if (encoded)
+			i += 2;
+		else if (path[i] == '%')
+			for (unsigned k = 0; k < 2 && i + 1 < len; k++)
+				plain[n++] = path[++i];
+	}
+	/* Shorter: it had dot segments, which no server may be left to resolve in its own way. */
+	if (path_canonical(plain, n, canonical) < 0 || strlen(canonical) != decoded)
+		return -EINVAL;
+	memcpy(ret, path, len);
+	ret[len] = '\0';
 	return 0;
 }

@@ -117,7 +117,7 @@ int resolve_path(const char *path, char **ret, dev_t *dev, ino_t *ino, bool *is_
 		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, path, "%s leads to a path with control bytes", path);
 	/* /proc/PID/root and /proc/PID/fd of the host lead out of any sandbox. */
 	if (fs.f_type == PROC_SUPER_MAGIC)
-		return fail(e, EPERM, SANDBOX_STAGE_POLICY, path, "%s is in /proc, which a sandbox has of its own", path);
+		return fail(e, EXDEV, SANDBOX_STAGE_POLICY, path, "%s is in /proc, which a sandbox has of its own", path);
 	*dev = st.st_dev;
 	*ino = st.st_ino;
 	*is_dir = S_ISDIR(st.st_mode);

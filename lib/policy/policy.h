@@ -238,7 +238,8 @@ struct net_target {
 	const struct in6_addr *addr; /* raw address (v4-mapped for IPv4), only when host is NULL */
 	uint16_t port;
 	const char *method;       /* HTTP only, upper case as sent */
-	const char *path;         /* HTTP only: decoded and normalised by path_canonical(), without query */
+	const char *path;         /* HTTP only: decoded and normalised by path_canonical(), without query; NULL: not known,
+				   * which rules that allow paths do not match, and rules that deny some do */
 };
 
 struct net_verdict {
@@ -290,6 +291,9 @@ int host_canonical(const char *s, size_t len, bool idna, char ret[256]);
 /* Percent-decode once, remove dot segments, refuse encoded '/', '\\', NUL, control bytes and a raw '\\'. path starts
  * with '/', has no query. ret is at most len bytes + NUL. 0, -EINVAL. */
 int path_canonical(const char *path, size_t len, char *ret);
+/* A path that has no such form only because of encoded slashes, as it is: no rule about paths can speak of it, so a
+ * target has it as a path that is not known (NULL). 0, -EINVAL, -ENOMEM. */
+int path_opaque(const char *path, size_t len, char *ret);
 /* Private, loopback, link-local, CGNAT, multicast, mapped, embedded, metadata: research/proxy.md 1.4. v4 as mapped. */
 bool addr_is_private(const struct in6_addr *addr);
 

@@ -128,7 +128,7 @@ static int protect_target(struct policy *p, const char *path, struct error *e)
 	int r = resolve_path(path, &real, &dev, &ino, &is_dir, e);
 	/* In /proc, or with a name that no policy holds: then it is in nothing that is granted. */
 	if (r < 0)
-		return is_unreachable(r) || r == -EPERM || r == -EINVAL ? 0 : r;
+		return is_unreachable(r) || r == -EXDEV || r == -EINVAL ? 0 : r;
 	if (lstat(real, &st) < 0)
 		return look_failed(real, errno, e);
 	return S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ? protect_one(p, real, &st, e) : 0;

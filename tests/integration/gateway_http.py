@@ -93,6 +93,26 @@ def https_request(w):
 
 
 @test
+def encoded_slash(w):
+    """npm asks for /@scope%2fname. It goes as it is where no rule of this host speaks of paths, else not at all."""
+    name = '/@scope%2fname'
+    g = w.gateway('allow = GET https://api.test/**')
+    s = g.call().tls('api.test')
+    equal(exchange(s, get('api.test', name))[0], 200)
+    equal(w.origin.requests[-1].target, name)
+    equal(exchange(s, get('api.test', name + '/../x'))[0], 403, 'with dot segments')
+    g.stop()
+    seen = len(w.origin.requests)
+    for rules in (('allow = https://api.test/@scope/**',), ('allow = https://api.test/*',),
+                  ('allow = https://api.test', 'deny = https://api.test/@other/**')):
+        g = w.gateway(*rules)
+        status, headers, body = exchange(g.call().tls('api.test'), get('api.test', name))
+        equal((status, headers['x-nsbox-denied']), (403, 'path-form'), rules)
+        g.stop()
+    equal(len(w.origin.requests), seen, 'what the server saw')
+
+
+@test
 def http_request(w):
     g = w.gateway('allow = http://api.test/')
     c = g.call()

@@ -153,12 +153,32 @@ static void test_request_paths(void **state)
 	}
 }
 
+/* Those that differ from the others in encoded slashes only. */
+static void test_opaque_paths(void **state)
+{
+	static const char *const accepted[] = { "/@scope%2fname", "/%2F", "/a%2fb/c%2Fd%20e", "/%2e%2e%2fx", "/a%2f../b" };
+	static const char *const refused[] = { "",	"a%2fb",     "/a%2fb/../c", "/a%2fb/.",	 "/./a%2fb", "/a%2fb%5c",
+					       "/%2f%00", "/%252f", "/a%2f%zz",    "/a%2f%4", "/a%2f%c0%af", "/a%2fb c" };
+	char out[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(accepted); i++) {
+		if (path_opaque(accepted[i], strlen(accepted[i]), out) != 0)
+			fail_msg("%s refused", accepted[i]);
+		assert_string_equal(out, accepted[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		if (path_opaque(refused[i], strlen(refused[i]), out) == 0)
+			fail_msg("%s accepted", refused[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_host_accepted),	cmocka_unit_test(test_host_refused),
 		cmocka_unit_test(test_host_patterns),	cmocka_unit_test(test_private_addresses),
-		cmocka_unit_test(test_request_paths),
+		cmocka_unit_test(test_request_paths),	cmocka_unit_test(test_opaque_paths),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
