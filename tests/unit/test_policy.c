@@ -678,7 +678,7 @@ static void counts(struct policy *p, const char *method, const char *url, uint64
 	if (policy_check_url(p, url, method, &v, &e) < 0)
 		fail_msg("%s", e.message);
 	if (v.quotas != quotas)
-		fail_msg("%s %s: %llx", method, url, (unsigned long long)v.quotas);
+		fail_msg("%s %s: %llx", method ? method : "any", url, (unsigned long long)v.quotas);
 }
 
 /* Bits in the order of rich_policy(). What could be read in another way counts too. */
