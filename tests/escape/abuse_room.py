@@ -64,7 +64,7 @@ class Hand:
         self.read()
 
     def read(self):
-        if not select.select([self.process.stdout], [], [], 60)[0]:
+        if not select.select([self.process.stdout], [], [], 180)[0]:
             raise AssertionError('the hand does not answer')
         line = self.process.stdout.readline()
         if not line:

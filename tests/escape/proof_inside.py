@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import select
 import socket
 import ssl
@@ -116,6 +117,8 @@ def connect(name, host, port, text='', kind='tcp'):
 
 def hold(count, host, port):
     """As many connections as can be had at once."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     KEPT['held'] = held = []
     for _ in range(count):
         s = tcp_socket()

@@ -243,12 +243,12 @@ def quota_of_names(room, p):
     return worked(answer != (1, '200'))
 
 
-@case(NO, NO, 'connections, of which a call may have 512: the sibling gets its own')
+@case(NO, NO, 'connections, of which a call may have 1,024: the sibling gets its own')
 def quota_of_connections(room, p):
     first, path = room.call(p.isolation, 'two'), new_path()
-    first('hold', 600, PLAIN, PLAIN_PORT)
-    host.wait_until(lambda: first('held') <= 512, 10)
-    check(500 <= first('held') <= 512, '%d connections' % first('held'))
+    first('hold', 1100, PLAIN, PLAIN_PORT)
+    host.wait_until(lambda: first('held') <= 1024, 10)
+    check(1000 <= first('held') <= 1024, '%d connections' % first('held'))
     check(room.soon('net.deny', call=first.id, reason='too-many-connections'), 'no record')
     answer = p.three.token('http', PLAIN, path, *PLAIN_REQUEST)
     first.end()
