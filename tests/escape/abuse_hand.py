@@ -3,6 +3,7 @@
 told, line by line. Outside each name leads straight to its server; `there` says where that is."""
 import codecs
 import gzip
+import time
 import zlib
 from harness import hpack
 from harness.http2 import *  # noqa: F401,F403
@@ -165,12 +166,15 @@ def told(m):
 
 
 def flood(send, limit, first=()):
-    """How many times of the limit the other side took it."""
+    """How many times of the limit the other side took it. One that takes it drop by drop, its window closed by the
+    many small answers that nobody reads, has stopped too."""
     k = h2(first=first)
-    sent = 0
+    sent, end = 0, time.monotonic() + 20
     try:
         k.get('/open/first')
         while sent < limit:
+            if time.monotonic() > end:
+                return {'sent': sent, 'ended': True}
             send(k, sent)
             sent += 1
         if not k.get('/open/last').status:
