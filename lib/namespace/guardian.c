@@ -64,8 +64,8 @@ int guardian_enter(const struct guardian_setup *s, struct error *e)
 }
 
 /* 0 to 2 = /dev/null of the sandbox, the socket, the ruleset of the call's own layer, the counters of its wire (where
- * there is none of these, /dev/null), the ruleset of what every grant has; everything of the launcher is closed. Nothing is cleaned up on failure: then this
- * process ends. */
+ * there is none of these, /dev/null), the ruleset of what every grant has; everything of the launcher is closed. Nothing
+ * is cleaned up on failure: then this process ends. */
 static int place_descriptors(const struct guardian_setup *s, int sock, bool *ret_layer, struct error *e)
 {
 	int counters = s->wired ? open("/proc/self/net/dev", O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -EBADF;

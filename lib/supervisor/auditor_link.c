@@ -150,6 +150,8 @@ bool auditor_link_expire(struct sandbox *b, uint64_t now)
 		return true;
 	}
 	b->auditor_again = 0;
+	if (b->state != SANDBOX_READY)
+		return true; /* it has begun to end meanwhile: nothing is started for it any more */
 	auditor_kill(TAKE_FD(b->auditor_pidfd));
 	if (reach(b, &e) < 0)
 		try_again_later(b);
@@ -159,6 +161,7 @@ bool auditor_link_expire(struct sandbox *b, uint64_t now)
 void auditor_link_stop(struct sandbox *b)
 {
 	loop_remove(b->supervisor, &b->auditor_source);
+	b->auditor_again = 0;
 	auditor_free(TAKE_PTR(b->auditor));
 	auditor_kill(TAKE_FD(b->auditor_pidfd));
 	free(TAKE_PTR(b->auditor_failure));
