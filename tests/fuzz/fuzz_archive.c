@@ -85,11 +85,14 @@ static void clean(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static bool made;
 	char to[64];
 
-	if (strchr(root, 'X') && mkdtemp(root)) {
+	if (!made) {
+		CHECK(mkdtemp(root));
 		snprintf(to, sizeof(to), "%s/to", root);
 		CHECK(mkdir(to, 0700) == 0 && atexit(clean) == 0);
+		made = true;
 	}
 	snprintf(to, sizeof(to), "%s/to", root);
 	_cleanup_close_ int in = memfd_create("archive", MFD_CLOEXEC), dir = open(to, O_PATH | O_DIRECTORY | O_CLOEXEC);

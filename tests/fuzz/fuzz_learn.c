@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t len = end ? (size_t)(end - data) : size;
 	char file[64];
 
-	if (strchr(root, 'X'))
+	if (!home[0])
 		make();
 	sandbox_policy *policy = policy_of(NULL);
 	struct learn learn = { .file = file, .workdir = work, .command = argv, .rules = json_object() };
