@@ -150,8 +150,10 @@ static int pump_up(struct session *s, bool *moved)
 		iobuf_consume(&c->in, (size_t)n);
 		s->relay_up += (uint64_t)n;
 		*moved = true;
-		if (part.any)
-			r = send_up(s, &part);
+		/* Of a frame that is still to be read as a whole the beginning stays where it is. */
+		if (!part.any)
+			continue;
+		r = send_up(s, &part);
 		websocket_release(&t->up.reader);
 		if (r == 0)
 			r = release(s);
@@ -201,9 +203,10 @@ static int pump_down(struct session *s, bool *moved)
 		iobuf_consume(&u->in, (size_t)n);
 		s->relay_down += (uint64_t)n;
 		*moved = true;
-		if (part.any)
+		if (part.any) {
 			r = send_down(s, &part);
-		websocket_release(&t->down.reader);
+			websocket_release(&t->down.reader);
+		}
 		if (iobuf_len(&c->out) >= STREAM_CHUNK / 2)
 			stream_flush(c);
 	}

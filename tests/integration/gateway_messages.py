@@ -8,6 +8,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from urllib.parse import quote
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -219,6 +220,22 @@ def fragments_and_control_frames(w):
             assert VALUE.encode()[:9] not in seen.replace(k.placeholder.encode(), b''), seen
     equal(seen, b'a%sb%sc' % (k.placeholder.encode(), k.placeholder.encode()))
     assert pongs
+
+
+@test
+def frames_in_pieces(w):
+    """What TCP or TLS makes of a frame is no end of it: all of it goes on, and a value in it is found."""
+    k = Socket(w)
+    whole = frame('x=%s;' % k.placeholder + 'y' * 300)
+    for at in range(0, len(whole), 50):
+        k.send(whole[at:at + 50])
+        time.sleep(0.02)
+    equal(k.messages(1), [(TEXT, ('x=%s;' % VALUE + 'y' * 300).encode())])
+    answer = frame('<%s>' % VALUE + 'z' * 300, mask=False)
+    for at in range(0, len(answer), 50):
+        k.say(answer[at:at + 50])
+        time.sleep(0.02)
+    equal(k.frames.message(), (TEXT, ('<%s>' % k.placeholder + 'z' * 300).encode()))
 
 
 @test
