@@ -92,16 +92,19 @@ static void suggest(struct session *s)
 	struct exchange *x = s->x;
 	char text[INET_ADDRSTRLEN], port[8] = "";
 	const char *reason = x->problem.reason, *host = session_host(s, text);
+	_cleanup_buf_ struct buf path = { 0 };
 
 	if (s->port != (s->tls ? 443 : 80))
 		snprintf(port, sizeof(port), ":%u", s->port);
 	const char *scheme = s->tls ? "https" : "http";
+	/* The path was decoded: what has a meaning in a rule is written so that it has none. */
+	const char *in_rule = x->path && request_encode_path(x->path, true, &path) == 0 ? buf_str(&path) : NULL;
 	if (strcmp(reason, "private-address") == 0)
 		buf_printf(&x->flag, "--allow-private %s://%s%s", scheme, host, port);
 	else if (strcmp(reason, "method") == 0 && x->target.method && plain(x->target.method))
 		buf_printf(&x->flag, "--allow '%s %s://%s%s'", x->target.method, scheme, host, port);
-	else if (strcmp(reason, "path") == 0 && x->path && plain(x->path))
-		buf_printf(&x->flag, "--allow %s://%s%s%s", scheme, host, port, x->path);
+	else if (strcmp(reason, "path") == 0 && in_rule && plain(in_rule))
+		buf_printf(&x->flag, "--allow %s://%s%s%s", scheme, host, port, in_rule);
 	else if (strcmp(reason, "no-rule") == 0)
 		buf_printf(&x->flag, "--allow %s%s", host, port);
 	if (x->flag.len)

@@ -3,6 +3,7 @@
 """The gateway alone: HTTP and HTTPS through it. usage: gateway_http.py BUILD_DIR [PATTERN]"""
 import base64
 import fnmatch
+import json
 import http.client
 import os
 import socket
@@ -140,6 +141,21 @@ def denied(w):
     status, headers, body = exchange(c.connect('unlisted.test', 80), get('unlisted.test'))
     equal((status, headers['x-nsbox-denied']), (403, 'no-rule'))
     equal(w.origin.accepted, 0)
+
+
+@test
+def what_would_allow_it(w):
+    """The flag in the answer is a rule for this path and no other, whatever bytes the path has."""
+    for raw, others in (('/a,b', ['/a']), ('/a%2550', ['/aP', '/a%50']), ('/a%2Cb%3A', ['/a']), ('/%c3%a9', ['/x'])):
+        g = w.gateway('allow = https://api.test/v1/**')
+        body = exchange(g.call().tls('api.test'), get('api.test', raw))[2]
+        g.stop()
+        flag, _, rule = json.loads(body)['allow_with'].partition(' ')
+        equal(flag, '--allow', raw)
+        g = w.gateway('allow = ' + rule)
+        s = g.call().tls('api.test')
+        equal([exchange(s, get('api.test', path))[0] for path in [raw] + others], [200] + [403] * len(others), rule)
+        g.stop()
 
 
 @test
