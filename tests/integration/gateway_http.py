@@ -146,7 +146,7 @@ def denied(w):
 @test
 def what_would_allow_it(w):
     """The flag in the answer is a rule for this path and no other, whatever bytes the path has."""
-    for raw, others in (('/a,b', ['/a']), ('/a%2550', ['/aP', '/a%50']), ('/a%2Cb%3A', ['/a']), ('/%c3%a9', ['/x'])):
+    for raw, others in (('/a,b', ['/a']), ('/a%25zz', ['/azz']), ('/a%2Cb%3A', ['/a']), ('/%c3%a9', ['/x'])):
         g = w.gateway('allow = https://api.test/v1/**')
         body = exchange(g.call().tls('api.test'), get('api.test', raw))[2]
         g.stop()
