@@ -85,7 +85,8 @@ static struct change *change_new(struct sandbox *b, struct client *client, uint3
 	return *at = c;
 }
 
-/* Whoever opens the sandbox from here on gets this one. */
+/* Whoever opens the sandbox from here on gets this one. What was taken away is taken away also when that fails: then they
+ * are told of the one before, by which nothing is decided. */
 static int keep_policy(struct sandbox *b, struct error *e)
 {
 	if (!b->named)
@@ -124,8 +125,8 @@ static int apply_rule(struct sandbox *b, struct change *c, bool add, const char 
 		r = record(b, add ? "allow.add" : "allow.remove", "rule", rule, origin, e);
 		if (r == 0 && !add)
 			r = policy_remove_rule(b->policy, rule, e);
-		if (r == 0)
-			r = keep_policy(b, e);
+		if (r == 0 && keep_policy(b, e) < 0 && add)
+			r = -e->err;
 		/* Nothing has used it. */
 		if (r < 0 && add)
 			policy_remove_rule(b->policy, rule, NULL);
@@ -306,7 +307,8 @@ static int apply_secret(struct sandbox *b, struct change *c, uint8_t how, const 
 		return r;
 	policy_remove_secret(b->policy, name, e);
 	drop_placeholders(b, name);
-	return keep_policy(b, e);
+	keep_policy(b, e);
+	return 0;
 }
 
 void change_secret(struct sandbox *b, struct client *client, uint32_t request, uint8_t how, const char *name,

@@ -143,7 +143,7 @@ print(get(), flush=True)
         equal(out, b'403\n', 'the next request')
 
 
-@test
+@test(timeout=60)
 def relays_and_new_ports(t):
     """A port that nobody listened on before, and a relay that is cut."""
     listener = TcpListener(greeting=b'hi')

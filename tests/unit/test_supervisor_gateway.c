@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -23,12 +24,28 @@ static int set_up(void **state)
 	return 0;
 }
 
+static int set_up_named(void **state)
+{
+	(void)state;
+	fake_open(&f, true);
+	client = script_client(&f);
+	script_named(&f, client, "a", true, &box);
+	return 0;
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
 	fake_close(&f);
 	close(client);
 	close(box.log);
+	return 0;
+}
+
+static int tear_down_named(void **state)
+{
+	tear_down(state);
+	script_remove_place();
 	return 0;
 }
 
@@ -278,6 +295,33 @@ static void rules_change_in_order(void **state)
 	assert_int_equal(policy_find_rule(f.s.sandboxes->policy, "https://other.example", &e), -ENOENT);
 }
 
+/* What is taken away is, at the gateway too, also when nothing can be kept of it for those who come later. */
+static void a_rule_goes_without_a_descriptor(void **state)
+{
+	struct rlimit old, none;
+	struct error e;
+	(void)state;
+
+	fake_send(client, NULL, 0, "uusbss", MSG_RULE, 41u, "a", 1u, "https://new.example", "test");
+	answer_change(wire_get_u32(&expect_change(GATEWAY_RULE)->in));
+	expect_success(&f, client, 41);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = (struct rlimit){ 0, old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	fake_send(client, NULL, 0, "uusbss", MSG_RULE, 42u, "a", 0u, "https://new.example", "test");
+	struct fake_packet *p = expect_change(GATEWAY_RULE);
+	uint32_t ticket = wire_get_u32(&p->in);
+	assert_int_equal(wire_get_u8(&p->in), 0);
+	assert_int_equal(policy_find_rule(f.s.sandboxes->policy, "https://new.example", &e), -ENOENT);
+	answer_change(ticket);
+	expect_success(&f, client, 42);
+	/* The other way nothing happens. */
+	fake_send(client, NULL, 0, "uusbss", MSG_RULE, 43u, "a", 1u, "https://more.example", "test");
+	assert_int_equal(expect_failure(&f, client, 43), EMFILE);
+	assert_int_equal(policy_find_rule(f.s.sandboxes->policy, "https://more.example", &e), -ENOENT);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
 /* An answer to nothing ends the gateway, and that fails what waits for it. */
 static void changes_end_with_the_gateway(void **state)
 {
@@ -303,6 +347,7 @@ int main(void)
 		GATEWAY_TEST(a_client_that_does_not_read_is_dropped),
 		GATEWAY_TEST(no_calls_are_prepared_without_gateway),
 		GATEWAY_TEST(rules_change_in_order),
+		cmocka_unit_test_setup_teardown(a_rule_goes_without_a_descriptor, set_up_named, tear_down_named),
 		GATEWAY_TEST(changes_end_with_the_gateway),
 		GATEWAY_TEST(a_sandbox_is_made_once),
 		GATEWAY_TEST(a_guardian_comes_once),
