@@ -184,6 +184,10 @@ int runner_run(struct runner *r)
 		return status;
 	r->report.reason = sandbox_call_reason(r->call);
 	r->report.signal = sandbox_call_exit_signal(r->call);
+	if (strcmp(r->report.reason, "lost") == 0)
+		say("the sandbox ended, and the command with it: its init, or what guards the command, was killed, perhaps for "
+		    "lack of memory (nsbox audit show %s)",
+		    sandbox_id(r->box));
 	return call_status(r->call);
 }
 

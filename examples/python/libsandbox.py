@@ -766,7 +766,7 @@ class Event(typing.NamedTuple):
 
 
 class Exit(typing.NamedTuple):
-    """How a call ended: status, signal (0: none), and "exit", "signal", "timeout" or "killed"."""
+    """How a call ended: status, signal (0: none), and "exit", "signal", "timeout", "killed" or "lost"."""
     status: int
     signal: int
     reason: str

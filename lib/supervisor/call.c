@@ -397,7 +397,7 @@ static void tell_exit(struct call *call, bool left)
 	const char *reason = call->revoked	 ? "revoked" :
 			     call->expired	 ? "expired" :
 			     call->timed_out	 ? "timeout" :
-			     call->killed	 ? "killed" :
+			     call->killed	 ? call->sandbox->collapsed ? "lost" : "killed" :
 			     call->exit_signal ? "signal" :
 						 "exit";
 
@@ -478,6 +478,7 @@ void call_lost(struct call *call)
 	} else if (call->state == CALL_RUNNING) {
 		call->exit_status = 0;
 		call->exit_signal = SIGKILL;
+		call->killed = true;
 		output_close(call);
 		tell_exit(call, false);
 	} else if (call->state == CALL_CUTTING && call->id[0]) {

@@ -186,6 +186,8 @@ static void forget(struct supervisor *s, const struct client *c)
 	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
 		if (b->client == c)
 			b->client = NULL;
+		if (b->creator == c)
+			sandbox_forget_creator(b);
 		changes_forget(b, c);
 		for (struct start *w = b->waiting, *next; w; w = next) {
 			next = w->next;

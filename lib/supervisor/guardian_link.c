@@ -201,6 +201,7 @@ static void guardian_died(struct call *call)
 		return;
 	if (call->state > CALL_PREPARED) {
 		record_write(b, "limit.hit", call->id, "the guardian of the call was killed; the sandbox ends", "");
+		b->collapsed = true;
 		sandbox_end(b, NULL, 0);
 		return;
 	}

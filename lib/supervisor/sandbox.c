@@ -132,6 +132,7 @@ static struct sandbox *sandbox_new(struct supervisor *s, const struct create_req
 	b->client = q->client;
 	b->request = q->request;
 	b->named = q->named;
+	b->creator = q->named ? q->client : NULL;
 	s->named |= q->named != NULL;
 	b->waiting_tail = &b->waiting;
 	b->next_address = CALL_ADDR_FIRST;
@@ -199,6 +200,20 @@ static void ask_placeholders(struct sandbox *b)
 	}
 }
 
+static void abandon(struct sandbox *b)
+{
+	record_write(b, "sandbox.exit", NULL, "who made it ended before its entry was complete", "");
+	b->exit_recorded = true;
+	sandbox_end(b, NULL, 0);
+}
+
+void sandbox_forget_creator(struct sandbox *b)
+{
+	b->creator = NULL;
+	if (b->state == SANDBOX_READY && named_unfinished(b->named))
+		abandon(b);
+}
+
 /* Called when launcher, gateway or auditor finished its part; the start is complete when all did. */
 void sandbox_progress(struct sandbox *b)
 {
@@ -232,7 +247,11 @@ void sandbox_progress(struct sandbox *b)
 	b->state = SANDBOX_READY;
 	client_reply(b->client, b->request, NULL, "", NULL, 0);
 	b->client = NULL;
-	pool_match(b);
+	/* Its entry would say for ever that it is starting. */
+	if (b->named && !b->creator)
+		abandon(b);
+	else
+		pool_match(b);
 }
 
 void sandbox_start_failed(struct sandbox *b, const struct error *failure)
@@ -317,6 +336,7 @@ void sandbox_ended(struct sandbox *b)
 {
 	/* Not asked for: its init died by itself (killed from outside, out of memory). */
 	const char *reason = b->state == SANDBOX_ENDING ? NULL : "the init of the sandbox ended";
+	b->collapsed |= reason != NULL;
 	b->state = SANDBOX_ENDING;
 	gateway_gone(b);
 	end_calls(b);

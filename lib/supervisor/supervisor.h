@@ -185,6 +185,8 @@ struct sandbox {
 	struct audit_log *log;
 	uint64_t created_us; /* since the epoch */
 	struct named *named; /* NULL: lives as long as its client */
+	const struct client *creator; /* of a named one, who has to complete its entry; NULL: gone */
+	bool collapsed; /* its init, or a guardian, was killed */
 
 	struct call *calls;
 	struct start *waiting, **waiting_tail;
@@ -357,6 +359,8 @@ void sandbox_progress(struct sandbox *sandbox);
 void sandbox_start_failed(struct sandbox *sandbox, const struct error *failure);
 void sandbox_gateway_died(struct sandbox *sandbox);
 void sandbox_end(struct sandbox *sandbox, struct client *client, uint32_t request);
+/* Who made a named one has gone: it ends when its entry is not complete. */
+void sandbox_forget_creator(struct sandbox *sandbox);
 /* The launcher says that nothing of it is left there. */
 void sandbox_ended(struct sandbox *sandbox);
 /* Its gateway is gone. */
@@ -368,6 +372,8 @@ void sandbox_abandon_all(struct supervisor *s, const char *reason);
 /* Takes all descriptors over, also when it fails (NULL). */
 struct named *named_new(const char *name, const int fds[4]);
 int named_listen(struct sandbox *sandbox);
+/* Its entry says that it is starting. */
+bool named_unfinished(const struct named *named);
 /* The entry goes; the audit log stays. */
 void named_remove(struct sandbox *sandbox);
 void named_free(struct supervisor *s, struct named *named);

@@ -511,7 +511,7 @@ def part_killed(t, api):
                            any(parent == p and n != name for parent, n, _ in table.values())]
                 check(victims, 'no %s among %r' % (name, new))
                 os.kill(victims[0], signal.SIGKILL)
-                equal([c.wait(10) for c in calls], [(0, 9, 'killed')] * 3, name + ': ends of its calls')
+                equal([c.wait(10) for c in calls], [(0, 9, 'lost')] * 3, name + ': ends of its calls')
                 equal(api.marked(), [], name + ': alive when wait returned')
                 e = api.refused(api.sh, box, 'true')
                 check(e.errno in (errno.ENOENT, errno.EBUSY), 'the next call: %r' % e)

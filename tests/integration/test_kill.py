@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a user sees when one of our processes dies. kill9.py kills them all at random moments and looks at what is left."""
+import json
 import os
 import signal
 import time
 
 from harness.box import Box
-from harness.registry import check, equal, test
+from harness.registry import cases, check, descendants, equal, processes, test
 
 
 @test
@@ -25,3 +26,33 @@ def supervisor_dies_call_dies(t):
     time.sleep(0.3)
     with open(box.work + '/beat') as f:
         equal(f.read(), before, 'the file that the daemon writes')
+
+
+@cases([('init', 'init'), ('guardian', 'guardian')])
+def part_dies_and_says_so(t, part):
+    """137 as of a command that was killed, but not without a word."""
+    box = Box(t)
+    # It may run before the news of that has come; then the start is what fails, and that is said too.
+    for _ in range(5):
+        process = box.start('run', '--net', 'none', '--json', '--', 'sh', '-c', 'echo ready; sleep 50')
+        equal(process.stdout.readline(), b'ready\n', 'first line')
+        table = processes()
+        mine = descendants(os.getpid(), table)
+        victim = [table[p][0] for p, name in mine.items() if name == 'sh'] if part == 'guardian' else \
+                 [p for p, name in mine.items() if name == 'nsbox-init']
+        equal(len(victim), 1, 'who is to be killed')
+        os.kill(victim[0], signal.SIGKILL)
+        err = process.communicate(timeout=10)[1].decode()
+        check(err.startswith('nsbox: the sandbox ended'), 'message: %r' % err)
+        told = json.loads(err.splitlines()[-1])
+        if told['started']:
+            equal((process.returncode, told['reason']), (137, 'lost'), 'exit status, and reason')
+            return
+    t.skip('the command was killed each time before it was known to run')
+
+
+@test
+def killed_command_says_nothing(t):
+    """The negative control: a command that kills itself is its own affair."""
+    result = Box(t).run('sh', '-c', 'kill -KILL $$', flags=['--net', 'none'])
+    equal((result.code, result.err), (137, ''), 'status and message')

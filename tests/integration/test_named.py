@@ -472,6 +472,50 @@ def prune(t):
         check('dead' not in os.listdir(box.state + '/nsbox/sandboxes'), 'the dead entry is swept')
 
 
+CREATOR = '''
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location('libsandbox', sys.argv[1])
+module = sys.modules['libsandbox'] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+module.load(sys.argv[2])
+runtime = module.Runtime()
+box = runtime.create_named(module.Policy().set('network', 'mode', 'none'), sys.argv[3])
+print('made', flush=True)
+sys.stdin.read()
+'''
+
+
+@cases([('unfinished', False), ('finished', True)])
+def creator_killed(t, finished):
+    """Who makes a sandbox completes its entry last. Killed before that, it leaves none that is starting for ever."""
+    if 'NSBOX_SANITIZED' in os.environ:
+        t.skip('a sanitized library cannot be loaded into a plain python')
+    with Named(t) as box:
+        binding = os.path.join(os.path.dirname(os.path.dirname(t.tests)), 'examples', 'python', 'libsandbox.py')
+        creator = subprocess.Popen(['/usr/bin/python3', '-c', CREATOR, binding, t.prefix + '/lib/libsandbox.so', 'x'], env=box.env,
+                                   cwd=box.work, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        equal(creator.stdout.readline(), b'made\n', 'first line')
+        info = box.state + '/nsbox/sandboxes/x/info'
+        if not finished:
+            with open(info) as f:
+                text = f.read()
+            with open(info + '.test', 'w') as f:
+                f.write(text.replace('\nready 1\n', '\nready 0\n'))
+            os.rename(info + '.test', info)
+            equal(box.find('x')['state'], 'starting', 'state')
+        supervisor = box.find('x')['pid']
+        creator.kill()
+        creator.communicate(timeout=10)
+        if finished:
+            box.exec('x', 'true').ok()
+            equal(box.find('x')['state'], 'running', 'state')
+            return
+        within(5, lambda: gone([supervisor]), 'its supervisor is gone')
+        equal(box.ls(), [], 'list')
+        check('ended before its entry' in records(box.logs()[-1])[-1]['reason'], 'last record')
+        box.create('x')
+
+
 @test
 def removed_while_calls_run(t):
     with Named(t) as box:

@@ -344,7 +344,7 @@ static void a_killed_guardian_ends_the_sandbox(void **state)
 	fd_close(TAKE_FD(guardian));
 	expect(&f, f.launcher, LAUNCHER_END);
 	fake_send(f.launcher, NULL, 0, "uu", LAUNCHER_ENDED, box.number);
-	expect_exit(&f, client, "a.1", 0, "killed");
+	expect_exit(&f, client, "a.1", 0, "lost");
 	assert_int_equal(log_count(&box, "sandbox.exit"), 1);
 }
 
@@ -357,7 +357,7 @@ static void a_guardian_keeps_to_the_form(void **state)
 	fake_send(guardian, NULL, 0, "ube", GUARDIAN_STARTED, 1u);
 	expect(&f, f.launcher, LAUNCHER_END);
 	fake_send(f.launcher, NULL, 0, "uu", LAUNCHER_ENDED, box.number);
-	expect_exit(&f, client, "a.1", 0, "killed");
+	expect_exit(&f, client, "a.1", 0, "lost");
 }
 
 static void a_sandbox_ends_with_its_call(void **state)
