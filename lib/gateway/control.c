@@ -384,34 +384,51 @@ static int handle(struct gateway *gw, struct wire_reader *in, int *fds, size_t n
 	}
 }
 
-void control_take(struct gateway *gw)
+/* One message; false: there is none. */
+static bool take_one(struct gateway *gw)
 {
 	int fds[WIRE_MAX_FDS];
-	size_t n_fds;
+	size_t n_fds = 0;
 
-	for (;;) {
-		n_fds = 0;
-		ssize_t n = msg_recv(CONTROL_FD, packet, sizeof(packet), fds, WIRE_MAX_FDS, &n_fds);
-		if (n == -EAGAIN)
-			return;
-		/* Without a supervisor there is nobody to write the log: nothing may happen any more. */
-		if (n == 0 || n == -ECONNRESET)
-			_exit(0);
-		struct wire_reader in = wire_reader(packet, n > 0 ? (size_t)n : 0);
-		if (n < 0 || handle(gw, &in, fds, n_fds) < 0)
-			_exit(1);
-		close_fds(fds, n_fds);
-	}
+	ssize_t n = msg_recv(CONTROL_FD, packet, sizeof(packet), fds, WIRE_MAX_FDS, &n_fds);
+	if (n == -EAGAIN)
+		return false;
+	/* Without a supervisor there is nobody to write the log: nothing may happen any more. */
+	if (n == 0 || n == -ECONNRESET)
+		_exit(0);
+	struct wire_reader in = wire_reader(packet, n > 0 ? (size_t)n : 0);
+	if (n < 0 || handle(gw, &in, fds, n_fds) < 0)
+		_exit(1);
+	close_fds(fds, n_fds);
+	return true;
 }
 
+void control_take(struct gateway *gw)
+{
+	while (take_one(gw))
+		;
+}
+
+/* Level-triggered, unlike the streams: mostly one message comes at a time, and looking for a second one that is not there
+ * would cost each request a system call. */
 static void control_event(struct source *source, uint32_t events)
 {
 	struct gateway *gw = (struct gateway *)((char *)source - offsetof(struct gateway, control));
 
-	(void)events;
-	if (records_writable(&gw->records) < 0)
+	if ((events & EPOLLOUT) && records_writable(&gw->records) < 0)
 		_exit(0);
-	control_take(gw);
+	if (events & ~(uint32_t)EPOLLOUT)
+		take_one(gw);
+}
+
+int control_watch(struct gateway *gw)
+{
+	const bool waiting = gw->records.queue;
+
+	if (waiting == gw->control_full)
+		return 0;
+	gw->control_full = waiting;
+	return loop_change(&gw->loop, &gw->control, waiting ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 int control_start(struct gateway *gw)
@@ -422,5 +439,5 @@ int control_start(struct gateway *gw)
 	gw->control = (struct source){ .fd = CONTROL_FD, .ready = control_event };
 	if (fcntl(CONTROL_FD, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	return loop_add(&gw->loop, &gw->control, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	return loop_add(&gw->loop, &gw->control, EPOLLIN);
 }

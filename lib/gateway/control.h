@@ -21,6 +21,9 @@ int control_ready(struct gateway *gw, const struct error *failed);
 void control_drain(void);
 /* From here on messages are handled in the loop. */
 int control_start(struct gateway *gw);
+/* End of a round: wait for room for what is still to be sent, and only then; with every packet that the supervisor reads
+ * there is some. 0 or -errno. */
+int control_watch(struct gateway *gw);
 /* Handle what has come by now, also outside of its turn. */
 void control_take(struct gateway *gw);
 

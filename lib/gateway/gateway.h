@@ -28,6 +28,7 @@ struct gateway {
 	struct policy *policy;
 	char *sandbox;
 	struct source control; /* fd 3 */
+	bool control_full;     /* it is also watched for room */
 	struct records records;
 	struct questions questions;
 	struct secrets secrets;

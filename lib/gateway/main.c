@@ -110,6 +110,8 @@ static int run(struct gateway *gw)
 		resolver_tick(&gw->resolver);
 		more = http2_round(gw);
 		r = records_round(&gw->records, gw->loop.now);
+		if (r == 0)
+			r = control_watch(gw);
 		if (r < 0)
 			return r;
 		session_free_dead(gw);
