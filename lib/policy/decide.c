@@ -5,71 +5,56 @@
 
 #include "policy/internal.h"
 
-static bool match_deny(const struct net_rule *r, const struct net_target *t, void *arg)
-{
-	if (!rule_matches(r->rule, t))
-		return false;
-	*(const struct net_rule **)arg = r;
-	return true;
-}
-
-struct allow_search {
-	const struct net_rule *found;
-	bool method_missed, path_missed, private;
+struct missed {
+	bool method, path;
 };
 
-/* Goes on behind the first match: another rule for the same request may add that a private address is fine. */
-static bool match_allow(const struct net_rule *r, const struct net_target *t, void *arg)
+/* What a rule for the same place says no to. */
+static bool note_missed(const struct net_rule *r, const struct net_target *t, void *arg)
 {
-	struct allow_search *s = arg;
+	struct missed *missed = arg;
 
-	if (rule_matches(r->rule, t)) {
-		if (!s->found)
-			s->found = r;
-		/* Whoever wrote the address itself knows where it is. */
-		s->private = s->private || r->allow_private || r->rule->host.kind == HOST_ADDR;
-		return s->private;
-	}
 	if (rule_matches_endpoint(r->rule, t)) {
 		bool method = r->rule->methods == RULE_METHODS_ANY ||
 			      (t->method && (r->rule->methods & rule_method_bit(t->method, false)));
-		s->method_missed = s->method_missed || !method;
-		s->path_missed = s->path_missed || method;
+		missed->method |= !method;
+		missed->path |= method;
 	}
-	return false;
+	return missed->path;
 }
 
 void policy_decide(const struct policy *p, const struct net_target *t, struct net_verdict *ret)
 {
-	const struct net_rule *denied = NULL;
-	struct allow_search s = { 0 };
+	const struct net_rule *rule = rules_match(&p->deny, t);
+	struct missed missed = { 0 };
 
 	*ret = (struct net_verdict){ .rule = "", .origin = "", .reason = "no-rule" };
-	if (rules_each(&p->deny, t, match_deny, &denied)) {
-		*ret = (struct net_verdict){ .rule = denied->text, .origin = denied->origin, .reason = "deny-rule" };
+	if (rule) {
+		*ret = (struct net_verdict){ .rule = rule->text, .origin = rule->origin, .reason = "deny-rule" };
 		return;
 	}
-	rules_each(&p->allow, t, match_allow, &s);
-	if (s.found)
+	rule = rules_match(&p->allow, t);
+	if (rule) {
 		*ret = (struct net_verdict){
 			.allowed = true,
-			.allow_private = s.private,
-			.rule = s.found->text,
-			.origin = s.found->origin,
-			.reason = s.found->rule->kind == RULE_PASSTHROUGH ? "passthrough" : "rule",
+			/* Another rule for the same request may add that a private address is fine. */
+			.allow_private = rules_match_private(&p->allow, t),
+			.rule = rule->text,
+			.origin = rule->origin,
+			.reason = rule->rule->kind == RULE_PASSTHROUGH ? "passthrough" : "rule",
 		};
-	else if (s.path_missed)
+		return;
+	}
+	rules_each_kind(&p->allow, t, note_missed, &missed);
+	if (missed.path)
 		ret->reason = "path";
-	else if (s.method_missed)
+	else if (missed.method)
 		ret->reason = "method";
 }
 
 bool policy_addr_denied(const struct policy *p, enum net_proto proto, const struct in6_addr *addr, uint16_t port)
 {
-	struct net_target t = { .proto = proto, .addr = addr, .port = port };
-	const struct net_rule *ignored;
-
-	return rules_each(&p->deny, &t, match_deny, &ignored);
+	return rules_match(&p->deny, &(struct net_target){ .proto = proto, .addr = addr, .port = port });
 }
 
 static bool match_endpoint(const struct net_rule *r, const struct net_target *t, void *arg)
@@ -89,7 +74,8 @@ bool policy_host_possible(const struct policy *p, enum net_proto proto, const ch
 {
 	struct net_target t = { .proto = proto, .host = host, .addr = addr, .port = port };
 
-	return rules_each(&p->allow, &t, match_endpoint, NULL) && !rules_each(&p->deny, &t, match_whole_deny, NULL);
+	return rules_each_kind(&p->allow, &t, match_endpoint, NULL) &&
+	       !rules_each_kind(&p->deny, &t, match_whole_deny, NULL);
 }
 
 bool policy_is_passthrough(const struct policy *p, const char *host, uint16_t port)

@@ -5,30 +5,13 @@
 
 #include "policy/grant_internal.h"
 
-static bool match_rule(const struct net_rule *r, const struct net_target *t, void *arg)
+/* The first for the same place: it misses by method or path. */
+static bool match_near(const struct net_rule *r, const struct net_target *t, void *arg)
 {
-	if (!rule_matches(r->rule, t))
+	if (!rule_matches_endpoint(r->rule, t))
 		return false;
 	*(const struct net_rule **)arg = r;
 	return true;
-}
-
-struct allow_search {
-	const struct net_rule *found, *near;
-};
-
-/* The first that matches; else the first for the same place that misses by method or path. */
-static bool match_allow(const struct net_rule *r, const struct net_target *t, void *arg)
-{
-	struct allow_search *s = arg;
-
-	if (rule_matches(r->rule, t)) {
-		s->found = r;
-		return true;
-	}
-	if (!s->near && rule_matches_endpoint(r->rule, t))
-		s->near = r;
-	return false;
 }
 
 static void refuse(const struct grant *g, const char *reason, const struct net_rule *r, struct net_verdict *ret)
@@ -38,35 +21,34 @@ static void refuse(const struct grant *g, const char *reason, const struct net_r
 
 void grant_decide(const struct policy *p, const struct grant *g, const struct net_target *t, struct net_verdict *ret)
 {
-	const struct net_rule *denied = NULL;
-	struct allow_search s = { 0 };
+	const struct net_rule *rule, *near = NULL;
 
 	policy_decide(p, t, ret);
 	if (!ret->allowed)
 		return;
-	if (rules_each(&g->deny, t, match_rule, &denied)) {
-		refuse(g, "grant-deny", denied, ret);
+	rule = rules_match(&g->deny, t);
+	if (rule) {
+		refuse(g, "grant-deny", rule, ret);
 		return;
 	}
 	if (!g->allow_set)
 		return;
-	rules_each(&g->allow, t, match_allow, &s);
-	if (!s.found) {
-		refuse(g, "grant", s.near, ret);
+	rule = rules_match(&g->allow, t);
+	if (!rule) {
+		rules_each_kind(&g->allow, t, match_near, &near);
+		refuse(g, "grant", near, ret);
 		return;
 	}
 	/* The narrower of the two says more about what the call was trusted with. */
-	ret->rule = s.found->text;
-	ret->origin = s.found->origin;
+	ret->rule = rule->text;
+	ret->origin = rule->origin;
 }
 
 bool grant_addr_denied(const struct policy *p, const struct grant *g, enum net_proto proto, const struct in6_addr *addr,
 		       uint16_t port)
 {
-	struct net_target t = { .proto = proto, .addr = addr, .port = port };
-	const struct net_rule *ignored;
-
-	return policy_addr_denied(p, proto, addr, port) || rules_each(&g->deny, &t, match_rule, &ignored);
+	return policy_addr_denied(p, proto, addr, port) ||
+	       rules_match(&g->deny, &(struct net_target){ .proto = proto, .addr = addr, .port = port });
 }
 
 static bool match_endpoint(const struct net_rule *r, const struct net_target *t, void *arg)
@@ -86,8 +68,9 @@ bool grant_host_possible(const struct policy *p, const struct grant *g, enum net
 {
 	struct net_target t = { .proto = proto, .host = host, .addr = addr, .port = port };
 
-	return policy_host_possible(p, proto, host, addr, port) && !rules_each(&g->deny, &t, match_whole_deny, NULL) &&
-	       (!g->allow_set || rules_each(&g->allow, &t, match_endpoint, NULL));
+	return policy_host_possible(p, proto, host, addr, port) &&
+	       !rules_each_kind(&g->deny, &t, match_whole_deny, NULL) &&
+	       (!g->allow_set || rules_each_kind(&g->allow, &t, match_endpoint, NULL));
 }
 
 /* ---- questions of `nsbox grant check` ---- */

@@ -1,30 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rules sorted by host, so that a decision looks at the rules that can matter: one binary search for the name, one for
- * each parent of it, and for an address one for each prefix length in use.
+ * Rules grouped by host, so that a decision looks at those that can matter: one binary search for the name, one for each
+ * parent of it, and for an address one for each prefix length in use. Within the group of a host the path leads on
+ * (index_path.c).
  */
 #include <errno.h>
 #include <string.h>
 
-#include "policy/internal.h"
+#include "policy/index.h"
 
 struct rule_index {
-	const struct net_rule **names; /* by name, exact before suffix, then as given */
-	const struct net_rule **addrs; /* by prefix (longest first), v4 before v6, address, then as given */
-	const struct net_rule **any;   /* as given */
+	const struct net_rule **rules; /* room for the arrays of all groups */
+	struct host_group *groups;
+	struct host_group *names; /* by name, exact before suffix */
+	struct host_group *addrs; /* by prefix (longest first), v4 before v6, address */
+	struct host_group *any;
 	size_t n_names, n_addrs, n_any;
 };
-
-static int by_name(const void *x, const void *y)
-{
-	const struct net_rule *a = *(const struct net_rule *const *)x, *b = *(const struct net_rule *const *)y;
-	const struct host_pattern *h = &a->rule->host, *k = &b->rule->host;
-
-	int r = strcmp(h->name, k->name);
-	if (r == 0)
-		r = (int)h->kind - (int)k->kind;
-	return r ? r : (a > b) - (a < b);
-}
 
 static int compare_net(const struct host_pattern *h, const struct host_pattern *k)
 {
@@ -35,22 +27,68 @@ static int compare_net(const struct host_pattern *h, const struct host_pattern *
 	return memcmp(&h->addr, &k->addr, sizeof(h->addr));
 }
 
-static int by_net(const void *x, const void *y)
+static int compare_name(const struct host_pattern *h, const char *name, enum host_kind kind)
+{
+	int r = strcmp(h->name, name);
+	return r ? r : (int)h->kind - (int)kind;
+}
+
+/* Names, addresses, any. */
+static int section(enum host_kind kind)
+{
+	return kind == HOST_ADDR ? 1 : kind == HOST_ANY ? 2 : 0;
+}
+
+static int compare_host(const struct host_pattern *h, const struct host_pattern *k)
+{
+	int r = section(h->kind) - section(k->kind);
+
+	if (r || h->kind == HOST_ANY)
+		return r;
+	return h->kind == HOST_ADDR ? compare_net(h, k) : compare_name(h, k->name, k->kind);
+}
+
+static int by_host(const void *x, const void *y)
 {
 	const struct net_rule *a = *(const struct net_rule *const *)x, *b = *(const struct net_rule *const *)y;
 
-	int r = compare_net(&a->rule->host, &b->rule->host);
+	int r = compare_host(&a->rule->host, &b->rule->host);
 	return r ? r : (a > b) - (a < b);
+}
+
+static const struct host_pattern *host_of(const struct host_group *g)
+{
+	return &g->rules[0]->rule->host;
 }
 
 void rules_index_free(struct rule_index *index)
 {
 	if (!index)
 		return;
-	free(index->names);
-	free(index->addrs);
-	free(index->any);
+	free(index->rules);
+	free(index->groups);
 	free(index);
+}
+
+static void cut_groups(struct rule_index *x, size_t n_rules)
+{
+	size_t *const counts[] = { &x->n_names, &x->n_addrs, &x->n_any };
+	struct host_group *g = x->groups;
+
+	for (size_t i = 0; i < n_rules; g++) {
+		const struct net_rule **from = x->rules + i;
+		size_t n = 1;
+		while (i + n < n_rules && compare_host(&from[0]->rule->host, &from[n]->rule->host) == 0)
+			n++;
+		/* Behind the rules themselves twice as much room. */
+		*g = (struct host_group){ .rules = from, .n = n, .kinds = from + n_rules, .paths = from + 2 * n_rules };
+		host_group_sort(g);
+		++*counts[section(host_of(g)->kind)];
+		i += n;
+	}
+	x->names = x->groups;
+	x->addrs = x->names + x->n_names;
+	x->any = x->addrs + x->n_addrs;
 }
 
 int rules_index(struct net_rules *rules)
@@ -60,102 +98,77 @@ int rules_index(struct net_rules *rules)
 
 	if (!x)
 		return -ENOMEM;
-	x->names = calloc(room, sizeof(*x->names));
-	x->addrs = calloc(room, sizeof(*x->addrs));
-	x->any = calloc(room, sizeof(*x->any));
-	if (!x->names || !x->addrs || !x->any) {
+	x->rules = calloc(3 * room, sizeof(x->rules[0]));
+	x->groups = calloc(room, sizeof(x->groups[0]));
+	if (!x->rules || !x->groups) {
 		rules_index_free(x);
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < rules->n; i++) {
-		const struct net_rule *r = &rules->rule[i];
-		if (r->rule->host.kind == HOST_ANY)
-			x->any[x->n_any++] = r;
-		else if (r->rule->host.kind == HOST_ADDR)
-			x->addrs[x->n_addrs++] = r;
-		else
-			x->names[x->n_names++] = r;
-	}
-	qsort(x->names, x->n_names, sizeof(*x->names), by_name);
-	qsort(x->addrs, x->n_addrs, sizeof(*x->addrs), by_net);
+	for (size_t i = 0; i < rules->n; i++)
+		x->rules[i] = &rules->rule[i];
+	qsort(x->rules, rules->n, sizeof(x->rules[0]), by_host);
+	cut_groups(x, rules->n);
 	rules_index_free(rules->index);
 	rules->index = x;
 	return 0;
 }
 
-typedef bool (*rule_visitor)(const struct net_rule *rule, const struct net_target *t, void *arg);
+/* What is done with each group that has the host; true: no more of them. */
+typedef bool (*group_visitor)(const struct host_group *g, const struct net_target *t, void *arg);
 
 static bool visit_name(const struct rule_index *x, const char *name, enum host_kind kind, const struct net_target *t,
-		       rule_visitor f, void *arg)
+		       group_visitor f, void *arg)
 {
 	size_t lo = 0, hi = x->n_names;
 
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		const struct host_pattern *h = &x->names[mid]->rule->host;
-		int r = strcmp(h->name, name);
-		if (r < 0 || (r == 0 && h->kind < kind))
+		int r = compare_name(host_of(&x->names[mid]), name, kind);
+		if (r == 0)
+			return f(&x->names[mid], t, arg);
+		if (r < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
-	}
-	for (; lo < x->n_names; lo++) {
-		const struct host_pattern *h = &x->names[lo]->rule->host;
-		if (h->kind != kind || strcmp(h->name, name) != 0)
-			return false;
-		if (f(x->names[lo], t, arg))
-			return true;
 	}
 	return false;
 }
 
-/* All rules of the net's prefix at or behind *at; *at moves to the next shorter prefix. */
-static bool visit_prefix(const struct rule_index *x, const struct host_pattern *net, size_t *at,
-			 const struct net_target *t, rule_visitor f, void *arg)
+/* Index of the first group at or behind `from` that is not before this net. */
+static size_t lower_net(const struct rule_index *x, size_t from, const struct host_pattern *net)
 {
-	struct host_pattern after = { .prefix = (uint8_t)(net->prefix - 1), .v4 = true };
-	size_t lo = *at, hi = x->n_addrs;
-	bool done = false;
+	size_t hi = x->n_addrs;
 
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		if (compare_net(&x->addrs[mid]->rule->host, net) < 0)
-			lo = mid + 1;
+	while (from < hi) {
+		size_t mid = (from + hi) / 2;
+		if (compare_net(host_of(&x->addrs[mid]), net) < 0)
+			from = mid + 1;
 		else
 			hi = mid;
 	}
-	for (; lo < x->n_addrs && !done && compare_net(&x->addrs[lo]->rule->host, net) == 0; lo++)
-		done = f(x->addrs[lo], t, arg);
-	if (net->prefix == 0) {
-		*at = x->n_addrs;
-		return done;
-	}
-	for (hi = x->n_addrs; lo < hi;) {
-		size_t mid = (lo + hi) / 2;
-		if (compare_net(&x->addrs[mid]->rule->host, &after) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	*at = lo;
-	return done;
+	return from;
 }
 
 static bool visit_addr(const struct rule_index *x, const struct in6_addr *addr, const struct net_target *t,
-		       rule_visitor f, void *arg)
+		       group_visitor f, void *arg)
 {
 	bool v4 = IN6_IS_ADDR_V4MAPPED(addr);
 
 	for (size_t at = 0; at < x->n_addrs;) {
-		struct host_pattern net = { .prefix = x->addrs[at]->rule->host.prefix, .v4 = v4, .addr = *addr };
-		addr_mask(&net.addr, net.prefix);
-		if (visit_prefix(x, &net, &at, t, f, arg))
+		uint8_t prefix = host_of(&x->addrs[at])->prefix;
+		struct host_pattern net = { .prefix = prefix, .v4 = v4, .addr = *addr };
+		addr_mask(&net.addr, prefix);
+		at = lower_net(x, at, &net);
+		if (at < x->n_addrs && compare_net(host_of(&x->addrs[at]), &net) == 0 && f(&x->addrs[at], t, arg))
 			return true;
+		if (prefix == 0)
+			break;
+		at = lower_net(x, at, &(struct host_pattern){ .prefix = (uint8_t)(prefix - 1), .v4 = true });
 	}
 	return false;
 }
 
-bool rules_each(const struct net_rules *rules, const struct net_target *t, rule_visitor f, void *arg)
+static bool each_group(const struct net_rules *rules, const struct net_target *t, group_visitor f, void *arg)
 {
 	const struct rule_index *x = rules->index;
 	struct in6_addr literal;
@@ -170,11 +183,77 @@ bool rules_each(const struct net_rules *rules, const struct net_target *t, rule_
 		if (visit_name(x, dot + 1, HOST_SUFFIX, t, f, arg))
 			return true;
 	}
-	for (size_t i = 0; i < x->n_any; i++) {
-		if (f(x->any[i], t, arg))
+	return x->n_any && f(x->any, t, arg);
+}
+
+struct each {
+	bool (*f)(const struct net_rule *rule, const struct net_target *t, void *arg);
+	void *arg;
+};
+
+static bool each_rule(const struct host_group *g, const struct net_target *t, void *arg)
+{
+	const struct each *each = arg;
+
+	for (size_t i = 0; i < g->n; i++) {
+		if (each->f(g->rules[i], t, each->arg))
 			return true;
 	}
 	return false;
+}
+
+static bool each_kind(const struct host_group *g, const struct net_target *t, void *arg)
+{
+	const struct each *each = arg;
+
+	for (size_t i = 0; i < g->n_kinds; i++) {
+		if (each->f(g->kinds[i], t, each->arg))
+			return true;
+	}
+	return false;
+}
+
+bool rules_each(const struct net_rules *rules, const struct net_target *t,
+		bool (*f)(const struct net_rule *rule, const struct net_target *t, void *arg), void *arg)
+{
+	return each_group(rules, t, each_rule, &(struct each){ f, arg });
+}
+
+bool rules_each_kind(const struct net_rules *rules, const struct net_target *t,
+		     bool (*f)(const struct net_rule *rule, const struct net_target *t, void *arg), void *arg)
+{
+	return each_group(rules, t, each_kind, &(struct each){ f, arg });
+}
+
+static bool first_of(const struct host_group *g, const struct net_target *t, void *arg)
+{
+	struct group_match m = { .t = t };
+
+	host_group_match(g, &m);
+	*(const struct net_rule **)arg = m.first;
+	return m.first;
+}
+
+const struct net_rule *rules_match(const struct net_rules *rules, const struct net_target *t)
+{
+	const struct net_rule *first = NULL;
+
+	each_group(rules, t, first_of, &first);
+	return first;
+}
+
+static bool private_of(const struct host_group *g, const struct net_target *t, void *arg)
+{
+	struct group_match m = { .t = t };
+
+	(void)arg;
+	host_group_match(g, &m);
+	return m.private;
+}
+
+bool rules_match_private(const struct net_rules *rules, const struct net_target *t)
+{
+	return each_group(rules, t, private_of, NULL);
 }
 
 struct found_rules {

@@ -200,17 +200,28 @@ bool pattern_accepts(const struct path_pattern *p, const struct pattern_set *set
 	return has(set, p->n);
 }
 
-static bool run(const struct path_pattern *p, struct pattern_set *set, const char *path, char before, bool loose)
+uint8_t path_next(struct path_reader *r)
 {
-	for (char last = before; *path; last = *path++) {
-		if (loose && *path == '/' && last == '/')
+	for (; *r->path; r->last = *r->path++) {
+		if (r->loose && *r->path == '/' && r->last == '/')
 			continue;
-		if (loose && *path == ';') {
-			while (path[1] && path[1] != '/')
-				path++;
+		if (r->loose && *r->path == ';') {
+			while (r->path[1] && r->path[1] != '/')
+				r->path++;
 			continue;
 		}
-		if (!pattern_step(p, set, (uint8_t)*path))
+		r->last = *r->path++;
+		return (uint8_t)r->last;
+	}
+	return 0;
+}
+
+static bool run(const struct path_pattern *p, struct pattern_set *set, const char *path, bool loose)
+{
+	struct path_reader r = { .path = path, .loose = loose };
+
+	for (uint8_t c; (c = path_next(&r));) {
+		if (!pattern_step(p, set, c))
 			return false;
 	}
 	return pattern_accepts(p, set);
@@ -223,7 +234,7 @@ bool path_pattern_matches(const struct path_pattern *p, const char *path, bool l
 	if (loose) {
 		struct pattern_set set;
 		pattern_start(p, &set);
-		if (run(p, &set, path, '\0', true))
+		if (run(p, &set, path, true))
 			return true;
 	}
 	/* The literal beginning decides most requests without building a set. */
@@ -240,5 +251,5 @@ bool path_pattern_matches(const struct path_pattern *p, const char *path, bool l
 	struct pattern_set set = { 0 };
 	add(&set, i);
 	close_set(p, &set);
-	return run(p, &set, path + i, i ? path[i - 1] : '\0', false);
+	return run(p, &set, path + i, false);
 }

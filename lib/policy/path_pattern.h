@@ -37,6 +37,14 @@ int path_pattern_parse(const char *s, size_t len, struct path_pattern **ret, str
 int path_pattern_text(const struct path_pattern *p, struct buf *out);
 /* loose: also as servers read it that merge slashes and drop ";parameters" of segments: for denials. */
 bool path_pattern_matches(const struct path_pattern *p, const char *path, bool loose);
+/* The bytes of a path as they are matched. */
+struct path_reader {
+	const char *path;
+	bool loose;
+	char last; /* private */
+};
+/* The next one; 0 at the end. */
+uint8_t path_next(struct path_reader *r);
 bool path_pattern_equal(const struct path_pattern *a, const struct path_pattern *b);
 struct path_pattern *path_pattern_copy(const struct path_pattern *p);
 
