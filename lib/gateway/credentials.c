@@ -420,7 +420,8 @@ static int body_replace(void *data, const struct placeholder_hit *hit, struct bu
 	return r;
 }
 
-static int rewrite_body(struct session *s, const uint8_t *data, size_t len, bool last, struct buf *out)
+/* As rewrite_take(). */
+static int take_body(struct session *s, const uint8_t *data, size_t len, bool last, struct buf *out)
 {
 	struct rewrite *body = &s->x->body;
 
@@ -428,7 +429,14 @@ static int rewrite_body(struct session *s, const uint8_t *data, size_t len, bool
 	body->wanted = body_wanted;
 	body->replace = body_replace;
 	body->data = s;
-	return rewrite_feed(body, data, len, last, out);
+	return rewrite_take(body, data, len, last, out);
+}
+
+static int rewrite_body(struct session *s, const uint8_t *data, size_t len, bool last, struct buf *out)
+{
+	int r = take_body(s, data, len, last, out);
+
+	return r > 0 ? buf_append(out, data, len) : r;
 }
 
 int credentials_message(struct session *s, const uint8_t *data, size_t len, bool last, struct buf *out)
@@ -457,10 +465,10 @@ int credentials_stream_body(struct session *s, const uint8_t *data, size_t len, 
 		x->held.secret = true;
 		r = last ? iobuf_append(&x->held, x->small_body.data, x->small_body.len) : 0;
 	} else if (!x->body_seen && any_placeholder(s)) {
-		r = rewrite_body(s, data, len, last, &text);
+		r = take_body(s, data, len, last, &text);
 		x->held.secret |= x->n_uses > 0;
-		if (r == 0)
-			r = iobuf_append(&x->held, text.data, text.len);
+		if (r >= 0)
+			r = r ? iobuf_append(&x->held, data, len) : iobuf_append(&x->held, text.data, text.len);
 		buf_wipe(&text);
 	} else {
 		r = iobuf_append(&x->held, data, len);

@@ -50,7 +50,9 @@ static int pass_payload(struct session *s, const uint8_t *data, size_t len)
 	if (!s->x->scrub)
 		return client_send_payload(s, data, len);
 	int r = answer_scrub_body(s, data, len, &clean);
-	return r < 0 ? r : client_send_payload(s, clean.data, clean.len);
+	if (r < 0)
+		return r;
+	return r ? client_send_payload(s, data, len) : client_send_payload(s, clean.data, clean.len);
 }
 
 static int finish(struct session *s)

@@ -36,7 +36,7 @@ static int pass(struct rewrite *s, uint64_t to, size_t *at, struct buf *out)
 	return r;
 }
 
-int rewrite_feed(struct rewrite *s, const void *data, size_t len, bool last, struct buf *out)
+int rewrite_take(struct rewrite *s, const void *data, size_t len, bool last, struct buf *out)
 {
 	int r = placeholder_scan_feed(&s->scan, s->table, data, len, collect, s);
 	uint64_t end = s->scan.total - (last ? 0 : placeholder_scan_held(&s->scan));
@@ -45,7 +45,7 @@ int rewrite_feed(struct rewrite *s, const void *data, size_t len, bool last, str
 		return r;
 	if (!s->hits.len && !s->pending.len && end == s->scan.total) {
 		s->base = end;
-		return buf_append(out, data, len);
+		return 1;
 	}
 	r = buf_append(&s->pending, data, len);
 	struct placeholder_hit *hits = (struct placeholder_hit *)(void *)s->hits.data;
@@ -67,6 +67,13 @@ int rewrite_feed(struct rewrite *s, const void *data, size_t len, bool last, str
 	buf_consume(&s->pending, at);
 	buf_consume(&s->hits, i * sizeof(*hits));
 	return r;
+}
+
+int rewrite_feed(struct rewrite *s, const void *data, size_t len, bool last, struct buf *out)
+{
+	int r = rewrite_take(s, data, len, last, out);
+
+	return r > 0 ? buf_append(out, data, len) : r;
 }
 
 void rewrite_reset(struct rewrite *s)

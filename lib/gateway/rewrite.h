@@ -27,6 +27,8 @@ struct rewrite {
 /* Take the next bytes and append to out what may go on; of the last ones all that is left. 0, -ENOMEM, or as above:
  * nothing more of the stream may go on. */
 int rewrite_feed(struct rewrite *s, const void *data, size_t len, bool last, struct buf *out);
+/* The same without a copy: 1 when data is what would have been appended. */
+int rewrite_take(struct rewrite *s, const void *data, size_t len, bool last, struct buf *out);
 /* Back to the beginning of a stream. */
 void rewrite_reset(struct rewrite *s);
 

@@ -66,13 +66,20 @@ static int replace(void *data, const struct placeholder_hit *hit, struct buf *ou
 	return r == 0 && s->same_length && out->len - before != width ? -EBADMSG : r;
 }
 
-int scrub_feed(struct scrub *s, const void *data, size_t len, bool last, struct buf *out)
+int scrub_take(struct scrub *s, const void *data, size_t len, bool last, struct buf *out)
 {
 	s->rewrite.table = s->values;
 	s->rewrite.wanted = wanted;
 	s->rewrite.replace = replace;
 	s->rewrite.data = s;
-	return rewrite_feed(&s->rewrite, data, len, last, out);
+	return rewrite_take(&s->rewrite, data, len, last, out);
+}
+
+int scrub_feed(struct scrub *s, const void *data, size_t len, bool last, struct buf *out)
+{
+	int r = scrub_take(s, data, len, last, out);
+
+	return r > 0 ? buf_append(out, data, len) : r;
 }
 
 int scrub_text(const struct placeholder_table *values, scrub_fn stand_in, void *fn_data, const void *text, size_t len,

@@ -28,6 +28,8 @@ bool scrub_keeps_length(const void *value, size_t len, const struct placeholder 
  * broken), -ENOMEM: nothing more of the stream may go on.
  */
 int scrub_feed(struct scrub *s, const void *data, size_t len, bool last, struct buf *out);
+/* The same without a copy: 1 when data is what would have been appended. */
+int scrub_take(struct scrub *s, const void *data, size_t len, bool last, struct buf *out);
 /* A whole text: 0 nothing in it, out as it was; 1 the new text was appended; -ENOMEM. */
 int scrub_text(const struct placeholder_table *values, scrub_fn stand_in, void *fn_data, const void *text, size_t len,
 	       struct buf *out);

@@ -238,7 +238,7 @@ int answer_scrub_body(struct session *s, const uint8_t *data, size_t len, struct
 
 	a->where = IN_BODY;
 	if (!a->coded)
-		return scrub_feed(&a->scrub, data, len, false, out);
+		return scrub_take(&a->scrub, data, len, false, out);
 	int r = inflater_give(&a->inflater, data, len);
 	if (r == 0)
 		r = inflater_step(&a->inflater, &plain);

@@ -18,13 +18,14 @@ bool answer_needs_scrub(const struct session *s);
 int answer_scrub_head(struct session *s);
 /* http1_value_fn for its fields; data is the session. */
 int answer_scrub_value(void *data, const struct http1_head *h, size_t i, struct buf *out);
-/* Payload as it came: what may go on now is appended to out. 0, -EBADMSG, -ENOMEM. */
+/* Payload as it came: what may go on now is appended to out. 0; 1 when that is data itself, which was not appended;
+ * -EBADMSG, -ENOMEM. */
 int answer_scrub_body(struct session *s, const uint8_t *data, size_t len, struct buf *out);
 /* More of what was given can be had by answer_scrub_body() with len 0. */
 bool answer_scrub_waiting(const struct exchange *x);
 /* The body is complete: the rest of it, and the trailers. */
 int answer_scrub_end(struct session *s, struct buf *out);
-/* Some of a message of a WebSocket; x->scrub has to be there. As answer_scrub_body(). */
+/* Some of a message of a WebSocket; x->scrub has to be there. As answer_scrub_body(), but for the 1. */
 int answer_scrub_message(struct session *s, const struct websocket_part *part, struct buf *out);
 void answer_scrub_free(struct answer_scrub *a);
 
