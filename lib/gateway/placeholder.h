@@ -46,9 +46,11 @@ struct placeholder_table { /* private */
 	struct placeholder_pattern **patterns; /* sorted by their bytes */
 	size_t n_patterns, patterns_cap, longest;
 	struct placeholder_block **buckets;
+	uint8_t *some;	     /* of each bucket: which of 8 kinds of blocks are in it, so that most are never looked at */
 	size_t n_blocks;
 	unsigned bits;	     /* there are 2^bits buckets */
-	unsigned window;     /* 0: WINDOW; set by whoever adds shorter texts, before the first */
+	unsigned shortest;   /* texts: length of the shortest pattern there was; 0: none yet */
+	bool texts;	     /* given ones, of any length; set before the first */
 	uint32_t first[256]; /* how many patterns begin with this byte */
 };
 
@@ -60,7 +62,7 @@ int placeholder_add(struct placeholder_table *t, const char *shape, size_t value
 		    const struct placeholder **ret);
 /* Its call ended: from now on the string means nothing. NULL is accepted. */
 void placeholder_remove(struct placeholder_table *t, const struct placeholder *p);
-/* A given text instead of a made one, len >= 8 and >= t->window if that is set. 0 or -ENOMEM. */
+/* A given text instead of a made one, len >= 8; t->texts is set. 0 or -ENOMEM. */
 int placeholder_add_text(struct placeholder_table *t, const void *text, size_t len, size_t secret);
 void placeholder_table_free(struct placeholder_table *t);
 

@@ -6,14 +6,17 @@
 #include "gateway/placeholder.h"
 
 /*
- * The search looks at 8 bytes at every 9th position of the text: each pattern has a window of 16 bytes, and an
- * occurrence holds exactly one of those positions in its window, where one of the 9 blocks of the window stands. The
- * window lies where the pattern is random, so that a block leads to one pattern and text in between leads to none. A
- * table of shorter patterns has a smaller window, and looks at more positions.
+ * The search looks at a block of 8 bytes at every 9th position of the text: each pattern has a window of 16 bytes, and
+ * an occurrence holds exactly one of those positions in its window, where one of the 9 blocks of the window stands. The
+ * window lies where the pattern is random, so that a block leads to one pattern and text in between leads to none.
+ *
+ * Texts that somebody else chose can be shorter or longer than placeholders. There the window is as long as the shortest
+ * of them lets it be, and blocks are of 4 bytes, which leaves more positions out: of a table of long texts, 20 of 21.
  */
 #define WINDOW 16u
 #define BLOCK 8u
-#define STRIDE (WINDOW - BLOCK + 1)
+#define TEXT_WINDOW 24u
+#define TEXT_BLOCK 4u
 
 struct placeholder_block {
 	struct placeholder_block *chain;
@@ -28,9 +31,9 @@ struct placeholder_pattern {
 	struct placeholder_pattern *next; /* of the owner */
 	bool base64;
 	uint8_t shift; /* base64: bytes of somebody else's before it in its group of three */
-	uint32_t len;
-	struct placeholder_block blocks[STRIDE];
-	uint8_t bytes[];
+	uint32_t len, window_end;
+	const uint8_t *bytes; /* behind the blocks */
+	struct placeholder_block blocks[]; /* as many as there are in a window */
 };
 
 /* 1: p contains one of the table's or is contained in one; 0. */

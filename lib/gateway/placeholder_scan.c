@@ -4,7 +4,8 @@
  *
  * Three lanes read the same bytes: as they are, with percent escapes decoded, with JSON escapes decoded. Each keeps
  * the longest suffix of what it has read that a pattern begins with: that is all it needs to find what ends later. A
- * lane whose escape character does not occur has nothing to say that the raw one does not, and costs one memchr.
+ * lane whose escape character does not occur has nothing to say that the raw one does not, and costs one memchr; where
+ * it occurs, what stands between two of them is copied as it is.
  */
 #include "gateway/placeholder_scan.h"
 
@@ -14,6 +15,7 @@
 #include "gateway/placeholder_private.h"
 
 #define SLICE 4096u
+#define SLICE_CLEAN (4 * SLICE) /* without an escape in it */
 #define ESCAPE_MAX 6u /* \u0070 */
 
 enum lane { RAW, PERCENT, JSON, N_LANES };
@@ -187,7 +189,15 @@ static int lane_decode(struct placeholder_lane *l, const struct placeholder_tabl
 			memmove(l->partial, l->partial + w, l->n_partial);
 		}
 	}
-	while (at < len && (w = decode(s->lane, data + at, len - at, &decoded[n]))) {
+	while (at < len) {
+		const uint8_t *escape = memchr(data + at, ESCAPE[s->lane], len - at);
+		size_t run = escape ? (size_t)(escape - data) - at : len - at;
+		memcpy(decoded + n, data + at, run);
+		memset(widths + n, 1, run);
+		n += run;
+		at += run;
+		if (at == len || !(w = decode(s->lane, data + at, len - at, &decoded[n])))
+			break;
 		widths[n++] = (uint8_t)w;
 		at += w;
 	}
@@ -250,6 +260,19 @@ static int feed_slice(struct placeholder_scan *s, const struct placeholder_table
 	return 0;
 }
 
+/* How much of it is fed at once: more when only the raw lane has to read it. */
+static size_t next_slice(const struct placeholder_scan *s, const uint8_t *data, size_t len)
+{
+	size_t n = len < SLICE_CLEAN ? len : SLICE_CLEAN;
+
+	for (enum lane lane = PERCENT; lane < N_LANES; lane++) {
+		const uint8_t *escape = s->lanes[lane].own ? data : memchr(data, ESCAPE[lane], n);
+		n = escape ? (size_t)(escape - data) : n;
+	}
+	n = n < SLICE ? SLICE : n;
+	return n < len ? n : len;
+}
+
 int placeholder_scan_feed(struct placeholder_scan *s, const struct placeholder_table *t, const void *data, size_t len,
 			  placeholder_hit_fn fn, void *fn_data)
 {
@@ -257,7 +280,7 @@ int placeholder_scan_feed(struct placeholder_scan *s, const struct placeholder_t
 	const uint8_t *p = data;
 
 	for (size_t at = 0; at < len;) {
-		size_t n = len - at < SLICE ? len - at : SLICE;
+		size_t n = next_slice(s, p + at, len - at);
 		int r = feed_slice(s, t, &search, p + at, n);
 		if (r)
 			return r;
@@ -291,7 +314,11 @@ int placeholder_each(const struct placeholder_table *t, const void *data, size_t
 		     void *fn_data)
 {
 	struct placeholder_scan s = { 0 };
+	struct search raw = { .fn = fn, .fn_data = fn_data, .lane = RAW, .before = len };
 
+	/* Mostly short texts, and nothing has to be kept for a next piece. */
+	if (!len || (!memchr(data, ESCAPE[PERCENT], len) && !memchr(data, ESCAPE[JSON], len)))
+		return table_search(t, data, len, found, &raw);
 	int r = placeholder_scan_feed(&s, t, data, len, fn, fn_data);
 	placeholder_scan_reset(&s);
 	return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of live placeholders: all their patterns found in one pass over a text. */
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,29 +12,61 @@
 #define MAX_BITS 22u
 #define LOAD 4u /* buckets for each block: most positions of a text find an empty one */
 
-static uint64_t load(const uint8_t *p)
+static unsigned block_len(const struct placeholder_table *t)
 {
-	uint64_t v;
-	memcpy(&v, p, sizeof(v));
-	return v;
+	return t->texts ? TEXT_BLOCK : BLOCK;
 }
 
-static struct placeholder_block **bucket(const struct placeholder_table *t, uint64_t bytes)
+static unsigned window_len(const struct placeholder_table *t)
 {
-	return &t->buckets[bytes * 0x9e3779b97f4a7c15u >> (64 - t->bits)];
+	unsigned most = t->texts ? TEXT_WINDOW : WINDOW;
+
+	return t->texts && t->shortest && t->shortest < most ? t->shortest : most;
 }
 
+/* Of positions that are looked at, and number of blocks in a window. */
 static unsigned stride(const struct placeholder_table *t)
 {
-	return (t->window ? t->window : WINDOW) - BLOCK + 1;
+	return window_len(t) - block_len(t) + 1;
+}
+
+/* The block at p, of which len bytes are there. */
+static uint64_t load(const struct placeholder_table *t, const uint8_t *p, size_t len)
+{
+	uint64_t v = 0;
+
+	if (len >= sizeof(v))
+		memcpy(&v, p, sizeof(v));
+	else
+		memcpy(&v, p, len);
+	return t->texts ? le64toh(v) & UINT32_MAX : v;
+}
+
+static uint64_t hash(uint64_t bytes)
+{
+	return bytes * 0x9e3779b97f4a7c15u;
+}
+
+static size_t bucket(const struct placeholder_table *t, uint64_t bytes)
+{
+	return hash(bytes) >> (64 - t->bits);
+}
+
+/* Other bits of the hash than those that chose the bucket. */
+static uint8_t kind(uint64_t bytes)
+{
+	return (uint8_t)(1u << (hash(bytes) >> 32 & 7));
 }
 
 static void link_blocks(struct placeholder_table *t, struct placeholder_pattern *p)
 {
 	for (size_t i = 0; i < stride(t); i++) {
-		struct placeholder_block **b = bucket(t, p->blocks[i].bytes);
-		p->blocks[i].chain = *b;
+		size_t off = p->window_end - window_len(t) + i;
+		uint64_t bytes = load(t, p->bytes + off, p->len - off);
+		struct placeholder_block **b = &t->buckets[bucket(t, bytes)];
+		p->blocks[i] = (struct placeholder_block){ .chain = *b, .pattern = p, .bytes = bytes, .off = (uint32_t)off };
 		*b = &p->blocks[i];
+		t->some[bucket(t, bytes)] |= kind(bytes);
 	}
 	t->n_blocks += stride(t);
 }
@@ -41,30 +74,46 @@ static void link_blocks(struct placeholder_table *t, struct placeholder_pattern 
 static void unlink_blocks(struct placeholder_table *t, struct placeholder_pattern *p)
 {
 	for (size_t i = 0; i < stride(t); i++) {
-		struct placeholder_block **b = bucket(t, p->blocks[i].bytes);
+		size_t at = bucket(t, p->blocks[i].bytes);
+		struct placeholder_block **b = &t->buckets[at];
 		while (*b != &p->blocks[i])
 			b = &(*b)->chain;
 		*b = p->blocks[i].chain;
+		t->some[at] = 0;
+		for (const struct placeholder_block *left = t->buckets[at]; left; left = left->chain)
+			t->some[at] |= kind(left->bytes);
 	}
 	t->n_blocks -= stride(t);
 }
 
-/* Room for n more blocks. Patterns are linked anew when the number of buckets changes. */
-static int grow_buckets(struct placeholder_table *t, size_t n)
+/*
+ * Room for the blocks of n more patterns, the shortest of them of this length. All are linked anew when the number of
+ * buckets changes, or the window.
+ */
+static int make_room(struct placeholder_table *t, size_t n, size_t shortest)
 {
+	const bool shorter = t->texts && (!t->shortest || shortest < t->shortest);
 	unsigned bits = t->bits ? t->bits : MIN_BITS;
 
-	while (bits < MAX_BITS && ((size_t)1 << bits) < (t->n_blocks + n) * LOAD)
+	while (bits < MAX_BITS && ((size_t)1 << bits) < (t->n_blocks + n * stride(t)) * LOAD)
 		bits++;
-	if (t->buckets && bits == t->bits)
+	if (t->buckets && bits == t->bits && !shorter)
 		return 0;
 	struct placeholder_block **buckets = calloc((size_t)1 << bits, sizeof(struct placeholder_block *));
-	if (!buckets)
+	uint8_t *some = calloc((size_t)1 << bits, 1);
+	if (!buckets || !some) {
+		free(buckets);
+		free(some);
 		return -ENOMEM;
+	}
 	free(t->buckets);
+	free(t->some);
 	t->buckets = buckets;
+	t->some = some;
 	t->bits = bits;
 	t->n_blocks = 0;
+	if (shorter)
+		t->shortest = (unsigned)shortest;
 	for (size_t i = 0; i < t->n_patterns; i++)
 		link_blocks(t, t->patterns[i]);
 	return 0;
@@ -142,20 +191,19 @@ static void remove_pattern(struct placeholder_table *t, struct placeholder_patte
 static struct placeholder_pattern *make_pattern(const struct placeholder_table *t, struct placeholder *owner,
 						const uint8_t *bytes, size_t len, size_t window_end, int shift)
 {
-	size_t window = stride(t) + BLOCK - 1;
-	struct placeholder_pattern *p = calloc(1, sizeof(*p) + len);
+	/* As many blocks as there ever are: a window only shrinks. */
+	size_t n = t->texts ? TEXT_WINDOW - TEXT_BLOCK + 1 : WINDOW - BLOCK + 1;
+	size_t least = t->texts ? TEXT_WINDOW : WINDOW;
+	struct placeholder_pattern *p = calloc(1, sizeof(*p) + n * sizeof(p->blocks[0]) + len);
 	if (!p)
 		return NULL;
 	p->owner = owner;
 	p->base64 = shift >= 0;
 	p->shift = (uint8_t)(shift >= 0 ? shift : 0);
 	p->len = (uint32_t)len;
-	memcpy(p->bytes, bytes, len);
-	window_end = window_end > len ? len : window_end < window ? window : window_end;
-	for (size_t i = 0; i < stride(t); i++) {
-		size_t off = window_end - window + i;
-		p->blocks[i] = (struct placeholder_block){ .pattern = p, .bytes = load(bytes + off), .off = (uint32_t)off };
-	}
+	p->bytes = memcpy(&p->blocks[n], bytes, len);
+	least = least < len ? least : len;
+	p->window_end = (uint32_t)(window_end > len ? len : window_end < least ? least : window_end);
 	return p;
 }
 
@@ -216,7 +264,8 @@ int table_insert(struct placeholder_table *t, struct placeholder *p, size_t rand
 	int n = make_patterns(t, p, random_end);
 	if (n < 0)
 		return n;
-	if (grow_arrays(t, (size_t)n) < 0 || grow_buckets(t, (size_t)n * stride(t)) < 0) {
+	/* Its base64 is longer than itself. */
+	if (grow_arrays(t, (size_t)n) < 0 || make_room(t, (size_t)n, p->len) < 0) {
 		free_patterns(p);
 		return -ENOMEM;
 	}
@@ -283,24 +332,37 @@ void placeholder_table_free(struct placeholder_table *t)
 	free(t->all);
 	free(t->patterns);
 	free(t->buckets);
+	free(t->some);
 	*t = (struct placeholder_table){ 0 };
+}
+
+/* The patterns one of whose blocks stands at text + at. */
+static int search_bucket(const struct placeholder_table *t, uint64_t bytes, const uint8_t *text, size_t at, size_t len,
+			 pattern_fn fn, void *data)
+{
+	for (const struct placeholder_block *b = t->buckets[bucket(t, bytes)]; b; b = b->chain) {
+		const struct placeholder_pattern *p = b->pattern;
+		if (b->bytes != bytes || at < b->off || len - (at - b->off) < p->len ||
+		    memcmp(text + at - b->off, p->bytes, p->len) != 0)
+			continue;
+		int r = fn(data, p, at - b->off);
+		if (r)
+			return r;
+	}
+	return 0;
 }
 
 int table_search(const struct placeholder_table *t, const uint8_t *text, size_t len, pattern_fn fn, void *data)
 {
 	if (!t->n_blocks)
 		return 0;
-	for (size_t i = 0, step = stride(t); i + BLOCK <= len; i += step) {
-		uint64_t bytes = load(text + i);
-		for (const struct placeholder_block *b = *bucket(t, bytes); b; b = b->chain) {
-			const struct placeholder_pattern *p = b->pattern;
-			if (b->bytes != bytes || i < b->off || len - (i - b->off) < p->len ||
-			    memcmp(text + i - b->off, p->bytes, p->len) != 0)
-				continue;
-			int r = fn(data, p, i - b->off);
-			if (r)
-				return r;
-		}
+	for (size_t i = 0, step = stride(t), block = block_len(t); i + block <= len; i += step) {
+		uint64_t bytes = load(t, text + i, len - i);
+		if (!(t->some[bucket(t, bytes)] & kind(bytes)))
+			continue;
+		int r = search_bucket(t, bytes, text, i, len, fn, data);
+		if (r)
+			return r;
 	}
 	return 0;
 }

@@ -257,8 +257,7 @@ int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_
 		return fail(e, EPROTO, SANDBOX_STAGE_PROTOCOL, "secrets", "The policy names %zu secrets, but %zu came.", n,
 			    n_fds);
 	s->unlocked = policy_degraded_allowed(policy, "locked-memory");
-	/* For the shortest that may still come: it cannot be changed while answers are searched. */
-	s->values.window = SCRUB_MIN;
+	s->values.texts = true;
 	if (!n)
 		return 0;
 	s->v = calloc(n, sizeof(*s->v));

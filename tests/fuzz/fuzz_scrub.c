@@ -29,7 +29,7 @@ static const struct placeholder *stand_in(void *data, size_t secret)
 
 static void prepare(struct placeholder_table *values, struct placeholder **names, size_t n)
 {
-	values->window = BLOCK;
+	values->texts = true;
 	for (size_t i = 0; i < n; i++) {
 		CHECK(placeholder_add_text(values, VALUES[i], strlen(VALUES[i]), i) == 0);
 		names[i] = calloc(1, sizeof(*names[i]) + strlen(NAMES[i]) + 1);
