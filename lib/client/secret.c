@@ -27,7 +27,8 @@ static int pipe_with(const struct policy_secret *s, const void *value, size_t le
 	if (len == 0 || len > MAX_VALUE)
 		return fail(e, EINVAL, SANDBOX_STAGE_SECRET, s->name, "the value of secret %s (%s) is %s", s->name, s->origin,
 			    len ? "over 32 KiB" : "empty");
-	if (pipe2(pair, O_CLOEXEC) < 0)
+	/* A user with very many pipes gets small ones: then it is an error, and no waiting for ever. */
+	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a pipe for secret %s", s->name);
 	_cleanup_close_ int in = above_stdio(pair[1]);
 	_cleanup_close_ int out = above_stdio(pair[0]);

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Secrets: the real value reaches the origin it is for, and nothing else reaches anyone. The oracle is the origin."""
 import base64
+import fcntl
 import glob
 import json
 import os
+import resource
 import subprocess
 import time
 from urllib.parse import quote
@@ -76,6 +78,7 @@ def basic_unpadded(t):
     box, origin, other = setup(t)
     box.python('''
 import base64
+import fcntl
 c = base64.b64encode(("u:" + os.environ["API_KEY"]).encode()).decode().rstrip("=")
 out(fetch("https://api.example.com/", headers=[("Authorization", "Basic " + c)]).status)''').ok()
     got = origin.requests[0].header('authorization')[0].split()[1]
@@ -409,3 +412,25 @@ for i in range(100):
     time.sleep(0.1)
     equal(len(box.audit('secret.use')), 100, 'records')
     equal(len([r for r in origin.requests if r.header('a') == [VALUE]]), 100, 'requests')
+
+
+@test
+def small_pipes(t):
+    """A user with very many pipes gets small ones. A value that does not fit is an error then, and nothing waits for ever."""
+    if os.getuid() == 0:
+        t.skip('root has no bound on pipes')
+    box, origin, other = setup(t)
+    box.env['API_KEY'] = 'x' * 30000
+    equal(box.nsbox('run', *box.flags, '--', 'true').code, 0, 'with pipes of the usual size')
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    pipes = []
+    try:
+        while len(pipes) < 4000 and (not pipes or fcntl.fcntl(pipes[-1][0], fcntl.F_GETPIPE_SZ) > 8192):
+            pipes.append(os.pipe())
+    except OSError as e:
+        t.skip('not so many pipes can be had: %s' % e)
+    if fcntl.fcntl(pipes[-1][0], fcntl.F_GETPIPE_SZ) > 8192:
+        t.skip('pipes do not get smaller')
+    result = box.nsbox('run', *box.flags, '--', 'true', timeout=15)
+    check(result.code == 125 and 'cannot pass on secret API_KEY' in result.err, '%r' % result)
