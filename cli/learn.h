@@ -54,9 +54,12 @@ bool learn_is_line(const struct learn *learn, const char *section, const char *k
 void learn_paths(struct learn *learn, sandbox_policy *policy, const char *records, size_t len);
 /* learn_network.c: from denials. */
 void learn_network(struct learn *learn, const json_t *denied);
-/* learn_secrets.c: whether credentials are likely to be at this absolute path, or below it. */
+/* learn_secrets.c: whether credentials are likely to be at this absolute path, or below it; true also when there is too
+ * much below it to be looked through. */
 bool learn_is_secret(const char *path, const char *home);
 bool learn_holds_secrets(const char *directory, const char *home);
+/* Whether the host may execute, or take orders from, what is written there. */
+bool learn_is_executed(const char *path, const char *home);
 /* learn_file.c: the file as it is to be. */
 int learn_text(const struct learn *learn, struct buf *out);
 

@@ -88,7 +88,8 @@ static void gather(struct rules *rules)
 		const char *path = path_of(rules->list[i].place);
 		size_t len = path ? (size_t)(path - rules->list[i].place) : 0, same = 0, n = i + 1;
 		for (size_t k = 0; k < rules->n && len; k++)
-			same += strncmp(rules->list[k].place, rules->list[i].place, len + 1) == 0;
+			same += strcmp(rules->list[k].key, rules->list[i].key) == 0 &&
+				strncmp(rules->list[k].place, rules->list[i].place, len + 1) == 0;
 		char *all;
 		if (same <= PATHS || asprintf(&all, "%.*s/**", (int)len, rules->list[i].place) < 0)
 			continue;

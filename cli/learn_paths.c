@@ -200,25 +200,36 @@ static bool is_secret(const struct wishes *w, const char *path)
 	return learn_is_secret(path, w->home) || (real && learn_is_secret(real, w->home));
 }
 
-/* Many files of one directory are that directory, unless it is wide or has secrets. */
+/* Whether more files than SIBLINGS were looked for in it, and it may be proposed as a whole. From the first of them. */
+static bool is_gathered(const struct wishes *w, size_t first, const char *dir)
+{
+	size_t n = 0;
+
+	for (size_t i = first; i < w->n && n <= SIBLINGS && below(w->list[i].path, dir); i++)
+		n += w->list[i].what == WANTS_READ && !is_secret(w, w->list[i].path);
+	return n > SIBLINGS && !is_wide(w, dir) && !is_secret(w, dir) && !learn_holds_secrets(dir, w->home);
+}
+
+/* Many files of one directory are that directory, unless it is wide or has secrets. Each is looked at once. */
 static void gather(struct wishes *w)
 {
-	for (size_t i = 0; i < w->n; i++) {
+	json_t *looked = json_object();
+
+	for (size_t i = 0; i < w->n && looked; i++) {
 		const char *slash = strrchr(w->list[i].path, '/');
-		size_t len = (size_t)(slash - w->list[i].path), n = 0;
+		size_t len = (size_t)(slash - w->list[i].path);
 		if (w->list[i].what != WANTS_READ || len == 0)
 			continue;
 		_cleanup_free_ char *dir = strndup(w->list[i].path, len);
-		if (!dir || is_wide(w, dir) || is_secret(w, dir) || learn_holds_secrets(dir, w->home))
-			continue;
-		for (size_t k = i; k < w->n && below(w->list[k].path, dir); k++)
-			n += w->list[k].what == WANTS_READ && !is_secret(w, w->list[k].path);
-		if (n <= SIBLINGS)
+		/* A name may be any bytes. */
+		if (!dir || json_object_get(looked, dir) || json_object_set_new_nocheck(looked, dir, json_true()) < 0 ||
+		    !is_gathered(w, i, dir))
 			continue;
 		free(w->list[i].path);
 		w->list[i].path = TAKE_PTR(dir);
 		w->list[i].is_dir = true;
 	}
+	json_decref(looked);
 	unite(w);
 }
 
@@ -251,10 +262,12 @@ static const char *not_proposed(const struct wishes *w, const struct wish *x)
 		return x->why;
 	if (!real)
 		return "leads nowhere";
+	if (x->what & WANTS_WRITE && (learn_is_executed(x->path, w->home) || learn_is_executed(real, w->home)))
+		return "the host may execute what is written there: never proposed";
 	if (is_wide(w, x->path) || is_wide(w, real))
 		return "too much is below it: name what of it is needed";
 	if (x->is_dir && learn_holds_secrets(real, w->home))
-		return "credentials are below it: name what of it is needed";
+		return "credentials are below it, or more than is looked through: name what of it is needed";
 	if (!(x->what & WANTS_WRITE) && written_below(w, x->path))
 		return "was written too, and a private one was made: write = keeps it on the host";
 	return NULL;

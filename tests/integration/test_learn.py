@@ -157,6 +157,40 @@ for i in range(12):
 
 
 @test
+def what_the_host_executes(t):
+    """A line to write it would let the command run outside, the next time somebody logs in: it is only named."""
+    box = Box(t)
+    for path in ('.vim/plugin/x.vim', '.config/autostart/x.desktop', 'bin/tool', 'notes/a'):
+        t.write('box/home/' + path, 'text\n')
+    os.symlink('.config/autostart', box.home + '/harmless')
+    out, _ = learn(box, '/bin/sh', '-c', 'cd; for f in .vim/plugin/y harmless/y .config/autostart/y bin/new notes/b; do '
+                                         'echo x >>$f; done')
+    counted, comments = lines(out)
+    equal(counted, ['version = 1', 'write = ~/notes'], 'lines (%r)' % comments)
+    for path in ('.vim/plugin', 'harmless', '.config/autostart', 'bin'):
+        check(any(c.startswith('~/%s: the host may execute' % path) for c in comments), '%s in %r' % (path, comments))
+
+
+@test(timeout=60)
+def more_than_is_looked_through(t):
+    """Whether a directory of very many names has credentials in it is not known, so it is not proposed as a whole; and
+    it takes no longer for every name that was looked for."""
+    box = Box(t)
+    for i in range(25000):
+        t.write('box/home/big/d/f%d' % i, '')
+    script = ('import os\n'
+              'for i in range(12):\n'
+              ' try: os.stat(os.path.expanduser("~/big/d/f%d" % i))\n'
+              ' except OSError: pass\n')
+    out, result = learn(box, PYTHON, '-c', script)
+    equal(lines(out)[0], ['version = 1'] + sorted('read = ~/big/d/f%d' % i for i in range(12)), 'lines')
+    script = script.replace('12', '12000')
+    out, result = learn(box, PYTHON, '-c', script, name='more.ini')
+    check(result.seconds < 30, 'it took %.1f s' % result.seconds)
+    check('read = ~/big/d' not in lines(out)[0], 'as a whole')
+
+
+@test
 def names_are_no_lines(t):
     """A name can neither add a line to the policy nor end one, however it is made."""
     box = Box(t)
