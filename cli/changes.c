@@ -307,6 +307,33 @@ static int take_commit(void *arg, const struct option_reader *r)
 	return 0;
 }
 
+/* It may take minutes, and then somebody has to know why. */
+static void tell_asked(const char *name)
+{
+	_cleanup_free_ char *text = NULL;
+	json_t *all, *one;
+	size_t i;
+
+	if (sandbox_changes_list(&text, NULL) < 0)
+		return;
+	all = json_loads(text, 0, NULL);
+	json_array_foreach(all, i, one) {
+		if ((strcmp(json_string_value(json_object_get(one, "id")), name) == 0 ||
+		     strcmp(json_string_value(json_object_get(one, "name")), name) == 0) &&
+		    json_is_true(json_object_get(one, "auditor")))
+			say("the auditor is asked; nsbox approve shows what it leaves to a person");
+	}
+	json_decref(all);
+}
+
+static int refuse_commit(sandbox_error *error)
+{
+	bool denied = sandbox_error_stage(error) == SANDBOX_STAGE_AUDITOR && sandbox_error_errno(error) == EACCES;
+
+	refuse_error(error);
+	return denied ? EXIT_NOT_EXECUTABLE : EXIT_NSBOX;
+}
+
 static int run_commit(const struct command *self, int argc, char **argv)
 {
 	sandbox_error *error = NULL;
@@ -319,9 +346,10 @@ static int run_commit(const struct command *self, int argc, char **argv)
 		return status - 1;
 	if (words.n == 0)
 		return refuse("nsbox commit needs the id of a sandbox (nsbox diff lists those with changes)");
+	tell_asked(words.word[0]);
 	if (sandbox_changes_commit_reviewed(words.word[0], paths_of(&words), commit.accept ? SANDBOX_COMMIT_EXECUTABLE : 0,
 					    commit.digest, &n, &error) < 0)
-		return refuse_error(error);
+		return refuse_commit(error);
 	say("%lu file%s committed", n, n == 1 ? "" : "s");
 	return EXIT_YES;
 }

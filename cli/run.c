@@ -53,6 +53,7 @@ static int run_in(struct run *run, sandbox_policy *policy)
 	sandbox_error *error = NULL;
 
 	r->last = (run->rm && r->detach) || (asks && !stays);
+	r->drops = run->rm;
 	int status = run->learn.file ? learn_prepare(&run->learn, policy, r->argv) : 0;
 	if (status)
 		return status;

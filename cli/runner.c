@@ -124,7 +124,7 @@ int runner_prepare(struct runner *r)
 	if (k == 0 && r->detach)
 		k = sandbox_command_set_detached(r->command, 1);
 	if (k == 0 && r->last)
-		k = sandbox_command_set_last(r->command, 1);
+		k = sandbox_command_set_last(r->command, r->drops ? SANDBOX_LAST_DROPS : 1);
 	return k < 0 ? refuse("cannot prepare the command: %s", strerrordesc_np(-k)) : 0;
 }
 

@@ -12,7 +12,7 @@
 struct runner {
 	enum { TERMINAL_AUTO, TERMINAL_YES, TERMINAL_NO } terminal;
 	bool detach, json;
-	bool last; /* the sandbox goes with this call */
+	bool last, drops; /* the sandbox goes with this call; with its changes */
 	const char *isolation; /* NULL: the default */
 	char **argv;
 

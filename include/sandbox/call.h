@@ -76,7 +76,10 @@ SANDBOX_API int sandbox_command_set_timeout(sandbox_command *command, unsigned l
 SANDBOX_API int sandbox_command_set_background(sandbox_command *command, int background);
 /** Non-zero: in a named sandbox the call goes on when this runtime is gone; else it is killed with it. */
 SANDBOX_API int sandbox_command_set_detached(sandbox_command *command, int detached);
-/** Non-zero: the named sandbox is removed when this call ends, also when nobody is connected to it any more. */
+/** For sandbox_command_set_last(): with what is in its overlaid directories. */
+#define SANDBOX_LAST_DROPS 2
+/** Non-zero: the named sandbox is removed when this call ends, also when nobody is connected to it any more. What it
+ *  changed in overlaid directories is kept, unless last is SANDBOX_LAST_DROPS. */
 SANDBOX_API int sandbox_command_set_last(sandbox_command *command, int last);
 
 /**

@@ -50,7 +50,7 @@ static uint32_t start_flags(const struct sandbox_command *command)
 
 	return (command->terminal ? START_TERMINAL : 0u) | (command->full ? START_FULL : 0u) |
 	       (command->background ? START_BACKGROUND : 0u) | (command->detached ? START_DETACHED : 0u) |
-	       (command->last ? START_REMOVES : 0u) |
+	       (command->last ? START_REMOVES : 0u) | (command->drops ? START_DROPS : 0u) |
 	       (log ? START_LOG : 0u);
 }
 

@@ -59,6 +59,12 @@ static int describe(const struct sandbox *b, const struct policy *policy, const 
 	l->workdir = strdup(policy_workdir(policy));
 	l->audit = realpath(b->log_path, NULL);
 	bool ok = l->name && l->workdir && l->audit;
+	const struct policy_auditor *auditor = policy_auditor(policy);
+	if (auditor->spec)
+		ok &= (l->auditor = strdup(auditor->spec)) != NULL;
+	l->deadline_us = auditor->deadline_us;
+	if (b->runtime->helper_dir)
+		ok &= (l->helpers = realpath(b->runtime->helper_dir, NULL)) != NULL;
 	for (size_t i = 0; i < n && ok; i++) {
 		l->roots[i] = (struct layer_root){ strdup(overlays[i]->path), overlays[i]->dev, overlays[i]->ino };
 		l->n_roots++;
@@ -91,6 +97,9 @@ static int fork_into(int layers, const char *name, struct layer *wanted, struct 
 	snprintf(copy.id, sizeof(copy.id), "%s", wanted->id);
 	copy.name = TAKE_PTR(wanted->name);
 	copy.audit = TAKE_PTR(wanted->audit);
+	copy.auditor = TAKE_PTR(wanted->auditor);
+	copy.deadline_us = wanted->deadline_us;
+	copy.helpers = TAKE_PTR(wanted->helpers);
 	r = layer_copy(layers, &from, false, &copy, e);
 	if (r < 0)
 		return r;

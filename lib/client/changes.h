@@ -20,9 +20,18 @@ int layers_open(bool make, struct error *e);
 /* Of a sandbox by its id, or by its name when there is only one of that name. */
 int layer_find(int layers, const char *name, bool change, struct layer *ret, struct error *e);
 
-/* changes_record.c: fs.commit or fs.discard of the selected changes; what is lost by a rollback. */
-int changes_record(const struct layer *l, const struct changes *c, const char *event, size_t *ret_n, struct error *e);
+/* changes_record.c: fs.commit or fs.discard of the selected changes, with more members (JSON, may be ""); what is lost by
+ * a rollback. */
+int changes_record(const struct layer *l, const struct changes *c, const char *event, const char *more, size_t *ret_n,
+		   struct error *e);
 int changes_record_rollback(const struct layer *l, const char *to, struct error *e);
+
+/* The audit log of the sandbox, to go on in. */
+int changes_log_open(const struct layer *l, struct error *e);
+
+/* review.c: ask the auditor of the sandbox about a commit of the selected changes, which have that digest. *ret_decided:
+ * who allowed it and why, members for the record; "": nobody has to be asked. A denial is an error. */
+int review_ask(const struct changes *c, const char *digest, char **ret_decided, struct error *e);
 
 /* changes_path.c: absolute and canonical, but for the last component. */
 int path_absolute(const char *path, char **ret);
@@ -30,6 +39,9 @@ int path_absolute(const char *path, char **ret);
 /* changes_json.c: members about the layer; an object with those and the selected changes,
  * with lines also with how many lines came and went; digest: "" for none. */
 int layer_members(struct buf *b, const struct layer *l);
+/* Members of one change that are known from the layer alone, and the flags, as member flags. */
+int changes_members(struct buf *b, const struct changes *c, const struct change *change);
+int changes_flags(struct buf *b, unsigned flags);
 int changes_json(struct buf *b, const struct changes *c, bool lines, const char *digest);
 
 #endif

@@ -191,9 +191,27 @@ int sandbox_changes_commit(const char *name, const char *const *paths, unsigned 
 	return sandbox_changes_commit_reviewed(name, paths, flags, NULL, ret_count, error);
 }
 
+/* Whether it may be done, and the digest of what then has to be done; *ret_decided: of review_ask(). */
+static int decide(const struct view *v, bool accept, const char *wanted, char ret_digest[CHANGES_DIGEST_TEXT],
+		  char **ret_decided, struct error *e)
+{
+	/* What nobody's yes lets pass is not asked about. */
+	int r = commit_check(&v->changes, accept || v->layer.auditor, e);
+	if (r == 0 && v->layer.auditor)
+		r = changes_digest(&v->changes, NULL, ret_digest, e);
+	if (r == 0 && v->layer.auditor && wanted)
+		r = changes_digest_compare(ret_digest, wanted, e);
+	if (r == 0)
+		r = review_ask(&v->changes, ret_digest, ret_decided, e);
+	/* A yes to what the host would execute. */
+	return r < 0 ? r : commit_check(&v->changes, accept || **ret_decided, e);
+}
+
 int sandbox_changes_commit_reviewed(const char *name, const char *const *paths, unsigned flags, const char *digest,
 				    unsigned long *ret_count, sandbox_error **error)
 {
+	_cleanup_free_ char *decided = NULL;
+	char asked[CHANGES_DIGEST_TEXT] = "";
 	_cleanup_view_ struct view v = VIEW_NONE;
 	struct error e = { 0 };
 	size_t n = 0;
@@ -202,11 +220,12 @@ int sandbox_changes_commit_reviewed(const char *name, const char *const *paths, 
 	if (r == 0)
 		r = view_open(name, paths, true, &v, &e);
 	if (r == 0)
-		r = commit_check(&v.changes, flags & SANDBOX_COMMIT_EXECUTABLE, &e);
+		r = decide(&v, flags & SANDBOX_COMMIT_EXECUTABLE, digest, asked, &decided, &e);
 	if (r == 0)
-		r = changes_record(&v.layer, &v.changes, "fs.commit", &n, &e);
+		r = changes_record(&v.layer, &v.changes, "fs.commit", decided, &n, &e);
+	/* Only what was asked about. */
 	if (r == 0)
-		r = commit_apply(&v.changes, digest, &e);
+		r = commit_apply(&v.changes, *asked ? asked : digest, &e);
 	if (r == 0)
 		r = forget(&v, &e);
 	if (r < 0)
@@ -226,7 +245,7 @@ static int discard_all(struct view *v, size_t *ret_n, struct error *e)
 	} else {
 		v->changes.layer = NULL;
 	}
-	int r = changes_record(&v->layer, &v->changes, "fs.discard", ret_n, e);
+	int r = changes_record(&v->layer, &v->changes, "fs.discard", "", ret_n, e);
 	return r < 0 ? r : erase(v, e);
 }
 
@@ -240,7 +259,7 @@ int sandbox_changes_discard(const char *name, const char *const *paths, unsigned
 	if (r == 0 && !paths) {
 		r = discard_all(&v, &n, &e);
 	} else if (r == 0) {
-		r = changes_record(&v.layer, &v.changes, "fs.discard", &n, &e);
+		r = changes_record(&v.layer, &v.changes, "fs.discard", "", &n, &e);
 		if (r == 0)
 			r = forget(&v, &e);
 	}

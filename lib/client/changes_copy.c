@@ -67,7 +67,9 @@ static int rollback(const char *name, const char *to, struct error *e)
 	memcpy(copy.id, l.id, sizeof(copy.id));
 	copy.name = strdup(l.name);
 	copy.audit = strdup(l.audit);
-	if (!copy.name || !copy.audit)
+	copy.auditor = l.auditor ? strdup(l.auditor) : NULL;
+	copy.deadline_us = l.deadline_us;
+	if (!copy.name || !copy.audit || (l.auditor && !copy.auditor))
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, name, "out of memory");
 	r = changes_record_rollback(&l, to, e);
 	return r < 0 ? r : layer_copy(layers, &from, true, &copy, e);

@@ -24,7 +24,9 @@ int layer_members(struct buf *b, const struct layer *l)
 		r = json_member_string(b, "workdir", l->workdir);
 	if (r == 0)
 		r = json_member_strv(b, "roots", roots);
-	return r < 0 ? r : json_member_raw(b, "in_use", l->in_use ? "true" : "false");
+	if (r == 0)
+		r = json_member_raw(b, "in_use", l->in_use ? "true" : "false");
+	return r < 0 ? r : json_member_raw(b, "auditor", l->auditor ? "true" : "false");
 }
 
 static bool is_plain(const char *s)
@@ -69,7 +71,7 @@ static int put_mode(struct buf *b, const char *key, mode_t mode)
 	return json_member_string(b, key, text);
 }
 
-static int put_flags(struct buf *b, unsigned flags)
+int changes_flags(struct buf *b, unsigned flags)
 {
 	char *names[16] = { NULL };
 	size_t n = 0;
@@ -106,17 +108,14 @@ static int put_writers(struct buf *b, const struct changes *c, const struct chan
 	return r < 0 || !more ? r : json_member_raw(b, "more_calls", "true");
 }
 
-static int put_change(struct buf *b, const struct changes *c, const struct change *change, const struct writers *w,
-		      bool lines)
+int changes_members(struct buf *b, const struct changes *c, const struct change *change)
 {
 	static const char *const kinds[] = { "added", "modified", "deleted", "renamed", "mode", "type" };
 	const char *root = c->layer->roots[change->root].path;
 	bool gone = change->kind == CHANGE_DELETED;
 	const struct stat *st = gone ? &change->was : &change->now;
 
-	int r = buf_putc(b, '{');
-	if (r == 0)
-		r = put_path(b, "path", root, change->path);
+	int r = put_path(b, "path", root, change->path);
 	if (r == 0 && change->kind == CHANGE_RENAMED)
 		r = put_path(b, "from", root, c->v[change->other].path);
 	if (r == 0)
@@ -129,8 +128,15 @@ static int put_change(struct buf *b, const struct changes *c, const struct chang
 		r = put_mode(b, "mode", st->st_mode);
 	if (r == 0 && change->was.st_mode && !gone)
 		r = put_mode(b, "old_mode", change->was.st_mode);
+	return r < 0 ? r : changes_flags(b, change->flags);
+}
+
+static int put_change(struct buf *b, const struct changes *c, const struct change *change, const struct writers *w,
+		      bool lines)
+{
+	int r = buf_putc(b, '{');
 	if (r == 0)
-		r = put_flags(b, change->flags);
+		r = changes_members(b, c, change);
 	/* Of a rename both halves count. */
 	bool conflict = change->conflict || (change->other != CHANGES_NO_OTHER && c->v[change->other].conflict);
 	if (r == 0)

@@ -44,6 +44,15 @@ static int put_record(const struct changes *c, struct buf *b, size_t *ret_n)
 	return r;
 }
 
+int changes_log_open(const struct layer *l, struct error *e)
+{
+	int fd = open(l->audit, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+
+	return fd < 0 ? fail_errno(e, errno, SANDBOX_STAGE_AUDIT, l->audit,
+				   "cannot open the audit log %s of the sandbox, in which this must be recorded", l->audit) :
+			fd;
+}
+
 /* Written before anything takes effect; what cannot be written down does not happen. */
 static int write_record(const struct layer *l, const char *event, struct buf *members, struct error *e)
 {
@@ -51,10 +60,9 @@ static int write_record(const struct layer *l, const char *event, struct buf *me
 
 	if (!buf_str(members))
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, l->id, "out of memory");
-	int fd = open(l->audit, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+	int fd = changes_log_open(l, e);
 	if (fd < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_AUDIT, l->audit,
-				  "cannot open the audit log %s of the sandbox, in which this must be recorded", l->audit);
+		return fd;
 	int r = audit_log_continue(fd, l->id, &log, e);
 	if (r < 0) {
 		fd_close(fd);
@@ -69,11 +77,12 @@ static int write_record(const struct layer *l, const char *event, struct buf *me
 		       0;
 }
 
-int changes_record(const struct layer *l, const struct changes *c, const char *event, size_t *ret_n, struct error *e)
+int changes_record(const struct layer *l, const struct changes *c, const char *event, const char *more, size_t *ret_n,
+		   struct error *e)
 {
 	_cleanup_buf_ struct buf members = { 0 };
 
-	if (put_record(c, &members, ret_n) < 0)
+	if (put_record(c, &members, ret_n) < 0 || (*more && (buf_putc(&members, ',') < 0 || buf_puts(&members, more) < 0)))
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, l->id, "out of memory");
 	return write_record(l, event, &members, e);
 }

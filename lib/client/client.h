@@ -78,7 +78,7 @@ struct sandbox_command {
 	char **argv, **env; /* env: NAME=VALUE */
 	char *cwd;
 	int stdio[3];
-	bool terminal, full, background, detached, last;
+	bool terminal, full, background, detached, last, drops;
 	unsigned rows, columns;
 	uint64_t timeout_us;
 	struct buf grant; /* encoded; empty: nothing narrower is asked for */
@@ -114,6 +114,8 @@ struct sandbox *sandbox_new(struct sandbox_runtime *r, struct error *e);
 void sandbox_drop(struct sandbox *b);
 /* 0, or the error that this cannot be asked for from inside. */
 int sandbox_check_outside(const struct sandbox *b, struct error *e);
+/* As it is sent: a sealed memfd. */
+int policy_memfd(const struct policy *p, struct error *e);
 /* Ask for the sandbox over its connection. place: entry, lock, socket directory and socket of a named one, or NULL. */
 int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *policy, const int place[4], struct error *e);
 /* Ask for its end; force: also while calls run. */

@@ -137,5 +137,6 @@ int sandbox_command_set_detached(sandbox_command *command, int detached)
 int sandbox_command_set_last(sandbox_command *command, int last)
 {
 	command->last = last != 0;
+	command->drops = last == SANDBOX_LAST_DROPS;
 	return 0;
 }

@@ -2,13 +2,9 @@
 /* Named sandboxes: making, finding, listing and ending them. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <time.h>
 
 #include "base/json.h"
 #include "base/util.h"
@@ -18,122 +14,11 @@
 #include "supervisor/protocol.h"
 
 #define MAX_POLICY (16u << 20)
-/* For a supervisor to leave after it said that its sandbox is gone. */
-#define END_TIMEOUT_MS 5000
-/* For a name whose entry is just being removed. */
-#define CLAIM_TRIES 200
-#define CLAIM_PAUSE_US 5000
-
-static const char *const net_names[] = { "gateway", "none", "host" };
-
-static int describe(const struct sandbox *b, const struct policy *p, struct entry *ret, struct error *e)
-{
-	time_t now = time(NULL);
-	struct tm tm;
-
-	snprintf(ret->name, sizeof(ret->name), "%s", b->name);
-	snprintf(ret->id, sizeof(ret->id), "%s", b->id);
-	snprintf(ret->net, sizeof(ret->net), "%s", net_names[policy_net_mode(p)]);
-	strftime(ret->created, sizeof(ret->created), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-	ret->workdir = strdup(policy_workdir(p));
-	ret->audit = strdup("");
-	return ret->workdir && ret->audit ? 0 : fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, b->name, "out of memory");
-}
-
-static int claim_once(struct sandbox *b, const char *name, const struct policy *p, struct entry *entry,
-		      int place[_PLACE_MAX], struct error *e)
-{
-	_cleanup_registry_ struct registry registry = REGISTRY_NONE;
-
-	int r = registry_open(&registry, true, e);
-	if (r == 0)
-		r = registry_load(&registry, e);
-	if (r < 0)
-		return r;
-	if (name && registry_find(&registry, name))
-		return fail(e, EEXIST, SANDBOX_STAGE_USAGE, name,
-			    "there is a sandbox %s already: use it (nsbox exec %s), or remove it first (nsbox rm %s)", name,
-			    name, name);
-	while (registry_find(&registry, b->id) || (name && strcmp(name, b->id) == 0)) {
-		if (sandbox_id_new(b->id) < 0)
-			return fail(e, EIO, SANDBOX_STAGE_INTERNAL, "sandbox", "no random numbers");
-	}
-	snprintf(b->name, sizeof(b->name), "%s", name ? name : b->id);
-	r = describe(b, p, entry, e);
-	return r < 0 ? r : entry_make(&registry, entry, place, e);
-}
-
-/* Take the name: from here on nobody else gets it, and this process dying frees it again. */
-static int claim(struct sandbox *b, const char *name, const struct policy *p, struct entry *entry, int place[_PLACE_MAX],
-		 struct error *e)
-{
-	const struct timespec pause = { .tv_nsec = CLAIM_PAUSE_US * 1000 };
-
-	for (int tries = CLAIM_TRIES;; tries--) {
-		int r = claim_once(b, name, p, entry, place, e);
-		if (r != -EBUSY || tries == 0)
-			return r;
-		/* Half of an entry is there: its supervisor is removing it, which takes a moment and the registry's lock. */
-		entry_clear(entry);
-		nanosleep(&pause, NULL);
-	}
-}
-
-static void unclaim(const struct entry *entry, int place[_PLACE_MAX])
-{
-	_cleanup_registry_ struct registry registry = REGISTRY_NONE;
-	struct stat ours, there;
-	struct error ignored;
-
-	/* When the lock cannot be had, the entry is a dead one that the next command sweeps. The supervisor may have removed
-	 * it already, and then the name can be somebody else's. */
-	if (registry_open(&registry, false, &ignored) == 0 && fstat(place[PLACE_ENTRY], &ours) == 0 &&
-	    fstatat(registry.dir, entry->name, &there, AT_SYMLINK_NOFOLLOW) == 0 && ours.st_ino == there.st_ino)
-		entry_remove(registry.dir, place[PLACE_ENTRY], entry->name);
-}
-
-/* The number behind the pidfd; 0 when it is gone. */
-static pid_t pid_of(int pidfd)
-{
-	char path[64], line[128];
-	int pid = 0;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	FILE *f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "Pid: %d", &pid) == 1)
-			break;
-	}
-	if (f)
-		fclose(f);
-	return pid > 0 ? pid : 0;
-}
-
-/* A supervisor that was given no sandbox leaves when its client does. */
-static void abandon_supervisor(struct sandbox *b)
-{
-	struct connection *c = b->connection;
-
-	if (!c)
-		return;
-	c->told = true;
-	shutdown(c->fd, SHUT_RDWR);
-	fd_close(TAKE_FD(c->fd));
-	c->lost = true;
-	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
-	while (poll(&p, 1, END_TIMEOUT_MS) < 0 && errno == EINTR)
-		;
-}
 
 static int create_in(struct sandbox *b, const struct sandbox_policy *policy, struct entry *entry,
 		     int place[_PLACE_MAX], bool *ret_made, struct error *e)
 {
-	int r = connection_start(b->runtime, b->name, policy_net_mode(policy->policy) == NET_GATEWAY, &b->connection, e);
-	if (r < 0)
-		return r;
-	connection_ref(b->connection);
-	entry->pid = pid_of(b->connection->pidfd);
-	r = entry_write(place[PLACE_ENTRY], entry, e);
+	int r = named_supervisor(b, policy_net_mode(policy->policy) == NET_GATEWAY, entry, place, e);
 	if (r == 0)
 		r = sandbox_request_create(b, policy, place, e);
 	if (r < 0)
@@ -164,15 +49,15 @@ int sandbox_create_named(sandbox_runtime *runtime, sandbox_policy *policy, const
 	struct sandbox *b = sandbox_new(runtime, &e);
 	if (!b)
 		return error_publish(&e, error);
-	r = claim(b, name, policy->policy, &entry, place, &e);
+	r = named_claim(b, name, policy->policy, &entry, place, &e);
 	if (r == 0) {
 		bool made = false;
 		r = create_in(b, policy, &entry, place, &made, &e);
 		if (r < 0) {
 			if (made)
 				sandbox_request_destroy(b, true, NULL);
-			abandon_supervisor(b);
-			unclaim(&entry, place);
+			named_abandon(b);
+			named_unclaim(&entry, place);
 		}
 	}
 	place_close(place);
@@ -281,7 +166,7 @@ int sandbox_remove(sandbox *box, int force, sandbox_error **error)
 	box->removed = true;
 	if (!box->name[0])
 		return 0;
-	connection_await_end(box->connection, END_TIMEOUT_MS);
+	connection_await_end(box->connection, NAMED_END_MS);
 	/* What it could not remove itself. */
 	if (registry_open(&registry, false, &e) == 0)
 		registry_sweep(&registry, box->name);

@@ -71,6 +71,19 @@ enum { PLACE_ENTRY, PLACE_LOCK, PLACE_SOCKET_DIR, PLACE_SOCKET, _PLACE_MAX };
 int entry_make(struct registry *r, struct entry *entry, int place[_PLACE_MAX], struct error *e);
 void place_close(int place[_PLACE_MAX]);
 
+/* named_entry.c */
+/* For a supervisor to leave after it said that its sandbox is gone. */
+#define NAMED_END_MS 5000
+/* Take the name (NULL: the one that b has, with its id as it is, else the id): from here on nobody else gets it, and this
+ * process dying frees it again. */
+int named_claim(struct sandbox *b, const char *name, const struct policy *p, struct entry *entry, int place[_PLACE_MAX],
+		struct error *e);
+void named_unclaim(const struct entry *entry, int place[_PLACE_MAX]);
+/* Start it, and say so in the entry. */
+int named_supervisor(struct sandbox *b, bool gateway, struct entry *entry, const int place[_PLACE_MAX], struct error *e);
+/* One that was given no sandbox, or has none any more, leaves when its client does. */
+void named_abandon(struct sandbox *b);
+
 /* registry_socket.c: addresses have room for 108 bytes only, so both go through a descriptor of the directory. */
 int socket_listen(int dir, const char *name, struct error *e);
 /* A connection to it; its other end runs as we do. -ECONNREFUSED, -ENOENT: nobody is there. */

@@ -40,7 +40,7 @@ static int copy_policy(const struct policy *p, struct policy **ret, struct error
 	return policy_decode(bytes.data, bytes.len, ret, e);
 }
 
-static int policy_memfd(const struct policy *p, struct error *e)
+int policy_memfd(const struct policy *p, struct error *e)
 {
 	_cleanup_buf_ struct buf bytes = { 0 };
 

@@ -299,11 +299,7 @@ static int check_digest(const struct commit *m, const char *digest)
 	char found[CHANGES_DIGEST_TEXT];
 
 	int r = digest ? changes_digest(m->c, &m->staging, found, m->e) : 0;
-	if (r < 0 || !digest || strcmp(found, digest) == 0)
-		return r;
-	return fail(m->e, ESTALE, SANDBOX_STAGE_OVERLAY, digest,
-		    "nothing was committed: the changes are not those that the digest was taken of; review them again (nsbox diff "
-		    "--digest gives the new one)");
+	return r < 0 || !digest ? r : changes_digest_compare(found, digest, m->e);
 }
 
 int commit_apply(struct changes *c, const char *digest, struct error *e)

@@ -236,6 +236,13 @@ static int copy_facts(const struct layer *from, struct layer *ret)
 	ret->workdir = strdup(from->workdir);
 	ret->audit = ret->audit ? ret->audit : strdup(from->audit);
 	bool ok = ret->workdir && ret->audit;
+	/* Whoever was to be asked about them is asked about the copy too. */
+	if (!ret->auditor && from->auditor) {
+		ok &= (ret->auditor = strdup(from->auditor)) != NULL;
+		ret->deadline_us = from->deadline_us;
+	}
+	if (!ret->helpers && from->helpers)
+		ok &= (ret->helpers = strdup(from->helpers)) != NULL;
 	for (size_t i = 0; i < from->n_roots && ok; i++) {
 		ret->roots[i] = from->roots[i];
 		ret->roots[i].path = strdup(from->roots[i].path);

@@ -155,3 +155,12 @@ int changes_digest(const struct changes *c, const struct staging *staging, char 
 		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
 	return 0;
 }
+
+int changes_digest_compare(const char *found, const char *wanted, struct error *e)
+{
+	if (strcmp(found, wanted) == 0)
+		return 0;
+	return fail(e, ESTALE, SANDBOX_STAGE_OVERLAY, wanted,
+		    "nothing was committed: the changes are not those that the digest was taken of; review them again (nsbox diff "
+		    "--digest gives the new one)");
+}

@@ -13,5 +13,7 @@
 /* staging: of what was staged for a commit, so that nobody can change it any more; NULL: of the layer. */
 int changes_digest(const struct changes *c, const struct staging *staging, char ret[CHANGES_DIGEST_TEXT],
 		   struct error *e);
+/* 0, or -ESTALE: what was found is not what was wanted. */
+int changes_digest_compare(const char *found, const char *wanted, struct error *e);
 
 #endif

@@ -21,6 +21,8 @@ void layer_close(struct layer *l)
 	free(l->name);
 	free(l->workdir);
 	free(l->audit);
+	free(l->auditor);
+	free(l->helpers);
 	for (size_t i = 0; i < l->n_roots; i++)
 		free(l->roots[i].path);
 	for (size_t i = 0; l->protect && l->protect[i]; i++)

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -36,6 +37,9 @@ struct layer {
 	struct timespec since;
 	struct layer_root roots[LAYER_ROOTS_MAX];
 	size_t n_roots;
+	char *auditor; /* of the sandbox's policy: asked before a commit; NULL: nobody is */
+	uint64_t deadline_us; /* of its answers, 0: the default */
+	char *helpers; /* where its helper programs were, NULL: at their usual place */
 	char **protect; /* files that no commit may replace unasked: what the policy was read from; NULL at the end */
 	bool in_use; /* a sandbox, or another command, works on it just now */
 };

@@ -24,6 +24,10 @@ static int put(struct buf *b, const struct layer *l)
 	for (size_t i = 0; i < l->n_roots && r == 0; i++)
 		r = buf_printf(b, "root %" PRIu64 " %" PRIu64 " %s\n", (uint64_t)l->roots[i].dev, (uint64_t)l->roots[i].ino,
 			       l->roots[i].path);
+	if (r == 0 && l->auditor)
+		r = buf_printf(b, "auditor %s\ndeadline %" PRIu64 "\n", l->auditor, l->deadline_us);
+	if (r == 0 && l->helpers)
+		r = buf_printf(b, "helpers %s\n", l->helpers);
 	for (size_t i = 0; l->protect && l->protect[i] && r == 0; i++)
 		r = buf_printf(b, "protect %s\n", l->protect[i]);
 	return r;
@@ -31,7 +35,8 @@ static int put(struct buf *b, const struct layer *l)
 
 static bool has_line_break(const struct layer *l)
 {
-	bool found = strchr(l->name, '\n') || strchr(l->workdir, '\n') || strchr(l->audit, '\n');
+	bool found = strchr(l->name, '\n') || strchr(l->workdir, '\n') || strchr(l->audit, '\n') ||
+		     (l->auditor && strchr(l->auditor, '\n')) || (l->helpers && strchr(l->helpers, '\n'));
 
 	for (size_t i = 0; i < l->n_roots; i++)
 		found |= strchr(l->roots[i].path, '\n') != NULL;
@@ -110,6 +115,12 @@ static int take_line(struct layer *l, const char *key, const char *value)
 		return take_text(&l->workdir, value);
 	if (strcmp(key, "audit") == 0)
 		return take_text(&l->audit, value);
+	if (strcmp(key, "auditor") == 0)
+		return take_text(&l->auditor, value);
+	if (strcmp(key, "helpers") == 0)
+		return take_text(&l->helpers, value);
+	if (strcmp(key, "deadline") == 0)
+		return sscanf(value, "%" SCNu64, &l->deadline_us) == 1 ? 0 : -EBADMSG;
 	if (strcmp(key, "root") == 0)
 		return take_root(l, value);
 	if (strcmp(key, "protect") == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What waits for a person: calls, requests and connections about which the auditor said `ask`. Each has a ticket, which
+ * What waits for a person: calls, requests, connections and commits about which the auditor said `ask`. Each has a ticket, which
  * holds the digest of exactly what was asked; who decides names both, so a yes cannot land on something else. No answer
  * in time is a no.
  */
@@ -23,7 +23,7 @@ struct approval {
 	struct approval *next;
 	char ticket[64];
 	enum auditor_op op;
-	struct call *call;  /* NULL: the gateway waits */
+	struct call *call;  /* NULL: the gateway waits, or the review */
 	uint64_t gateway;   /* its ticket */
 	char *call_id, *members, *key, *reason;
 	uint8_t digest[AUDITOR_DIGEST];
@@ -183,10 +183,13 @@ static void settle(struct sandbox *b, struct approval *a, bool yes, bool always,
 		remember_always(b->approvals, a);
 	struct call *call = a->call;
 	uint64_t gateway = a->gateway;
+	bool commit = a->op == AUDITOR_FS_COMMIT;
 	if (yes)
 		remember_before(b->approvals, a);
 	approval_free(a);
-	if (call)
+	if (commit)
+		review_decided(b, yes, by, yes ? "" : reason);
+	else if (call)
 		question_decided(call, yes ? AUDITOR_ALLOW : AUDITOR_DENY, by, yes ? "" : reason, NULL);
 	else
 		gateway_send_decided(b, gateway, yes, always, yes ? by : reason);

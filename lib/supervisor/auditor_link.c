@@ -15,7 +15,7 @@
 #include "supervisor/supervisor.h"
 
 #define ASKED (AUDITOR_OP(AUDITOR_CALL_START) | AUDITOR_OP(AUDITOR_HTTP_REQUEST) | AUDITOR_OP(AUDITOR_NET_CONNECT) | \
-	       AUDITOR_OP(AUDITOR_GRANT_RAISE))
+	       AUDITOR_OP(AUDITOR_GRANT_RAISE) | AUDITOR_OP(AUDITOR_FS_COMMIT))
 
 #define AGAIN_FIRST_US 1000000u
 #define AGAIN_MOST_US 60000000u
@@ -53,6 +53,10 @@ void auditor_settled(struct sandbox *b)
 	if (state == AUDITOR_READY) {
 		b->auditor_pause = AGAIN_FIRST_US;
 		b->auditor_ops = auditor_ops(b->auditor);
+	}
+	if (b->review) {
+		review_progress(b);
+		return;
 	}
 	if (b->auditor_told && state == AUDITOR_BROKEN)
 		try_again_later(b);

@@ -449,6 +449,7 @@ void call_cut(struct call *call)
 {
 	struct sandbox *b = call->sandbox;
 	bool removes = call->start && call->start->flags & START_REMOVES;
+	bool drops = removes && call->start->flags & START_DROPS;
 
 	if (children_left(call)) {
 		call->awaits_children = true; /* children_reap() comes back here */
@@ -460,7 +461,7 @@ void call_cut(struct call *call)
 	if (call->address && !call->cut_asked && b->gateway == GATEWAY_UP)
 		gateway_send_call_end(call); /* a failure shows as the gateway's end */
 	call_free(call);
-	b->drops_layer |= removes;
+	b->drops_layer |= drops;
 	if (removes && b->state == SANDBOX_READY)
 		sandbox_end(b, NULL, 0);
 	else

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 static void broken(struct client *c)
@@ -183,11 +184,17 @@ int client_add_inside(struct call *asker, int fd)
 /* Nothing may point at it any more; what it started ends with it, unless detached. */
 static void forget(struct supervisor *s, const struct client *c)
 {
-	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
-		if (b->client == c)
+	for (struct sandbox *b = s->sandboxes, *next_sandbox; b; b = next_sandbox) {
+		next_sandbox = b->next;
+		bool waited = b->client == c;
+		if (waited)
 			b->client = NULL;
 		if (b->creator == c)
 			sandbox_forget_creator(b);
+		if (waited && b->review) {
+			review_drop(b, "nobody waits for it any more");
+			continue;
+		}
 		changes_forget(b, c);
 		for (struct start *w = b->waiting, *next; w; w = next) {
 			next = w->next;

@@ -12,6 +12,8 @@
 /* Policy, log, state directory; with a name its directory, lock, directory of the socket, listening socket. */
 #define CREATE_FDS 3u
 #define NAMED_FDS 4u
+/* Policy, log, questions. */
+#define REVIEW_FDS 3u
 
 static int refuse(struct client *c, uint32_t request, int err, const char *object, const char *text)
 {
@@ -95,6 +97,30 @@ static int on_create(struct supervisor *s, struct client *c, struct client_messa
 	return 0;
 }
 
+static int on_review(struct supervisor *s, struct client *c, struct client_message_in *m)
+{
+	struct review_request q = { .client = c, .request = wire_get_u32(&m->in) };
+	_cleanup_free_ char *id = wire_get_str(&m->in);
+	_cleanup_free_ char *name = wire_get_str(&m->in);
+	int fds[NAMED_FDS];
+
+	if (!wire_done(&m->in) || !*id || strlen(id) >= 32 || !*name || !name_ok(name) || m->n_fds != REVIEW_FDS + NAMED_FDS)
+		return -EPROTO;
+	if (s->n_sandboxes > 0)
+		return refuse(c, q.request, EBUSY, id, "this supervisor has a sandbox already");
+	for (size_t i = 0; i < NAMED_FDS; i++)
+		fds[i] = TAKE_FD(m->fds[REVIEW_FDS + i]);
+	q.named = named_new(name, fds);
+	if (!q.named)
+		return refuse(c, q.request, ENOMEM, id, "out of memory");
+	q.id = id;
+	q.policy_fd = m->fds[0];
+	q.log_fd = m->fds[1];
+	q.list_fd = m->fds[2];
+	review_start(s, &q);
+	return 0;
+}
+
 static size_t stdio_count(uint32_t flags)
 {
 	return flags & START_TERMINAL ? 0 : flags & START_LOG ? 1 : 3;
@@ -162,7 +188,8 @@ static int on_start(struct supervisor *s, struct client *c, struct client_messag
 		start_free(start);
 		return no_sandbox(c, request, id);
 	}
-	const char *why = b->state != SANDBOX_READY			     ? "the sandbox is ending" :
+	const char *why = b->review ? "the sandbox has ended, and a commit of its changes is being decided about" :
+			  b->state != SANDBOX_READY			     ? "the sandbox is ending" :
 			  start->flags & ~(unsigned)(START_TERMINAL | START_FULL | START_BACKGROUND) &&
 					  (!b->named || c->inside) ?
 									       "only a named sandbox keeps calls and output, "
@@ -282,6 +309,13 @@ static int on_destroy(struct supervisor *s, struct client *c, struct client_mess
 	if (!wire_done(&m->in) || m->n_fds)
 		return -EPROTO;
 	struct sandbox *b = sandbox_by_id(s, id);
+	if (b && b->review && force) {
+		review_drop(b, "it was given up");
+		client_reply(c, request, NULL, "", NULL, 0);
+		return 0;
+	}
+	if (b && b->review)
+		return refuse(c, request, EBUSY, id, "a commit is being decided about (nsbox approve); force it to give that up");
 	if (!b || b->state == SANDBOX_STARTING || b->client)
 		return no_sandbox(c, request, id);
 	if (!force && has_running(b))
@@ -303,7 +337,7 @@ static int on_open(struct supervisor *s, struct client *c, struct client_message
 	if (!wire_done(&m->in) || m->n_fds)
 		return -EPROTO;
 	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
-		if (b->named && b->state == SANDBOX_READY) {
+		if (b->named && (b->state == SANDBOX_READY || b->review)) {
 			client_reply(c, request, NULL, b->id, &b->policy_fd, 1);
 			return 0;
 		}
@@ -451,6 +485,7 @@ int client_request(struct supervisor *s, struct client *c, struct client_message
 		{ MSG_APPROVALS, true, false, on_approvals }, { MSG_DECIDE, true, false, on_decide },
 		{ MSG_REVOKE, true, false, on_revoke },	 { MSG_RULE, true, false, on_rule },
 		{ MSG_POLICY, true, false, on_policy },	 { MSG_SECRET, true, false, on_secret },
+		{ MSG_REVIEW, true, false, on_review },
 	};
 	uint32_t type = wire_get_u32(&m->in);
 

@@ -62,6 +62,11 @@ enum client_message {
 	 *       to add); fd: where the value is read, a pipe or file, but to revoke.  reply: "", when it is in use, or worth
 	 *       nothing */
 	MSG_SECRET = 18,
+	/* c->s  u32 request, str sandbox id, str name; fds: policy memfd (of it only who is asked), audit log (append,
+	 *       readable), memfd of questions about a commit (JSON members, each with its NUL), and what a name comes with in
+	 *       MSG_CREATE. The sandbox has ended.  reply, minutes later when a person is asked: who allowed it and why as JSON
+	 *       members, "" when the auditor does not decide about commits; nothing of it is left then */
+	MSG_REVIEW = 19,
 };
 
 enum secret_change { CHANGE_ADD = 0, CHANGE_ROTATE = 1, CHANGE_REVOKE = 2 };
@@ -75,10 +80,11 @@ enum start_flag {
 	START_DETACHED = 8,   /* goes on without its client (named sandboxes) */
 	START_LOG = 16,	      /* standard output and error into the sandbox's output file */
 	START_REMOVES = 32,   /* the named sandbox ends with this call */
-	START_SHOW = 64,      /* supervisor to guardian only: show the program, and wait for GUARDIAN_GO */
-	START_EXPECT = 128,   /* the same: run the program that is described, and nothing else */
-	_START_CLIENT_FLAGS = 63,
-	_START_FLAGS = 255,
+	START_DROPS = 64,     /* with START_REMOVES: and nobody wants what is in its overlays */
+	START_SHOW = 128,     /* supervisor to guardian only: show the program, and wait for GUARDIAN_GO */
+	START_EXPECT = 256,   /* the same: run the program that is described, and nothing else */
+	_START_CLIENT_FLAGS = 127,
+	_START_FLAGS = 511,
 };
 
 /* The file "output" in the entry of a named sandbox: frames of this head (little-endian) and its bytes. */

@@ -38,10 +38,27 @@ void questions_drop(struct sandbox *sandbox);
 /* Members exe, exe_sha256, interpreter. */
 int question_program_members(const struct shown *shown, struct buf *members);
 
+/* review.c: a commit of a sandbox that has ended, decided about before anything is written (MSG_REVIEW). */
+struct review_request {
+	struct client *client;
+	uint32_t request;
+	const char *id;
+	struct named *named; /* taken over */
+	int policy_fd, log_fd, list_fd; /* borrowed */
+};
+void review_start(struct supervisor *s, const struct review_request *q);
+/* After every call into the auditor. May free the sandbox, as the next two do. */
+void review_progress(struct sandbox *sandbox);
+/* A person decided, or nobody in time. */
+void review_decided(struct sandbox *sandbox, bool yes, const char *by, const char *reason);
+/* Nobody waits for it any more, or somebody ended it: nothing is committed. */
+void review_drop(struct sandbox *sandbox, const char *reason);
+void review_free(struct sandbox *sandbox);
+
 /* approval.c */
 struct park {
 	enum auditor_op op;
-	struct call *call; /* NULL: the gateway waits under this ticket */
+	struct call *call; /* NULL: the gateway waits under this ticket, or with AUDITOR_FS_COMMIT the review */
 	uint64_t gateway;
 	const char *call_id, *members, *key, *reason; /* key: what two questions are compared by, up to a comma */
 };

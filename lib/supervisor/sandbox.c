@@ -52,7 +52,7 @@ static void drop_layer(struct sandbox *b)
 	fd_close(TAKE_FD(b->layer));
 }
 
-static void sandbox_free_one(struct sandbox *b)
+void sandbox_free(struct sandbox *b)
 {
 	for (struct sandbox **at = &b->supervisor->sandboxes; *at; at = &(*at)->next) {
 		if (*at == b) {
@@ -69,6 +69,7 @@ static void sandbox_free_one(struct sandbox *b)
 	questions_drop(b);
 	changes_drop(b);
 	approvals_free(b);
+	review_free(b);
 	auditor_link_stop(b);
 	programs_free(b);
 	protected_free(b);
@@ -97,7 +98,7 @@ static int keep_layer(struct sandbox *b, int layer_fd, struct error *e)
 	return 0;
 }
 
-static int load(struct sandbox *b, int policy_fd, int log_fd, struct error *e)
+int sandbox_load(struct sandbox *b, int policy_fd, int log_fd, bool goes_on, struct error *e)
 {
 	_cleanup_buf_ struct buf bytes = { 0 };
 
@@ -110,13 +111,13 @@ static int load(struct sandbox *b, int policy_fd, int log_fd, struct error *e)
 	int fd = fcntl(log_fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_AUDIT, b->id, "cannot keep the audit log open");
-	r = audit_log_new(fd, b->id, &b->log, e);
+	r = goes_on ? audit_log_continue(fd, b->id, &b->log, e) : audit_log_new(fd, b->id, &b->log, e);
 	if (r < 0)
 		fd_close(fd);
 	return r;
 }
 
-static struct sandbox *sandbox_new(struct supervisor *s, const struct create_request *q)
+struct sandbox *sandbox_new(struct supervisor *s, const struct create_request *q)
 {
 	struct sandbox *b = calloc(1, sizeof(*b));
 	struct timespec now;
@@ -156,7 +157,7 @@ void sandbox_start(struct supervisor *s, const struct create_request *q)
 		client_reply(q->client, q->request, &e, "", NULL, 0);
 		return;
 	}
-	int r = load(b, q->policy_fd, q->log_fd, &e);
+	int r = sandbox_load(b, q->policy_fd, q->log_fd, false, &e);
 	if (r == 0)
 		r = keep_layer(b, q->layer_fd, &e);
 	if (r == 0 && b->named && (b->policy_fd = fcntl(q->policy_fd, F_DUPFD_CLOEXEC, 3)) < 0)
@@ -265,7 +266,7 @@ void sandbox_start_failed(struct sandbox *b, const struct error *failure)
 	if (b->launched)
 		sandbox_end(b, NULL, 0);
 	else
-		sandbox_free_one(b);
+		sandbox_free(b);
 }
 
 /* With everything that it asked and waits for. */
@@ -356,7 +357,7 @@ void sandbox_part_gone(struct sandbox *b)
 
 	if (!b->ended || b->gateway_pidfd >= 0)
 		return;
-	sandbox_free_one(b);
+	sandbox_free(b);
 	client_reply(client, request, NULL, "", NULL, 0);
 }
 
@@ -371,6 +372,6 @@ void sandbox_abandon_all(struct supervisor *s, const char *reason)
 		protected_check(b, NULL);
 		if (b->log && !b->exit_recorded)
 			record_write(b, "sandbox.exit", NULL, reason, "");
-		sandbox_free_one(b);
+		sandbox_free(b);
 	}
 }

@@ -42,6 +42,7 @@ struct found;
 struct gateway_question;
 struct watch;
 struct change;
+struct review;
 
 /* A descriptor in the epoll set; a member of what it belongs to. */
 struct source {
@@ -156,7 +157,7 @@ struct call {
 	uint32_t exit_status, exit_signal;
 };
 
-enum sandbox_state { SANDBOX_STARTING, SANDBOX_READY, SANDBOX_ENDING };
+enum sandbox_state { SANDBOX_STARTING, SANDBOX_READY, SANDBOX_ENDING, SANDBOX_REVIEWED /* review.c */ };
 enum gateway_state { GATEWAY_NONE, GATEWAY_STARTING, GATEWAY_UP, GATEWAY_DEAD };
 enum { KIND_LIGHT, KIND_FULL, KIND_MAX };
 
@@ -223,6 +224,7 @@ struct sandbox {
 	uint16_t ports[128]; /* that the gateway listens on, or will */
 	size_t n_ports;
 	struct approvals *approvals; /* NULL until somebody has to be asked */
+	struct review *review; /* it has ended, and a commit of its changes is decided about; NULL: nothing of this */
 
 	struct source control; /* where its calls ask for calls; fd < 0: nobody can tell them apart */
 };
@@ -352,6 +354,11 @@ struct create_request {
 	size_t n_secrets;
 };
 void sandbox_start(struct supervisor *s, const struct create_request *q);
+/* In the list, and nothing else of it. NULL: out of memory. */
+struct sandbox *sandbox_new(struct supervisor *s, const struct create_request *q);
+void sandbox_free(struct sandbox *sandbox);
+/* Policy and audit log, the latter new or gone on in. */
+int sandbox_load(struct sandbox *sandbox, int policy_fd, int log_fd, bool goes_on, struct error *e);
 struct sandbox *sandbox_by_id(struct supervisor *s, const char *id);
 struct sandbox *sandbox_by_number(struct supervisor *s, uint32_t number);
 /* A step of the start is done, or failed (failure != NULL). */
