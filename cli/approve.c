@@ -251,7 +251,7 @@ static int run_approve(const struct command *self, int argc, char **argv)
 const struct command command_approve = {
 	.name = "approve",
 	.arguments = "[TICKET --yes|--no|--always [--digest HEX]] [--json]",
-	.summary = "decide about calls and requests that the auditor leaves to a person",
+	.summary = "decide about calls, requests and commits that the auditor leaves to a person",
 	.text = "Without a ticket on a terminal it asks about each as it comes; else it lists what waits.\n"
 		"What nobody decides about within ten minutes is denied.",
 	.options = (const struct option *const[]){ own_options, NULL },

@@ -19,7 +19,7 @@ static const struct option diff_options[] = {
 	{ .id = OPTION_DIGEST, .name = "digest",
 	  .help = "one number for all that a commit would do, for nsbox commit --digest" },
 	{ .id = OPTION_JSON, .name = "json",
-	  .help = "a JSON object {id, name, workdir, roots, in_use, calls, changes, count}" },
+	  .help = "a JSON object {id, name, workdir, roots, in_use, auditor, calls, changes, count}" },
 	{ 0 },
 };
 

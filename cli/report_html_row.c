@@ -9,7 +9,7 @@
 bool report_is_denial(const char *event)
 {
 	return strcmp(event, "net.deny") == 0 || strcmp(event, "http.deny") == 0 || strcmp(event, "call.denied") == 0 ||
-	       strcmp(event, "secret.misuse") == 0;
+	       strcmp(event, "commit.denied") == 0 || strcmp(event, "secret.misuse") == 0;
 }
 
 void report_tag(struct buf *b, const char *event)

@@ -29,7 +29,7 @@ import subprocess
 import sys
 import threading
 
-OPS = ('call.start', 'http.request', 'net.connect', 'grant.raise')
+OPS = ('call.start', 'http.request', 'net.connect', 'grant.raise', 'fs.commit')
 MAX_PACKET = 65536
 MAX_REASON = 500
 

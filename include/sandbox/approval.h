@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file approval.h
- * What waits for a person: calls, requests and connections of a sandbox about which its auditor said `ask`
+ * What waits for a person: calls, requests, connections and commits of a sandbox about which its auditor said `ask`
  * (nsbox-auditor(7)). Anybody who can open the sandbox decides; sandboxes of sandbox_create_named() can be opened from
  * other processes of the same user. What nobody decides about within ten minutes is denied.
  */

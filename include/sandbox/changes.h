@@ -18,8 +18,9 @@ extern "C" {
 
 /** 1 when the sandbox has overlaid directories, else 0. */
 SANDBOX_API int sandbox_has_overlay(const sandbox *box);
-/** Sandboxes with changes: JSON array in a fresh string (free()): {id, name, workdir, roots, in_use}. roots are the
- *  overlaid directories; in_use: it still runs, or another process works on its changes. */
+/** Sandboxes with changes: JSON array in a fresh string (free()): {id, name, workdir, roots, in_use, auditor}. roots
+ *  are the overlaid directories; in_use: it still runs, or another process works on its changes; auditor: one is asked
+ *  before a commit. */
 SANDBOX_API int sandbox_changes_list(char **ret_json, sandbox_error **error);
 /** How many files were changed. -ENOENT when nothing of that sandbox is kept. */
 SANDBOX_API int sandbox_changes_count(const char *name, unsigned long *ret_count, sandbox_error **error);
@@ -28,7 +29,7 @@ SANDBOX_API int sandbox_changes_count(const char *name, unsigned long *ret_count
 /** Flag of sandbox_changes_read(): also a digest of all that a commit of them would do. */
 #define SANDBOX_CHANGES_DIGEST 2u
 /**
- * The changes: JSON object in a fresh string (free()): {id, name, workdir, roots, in_use, calls, count,
+ * The changes: JSON object in a fresh string (free()): {id, name, workdir, roots, in_use, auditor, calls, count,
  * changes}; calls: how many ran. Each change is {path, change, type, size, mode, flags, conflict, calls}, of a renamed
  * one also from, of another than a new one old_mode.
  * path is absolute; where it is not UTF-8, path_hex has its bytes. change: added, modified, deleted, renamed, mode or
@@ -50,9 +51,10 @@ SANDBOX_API int sandbox_changes_patch(const char *name, const char *const *paths
 
 /**
  * Apply changes to the host; then nothing is kept of them. Either all of the selected are acceptable, or none is
- * applied: -EEXIST when the host's file was changed after the sandbox began, -EPERM for what the host would execute
- * and what is no file, directory or link. -EBUSY while the sandbox runs. Each file is replaced at once; after a
- * crash or a kill at any point, committing again does the rest. *ret_count: how many.
+ * applied: -EACCES when the auditor of the sandbox, or a person to whom it leaves that, does not allow it (and an allow
+ * counts as SANDBOX_COMMIT_EXECUTABLE), -EEXIST when the host's file was changed after the sandbox began, -EPERM for
+ * what the host would execute and what is no file, directory or link. -EBUSY while the sandbox runs. Each file is
+ * replaced at once; after a crash or a kill at any point, committing again does the rest. *ret_count: how many.
  */
 SANDBOX_API int sandbox_changes_commit(const char *name, const char *const *paths, unsigned flags,
 				       unsigned long *ret_count, sandbox_error **error);

@@ -9,7 +9,7 @@ import time
 
 from harness.registry import cases, check, equal, test, until
 
-HELLO = {'hello': 'nsbox', 'version': 1, 'ops': ['call.start', 'http.request', 'net.connect', 'grant.raise'],
+HELLO = {'hello': 'nsbox', 'version': 1, 'ops': ['call.start', 'http.request', 'net.connect', 'grant.raise', 'fs.commit'],
          'deadline_ms': 250, 'max_packet': 65536, 'max_in_flight': 64}
 
 AS_FD_3 = '\n'.join(('import os, sys', 'fd = int(sys.argv[1])', 'os.dup2(fd, 3)', 'fd == 3 or os.close(fd)',
@@ -91,6 +91,12 @@ def build_rules(t):
     return program
 
 
+def commit(*entries):
+    """Members of a question about one."""
+    return {'entries': [{'path': path, 'change': 'added', 'flags': flags} for path, flags in entries],
+            'flags': sorted({flag for _, flags in entries for flag in flags})}
+
+
 @test
 def rules_of_the_example(t):
     sock, process = start(t, [build_rules(t), examples(t) + '/rules/rules.ini'])
@@ -114,7 +120,11 @@ def rules_of_the_example(t):
             ('ask', 'http.request', {'method': 'GET', 'host': 'github.com', 'path': '/', 'secrets': ['PROD_A']}),
             ('ask', 'net.connect', {'host': 'db.example', 'port': 5432}),
             ('allow', 'net.connect', {'host': 'github.com', 'port': 22}),
-            ('deny', 'fs.commit', {'entries': []}),
+            ('allow', 'fs.commit', commit(('/w/plain', []))),
+            ('ask', 'fs.commit', commit(('/w/plain', []), ('/w/Makefile', ['build']))),
+            ('deny', 'fs.commit', commit(('/w/Makefile', ['build']), ('/w/.git/hooks/x', ['git']))),
+            ('deny', 'fs.commit', commit(('/home/u/.ssh/config', []))),
+            ('deny', 'fs.commit', {'entries': [{'path': '/w/x', 'from': '/home/u/.ssh/x', 'flags': []}], 'flags': []}),
             ('deny', 'what', {})):
         answer = s.ask(op, **members)
         equal(answer['decision'], want, '%s %r (%s)' % (op, members, answer['reason']))
@@ -141,6 +151,29 @@ def rules_without_a_default_deny(t):
     equal(s.decide('http.request', host='a.example', method='POST', path='/'), 'ask')
     equal(s.decide('http.request', host='a.example', method='GET', path='/'), 'deny')
     equal(s.decide('http.request', method='POST', path='/'), 'deny')
+    equal(s.decide('fs.commit', **commit(('/w/x', []))), 'deny')
+    stop(sock, process)
+
+
+@test
+def rules_that_say_nothing_of_commits(t):
+    ini = t.write('r.ini', '[default]\ndecision = allow\n[x]\ndecision = deny\nargv = x\n')
+    sock, process = start(t, [build_rules(t), ini])
+    s = Supervisor(sock)
+    equal(s.decide('fs.commit', **commit(('/w/x', []))), 'allow')
+    equal(s.decide('fs.commit', **commit(('/w/x', ['program']))), 'ask')
+    stop(sock, process)
+
+
+@test
+def rules_of_files_and_flags(t):
+    """Both have to be of the same file."""
+    ini = t.write('r.ini', '[default]\ndecision = allow\n[x]\ndecision = deny\nfile = */a\nflag = program\n')
+    sock, process = start(t, [build_rules(t), ini])
+    s = Supervisor(sock)
+    equal(s.decide('fs.commit', **commit(('/w/a', ['program']))), 'deny')
+    equal(s.decide('fs.commit', **commit(('/w/a', []), ('/w/b', ['program']))), 'ask')
+    equal(s.decide('call.start', argv=['/w/a']), 'allow')
     stop(sock, process)
 
 

@@ -11,8 +11,10 @@
  *
  * Keys may repeat: one of them has to match. `*`, `?` and `[]` are those of a shell and match `/` too. More keys:
  * secret (the name of a secret that the request carries; alone in a class also of calls whose grant holds it) and
- * known_host (matches when the host is none of them). A question in several classes gets the strictest of
- * their decisions; in none, that of [default], which is deny when the file has none.
+ * known_host (matches when the host is none of them). Of commits: file (the path of a changed file) and flag (why the host
+ * would execute it, a word of nsbox diff), both of the same file when both are given. A question in several classes gets the strictest of
+ * their decisions; in none, that of [default], which is deny when the file has none, and at least ask for a commit of what
+ * the host would execute.
  *
  * Rules on argv hold accidents, not an attacker: a script can do the same without looking like it. What leaves through
  * the gateway is asked about as http.request and net.connect, whatever has made it.
@@ -27,9 +29,10 @@
 
 #include "rules.h"
 
-enum kind { ARGV, METHOD, HOST, PATH, SECRET, KNOWN_HOST, KINDS };
+enum kind { ARGV, METHOD, HOST, PATH, SECRET, KNOWN_HOST, FILE_PATH, FLAG, KINDS };
 
-static const char *const kind_names[KINDS] = { "argv", "method", "host", "path", "secret", "known_host" };
+static const char *const kind_names[KINDS] = { "argv", "method", "host", "path", "secret", "known_host", "file",
+					      "flag" };
 
 struct pattern {
 	struct pattern *next;
@@ -203,7 +206,7 @@ static char *joined(json_t *argv)
 static bool call_matches(const struct class *c, json_t *question)
 {
 	bool only_secret = c->patterns[SECRET] && !c->patterns[ARGV] && !c->patterns[METHOD] && !c->patterns[HOST] &&
-			   !c->patterns[PATH] && !c->patterns[KNOWN_HOST];
+			   !c->patterns[PATH] && !c->patterns[KNOWN_HOST] && !c->patterns[FILE_PATH] && !c->patterns[FLAG];
 
 	if (c->patterns[ARGV]) {
 		char *text = joined(json_object_get(question, "argv"));
@@ -243,19 +246,40 @@ static bool request_matches(const struct class *c, json_t *question)
 	return !c->patterns[KNOWN_HOST] || !host || !any(c->patterns[KNOWN_HOST], host, FNM_CASEFOLD);
 }
 
+/* One of the files: a rename is of both its names. */
+static bool commit_matches(const struct class *c, json_t *question)
+{
+	json_t *entries = json_object_get(question, "entries"), *one;
+	size_t i;
+
+	if (!c->patterns[FILE_PATH] && !c->patterns[FLAG])
+		return false;
+	json_array_foreach(entries, i, one) {
+		if (c->patterns[FILE_PATH] && !any_of(c->patterns[FILE_PATH], json_object_get(one, "path")) &&
+		    !any_of(c->patterns[FILE_PATH], json_object_get(one, "from")))
+			continue;
+		if (!c->patterns[FLAG] || any_of(c->patterns[FLAG], json_object_get(one, "flags")))
+			return true;
+	}
+	return false;
+}
+
 enum decision rules_decide(const struct rules *rules, json_t *question, const char **ret_class)
 {
 	const char *op = json_string_value(json_object_get(question, "op"));
 	bool request = op && (strcmp(op, "http.request") == 0 || strcmp(op, "net.connect") == 0);
+	bool commit = op && strcmp(op, "fs.commit") == 0;
 	const struct class *found = NULL;
 
 	for (const struct class *c = rules->classes; c; c = c->next) {
-		if (!(request ? request_matches(c, question) : call_matches(c, question)))
+		if (!(commit ? commit_matches(c, question) : request ? request_matches(c, question) : call_matches(c, question)))
 			continue;
 		if (!found || c->decision > found->decision ||
 		    (c->decision == found->decision && strcmp(c->name, found->name) < 0))
 			found = c;
 	}
 	*ret_class = found ? found->name : "default";
+	if (!found && commit && rules->otherwise == DECISION_ALLOW && json_array_size(json_object_get(question, "flags")))
+		return DECISION_ASK;
 	return found ? found->decision : rules->otherwise;
 }

@@ -32,7 +32,7 @@
 #endif
 
 static const char hello[] =
-	"{\"hello\":\"rules\",\"version\":1,\"ops\":[\"call.start\",\"http.request\",\"net.connect\",\"grant.raise\"]}";
+	"{\"hello\":\"rules\",\"version\":1,\"ops\":[\"call.start\",\"http.request\",\"net.connect\",\"grant.raise\",\"fs.commit\"]}";
 
 static bool send_packet(int fd, const char *packet)
 {
@@ -42,7 +42,7 @@ static bool send_packet(int fd, const char *packet)
 static bool answer(int fd, const struct rules *rules, json_t *question)
 {
 	static const char *const decisions[] = { "allow", "ask", "deny" };
-	static const char *const ops[] = { "call.start", "http.request", "net.connect", "grant.raise" };
+	static const char *const ops[] = { "call.start", "http.request", "net.connect", "grant.raise", "fs.commit" };
 	const char *op = json_string_value(json_object_get(question, "op")), *class = "unknown op";
 	enum decision decision = DECISION_DENY;
 
