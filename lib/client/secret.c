@@ -93,17 +93,24 @@ static int describe(const struct sandbox *b, const struct policy_secret *s, stru
 	return r == 0 && !buf_str(out) ? -ENOMEM : r;
 }
 
+static bool is_variable(const char *entry, enum secret_source source, const char *name)
+{
+	size_t len = source == SOURCE_ENV && name ? strlen(name) : 0;
+
+	return len && strncmp(entry, name, len) == 0 && entry[len] == '=';
+}
+
 static bool is_source(const struct policy *policy, const char *entry)
 {
 	size_t n;
 	const struct policy_secret *secrets = policy_secrets(policy, &n);
+	const struct policy_upstream_proxy *proxy = policy_upstream_proxy(policy);
 
 	for (size_t i = 0; i < n; i++) {
-		size_t len = strlen(secrets[i].source_arg);
-		if (secrets[i].source == SOURCE_ENV && strncmp(entry, secrets[i].source_arg, len) == 0 && entry[len] == '=')
+		if (is_variable(entry, secrets[i].source, secrets[i].source_arg))
 			return true;
 	}
-	return false;
+	return proxy && is_variable(entry, proxy->source, proxy->source_arg);
 }
 
 /* Ours, without what other secrets are read from: the helper may live as long as the sandbox. */

@@ -58,6 +58,15 @@ def bare_line_and_what_it_is_told(t):
 
 
 @test
+def proxy_password_is_not_for_commands(t):
+    policy = t.write('proxy.ini', '[sandbox]\nversion = 1\n[network]\nupstream_proxy = http://127.0.0.1:1 env:PROXY_LOGIN\n')
+    box, origin, d = setup(t, 'env > $d/env; echo %s1' % VALUE, PROXY_LOGIN='user:password-of-the-proxy', VISIBLE='yes')
+    box.sh('true', flags=['-f', policy]).ok()
+    env = read(d, 'env')
+    check('VISIBLE=yes' in env and 'password-of-the-proxy' not in env, 'the environment of the command: %r' % env)
+
+
+@test
 def asked_again_before_it_expires(t):
     box, origin, d = setup(t, COUNTS % (VALUE, 5))
     box.python('''
