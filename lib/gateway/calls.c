@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "base/wire.h"
 #include "gateway/gateway.h"
+#include "gateway/issue.h"
 #include "gateway/session.h"
 #include "policy/grant.h"
 
@@ -43,6 +44,7 @@ static void call_free(struct call *call)
 	usage_unref(call->usage);
 	free(call->names_seen);
 	grant_free(call->grant);
+	free(call->about);
 	free(call);
 }
 
@@ -72,7 +74,8 @@ int calls_add(struct gateway *gw, uint32_t addr, char ***ret_env)
 	return 0;
 }
 
-int calls_bind(struct gateway *gw, struct call *call, struct call *parent, struct grant *grant)
+int calls_bind(struct gateway *gw, struct call *call, struct call *parent, struct grant *grant,
+	       char *about)
 {
 	struct usage *own = call->usage;
 
@@ -89,6 +92,7 @@ int calls_bind(struct gateway *gw, struct call *call, struct call *parent, struc
 		own->parent->refs++;
 	}
 	call->grant = grant;
+	call->about = about;
 	if (grant) {
 		own->max_requests = grant_number(grant, GRANT_USES);
 		own->max_bytes_up = grant_number(grant, GRANT_BYTES_UP);
@@ -98,12 +102,13 @@ int calls_bind(struct gateway *gw, struct call *call, struct call *parent, struc
 	return 0;
 }
 
-void calls_end(struct gateway *gw, struct call *call)
+bool calls_end(struct gateway *gw, struct call *call)
 {
 	while (call->sessions)
 		session_abort(call->sessions);
 	dns_drop_call(gw, call);
 	upstream_drop_idle(call);
+	bool waits = issues_end(gw, call);
 	secrets_close_call(&gw->secrets, call);
 	struct call **p = bucket_of(&gw->calls, call->addr);
 	while (*p != call)
@@ -111,6 +116,7 @@ void calls_end(struct gateway *gw, struct call *call)
 	*p = call->chain;
 	gw->calls.n--;
 	call_free(call);
+	return waits;
 }
 
 bool call_has_seen(const struct call *call, const struct name *name)

@@ -31,6 +31,7 @@ struct call {
 	struct grant *grant;    /* NULL: all of the policy */
 	struct usage *usage;
 	bool bound;
+	char *about; /* for commands of secrets: a JSON object, or NULL */
 	struct holder *holders; /* its placeholders */
 	struct session *sessions;
 	size_t n_sessions, n_lanes, n_dns_connections;
@@ -53,11 +54,12 @@ struct calls {
 struct call *calls_by_addr(struct calls *c, uint32_t addr);
 /* Add a call and make its placeholders; env gets NAME=placeholder entries (strv_free). */
 int calls_add(struct gateway *gw, uint32_t addr, char ***ret_env);
-/* It starts, asked for by parent (NULL: by no call), with this grant (taken over when it works; NULL: all of the
- * policy). 0, or -EINVAL for one that was bound before or would be its own ancestor. */
-int calls_bind(struct gateway *gw, struct call *call, struct call *parent, struct grant *grant);
-/* Cut everything the call has, kill its placeholders, forget it. */
-void calls_end(struct gateway *gw, struct call *call);
+/* It starts, asked for by parent (NULL: by no call), with this grant (NULL: all of the policy) and what commands of
+ * secrets are told, both taken over when it works. 0, or -EINVAL for one that was bound before or would be its own ancestor. */
+int calls_bind(struct gateway *gw, struct call *call, struct call *parent, struct grant *grant,
+	       char *about);
+/* Cut everything the call has, kill its placeholders, forget it. True: as issues_end(). */
+bool calls_end(struct gateway *gw, struct call *call);
 bool call_has_seen(const struct call *call, const struct name *name);
 /* Only for one it has not seen. 0 or -ENOMEM. */
 int call_sees_name(struct call *call, const struct name *name);

@@ -14,8 +14,9 @@
 #include "base/wire.h"
 #include "gateway/change.h"
 #include "gateway/gateway.h"
-#include "gateway/secret_source.h"
+#include "gateway/issue.h"
 #include "policy/grant.h"
+#include "source/protocol.h"
 #include "supervisor/protocol.h"
 
 #define POLICY_MAX (16u * 1024u * 1024u)
@@ -241,30 +242,39 @@ static int on_call_bind(struct gateway *gw, struct wire_reader *in)
 	size_t len = 0;
 
 	const void *bytes = wire_get_bytes(in, &len);
+	_cleanup_free_ char *about = wire_get_str(in);
 	struct call *call = calls_by_addr(&gw->calls, addr);
 	struct call *parent = parent_addr ? calls_by_addr(&gw->calls, parent_addr) : NULL;
 	/* A parent that is not there has no bounds that could be kept: nothing may start under it. */
-	if (!wire_done(in) || !call || (parent_addr && !parent) ||
-	    (len && grant_decode(bytes, len, &grant, NULL) < 0) || calls_bind(gw, call, parent, grant) < 0)
+	if (!wire_done(in) || strlen(about) > SOURCE_CALL_MAX || !call || (parent_addr && !parent) ||
+	    (len && grant_decode(bytes, len, &grant, NULL) < 0) || calls_bind(gw, call, parent, grant, *about ? about : NULL) < 0)
 		return -EPROTO;
 	TAKE_PTR(grant);
+	if (*about)
+		TAKE_PTR(about);
 	return 0;
+}
+
+int control_ended(struct gateway *gw, uint32_t addr)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = wire_put_u32(&m, GATEWAY_CALL_ENDED);
+	if (r == 0)
+		r = wire_put_u32(&m, addr);
+	return r < 0 ? r : records_send(&gw->records, &m);
 }
 
 static int on_call_end(struct gateway *gw, struct wire_reader *in)
 {
-	_cleanup_buf_ struct buf m = { 0 };
 	uint32_t addr = wire_get_u32(in);
 
 	if (!wire_done(in))
 		return -EPROTO;
 	struct call *call = calls_by_addr(&gw->calls, addr);
-	if (call)
-		calls_end(gw, call);
-	int r = wire_put_u32(&m, GATEWAY_CALL_ENDED);
-	if (r == 0)
-		r = wire_put_u32(&m, addr);
-	return r < 0 ? r : records_send(&gw->records, &m);
+	/* It may be said twice: when the call is revoked, and when its processes are dead. */
+	bool waits = call ? calls_end(gw, call) : issues_ending(gw, addr);
+	return waits ? 0 : control_ended(gw, addr);
 }
 
 static int on_written(struct gateway *gw, struct wire_reader *in)
@@ -433,9 +443,11 @@ int control_watch(struct gateway *gw)
 
 int control_start(struct gateway *gw)
 {
-	int r = secret_sources_start(gw);
-	if (r < 0)
-		return r;
+	for (size_t i = 0; i < gw->secrets.n; i++) {
+		int r = gw->secrets.v[i].issuer ? issuer_start(gw, gw->secrets.v[i].issuer) : 0;
+		if (r < 0)
+			return r;
+	}
 	gw->control = (struct source){ .fd = CONTROL_FD, .ready = control_event };
 	if (fcntl(CONTROL_FD, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;

@@ -28,6 +28,8 @@ int control_watch(struct gateway *gw);
 void control_take(struct gateway *gw);
 
 /* More placeholders of a call that is prepared: NAME=placeholder. 0 or -errno. */
+/* GATEWAY_CALL_ENDED of a call whose end was to be waited for. */
+int control_ended(struct gateway *gw, uint32_t addr);
 int control_placeholders(struct gateway *gw, const struct call *call, char **env);
 /* A change is done, or failed (NULL: it is done). 0 or -errno. */
 int control_changed(struct gateway *gw, uint32_t ticket, const struct error *failed);

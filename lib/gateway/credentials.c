@@ -9,6 +9,7 @@
 #include "gateway/control.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/issue.h"
 #include "gateway/scrub_answer.h"
 #include "gateway/signing.h"
 #include "gateway/tunnel.h"
@@ -75,19 +76,11 @@ static bool decide(void *data, const struct placeholder *p, enum inject_place pl
 {
 	struct session *s = data;
 	struct exchange *x = s->x;
-	const struct secret *secret = &s->gw->secrets.v[p->secret];
 
-	if (objection(s, p, place))
+	if (objection(s, p, place) || credentials_value(s, p->call, ret) < 0)
 		return false;
-	if (!secret->value) {
-		x->expired = true;
-		return false;
-	}
 	/* Each use is one record; no request needs more of them. */
-	if (note_use(x->uses, &x->n_uses, p->secret, place) < 0)
-		return false;
-	*ret = (struct secret_value){ .data = secret->value, .len = secret->len };
-	return true;
+	return note_use(x->uses, &x->n_uses, p->secret, place) >= 0;
 }
 
 static void record(struct session *s, const char *event, size_t secret, enum inject_place place, const char *reason)
@@ -105,8 +98,8 @@ static int misused(struct session *s, const struct placeholder *p, enum inject_p
 	const char *reason = objection(s, p, place);
 
 	/* Right in its place, if only there were a value. */
-	if (!reason && s->x->expired)
-		return -ENOKEY;
+	if (!reason && (s->x->awaits || s->x->lacks))
+		return s->x->awaits ? -EINPROGRESS : -ENOKEY;
 	s->x->misuse = reason ? reason : "place";
 	record(s, "secret.misuse", p->secret, place, s->x->misuse);
 	/* What this request did not get is settled; a failure shows as the supervisor's end. */
@@ -119,7 +112,7 @@ static bool passes(void *data, const struct placeholder *p, enum inject_place pl
 {
 	struct session *s = data;
 
-	if (s->gw->secrets.v[p->secret].rule->on_misuse != MISUSE_PASS || s->x->expired)
+	if (s->gw->secrets.v[p->secret].rule->on_misuse != MISUSE_PASS || s->x->awaits || s->x->lacks)
 		return false;
 	int r = note_use(s->x->passed, &s->x->n_passed, p->secret, place);
 	if (r > 0)
@@ -211,9 +204,11 @@ static bool body_may_change_length(const struct session *s)
 {
 	bool changes = false;
 
-	for (const struct holder *h = s->call->holders; h && !changes; h = h->next) {
+	for (struct holder *h = s->call->holders; h && !changes; h = h->next) {
 		const struct secret *secret = &s->gw->secrets.v[h->placeholder->secret];
 		struct secret_value v = { .data = secret->value, .len = secret->len };
+		if (secret->issuer && issue_value(s->gw, h, &v) < 0)
+			return true;
 		struct placeholder_hit hit = { .form = PLACEHOLDER_RAW };
 		struct buf text = { 0 };
 		if (!(secret->rule->inject & INJECT_BODY) || !secret_reaches(secret->rule, &s->x->target))
@@ -292,6 +287,9 @@ int credentials_write(struct session *s, const struct http1_request_out *how)
 
 	x->send_framing = x->request.framing;
 	tunnel_offer(s);
+	int r = credentials_fetch(s);
+	if (r < 0)
+		return r;
 	return any_placeholder(s) ? sign_again(s, how) : http1_write_request(&x->head, &x->request, how);
 }
 

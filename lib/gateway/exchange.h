@@ -18,6 +18,7 @@
 enum exchange_state {
 	EXCHANGE_HEAD,    /* reading the request's head */
 	EXCHANGE_BODY,    /* a small body is read and looked at as a whole before anything is decided */
+	EXCHANGE_SECRET,  /* a command gives the value that it needs */
 	EXCHANGE_ASK,     /* allowed by policy and grant, or to be raised; the auditor has the word */
 	EXCHANGE_RECORD,  /* allowed; the record is on its way to the log */
 	EXCHANGE_REFUSED, /* denied; the record too */
@@ -34,6 +35,7 @@ struct secret_use {
 };
 
 struct answer_scrub;
+struct holder;
 struct tunnel;
 
 struct exchange {
@@ -51,7 +53,8 @@ struct exchange {
 	size_t n_passed;
 	const char *misuse; /* why, when a placeholder was found where it may not be */
 	const char *unsignable; /* why the signature could not be made anew */
-	bool expired;	    /* a secret that it needs has no value any more */
+	struct holder *awaits; /* a placeholder whose value the command is asked for, or */
+	struct holder *lacks; /* has not given */
 	bool beyond_grant;  /* the policy allows it and the grant does not: nothing happens unless that is raised */
 	bool raised;	    /* it was */
 	char *auditor;	    /* the auditor's reason */
@@ -82,13 +85,15 @@ void request_decide(struct session *s);
 void request_refuse(struct session *s, const char *event, int status, const char *reason, const char *detail);
 /* The same because of a quota. */
 void request_over_quota(struct session *s, const struct over_quota *over);
-/* Upstream could not be reached: the right status and text for it. */
+/* request_failed.c: upstream could not be reached: the right status and text for it. */
 void request_unreachable(struct session *s);
-/* A secret that it needs has no value any more. */
-void request_expired(struct session *s);
+/* A secret that it needs has no value. */
+void request_without_secret(struct session *s);
 /* The policy is another one: false when what goes on here is not allowed any more. */
 bool request_review(struct session *s);
 void request_record(struct session *s, const char *event, const char *reason, bool finished);
+/* EXCHANGE_SECRET: true when there is a value, or why not. */
+bool request_issued(struct session *s);
 /* EXCHANGE_ASK: true when there is an answer, which leads to RECORD or REFUSED. */
 bool request_asked(struct session *s);
 
@@ -102,9 +107,14 @@ bool request_path_is_plain(const char *raw, size_t len, const char *canonical);
 /* request_question.c: the members of the question whether it may go on. 0, -EMSGSIZE, -EILSEQ or -ENOMEM. */
 int request_question(const struct session *s, struct buf *members);
 
-/* credentials.c: fill x->head with the request to send. 0, -EACCES (misuse; recorded), -ENOKEY (expired), -ENOTSUP
- * (x->unsignable), -ENOMEM, -EINVAL. */
+/* credentials.c: fill x->head with the request to send. 0, -EACCES (misuse; recorded), -EINPROGRESS (x->awaits),
+ * -ENOKEY (x->lacks), -ENOTSUP (x->unsignable), -ENOMEM, -EINVAL. */
 int credentials_write(struct session *s, const struct http1_request_out *how);
+/* credentials_value.c: the value of a secret for the call that holds this. 0, -EINPROGRESS, -ENOKEY, as above. */
+int credentials_value(struct session *s, struct holder *h, struct secret_value *ret);
+/* What is not looked at before it goes out, a long body or messages, may need any value that can stand in it, and could
+ * not wait for one then: 0, or -EINPROGRESS. */
+int credentials_fetch(struct session *s);
 /* It goes out now: record which secrets are in it. */
 void credentials_record(struct session *s);
 /* A request that is denied anyway: is there a placeholder in it? Records it then. */

@@ -21,6 +21,7 @@
 
 struct session;
 struct http2;
+struct ending;
 struct dial;
 
 struct gateway {
@@ -38,6 +39,7 @@ struct gateway {
 	struct resolver resolver;
 	struct names names;
 	struct calls calls;
+	struct ending *endings; /* issue.h */
 	struct quotas quotas;
 	struct listeners listeners;
 	struct dns_server dns;

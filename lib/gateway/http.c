@@ -45,7 +45,7 @@ static void finish_record(struct session *s, const char *reason)
 {
 	if (s->x->state == EXCHANGE_CONNECT || s->x->state == EXCHANGE_FORWARD || s->x->state == EXCHANGE_TUNNEL)
 		request_record(s, "http.request", reason, true);
-	else if (s->x->state == EXCHANGE_ASK)
+	else if (s->x->state == EXCHANGE_ASK || s->x->state == EXCHANGE_SECRET)
 		request_record(s, "http.deny", reason, false);
 }
 
@@ -55,8 +55,8 @@ void http_drop(struct session *s)
 		return;
 	/* A request over HTTP/2 ends with its stream's half, which says nothing about the client. */
 	bool eof = s->client.eof && !s->client.carrier;
-	finish_record(s, stream_gone(&s->client) || eof || (s->x->state == EXCHANGE_ASK && s->client.hup) ?
-				 "client-closed" : "cut");
+	bool waits = s->x->state == EXCHANGE_ASK || s->x->state == EXCHANGE_SECRET;
+	finish_record(s, stream_gone(&s->client) || eof || (waits && s->client.hup) ? "client-closed" : "cut");
 	exchange_free(TAKE_PTR(s->x));
 }
 
@@ -254,13 +254,13 @@ static bool connect_upstream(struct session *s, bool fresh)
 	return true;
 }
 
-/* It may take minutes. A client that leaves, also by ending only its own direction, no longer waits: what somebody
+/* For the auditor or a command. It may take minutes. A client that leaves, also by ending only its own direction, no longer waits: what somebody
  * allows then must not happen behind its back. */
 static bool asking(struct session *s)
 {
 	struct stream *c = &s->client;
 
-	if (request_asked(s))
+	if (s->x->state == EXCHANGE_SECRET ? request_issued(s) : request_asked(s))
 		return true;
 	/* Looks for the end; a pipelined request stays where it is. */
 	if (s->x->upload_done && !iobuf_len(&c->in))
@@ -409,6 +409,7 @@ bool http_run(struct session *s)
 		return read_head(s);
 	case EXCHANGE_BODY:
 		return read_small_body(s);
+	case EXCHANGE_SECRET:
 	case EXCHANGE_ASK:
 		return asking(s);
 	case EXCHANGE_RECORD:
@@ -440,6 +441,9 @@ void http_timeout(struct session *s)
 	case EXCHANGE_BODY:
 		x->keep_client = false;
 		request_refuse(s, "http.deny", 408, "timeout", "The request did not come in time.");
+		return;
+	case EXCHANGE_SECRET:
+		request_refuse(s, "http.deny", 504, "secret-timeout", "The command of a secret did not answer in time.");
 		return;
 	default:
 		session_abort(s);

@@ -10,9 +10,11 @@
 #include "gateway/authority.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/issue.h"
 
 /* Paths in records are cut here; the log stays readable and a record small. */
 #define RECORD_PATH_MAX 1024u
+#define SECRET_US (90u * 1000000u) /* longer than a command may take, and wait for others */
 
 static void add_target(struct session *s, struct buf *members)
 {
@@ -131,52 +133,6 @@ void request_over_quota(struct session *s, const struct over_quota *over)
 	s->quota = over->quota;
 	request_refuse(s, "limit.hit", 429, over->reason, quota_detail(over));
 	s->x->problem.retry_after = over->retry_after;
-}
-
-void request_unreachable(struct session *s)
-{
-	static const struct {
-		const char *token;
-		int status;
-		const char *detail;
-	} table[] = {
-		{ "private-address", 403, "The name leads to a private or local address, which needs a rule of its own." },
-		{ "denied-address", 403, "The name leads to an address that a deny rule forbids." },
-		{ "no-such-host", 502, "The name does not exist in the DNS of the host." },
-		{ "resolver-timeout", 504, "The DNS of the host did not answer in time." },
-		{ "resolver-error", 502, "The name could not be resolved on the host." },
-		{ "connect-failed", 502, "The server could not be reached." },
-		{ "connect-timeout", 504, "The server did not accept a connection in time." },
-		{ "upstream-proxy", 502, "The proxy that leads to all servers did not connect to this one." },
-		{ "certificate", 502, "The certificate of the server was not accepted." },
-		{ "tls-handshake", 502, "The TLS handshake with the server failed." },
-		{ "tls-timeout", 504, "The server did not finish the TLS handshake in time." },
-	};
-	struct upstream *u = s->up;
-	struct exchange *x = s->x;
-	const char *reason = u->failure, *detail = "The server could not be reached.";
-	int status = 502;
-
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		if (strcmp(table[i].token, reason) == 0) {
-			status = table[i].status;
-			detail = table[i].detail;
-		}
-	}
-	request_refuse(s, status == 403 ? "http.deny" : NULL, status, reason, detail);
-	if (u->detail) {
-		/* "The server could not be reached: Connection refused." */
-		buf_printf(&x->detail, "%.*s: %s.", (int)strlen(detail) - 1, detail, u->detail);
-		x->problem.detail = buf_str(&x->detail);
-	}
-	if (status != 403)
-		request_record(s, "http.request", reason, true);
-}
-
-void request_expired(struct session *s)
-{
-	request_refuse(s, "http.deny", 502, "secret-expired",
-		       "A secret of the request has expired, and its source has not given another one.");
 }
 
 /* The request has to be for the very name whose address was dialled, and whose rule is asked. */
@@ -325,8 +281,13 @@ static void allow(struct session *s)
 				      "The request carries the placeholder of a secret to where that secret may not go.");
 		return;
 	}
+	if (r == -EINPROGRESS) {
+		x->state = EXCHANGE_SECRET;
+		session_timeout(s, SECRET_US);
+		return;
+	}
 	if (r == -ENOKEY) {
-		request_expired(s);
+		request_without_secret(s);
 		return;
 	}
 	if (r == -ENOTSUP) {
@@ -342,6 +303,23 @@ static void allow(struct session *s)
 		return;
 	}
 	ask(s);
+}
+
+/* Once more from the beginning: nothing of it has gone out. */
+bool request_issued(struct session *s)
+{
+	struct exchange *x = s->x;
+
+	if (issue_asked(x->awaits))
+		return false;
+	x->awaits = x->lacks = NULL;
+	x->n_uses = 0;
+	buf_wipe(&x->head);
+	buf_wipe(&x->small_body);
+	rewrite_reset(&x->body);
+	session_timeout(s, 0);
+	allow(s);
+	return true;
 }
 
 static void deny(struct session *s)

@@ -118,7 +118,7 @@ static int begin(struct session *s)
 	for (const struct holder *h = s->call->holders; h; h = h->next) {
 		const struct secret *secret = &s->gw->secrets.v[h->placeholder->secret];
 		if (own_placeholder(s, h->placeholder->secret) &&
-		    (secret->lengths_differ || !scrub_keeps_length(secret->value, secret->len, h->placeholder)))
+		    (secret->issuer || secret->lengths_differ || !scrub_keeps_length(secret->value, secret->len, h->placeholder)))
 			x->scrub->scrub.same_length = false;
 	}
 	return x->scrub->recorded ? 0 : -ENOMEM;

@@ -1,30 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Secrets of commands that do not hold for ever: asked for again in time from their nsbox-source (source/protocol.h).
- * Where that fails until the last one expires, there is none, and requests that need it are refused.
- */
+/* Talking to the nsbox-source of a secret (source/protocol.h). */
 #ifndef NSBOX_GATEWAY_SECRET_SOURCE_H
 #define NSBOX_GATEWAY_SECRET_SOURCE_H
 
 #include "gateway/locked.h"
 
-struct gateway;
-
 struct source_answer {
+	uint32_t number;
+	bool ended; /* it has no value any more; why: it could not be revoked */
 	const uint8_t *value; /* in pages; NULL: there is none */
 	size_t len;
 	uint64_t seconds; /* that it is good for; 0: no end */
-	char *why;	  /* there is none */
+	char *why;	  /* there is none, or NULL */
 	struct locked pages;
 };
 
-/* 0 or -errno: nobody is there. */
-int source_ask(int fd);
+/* 0 or -errno: nobody is there, or (-EAGAIN) does not take more for now. call: a JSON object, or "". */
+int source_ask(int fd, uint32_t number, const char *call);
+int source_end(int fd, uint32_t number);
 /* What has come. 0, -EAGAIN, -EPIPE, -EPROTO, or as locked_new(). */
 int source_read(int fd, bool unlocked, struct source_answer *ret);
 void source_answer_free(struct source_answer *a);
-
-/* All that were read and have an end, or one to be told: from here on in the loop. 0 or -errno. */
-int secret_sources_start(struct gateway *gw);
 
 #endif

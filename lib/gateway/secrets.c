@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "base/wire.h"
 #include "gateway/calls.h"
+#include "gateway/issue.h"
 #include "gateway/secret_source.h"
 
 #define SCRUB_MIN 8u /* of a value that answers are searched for; as placeholder_check() says */
@@ -109,14 +110,15 @@ static bool is_known(const struct secrets *s, size_t secret, const uint8_t *valu
 	return false;
 }
 
-/* All but the present value: a server shows old ones for a while, and no longer. */
+/* All but the present ones: a server shows old ones for a while, and no longer. */
 static void forget_known(struct secrets *s, size_t secret)
 {
 	struct secret *x = &s->v[secret];
 
 	for (size_t i = s->values.n; i-- > 0;) {
 		const struct placeholder *p = s->values.all[i];
-		if (p->secret != secret || (p->len == x->len && memcmp(p->text, x->value, x->len) == 0))
+		if (p->secret != secret || (p->len == x->len && memcmp(p->text, x->value, x->len) == 0) ||
+		    (x->issuer && issuer_holds(x->issuer, p->text, p->len)))
 			continue;
 		placeholder_remove(&s->values, p);
 		x->n_known--;
@@ -129,14 +131,14 @@ static int index_value(struct secrets *s, size_t secret, const uint8_t *value, s
 
 	if (!x->rule->scrub || is_known(s, secret, value, len))
 		return 0;
-	if (x->n_known >= KNOWN_VALUES && !s->searching && x->value)
+	if (x->n_known >= KNOWN_VALUES && !s->searching && (x->value || x->issuer))
 		forget_known(s, secret);
 	int r = x->n_known >= KNOWN_VALUES_MAX ? -ENOSPC : placeholder_add_text(&s->values, value, len, secret);
 	x->n_known += r == 0;
 	return r;
 }
 
-int secrets_set(struct secrets *s, size_t secret, const uint8_t *value, size_t len, struct error *e)
+int secrets_keep(struct secrets *s, size_t secret, const uint8_t *value, size_t len, struct locked *ret, struct error *e)
 {
 	struct secret *x = &s->v[secret];
 	struct locked pages;
@@ -154,19 +156,25 @@ int secrets_set(struct secrets *s, size_t secret, const uint8_t *value, size_t l
 		return refuse(e, x->rule->name, -r, r == -ENOSPC ? "has changed too often while answers are being read" :
 								   "could not be loaded, for lack of memory");
 	}
-	locked_free(&x->pages);
 	x->lengths_differ |= x->usual && x->usual != len;
-	x->pages = pages;
-	x->value = pages.data;
-	x->len = x->usual = len;
+	x->usual = len;
+	*ret = pages;
 	return 0;
 }
 
-void secrets_expire(struct secrets *s, size_t secret)
+int secrets_set(struct secrets *s, size_t secret, const uint8_t *value, size_t len, struct error *e)
 {
-	locked_free(&s->v[secret].pages);
-	s->v[secret].value = NULL;
-	s->v[secret].len = 0;
+	struct secret *x = &s->v[secret];
+	struct locked pages;
+
+	int r = secrets_keep(s, secret, value, len, &pages, e);
+	if (r < 0)
+		return r;
+	locked_free(&x->pages);
+	x->pages = pages;
+	x->value = pages.data;
+	x->len = len;
+	return 0;
 }
 
 int secrets_add(struct secrets *s, struct policy_secret *rule, const uint8_t *value, size_t len, struct error *e)
@@ -177,7 +185,7 @@ int secrets_add(struct secrets *s, struct policy_secret *rule, const uint8_t *va
 	if (!v)
 		return no_pages(e, rule->name, -ENOMEM);
 	s->v = v;
-	v[s->n] = (struct secret){ .rule = rule, .source = -1 };
+	v[s->n] = (struct secret){ .rule = rule };
 	int r = secrets_set(s, s->n, value, len, e);
 	s->n += r == 0;
 	return r;
@@ -195,8 +203,14 @@ ssize_t secrets_find(const struct secrets *s, const char *name)
 /* Answers are searched on for what it was: a server may still show it. */
 void secrets_revoke(struct secrets *s, size_t secret)
 {
-	s->v[secret].revoked = true;
-	secrets_expire(s, secret);
+	struct secret *x = &s->v[secret];
+
+	x->revoked = true;
+	locked_free(&x->pages);
+	x->value = NULL;
+	x->len = 0;
+	if (x->issuer)
+		issuer_close(x->issuer);
 }
 
 static int read_one(struct secrets *s, size_t i, int fd, int parent_fd, struct error *e)
@@ -219,31 +233,32 @@ static int read_one(struct secrets *s, size_t i, int fd, int parent_fd, struct e
 static int ask_commands(struct secrets *s, const int *fds, struct error *e)
 {
 	for (size_t i = 0; i < s->n; i++) {
-		int r = s->v[i].rule->source == SOURCE_EXEC ? source_ask(fds[i]) : 0;
+		int r = s->v[i].rule->source == SOURCE_EXEC ? source_ask(fds[i], 1, "") : 0;
 		if (r < 0)
 			return refuse(e, s->v[i].rule->name, -r, "could not be asked for: its helper is gone");
 	}
 	return 0;
 }
 
-static int take_answer(struct secrets *s, size_t i, int fd, int parent_fd, struct error *e)
+static int take_answer(struct secrets *s, size_t i, int *fd, int parent_fd, struct error *e)
 {
 	struct secret *x = &s->v[i];
 	struct source_answer answer = { 0 };
 
-	if (wait_readable(fd, parent_fd) < 0)
+	if (wait_readable(*fd, parent_fd) < 0)
 		return refuse(e, x->rule->name, EIO, "could not be read");
-	int r = source_read(fd, s->unlocked, &answer);
+	int r = source_read(*fd, s->unlocked, &answer);
 	if (r == -EPERM || r == -ENOMEM)
 		return no_pages(e, x->rule->name, r);
 	if (r < 0)
 		return refuse(e, x->rule->name, EIO, "was not given by its command, whose helper is gone");
-	if (!answer.value)
+	if (!answer.value || answer.number != 1)
 		r = fail(e, ENOKEY, SANDBOX_STAGE_SECRET, x->rule->name, "Secret %s was not given by its command: %s.",
-			 x->rule->name, answer.why);
+			 x->rule->name, answer.why ? answer.why : "its helper is gone");
 	else
-		r = secrets_set(s, i, answer.value, answer.len, e);
-	x->seconds = answer.seconds;
+		r = issuer_new(s, i, *fd, &answer, e);
+	if (r == 0)
+		TAKE_FD(*fd);
 	source_answer_free(&answer);
 	return r;
 }
@@ -264,14 +279,11 @@ int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_
 	if (!s->v)
 		return fail(e, ENOMEM, SANDBOX_STAGE_SECRET, "secrets", "No memory for the secrets.");
 	for (; s->n < n; s->n++)
-		s->v[s->n] = (struct secret){ .rule = &rules[s->n], .source = -1 };
+		s->v[s->n] = (struct secret){ .rule = &rules[s->n] };
 	int r = ask_commands(s, fds, e);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		bool command = rules[i].source == SOURCE_EXEC;
-		r = command ? take_answer(s, i, fds[i], parent_fd, e) : read_one(s, i, fds[i], parent_fd, e);
-		/* Without an end the command is not asked again; with a command that ends it, it waits for ours. */
-		if (r == 0 && command && (s->v[i].seconds || rules[i].revoke))
-			s->v[i].source = TAKE_FD(fds[i]);
+		r = command ? take_answer(s, i, &fds[i], parent_fd, e) : read_one(s, i, fds[i], parent_fd, e);
 		fd_close(TAKE_FD(fds[i]));
 	}
 	return r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The secret values, read from their pipes into locked memory that no dump contains, and the placeholders that stand
- * for them in each call. Those of commands are asked for again before they expire (secret_source.h).
+ * for them in each call. Of commands each call gets a value of its own (issue.h).
  */
 #ifndef NSBOX_GATEWAY_SECRETS_H
 #define NSBOX_GATEWAY_SECRETS_H
@@ -24,14 +24,13 @@ struct grant;
 struct secret {
 	const struct policy_secret *rule;
 	bool revoked; /* for good: its placeholders are known, and worth nothing */
-	const uint8_t *value; /* NULL: it has expired */
+	struct issuer *issuer; /* SOURCE_EXEC: it has a value for each call, and none here; NULL: one for all */
+	const uint8_t *value; /* NULL: it was revoked */
 	size_t len;
 	struct locked pages; /* where it lies */
 	size_t usual; /* length of the last one, for placeholders */
 	bool lengths_differ; /* of this one and earlier ones */
 	size_t n_known;	     /* of it in secrets.values */
-	int source;	     /* SOURCE_EXEC: the socket, until secret_sources_start(); -1: not needed any more */
-	uint64_t seconds;    /* that it is good for, when it was read; 0: no end */
 };
 
 /* Values of one secret that answers are searched for: beyond the first the old ones go when no answer is being searched,
@@ -43,6 +42,7 @@ struct secret {
 struct holder {
 	struct call *call; /* NULL: the call has ended */
 	const struct placeholder *placeholder;
+	struct issue *issue; /* what its call was given, when that differs; NULL: nothing yet */
 	struct holder *next;
 };
 
@@ -68,6 +68,8 @@ struct secrets {
  */
 int secrets_read(struct secrets *s, const struct policy *policy, int *fds, size_t n_fds, int parent_fd, struct error *e);
 
+/* A value that may be one, in locked memory of its own; answers are searched for it too. */
+int secrets_keep(struct secrets *s, size_t secret, const uint8_t *value, size_t len, struct locked *ret, struct error *e);
 /* Another value: from here on it is used, and answers are searched for it too. On failure the old one stays. */
 int secrets_set(struct secrets *s, size_t secret, const uint8_t *value, size_t len, struct error *e);
 /* One more, with its first value; rule is taken over when that works, for as long as the gateway lives. */
@@ -75,8 +77,6 @@ int secrets_add(struct secrets *s, struct policy_secret *rule, const uint8_t *va
 /* Of those that are not revoked; -ENOENT. */
 ssize_t secrets_find(const struct secrets *s, const char *name);
 void secrets_revoke(struct secrets *s, size_t secret);
-/* It has none any more. */
-void secrets_expire(struct secrets *s, size_t secret);
 
 /* Placeholders for a new call: call->holders, and NAME=placeholder entries for its environment (strv_free). */
 int secrets_open_call(struct secrets *s, struct call *call, char ***ret_env);

@@ -21,6 +21,7 @@ struct signing {
 	struct sigv4_claim claim;
 	struct sigv4_request request; /* as it came, then as it is sent */
 	const struct placeholder *key; /* the placeholder that it was signed with */
+	struct secret_value value;     /* of it */
 	char payload[SIGV4_HEX + 1];
 	struct buf head; /* a copy that request points into */
 };
@@ -71,7 +72,7 @@ static int unsignable(struct session *s, const char *why)
 }
 
 /* The key whose id is this placeholder of the call. */
-static const struct holder *find_key(const struct session *s, struct sigv4_text id)
+static struct holder *find_key(const struct session *s, struct sigv4_text id)
 {
 	const char *name = NULL;
 
@@ -79,7 +80,7 @@ static const struct holder *find_key(const struct session *s, struct sigv4_text 
 		if (h->placeholder->len == id.len && memcmp(h->placeholder->text, id.p, id.len) == 0)
 			name = s->gw->secrets.v[h->placeholder->secret].rule->name;
 	}
-	for (const struct holder *h = s->call->holders; h && name; h = h->next) {
+	for (struct holder *h = s->call->holders; h && name; h = h->next) {
 		const struct policy_secret *rule = s->gw->secrets.v[h->placeholder->secret].rule;
 		if (rule->inject & INJECT_SIGV4 && strcmp(rule->key_id, name) == 0)
 			return h;
@@ -150,7 +151,7 @@ static int begin(struct session *s, struct signing *g, size_t *ret_secret)
 	int r = claim_of(h, &g->claim);
 	if (r < 0)
 		return r == -ENOMEM ? r : unsignable(s, "sigv4-form");
-	const struct holder *key = r ? find_key(s, g->claim.key_id) : NULL;
+	struct holder *key = r ? find_key(s, g->claim.key_id) : NULL;
 	if (!key)
 		return 0;
 	const struct secret *secret = &s->gw->secrets.v[key->placeholder->secret];
@@ -159,8 +160,9 @@ static int begin(struct session *s, struct signing *g, size_t *ret_secret)
 	if (!s->x->verdict.allowed || !authority_secret(s->call, secret->rule, &s->x->target) ||
 	    (!s->tls && !secret->rule->insecure))
 		return -EACCES;
-	if (!secret->value)
-		return -ENOKEY;
+	r = credentials_value(s, key, &g->value);
+	if (r < 0)
+		return r;
 	take_received(g, h);
 	return check_received(s, g);
 }
@@ -268,24 +270,22 @@ static struct sigv4_text query_signature(struct sigv4_text query)
 
 static int sign_query(struct session *s, struct signing *g, const struct sigv4_claim *claim, struct sigv4_text payload)
 {
-	const struct secret *secret = &s->gw->secrets.v[g->key->secret];
 	struct sigv4_text old = query_signature(g->request.query);
 	char signature[SIGV4_HEX + 1];
 
 	if (!old.p)
 		return -EINVAL;
-	int r = sigv4_sign(claim, &g->request, payload, secret->value, secret->len, signature);
+	int r = sigv4_sign(claim, &g->request, payload, g->value.data, g->value.len, signature);
 	return r < 0 ? r : put_claim(s, g, old, signature, SIGV4_HEX);
 }
 
 static int sign_header(struct session *s, struct signing *g, const struct sigv4_claim *claim, struct sigv4_text payload)
 {
-	const struct secret *secret = &s->gw->secrets.v[g->key->secret];
 	struct sigv4_text credential = { claim->key_id.p, claim->key_id.len + 1 + claim->scope.len };
 	struct buf text = { 0 };
 	char signature[SIGV4_HEX + 1];
 
-	int r = sigv4_sign(claim, &g->request, payload, secret->value, secret->len, signature);
+	int r = sigv4_sign(claim, &g->request, payload, g->value.data, g->value.len, signature);
 	if (r == 0)
 		r = buf_puts(&text, SIGV4_ALGORITHM " Credential=");
 	if (r == 0)

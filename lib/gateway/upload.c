@@ -94,7 +94,7 @@ static void cut(struct session *s, int error)
 		request_refuse(s, NULL, 403, "secret-misuse",
 			       "The request carries the placeholder of a secret to where that secret may not go.");
 	else if (error == -ENOKEY)
-		request_expired(s);
+		request_without_secret(s);
 	else if (error == -EDQUOT)
 		over_quota(s);
 	else

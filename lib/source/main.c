@@ -1,209 +1,350 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nsbox-source: asks the command of a secret (source = exec:COMMAND) for its value when the gateway wants one, and runs
- * the one that ends it (revoke = COMMAND) when the gateway is gone, however that came.
+ * nsbox-source: asks the command of a secret (source = exec:COMMAND) for values when the gateway wants one for a call,
+ * and runs the one that ends it (revoke = COMMAND) when that call has ended, or the gateway, however that came.
  *
  * Theory of operation. The client library starts one for each such secret, with its own environment but for what other
  * secrets of the policy are read from, and gives the other end of the socket to the gateway. So a command runs as the
- * user who made the sandbox, also when that client has long gone, and what it prints passes nobody but this process. It
- * takes nothing from the gateway but that a value is wanted, and leaves when that cannot be wanted any more.
+ * user who made the sandbox, also when that client has long gone, and what it prints passes nobody but this process.
+ * From the gateway it takes numbers (source/protocol.h), and what is told of a call: a JSON object, which becomes the
+ * member "call" of what the client has said, and can be nothing else. One loop moves a few commands at once; the
+ * others wait. When the gateway is gone what has no end yet is revoked, and then it leaves.
  *
  * usage: nsbox-source COMMAND REVOKE GRANT, with the socket as descriptor 3; REVOKE may be empty. GRANT is what COMMAND
- * gets on its standard input; REVOKE gets there what COMMAND printed last.
+ * gets on its standard input, with the call; REVOKE gets there what COMMAND printed last.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <jansson.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/util.h"
 #include "base/wire.h"
 #include "source/answer.h"
+#include "source/command.h"
 #include "source/protocol.h"
 
 #define SOCKET 3
-#define AGAIN_MS 1000 /* between two runs: whoever has the gateway shall not make a load of them */
+#define PACE_MS 50 /* between two starts: whoever has the gateway shall not make a load of them */
 
-struct output {
-	char text[SOURCE_OUTPUT_MAX + 1]; /* one more tells "too long" from "just fits" */
-	size_t len;
+enum state {
+	WAITS_TO_ASK,
+	ASKS,
+	HELD, /* nothing is to be done for it */
+	WAITS_TO_REVOKE,
+	REVOKES,
 };
 
-static struct output last; /* what is revoked */
+struct value {
+	struct value *next;
+	uint32_t number;
+	enum state state;
+	bool ended; /* nobody wants it any more */
+	char *input; /* of its command */
+	char *last; /* what is revoked, NULL: nothing */
+	size_t last_len;
+	struct command command;
+};
 
-static int64_t now_ms(void)
+static struct {
+	const char *ask, *revoke, *grant;
+	struct value *values; /* in the order in which they came */
+	size_t n, running;
+	int64_t next_start;
+	bool left; /* the gateway has */
+	bool quiet; /* standard error is nobody's any more */
+} source;
+
+static void send_packet(struct buf *m, int r)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	/* Whoever does not take it is gone, and shows as that. */
+	if (r == 0 && !source.left)
+		msg_send(SOCKET, m->data, m->len, NULL, 0);
+	buf_wipe(m);
 }
 
-static pid_t start(const char *command, int in, int out)
-{
-	pid_t pid = fork();
-
-	if (pid != 0)
-		return pid;
-	/* A group of its own, to be killed as a whole. */
-	setsid();
-	signal(SIGPIPE, SIG_DFL);
-	if (dup2(in, 0) < 0 || dup2(out, 1) < 0)
-		_exit(126);
-	execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-	_exit(126);
-}
-
-/* Feeds and reads until the output ends. NULL, or why not. */
-static const char *converse(int *to, int from, const char *input, size_t len, bool revoking, struct output *out)
-{
-	int64_t end = now_ms() + SOURCE_COMMAND_S * 1000;
-	size_t done = 0;
-
-	for (;;) {
-		struct pollfd p[3] = { { .fd = from, .events = POLLIN }, { .fd = *to, .events = POLLOUT },
-				       { .fd = revoking ? -1 : SOCKET, .events = POLLRDHUP } };
-		int64_t left = end - now_ms();
-		if (left <= 0)
-			return "it did not end within 30 s";
-		if (poll(p, 3, (int)left) < 0 && errno != EINTR)
-			return "it could not be waited for";
-		if (p[2].revents)
-			return "nobody waits for it any more";
-		if (*to >= 0 && p[1].revents) {
-			ssize_t n = write(*to, input + done, len - done);
-			done += n > 0 ? (size_t)n : 0;
-			/* One that does not read is as good. */
-			if (done == len || (n < 0 && errno != EAGAIN && errno != EINTR))
-				fd_close(TAKE_FD(*to));
-		}
-		if (!p[0].revents)
-			continue;
-		ssize_t n = read(from, out->text + out->len, sizeof(out->text) - out->len);
-		if (n == 0)
-			return NULL;
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return "its output could not be read";
-		out->len += n > 0 ? (size_t)n : 0;
-		if (out->len == sizeof(out->text))
-			return "it printed more than 64 KiB";
-	}
-}
-
-/* A command from its beginning to its end. NULL, or why there is no output of it. */
-static const char *run(const char *command, const char *input, size_t len, bool revoking, struct output *out)
-{
-	int in[2], from[2], status;
-
-	out->len = 0;
-	if (pipe2(in, O_CLOEXEC) < 0)
-		return "no pipe could be made";
-	_cleanup_close_ int to = in[1];
-	_cleanup_close_ int theirs_in = in[0];
-	if (pipe2(from, O_CLOEXEC) < 0)
-		return "no pipe could be made";
-	_cleanup_close_ int ours = from[0];
-	_cleanup_close_ int theirs_out = from[1];
-	if (fcntl(to, F_SETFL, O_NONBLOCK) < 0)
-		return "no pipe could be made";
-	pid_t pid = start(command, theirs_in, theirs_out);
-	if (pid < 0)
-		return "no process could be made";
-	fd_close(TAKE_FD(theirs_in));
-	fd_close(TAKE_FD(theirs_out));
-	const char *why = converse(&to, ours, input, len, revoking, out);
-	/* With its output closed it has nothing more to say. */
-	for (int i = 0; !why && waitpid(pid, &status, WNOHANG) == 0; i++) {
-		if (i == 100)
-			why = "it closed its output and did not end";
-		poll(NULL, 0, 10);
-	}
-	if (why) {
-		kill(-pid, SIGKILL);
-		waitpid(pid, &status, 0);
-		return why;
-	}
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? NULL : "it failed";
-}
-
-static int answer(const struct buf *value, uint64_t seconds, const char *why)
+static void say(enum source_message type, uint32_t number, const char *text)
 {
 	struct buf m = { 0 };
 
-	int r = wire_put_u32(&m, why ? SOURCE_FAILED : SOURCE_VALUE_IS);
-	if (r == 0 && why)
-		r = wire_put_str(&m, why);
-	if (r == 0 && !why)
-		r = wire_put_u64(&m, seconds);
-	if (r == 0 && !why)
-		r = wire_put_bytes(&m, value->data, value->len);
+	int r = wire_put_u32(&m, type);
 	if (r == 0)
-		r = msg_send(SOCKET, m.data, m.len, NULL, 0);
-	buf_wipe(&m);
-	return r;
+		r = wire_put_u32(&m, number);
+	if (r == 0)
+		r = wire_put_str(&m, text);
+	send_packet(&m, r);
 }
 
-static int ask(const char *command, const char *grant)
+static void say_value(uint32_t number, uint64_t seconds, const struct buf *value)
 {
-	static struct output out;
-	struct buf value = { 0 };
-	uint64_t seconds = 0;
+	struct buf m = { 0 };
 
-	const char *why = run(command, grant, strlen(grant), false, &out);
-	if (!why)
-		why = answer_parse(out.text, out.len, time(NULL), &value, &seconds);
-	if (!why)
-		last = out;
-	int r = answer(&value, seconds, why);
-	buf_wipe(&value);
-	explicit_bzero(&out, sizeof(out));
-	return r;
+	int r = wire_put_u32(&m, SOURCE_VALUE_IS);
+	if (r == 0)
+		r = wire_put_u32(&m, number);
+	if (r == 0)
+		r = wire_put_u64(&m, seconds);
+	if (r == 0)
+		r = wire_put_bytes(&m, value->data, value->len);
+	send_packet(&m, r);
+}
+
+static struct value *find(uint32_t number)
+{
+	struct value *v = source.values;
+
+	while (v && v->number != number)
+		v = v->next;
+	return v;
+}
+
+static void forget(struct value *v)
+{
+	struct value **at = &source.values;
+
+	while (*at != v)
+		at = &(*at)->next;
+	*at = v->next;
+	source.n--;
+	command_forget(v->last, v->last_len);
+	free(v->input);
+	free(v);
+}
+
+/* Another one that is used is the same: a command may have but one to give. */
+static bool used_elsewhere(const struct value *v)
+{
+	for (const struct value *o = source.values; o; o = o->next) {
+		if (o != v && o->last && o->last_len == v->last_len && memcmp(o->last, v->last, v->last_len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void revoke_or_forget(struct value *v)
+{
+	v->ended = true;
+	v->state = WAITS_TO_REVOKE;
+	if (*source.revoke && v->last && !used_elsewhere(v))
+		return;
+	say(SOURCE_ENDED, v->number, "");
+	forget(v);
 }
 
 /* What the first run had to say, somebody may have read; who waits for the end of that shall not wait for ours. */
-static int drop_stderr(void)
+static void drop_stderr(void)
 {
-	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int null = source.quiet ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	return null < 0 || dup2(null, 2) < 0 ? -errno : 0;
+	if (null >= 0)
+		dup2(null, 2);
+	source.quiet = true;
 }
 
-static void serve(const char *command, const char *grant)
+static void asked(struct value *v, const char *why)
 {
-	uint8_t packet[16];
+	struct buf text = { 0 };
+	uint64_t seconds = 0;
 
-	for (;;) {
-		ssize_t n = msg_recv(SOCKET, packet, sizeof(packet), NULL, 0, NULL);
-		struct wire_reader in = wire_reader(packet, n > 0 ? (size_t)n : 0);
-		if (n <= 0 || wire_get_u32(&in) != SOURCE_ASK || !wire_done(&in) || ask(command, grant) < 0)
-			return;
-		if (drop_stderr() < 0)
-			return;
-		poll(NULL, 0, AGAIN_MS);
+	if (!why)
+		why = answer_parse(v->command.output, v->command.output_len, time(NULL), &text, &seconds);
+	if (!why) {
+		command_forget(v->last, v->last_len);
+		v->last_len = v->command.output_len;
+		v->last = malloc(v->last_len);
+		if (v->last)
+			memcpy(v->last, v->command.output, v->last_len);
+		else
+			why = "no memory is left";
+	}
+	command_stop(&v->command);
+	v->state = HELD;
+	if (v->ended)
+		revoke_or_forget(v);
+	else if (why)
+		say(SOURCE_FAILED, v->number, why);
+	else
+		say_value(v->number, seconds, &text);
+	buf_wipe(&text);
+	drop_stderr();
+}
+
+static void over(struct value *v, const char *why)
+{
+	source.running--;
+	if (v->state == ASKS) {
+		asked(v, why);
+		return;
+	}
+	command_stop(&v->command);
+	say(SOURCE_ENDED, v->number, why ? why : "");
+	forget(v);
+}
+
+/* The oldest that waits, when there is room and it is time. */
+static void start_next(void)
+{
+	struct value *v = source.values;
+
+	while (v && v->state != WAITS_TO_ASK && v->state != WAITS_TO_REVOKE)
+		v = v->next;
+	if (!v || source.running == SOURCE_AT_ONCE || command_now() < source.next_start)
+		return;
+	bool asks = v->state == WAITS_TO_ASK;
+	source.next_start = command_now() + PACE_MS;
+	source.running++;
+	v->state = asks ? ASKS : REVOKES;
+	const char *why = command_start(&v->command, asks ? source.ask : source.revoke, asks ? v->input : v->last,
+					asks ? strlen(v->input) : v->last_len);
+	if (why)
+		over(v, why);
+}
+
+/* GRANT with this call in it: {"sandbox":...}\n becomes {"sandbox":...,"call":{...}}\n. NULL: out of form. */
+static char *describe(const char *call)
+{
+	size_t len = strlen(source.grant);
+	_cleanup_buf_ struct buf text = { 0 };
+
+	if (!*call)
+		return strdup(source.grant);
+	/* Only as what it says it is: it could end the object and begin another one. */
+	json_t *object = json_loads(call, JSON_REJECT_DUPLICATES, NULL);
+	bool good = json_is_object(object) && strlen(call) <= SOURCE_CALL_MAX && len > 2;
+	json_decref(object);
+	if (!good || buf_append(&text, source.grant, len - 2) < 0 || buf_puts(&text, ",\"call\":") < 0 ||
+	    buf_puts(&text, call) < 0 || buf_puts(&text, "}\n") < 0 || !buf_str(&text))
+		return NULL;
+	return (char *)TAKE_PTR(text.data);
+}
+
+static int on_ask(uint32_t number, const char *call)
+{
+	struct value *v = find(number), **end = &source.values;
+	char *input = describe(call);
+
+	if (!input || (v && (v->state != HELD || v->ended)) || (!v && source.n == SOURCE_VALUES)) {
+		free(input);
+		return -EPROTO;
+	}
+	if (!v) {
+		v = calloc(1, sizeof(*v));
+		if (!v) {
+			free(input);
+			return -ENOMEM;
+		}
+		v->number = number;
+		v->command = (struct command){ .to = -1, .from = -1, .pidfd = -1 };
+		while (*end)
+			end = &(*end)->next;
+		*end = v;
+		source.n++;
+	}
+	free(v->input);
+	v->input = input;
+	v->state = WAITS_TO_ASK;
+	return 0;
+}
+
+static void on_end(uint32_t number)
+{
+	struct value *v = find(number);
+
+	if (!v)
+		say(SOURCE_ENDED, number, "");
+	else if (v->state == ASKS)
+		v->ended = true; /* whatever it gives is revoked */
+	else if (!v->ended)
+		revoke_or_forget(v);
+}
+
+static void gateway_left(void)
+{
+	source.left = true;
+	drop_stderr();
+	for (struct value *v = source.values, *next; v; v = next) {
+		next = v->next;
+		if (v->state == ASKS) {
+			v->ended = true;
+			over(v, "nobody waits for it any more");
+		} else if (!v->ended) {
+			revoke_or_forget(v);
+		}
+	}
+}
+
+static void take_message(void)
+{
+	static uint8_t packet[SOURCE_CALL_MAX + 64];
+	_cleanup_free_ char *call = NULL;
+
+	ssize_t n = msg_recv(SOCKET, packet, sizeof(packet), NULL, 0, NULL);
+	struct wire_reader in = wire_reader(packet, n > 0 ? (size_t)n : 0);
+	uint32_t type = wire_get_u32(&in), number = wire_get_u32(&in);
+	if (type == SOURCE_ASK)
+		call = wire_get_str(&in);
+	if (n > 0 && wire_done(&in) && type == SOURCE_ASK && on_ask(number, call) == 0)
+		return;
+	if (n > 0 && wire_done(&in) && type == SOURCE_END)
+		on_end(number);
+	else
+		gateway_left();
+}
+
+/* Until something can be done: for the socket, for a command, or because it is time. */
+static void wait_for_work(bool *ret_message)
+{
+	struct pollfd p[1 + 2 * SOURCE_AT_ONCE] = { { .fd = source.left ? -1 : SOCKET, .events = POLLIN } };
+	int64_t now = command_now(), until = INT64_MAX;
+	size_t n = 1;
+
+	for (const struct value *v = source.values; v; v = v->next) {
+		bool waits = v->state == WAITS_TO_ASK || v->state == WAITS_TO_REVOKE;
+		int64_t at = waits && source.running < SOURCE_AT_ONCE ? source.next_start : INT64_MAX;
+		if (v->state == ASKS || v->state == REVOKES) {
+			command_events(&v->command, p + n);
+			n += 2;
+			at = v->command.end;
+		}
+		until = at < until ? at : until;
+	}
+	poll(p, n, until == INT64_MAX ? -1 : until > now ? (int)(until - now) : 0);
+	*ret_message = p[0].revents;
+}
+
+static void serve(void)
+{
+	const char *why;
+	bool message;
+
+	while (!source.left || source.values) {
+		start_next();
+		wait_for_work(&message);
+		for (struct value *v = source.values, *next; v; v = next) {
+			next = v->next;
+			if ((v->state == ASKS || v->state == REVOKES) && command_step(&v->command, &why))
+				over(v, why);
+		}
+		if (message)
+			take_message();
 	}
 }
 
 int main(int argc, char **argv)
 {
-	static struct output ignored;
 	struct rlimit none = { 0, 0 };
 
 	if (argc != 4 || prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
 	    fcntl(SOCKET, F_SETFD, FD_CLOEXEC) < 0)
 		return 1;
 	signal(SIGPIPE, SIG_IGN);
-	serve(argv[1], argv[3]);
-	if (*argv[2] && last.len)
-		run(argv[2], last.text, last.len, true, &ignored);
-	explicit_bzero(&last, sizeof(last));
+	source.ask = argv[1];
+	source.revoke = argv[2];
+	source.grant = argv[3];
+	serve();
 	return 0;
 }

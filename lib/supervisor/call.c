@@ -244,13 +244,12 @@ void call_go(struct call *call)
 	call->noted = call->sandbox->layer >= 0;
 	if (call->noted)
 		writers_note(call->sandbox->layer, call->turn, true);
-	/* To the gateway first: it looks for this before it takes a connection of the call. */
-	if (start->grant && call->address && gateway_send_bind(call) < 0) {
-		fail(&e, EIO, SANDBOX_STAGE_GATEWAY, call->id, "cannot tell the gateway what the call was granted");
+	int r = call_bind(call, &e);
+	if (r < 0) {
 		call_started(call, &e, -EBADF);
 		return;
 	}
-	int r = start->flags & START_SHOW ? guardian_send_go(call) : guardian_send_exec(call, &e);
+	r = start->flags & START_SHOW ? guardian_send_go(call) : guardian_send_exec(call, &e);
 	if (r < 0 && start->flags & START_SHOW)
 		fail_errno(&e, -r, SANDBOX_STAGE_PROTOCOL, call->id, "cannot reach the guardian of the call");
 	if (r < 0)

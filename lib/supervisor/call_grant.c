@@ -9,9 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <nettle/sha2.h>
+
 #include "base/json.h"
 #include "base/util.h"
 #include "policy/grant.h"
+#include "source/protocol.h"
 #include "supervisor/supervisor.h"
 
 /* Of what was granted into a record. */
@@ -198,4 +201,65 @@ int call_grant_object(const struct grant *grant, struct buf *members)
 		r = buf_putc(&object, '}');
 	const char *value = r == 0 ? buf_str(&object) : NULL;
 	return value ? json_member_raw(members, "grant", value) : -ENOMEM;
+}
+
+static bool has_commands(const struct call *call)
+{
+	size_t n;
+	const struct policy_secret *secrets = policy_secrets(call->sandbox->policy, &n);
+	bool has = false;
+
+	for (size_t i = 0; i < n && !has; i++)
+		has = secrets[i].source == SOURCE_EXEC &&
+		      (!call->start->grant || grant_has_secret(call->start->grant, secrets[i].name));
+	return has;
+}
+
+/* Of the arguments with their ends, so that no two commands have the same. */
+static int put_digest(char *const *argv, struct buf *members)
+{
+	uint8_t digest[SHA256_DIGEST_SIZE];
+	char hex[2 * SHA256_DIGEST_SIZE + 1];
+	struct sha256_ctx sha;
+
+	sha256_init(&sha);
+	for (; *argv; argv++)
+		sha256_update(&sha, strlen(*argv) + 1, (const uint8_t *)*argv);
+	sha256_digest(&sha, sizeof(digest), digest);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	return json_member_string(members, "argv_sha256", hex);
+}
+
+/* {id, parent, argv_sha256, grant}; nothing when it has no secret of a command. -EMSGSIZE: too much. */
+static int put_about(const struct call *call, struct buf *ret)
+{
+	if (!has_commands(call))
+		return 0;
+	int r = buf_putc(ret, '{');
+	if (r == 0)
+		r = json_member_string(ret, "id", call->id);
+	if (r == 0)
+		r = child_member(call, ret);
+	if (r == 0)
+		r = put_digest(call->start->argv, ret);
+	if (r == 0)
+		r = call_grant_object(call->start->grant, ret);
+	if (r == 0)
+		r = buf_putc(ret, '}');
+	return r == 0 && ret->len > SOURCE_CALL_MAX ? -EMSGSIZE : r;
+}
+
+int call_bind(struct call *call, struct error *e)
+{
+	_cleanup_buf_ struct buf about = { 0 };
+
+	int r = call->address ? put_about(call, &about) : 0;
+	if (r == -EMSGSIZE)
+		return fail(e, E2BIG, SANDBOX_STAGE_POLICY, call->id,
+			    "the grant of this call is over 32 KiB as text, and the command of a secret has to be told it: grant "
+			    "less, or not that secret");
+	if (r == 0 && call->address && (call->start->grant || about.len))
+		r = buf_str(&about) ? gateway_send_bind(call, buf_str(&about)) : -ENOMEM;
+	return r < 0 ? fail(e, EIO, SANDBOX_STAGE_GATEWAY, call->id, "cannot tell the gateway what the call was granted") : 0;
 }

@@ -89,7 +89,7 @@ int gateway_send_call(struct call *call)
 	return send_call(call, GATEWAY_CALL);
 }
 
-int gateway_send_bind(struct call *call)
+int gateway_send_bind(struct call *call, const char *about)
 {
 	_cleanup_buf_ struct buf m = { 0 }, grant = { 0 };
 
@@ -102,6 +102,8 @@ int gateway_send_bind(struct call *call)
 		r = wire_put_u32(&m, call->parent);
 	if (r == 0)
 		r = wire_put_bytes(&m, grant.data, grant.len);
+	if (r == 0)
+		r = wire_put_str(&m, about);
 	return r < 0 ? r : send_to_gateway(call->sandbox, &m, NULL, 0);
 }
 

@@ -165,9 +165,11 @@ enum gateway_message {
 	GATEWAY_CALL = 67,
 	GATEWAY_CALL_READY = 68,
 	/* s->g  u32 address, u32 address of the call that asked for it (0: none; what this one uses counts against that one
-	 *       too), bytes grant (policy/grant.h; none: all of the policy): before its command runs */
+	 *       too), bytes grant (policy/grant.h; none: all of the policy), str what commands of secrets are told of the call (a
+	 *       JSON object; "": it has no secret of one): before its command runs */
 	GATEWAY_CALL_BIND = 73,
-	/* s->g  u32 address: cut its connections, forget its placeholders.   g->s GATEWAY_CALL_ENDED  u32 address */
+	/* s->g  u32 address: cut its connections, forget its placeholders.   g->s GATEWAY_CALL_ENDED  u32 address, when
+	 *       what commands of secrets gave it is revoked too, or after five seconds */
 	GATEWAY_CALL_END = 69,
 	GATEWAY_CALL_ENDED = 70,
 	/* g->s  u64 ticket (0: no answer wanted), u32 n, n times: str event, u32 address of the call (0: none), str reason,

@@ -321,7 +321,7 @@ int gateway_spawn(struct sandbox *sandbox, int policy_fd, const int *secret_fds,
 int gateway_attach(struct sandbox *sandbox, const int *fds, size_t n_fds, struct error *e);
 int gateway_send_call(struct call *call);
 /* Its grant, before it starts. */
-int gateway_send_bind(struct call *call);
+int gateway_send_bind(struct call *call, const char *about);
 int gateway_send_call_end(struct call *call);
 /* What it has to ask about, before the first call. */
 int gateway_send_audit(struct sandbox *sandbox);
@@ -472,6 +472,8 @@ int call_grant_apply(const struct sandbox *sandbox, struct start *start, struct 
 int call_grant_object(const struct grant *grant, struct buf *members);
 /* The same for the record: members grant and granted. */
 int call_grant_members(const struct grant *grant, struct buf *members);
+/* Tell the gateway what the call has, before it starts: that looks for it before it takes a connection of the call. */
+int call_bind(struct call *call, struct error *e);
 /* call_paths.c: the files of the grant as rules of a Landlock layer (none: as in the sandbox), and as covers where it
  * takes away below what it gives. For a call that is full (by its flags, or because of a cover) also as seals, covers
  * over what the grant does not let it write: Landlock has no right for modes, times and attributes. */

@@ -271,11 +271,11 @@ static void test_usage_of_ancestors(void **state)
 	(void)state;
 	struct call *top = add(CALL_ADDR_FIRST), *middle = add(CALL_ADDR_FIRST + 1), *leaf = add(CALL_ADDR_FIRST + 2);
 
-	assert_int_equal(calls_bind(&gw, top, NULL, grant("uses", "3")), 0);
-	assert_int_equal(calls_bind(&gw, middle, top, grant("bytes_up", "100")), 0);
-	assert_int_equal(calls_bind(&gw, leaf, middle, NULL), 0);
-	assert_int_equal(calls_bind(&gw, leaf, top, NULL), -EINVAL);
-	assert_int_equal(calls_bind(&gw, top, leaf, NULL), -EINVAL);
+	assert_int_equal(calls_bind(&gw, top, NULL, grant("uses", "3"), NULL), 0);
+	assert_int_equal(calls_bind(&gw, middle, top, grant("bytes_up", "100"), NULL), 0);
+	assert_int_equal(calls_bind(&gw, leaf, middle, NULL, NULL), 0);
+	assert_int_equal(calls_bind(&gw, leaf, top, NULL, NULL), -EINVAL);
+	assert_int_equal(calls_bind(&gw, top, leaf, NULL, NULL), -EINVAL);
 	struct payers of_leaf = by(leaf), of_top = by(top);
 	assert_null(quota_over(&of_leaf, 100, 1).reason);
 	assert_string_equal(quota_over(&of_leaf, 101, 1).reason, "bytes-up");
@@ -298,9 +298,9 @@ static void test_no_circle(void **state)
 	(void)state;
 	struct call *a = add(CALL_ADDR_FIRST), *b = add(CALL_ADDR_FIRST + 1);
 
-	assert_int_equal(calls_bind(&gw, a, a, NULL), -EINVAL);
-	assert_int_equal(calls_bind(&gw, a, b, NULL), 0);
-	assert_int_equal(calls_bind(&gw, b, a, NULL), -EINVAL);
+	assert_int_equal(calls_bind(&gw, a, a, NULL, NULL), -EINVAL);
+	assert_int_equal(calls_bind(&gw, a, b, NULL, NULL), 0);
+	assert_int_equal(calls_bind(&gw, b, a, NULL, NULL), -EINVAL);
 	calls_end(&gw, b);
 	calls_end(&gw, a);
 }

@@ -146,7 +146,9 @@ static void a_grant_is_bound_before_its_command(void **state)
 	assert_int_equal(wire_get_u32(&p->in), 0);
 	const void *sent = wire_get_bytes(&p->in, &len);
 	assert_int_equal(grant_decode(sent, len, &bound, NULL), 0);
+	_cleanup_free_ char *about = wire_get_str(&p->in);
 	assert_true(wire_done(&p->in));
+	assert_string_equal(about, ""); /* no secret of it comes from a command */
 	assert_int_equal(grant_number(bound, GRANT_USES), 7);
 	script_started(&f, &box, guardian);
 	close(guardian);
