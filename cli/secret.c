@@ -101,8 +101,8 @@ static const struct command command_add = {
 	.name = "secret add",
 	.arguments = "ID NAME[=SOURCE]@TARGET[,TARGET]...",
 	.summary = "give a named sandbox a secret, for commands that start from now on",
-	.text = "As --secret; SOURCE is env:VAR (default: env of the same name) or file:PATH. What runs already keeps the\n"
-		"environment that it started with.",
+	.text = "As --secret; SOURCE is env:VAR (default: env of the same name), file:PATH or exec:COMMAND. What runs already\n"
+		"keeps the environment that it started with.",
 	.run = run_add,
 };
 
@@ -110,7 +110,7 @@ static const struct command command_rotate = {
 	.name = "secret rotate",
 	.arguments = "ID NAME[=SOURCE]...",
 	.summary = "give secrets of a named sandbox another value, which the next request uses",
-	.text = "Without SOURCE it is read where it was read before. Placeholders stay as they are.",
+	.text = "Without SOURCE it is read where it was read before; a command is asked anew. Placeholders stay as they are.",
 	.run = run_rotate,
 };
 

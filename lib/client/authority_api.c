@@ -152,13 +152,18 @@ static int no_secret(const char *name, const char *where, struct error *e)
 
 int sandbox_add_secret(sandbox *box, sandbox_policy *policy, const char *name, sandbox_error **error)
 {
+	struct policy *present = NULL;
 	struct error e = { 0 };
 
 	int r = check_usable(box, &e);
 	const struct policy_secret *s = policy_find_secret(policy->policy, name);
 	if (r == 0 && !s)
 		r = no_secret(name, "the given policy", &e);
-	_cleanup_close_ int fd = r == 0 ? secret_open(box, policy, s, &e) : -EBADF;
+	/* Its command is not to see what the others are read from. */
+	if (r == 0 && s->source == SOURCE_EXEC)
+		r = fetch_policy(box, &present, &e);
+	_cleanup_close_ int fd = r == 0 ? secret_open(box, policy, present, s, &e) : -EBADF;
+	policy_free(present);
 	if (r == 0)
 		r = fd < 0 ? fd : change_secret(box, CHANGE_ADD, name, s, fd, &e);
 	return r < 0 ? error_publish(&e, error) : 0;
@@ -176,9 +181,15 @@ int sandbox_rotate_secret(sandbox *box, sandbox_policy *policy, const char *name
 	const struct policy_secret *s = r == 0 ? policy_find_secret(from->policy, name) : NULL;
 	if (r == 0 && !s)
 		r = no_secret(name, policy ? "the given policy" : "the sandbox", &e);
-	_cleanup_close_ int fd = r == 0 ? secret_open(box, from, s, &e) : -EBADF;
+	bool command = r == 0 && s->source == SOURCE_EXEC;
+	if (command && policy)
+		r = fail(&e, EINVAL, SANDBOX_STAGE_SECRET, name,
+			 "secret %s: a command is named when a secret is added; revoke this one and add it again, or rotate it "
+			 "without a source, which asks its command anew", name);
+	/* Of the one that it has the gateway has the helper. */
+	_cleanup_close_ int fd = r == 0 && !command ? secret_open(box, from, NULL, s, &e) : -EBADF;
 	if (r == 0)
-		r = fd < 0 ? fd : change_secret(box, CHANGE_ROTATE, name, NULL, fd, &e);
+		r = fd < 0 && !command ? fd : change_secret(box, CHANGE_ROTATE, name, NULL, fd, &e);
 	policy_free(present.policy);
 	return r < 0 ? error_publish(&e, error) : 0;
 }

@@ -151,9 +151,9 @@ int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, i
  * password of upstream_proxy. */
 int upstream_secrets_open(const struct policy *policy, int *fds, size_t max, size_t *ret_n, struct error *e);
 
-/* Of one secret of it, for a sandbox that runs. The descriptor, or -errno. */
-int secret_open(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy_secret *s,
-		struct error *e);
+/* Of one secret of it, for a sandbox that runs by present. The descriptor, or -errno. */
+int secret_open(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy *present,
+		const struct policy_secret *s, struct error *e);
 
 /* environment.c: the environment of every call in a sandbox, without the placeholders; and with more entries. */
 int environment_build(const struct policy *p, const char *user, char ***ret_env, struct error *e);

@@ -113,25 +113,25 @@ static bool is_source(const struct policy *policy, const char *entry)
 	return proxy && is_variable(entry, proxy->source, proxy->source_arg);
 }
 
-/* Ours, without what other secrets are read from: the helper may live as long as the sandbox. */
-static char **helper_environment(const struct policy *policy)
+/* Ours, without what other secrets are read from, of this policy and of the one that is in force (or NULL): the helper may live as long as the sandbox. */
+static char **helper_environment(const struct policy *policy, const struct policy *present)
 {
 	size_t n = strv_len(environ), kept = 0;
 	char **env = calloc(n + 1, sizeof(*env));
 
 	for (size_t i = 0; env && i < n; i++) {
-		if (!is_source(policy, environ[i]))
+		if (!is_source(policy, environ[i]) && !(present && is_source(present, environ[i])))
 			env[kept++] = environ[i];
 	}
 	return env;
 }
 
-static int start_source(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy_secret *s,
-			int theirs, struct error *e)
+static int start_source(const struct sandbox *b, const struct policy *policy, const struct policy *present,
+			const struct policy_secret *s, int theirs, struct error *e)
 {
 	const char *path = b->runtime->helper_dir ? b->runtime->helper_dir : NSBOX_HELPER_DIR;
 	_cleanup_buf_ struct buf grant = { 0 };
-	_cleanup_free_ char **env = helper_environment(policy->policy);
+	_cleanup_free_ char **env = helper_environment(policy, present);
 	int pidfd;
 
 	_cleanup_close_ int dir = above_stdio(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -156,8 +156,8 @@ static int start_source(const struct sandbox *b, const struct sandbox_policy *po
 	return 0;
 }
 
-static int from_command(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy_secret *s,
-			struct error *e)
+static int from_command(const struct sandbox *b, const struct policy *policy, const struct policy *present,
+			const struct policy_secret *s, struct error *e)
 {
 	int pair[2];
 
@@ -167,7 +167,7 @@ static int from_command(const struct sandbox *b, const struct sandbox_policy *po
 	_cleanup_close_ int ours = above_stdio(pair[0]);
 	if (theirs < 0 || ours < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a socket for secret %s", s->name);
-	int r = start_source(b, policy, s, theirs, e);
+	int r = start_source(b, policy, present, s, theirs, e);
 	return r < 0 ? r : TAKE_FD(ours);
 }
 
@@ -180,8 +180,8 @@ static int from_caller(const struct sandbox_policy *policy, const struct policy_
 	return -ENOENT;
 }
 
-static int open_one(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy_secret *s,
-		    struct error *e)
+int secret_open(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy *present,
+		const struct policy_secret *s, struct error *e)
 {
 	int fd = from_caller(policy, s, e);
 
@@ -193,21 +193,11 @@ static int open_one(const struct sandbox *b, const struct sandbox_policy *policy
 	case SOURCE_FILE:
 		return from_file(s, e);
 	case SOURCE_EXEC:
-		return from_command(b, policy, s, e);
+		return from_command(b, policy->policy, present, s, e);
 	case SOURCE_VALUE:
 		break;
 	}
 	return fail(e, ENOENT, SANDBOX_STAGE_SECRET, s->name, "secret %s was given no value", s->name);
-}
-
-int secret_open(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy_secret *s,
-		struct error *e)
-{
-	/* The gateway would have to ask its helper, which it does for those that it had from the beginning. */
-	if (s->source == SOURCE_EXEC)
-		return fail(e, ENOTSUP, SANDBOX_STAGE_SECRET, s->name,
-			    "secret %s: a sandbox that runs takes no value from a command; give env:VARIABLE or file:PATH", s->name);
-	return open_one(b, policy, s, e);
 }
 
 int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, int *fds, size_t max, size_t *ret_n,
@@ -220,7 +210,7 @@ int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, i
 	if (n > max)
 		return fail(e, E2BIG, SANDBOX_STAGE_SECRET, "secrets", "at most %zu secrets in one policy", max);
 	for (; done < n; done++) {
-		fds[done] = open_one(b, policy, &secrets[done], e);
+		fds[done] = secret_open(b, policy, NULL, &secrets[done], e);
 		if (fds[done] < 0)
 			break;
 	}

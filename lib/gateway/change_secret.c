@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Secrets that are given, changed and taken away while the sandbox runs. A value comes through a pipe of its own, which
- * nobody else reads and nothing here waits for; the supervisor is told when it is in use, or why it is not.
+ * nobody else reads and nothing here waits for, or from the helper of its command; the supervisor is told when it is in
+ * use, or why it is not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,8 @@
 #include "gateway/control.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/issue.h"
+#include "gateway/secret_source.h"
 
 #define VALUE_US (60u * 1000000u)
 
@@ -48,6 +51,14 @@ static int open_for_prepared(struct gateway *gw, size_t secret)
 	return r;
 }
 
+static void use_added(struct incoming *x)
+{
+	x->added = NULL;
+	/* Half of the calls with it and half without is nothing to go on with. */
+	if (open_for_prepared(x->gw, x->gw->secrets.n - 1) < 0)
+		_exit(1);
+}
+
 static int use(struct incoming *x, struct error *e)
 {
 	struct secrets *s = &x->gw->secrets;
@@ -56,19 +67,13 @@ static int use(struct incoming *x, struct error *e)
 	if (!x->added)
 		return secrets_set(s, x->secret, x->pages.data, len, e);
 	int r = secrets_add(s, x->added, x->pages.data, len, e);
-	if (r < 0)
-		return r;
-	x->added = NULL;
-	/* Half of the calls with it and half without is nothing to go on with. */
-	if (open_for_prepared(x->gw, s->n - 1) < 0)
-		_exit(1);
-	return 0;
+	if (r == 0)
+		use_added(x);
+	return r;
 }
 
 static void finish(struct incoming *x, int r, struct error *e)
 {
-	if (r == 0)
-		r = use(x, e);
 	loop_close(&x->source);
 	timer_stop(&x->gw->loop, &x->timer);
 	locked_free(&x->pages);
@@ -102,11 +107,42 @@ static void ready(struct source *source, uint32_t events)
 		if (r < 0)
 			fail_errno(&e, -r, SANDBOX_STAGE_SECRET, name_of(x), "Secret %s could not be read", name_of(x));
 		if (n <= 0) {
-			finish(x, r, &e);
+			finish(x, r == 0 ? use(x, &e) : r, &e);
 			return;
 		}
 		x->len += (size_t)n;
 	}
+}
+
+/* The first answer of a command. */
+static void answered(struct source *source, uint32_t events)
+{
+	struct incoming *x = (struct incoming *)source;
+	struct secrets *s = &x->gw->secrets;
+	struct source_answer answer;
+	struct error e = { 0 };
+
+	(void)events;
+	int r = source_read(source->fd, s->unlocked, &answer);
+	if (r == -EAGAIN)
+		return;
+	if (r < 0) {
+		fail(&e, -r, SANDBOX_STAGE_SECRET, name_of(x), "Secret %s was not given by its command: %s.", name_of(x),
+		     r == -EPERM || r == -ENOMEM ? "no memory to keep it in" : "its helper is gone");
+		finish(x, r, &e);
+		return;
+	}
+	int fd = loop_release(&x->gw->loop, source);
+	r = secrets_add_command(s, x->added, fd, &answer, &e);
+	source_answer_free(&answer);
+	if (r < 0) {
+		fd_close(fd);
+	} else if (issuer_start(x->gw, s->v[s->n - 1].issuer) < 0) {
+		_exit(1); /* it would be one that nobody reads */
+	} else {
+		use_added(x);
+	}
+	finish(x, r, &e);
 }
 
 static void fired(struct timer *t)
@@ -148,6 +184,17 @@ int change_revoke_secret(struct gateway *gw, const char *name)
 	return 0;
 }
 
+int change_renew_secret(struct gateway *gw, uint32_t ticket, const char *name, struct error *e)
+{
+	ssize_t secret = secrets_find(&gw->secrets, name);
+	struct issuer *issuer = secret < 0 ? NULL : gw->secrets.v[secret].issuer;
+
+	if (!issuer)
+		return -EPROTO;
+	return issuer_renew(issuer, ticket) ? 0 : fail(e, EBUSY, SANDBOX_STAGE_SECRET, name,
+						       "The command of secret %s is being asked anew already.", name);
+}
+
 int change_secret(struct gateway *gw, uint32_t ticket, const char *name, struct policy_secret *added, int fd)
 {
 	ssize_t secret = added ? 0 : secrets_find(&gw->secrets, name);
@@ -164,7 +211,10 @@ int change_secret(struct gateway *gw, uint32_t ticket, const char *name, struct 
 	}
 	*x = (struct incoming){ .source = { .fd = -1, .ready = ready }, .timer.fired = fired, .gw = gw, .ticket = ticket,
 				.secret = (size_t)secret };
-	int r = locked_new(&x->pages, SECRET_MAX + 2, gw->secrets.unlocked);
+	bool command = added && added->source == SOURCE_EXEC;
+	int r = command ? source_ask(fd, 1, "") : locked_new(&x->pages, SECRET_MAX + 2, gw->secrets.unlocked);
+	if (command)
+		x->source.ready = answered;
 	if (r == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		r = -errno;
 	if (r < 0) {
@@ -174,10 +224,10 @@ int change_secret(struct gateway *gw, uint32_t ticket, const char *name, struct 
 	}
 	x->added = added;
 	x->source.fd = fd;
-	r = loop_add(&gw->loop, &x->source, EPOLLIN);
+	r = loop_add(&gw->loop, &x->source, EPOLLIN | (command ? EPOLLRDHUP : 0));
 	timer_start(&gw->loop, &x->timer, VALUE_US);
 	/* A file is all there already, and cannot be waited for. */
 	if (r < 0)
-		ready(&x->source, 0);
+		x->source.ready(&x->source, 0);
 	return 0;
 }

@@ -351,18 +351,21 @@ static int on_secret(struct gateway *gw, struct wire_reader *in, int *fds, size_
 	const void *bytes = wire_get_bytes(in, &len);
 	struct error e;
 
-	if (!wire_done(in) || how > CHANGE_REVOKE || n_fds != (how == CHANGE_REVOKE ? 0 : 1) || !len == (how == CHANGE_ADD) ||
+	if (!wire_done(in) || how > CHANGE_REVOKE || n_fds > (how != CHANGE_REVOKE) || (how == CHANGE_ADD && !n_fds) || !len == (how == CHANGE_ADD) ||
 	    (len && policy_secret_decode(bytes, len, &added) < 0))
 		return -EPROTO;
 	if (how == CHANGE_REVOKE) {
 		int r = change_revoke_secret(gw, name);
 		return r < 0 ? r : control_changed(gw, ticket, NULL);
 	}
-	int r = change_secret(gw, ticket, name, added, fds[0]);
+	int r = n_fds ? change_secret(gw, ticket, name, added, fds[0]) : change_renew_secret(gw, ticket, name, &e);
+	if (r == 0 && !n_fds)
+		return 0;
 	if (r == -EPROTO)
 		return r;
 	if (r < 0) {
-		fail_errno(&e, -r, SANDBOX_STAGE_SECRET, name, "The gateway cannot take a value of secret %s", name);
+		if (n_fds)
+			fail_errno(&e, -r, SANDBOX_STAGE_SECRET, name, "The gateway cannot take a value of secret %s", name);
 		return control_changed(gw, ticket, &e);
 	}
 	TAKE_PTR(added);

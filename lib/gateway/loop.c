@@ -33,6 +33,12 @@ int loop_change(struct loop *l, struct source *s, uint32_t events)
 	return control(l, EPOLL_CTL_MOD, s, events);
 }
 
+int loop_release(struct loop *l, struct source *s)
+{
+	epoll_ctl(l->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+	return TAKE_FD(s->fd);
+}
+
 void loop_close(struct source *s)
 {
 	fd_close(TAKE_FD(s->fd));

@@ -38,6 +38,8 @@ struct loop {
 int loop_init(struct loop *l);
 int loop_add(struct loop *l, struct source *s, uint32_t events);
 int loop_change(struct loop *l, struct source *s, uint32_t events);
+/* The descriptor is the caller's again. */
+int loop_release(struct loop *l, struct source *s);
 /* Closes the descriptor too. */
 void loop_close(struct source *s);
 /* Wait at most max_ms (-1: for ever) and run what is ready. 0 or -errno. */

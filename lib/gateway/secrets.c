@@ -177,7 +177,7 @@ int secrets_set(struct secrets *s, size_t secret, const uint8_t *value, size_t l
 	return 0;
 }
 
-int secrets_add(struct secrets *s, struct policy_secret *rule, const uint8_t *value, size_t len, struct error *e)
+static int make_room(struct secrets *s, struct policy_secret *rule, struct error *e)
 {
 	if (s->n >= SECRETS_EVER)
 		return refuse(e, rule->name, E2BIG, "is one too many in the life of this sandbox; make a new one");
@@ -186,7 +186,37 @@ int secrets_add(struct secrets *s, struct policy_secret *rule, const uint8_t *va
 		return no_pages(e, rule->name, -ENOMEM);
 	s->v = v;
 	v[s->n] = (struct secret){ .rule = rule };
-	int r = secrets_set(s, s->n, value, len, e);
+	return 0;
+}
+
+int secrets_add(struct secrets *s, struct policy_secret *rule, const uint8_t *value, size_t len, struct error *e)
+{
+	int r = make_room(s, rule, e);
+
+	if (r == 0)
+		r = secrets_set(s, s->n, value, len, e);
+	s->n += r == 0;
+	return r;
+}
+
+/* What came for number 1, when it is a value. */
+static int take_first(struct secrets *s, size_t i, int fd, const struct source_answer *first, struct error *e)
+{
+	const char *name = s->v[i].rule->name;
+
+	if (first->value && first->number == 1)
+		return issuer_new(s, i, fd, first, e);
+	return fail(e, ENOKEY, SANDBOX_STAGE_SECRET, name, "Secret %s was not given by its command: %s.", name,
+		    first->why ? first->why : "its helper is gone");
+}
+
+int secrets_add_command(struct secrets *s, struct policy_secret *rule, int fd, const struct source_answer *first,
+			struct error *e)
+{
+	int r = make_room(s, rule, e);
+
+	if (r == 0)
+		r = take_first(s, s->n, fd, first, e);
 	s->n += r == 0;
 	return r;
 }
@@ -252,11 +282,7 @@ static int take_answer(struct secrets *s, size_t i, int *fd, int parent_fd, stru
 		return no_pages(e, x->rule->name, r);
 	if (r < 0)
 		return refuse(e, x->rule->name, EIO, "was not given by its command, whose helper is gone");
-	if (!answer.value || answer.number != 1)
-		r = fail(e, ENOKEY, SANDBOX_STAGE_SECRET, x->rule->name, "Secret %s was not given by its command: %s.",
-			 x->rule->name, answer.why ? answer.why : "its helper is gone");
-	else
-		r = issuer_new(s, i, *fd, &answer, e);
+	r = take_first(s, i, *fd, &answer, e);
 	if (r == 0)
 		TAKE_FD(*fd);
 	source_answer_free(&answer);

@@ -17,6 +17,7 @@
 
 struct call;
 struct grant;
+struct source_answer;
 
 #define SECRET_MAX (64u * 1024u)
 #define SECRETS_EVER 1024u /* of a gateway: those that were revoked count */
@@ -74,6 +75,9 @@ int secrets_keep(struct secrets *s, size_t secret, const uint8_t *value, size_t 
 int secrets_set(struct secrets *s, size_t secret, const uint8_t *value, size_t len, struct error *e);
 /* One more, with its first value; rule is taken over when that works, for as long as the gateway lives. */
 int secrets_add(struct secrets *s, struct policy_secret *rule, const uint8_t *value, size_t len, struct error *e);
+/* The same for one of a command: its first answer, and the socket, which is taken over too when it works. */
+int secrets_add_command(struct secrets *s, struct policy_secret *rule, int fd, const struct source_answer *first,
+			struct error *e);
 /* Of those that are not revoked; -ENOENT. */
 ssize_t secrets_find(const struct secrets *s, const char *name);
 void secrets_revoke(struct secrets *s, size_t secret);

@@ -262,9 +262,8 @@ static const struct policy_secret *find_secret(struct sandbox *b, const char *na
 
 static int add_secret(struct sandbox *b, struct change *c, const char *name, struct policy_secret *s, struct error *e)
 {
-	if (!s || strcmp(s->name, name) != 0 || s->source == SOURCE_EXEC)
-		return fail(e, EINVAL, SANDBOX_STAGE_SECRET, name,
-			    "what a secret that is added now is read from is a variable, a file or a value that is given");
+	if (!s || strcmp(s->name, name) != 0)
+		return fail(e, EINVAL, SANDBOX_STAGE_PROTOCOL, name, "the secret is out of form");
 	c->secret = strdup(name);
 	if (!c->secret)
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, b->id, "out of memory");
@@ -289,7 +288,7 @@ static void take_back(struct sandbox *b, const struct change *c)
 }
 
 static int apply_secret(struct sandbox *b, struct change *c, uint8_t how, const char *name, struct policy_secret *added,
-			struct error *e)
+			bool has_value, struct error *e)
 {
 	const struct policy_secret *s = how == CHANGE_ADD ? NULL : find_secret(b, name, e);
 
@@ -299,9 +298,10 @@ static int apply_secret(struct sandbox *b, struct change *c, uint8_t how, const 
 	}
 	if (!s)
 		return -e->err;
-	if (how == CHANGE_ROTATE && s->source == SOURCE_EXEC)
+	if (how == CHANGE_ROTATE && has_value == (s->source == SOURCE_EXEC))
 		return fail(e, EINVAL, SANDBOX_STAGE_SECRET, name,
-			    "secret %s comes from a command, which is asked again before it expires; it can be revoked", name);
+			    has_value ? "secret %s comes from a command: rotate it without a source, and that is asked anew" :
+					"secret %s does not come from a command: its other value has to be given", name);
 	int r = record(b, how == CHANGE_ROTATE ? "secret.rotate" : "secret.revoke", "name", name, NULL, e);
 	if (r < 0 || how == CHANGE_ROTATE)
 		return r;
@@ -324,7 +324,7 @@ void change_secret(struct sandbox *b, struct client *client, uint32_t request, u
 	if (r == 0)
 		r = (c = change_new(b, client, request, &e)) ? 0 : -e.err;
 	if (r == 0)
-		r = apply_secret(b, c, how, name, added, &e);
+		r = apply_secret(b, c, how, name, added, fd >= 0, &e);
 	if (r < 0) {
 		if (c)
 			take_back(b, c);

@@ -443,7 +443,7 @@ static int on_secret(struct supervisor *s, struct client *c, struct client_messa
 	size_t len = 0;
 	const void *bytes = wire_get_bytes(&m->in, &len);
 
-	if (!wire_done(&m->in) || how > CHANGE_REVOKE || m->n_fds != (how == CHANGE_REVOKE ? 0 : 1) ||
+	if (!wire_done(&m->in) || how > CHANGE_REVOKE || m->n_fds > (how != CHANGE_REVOKE) || (how == CHANGE_ADD && !m->n_fds) ||
 	    !len == (how == CHANGE_ADD))
 		return -EPROTO;
 	struct sandbox *b = sandbox_by_id(s, id);

@@ -59,7 +59,8 @@ enum client_message {
 	/* c->s  u32 request, str sandbox id.  reply: "", fd: memfd of the policy as it is now */
 	MSG_POLICY = 17,
 	/* c->s  u32 request, str sandbox id, u8 how (enum secret_change), str name, bytes secret (policy_secret_encode(), only
-	 *       to add); fd: where the value is read, a pipe or file, but to revoke.  reply: "", when it is in use, or worth
+	 *       to add); fd: where the value is read, a pipe or file, or the socket of its helper (source/protocol.h); none
+	 *       to revoke, or to rotate one of a command.  reply: "", when it is in use, or worth
 	 *       nothing */
 	MSG_SECRET = 18,
 	/* c->s  u32 request, str sandbox id, str name; fds: policy memfd (of it only who is asked), audit log (append,

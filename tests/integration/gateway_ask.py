@@ -575,14 +575,15 @@ def bad_messages_end_the_gateway(w):
     u32, text = driver.u32, driver.text
     bind = u32(driver.CALL_BIND) + u32(number)
     audit = u32(driver.AUDIT)
-    for message in (audit + u32(32), audit, audit + u32(2) + b'x', bind + u32(number + 1) + text(''),
-                    bind + u32(number) + text(''), bind + text(''), bind + u32(0) + text('x'),
+    for message in (audit + u32(32), audit, audit + u32(2) + b'x', bind + u32(number + 1) + text('') + text(''),
+                    bind + u32(number) + text('') + text(''), bind + text('') + text(''), bind + u32(0) + text('x') + text(''),
+                    bind + u32(0) + text(''), bind + u32(0) + text('') + text('{' + 'x' * 32768),
                     u32(driver.DECIDED) + struct.pack('<QBB', 1, 2, 0) + text('')):
         g = w.gateway('allow = api.test')
         g.call()
         g._send(message)
         equal(g.process.wait(5), 1, message)
-    for first, second in ((audit + u32(2),) * 2, (bind + u32(0) + text(''),) * 2):
+    for first, second in ((audit + u32(2),) * 2, (bind + u32(0) + text('') + text('{}'),) * 2):
         g = w.gateway('allow = api.test')
         g.call()
         g._send(first)

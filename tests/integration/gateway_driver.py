@@ -18,7 +18,7 @@ import time
 CONFIG, ATTACH, READY, CALL, CALL_READY, CALL_END, CALL_ENDED, RECORDS, WRITTEN, CALL_BIND, AUDIT, ASK, \
     DECIDED, ASK_CANCEL = range(64, 78)
 OPS = ['call.start', 'http.request', 'net.connect', 'grant.raise', 'fs.commit']
-WIRE_VERSION = 5
+WIRE_VERSION = 6
 GATEWAY = '100.64.0.1'
 F_ADD_SEALS, ALL_SEALS = 1033, 15
 IP_TRANSPARENT = 19
@@ -270,7 +270,7 @@ class Gateway:
         if grant or parent:
             above = struct.unpack('>I', socket.inet_aton(parent.address))[0] if parent else 0
             encoded = self._encode(grant) if grant else b''
-            self._send(u32(CALL_BIND) + u32(number) + u32(above) + text(encoded))
+            self._send(u32(CALL_BIND) + u32(number) + u32(above) + text(encoded) + text(""))
         return Call(self, name, address)
 
     def ca(self):

@@ -352,7 +352,7 @@ def secrets_are_added(t):
         equal(narrowed.out, '[]\n', 'a grant without it')
         box.env['B'] = NEW
         for words, what in ((('KEY@https://' + HOST,), 'already'), (('B@http://' + HOST,), 'unencrypted'),
-                            (('B=exec:echo x@https://' + HOST,), 'from a command'), (('B=%s@https://%s' % (NEW, HOST),), 'accepted')):
+                            (('B=exec:echo x@https://' + HOST,), 'shorter than 8'), (('B=%s@https://%s' % (NEW, HOST),), 'accepted')):
             refused = box.nsbox('secret', 'add', 'x', *words)
             check(refused.code == 125 and what in refused.err and NEW not in refused.err, '%r: %r' % (words, refused))
         box.env['SHORT'] = 'abc'
