@@ -30,7 +30,8 @@ SANDBOX_API int sandbox_rules(sandbox *box, char **ret_json, sandbox_error **err
 /**
  * Give it a secret of a policy that holds its section ("secret NAME", or "secret" with "spec"; sandbox_policy(3)); nothing
  * else of the policy is used, and it need not be checked. The value is read here, from a variable, a file or
- * sandbox_policy_set_secret_value(), or comes from a command, as long as the sandbox lives. Calls that start from now on have the placeholder in their environment.
+ * sandbox_policy_set_secret_value(), or comes from a command, as long as the sandbox lives. Calls that start from now on
+ * have the placeholder in their environment.
  */
 SANDBOX_API int sandbox_add_secret(sandbox *box, sandbox_policy *policy, const char *name, sandbox_error **error);
 /** Another value for a secret, used by the next request; placeholders stay. Read as the policy says for this name, or with

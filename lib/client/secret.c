@@ -113,7 +113,8 @@ static bool is_source(const struct policy *policy, const char *entry)
 	return proxy && is_variable(entry, proxy->source, proxy->source_arg);
 }
 
-/* Ours, without what other secrets are read from, of this policy and of the one that is in force (or NULL): the helper may live as long as the sandbox. */
+/* Ours, without what other secrets are read from, of this policy and of the one that is in force (or NULL): the
+ * helper may live as long as the sandbox. */
 static char **helper_environment(const struct policy *policy, const struct policy *present)
 {
 	size_t n = strv_len(environ), kept = 0;

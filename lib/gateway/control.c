@@ -351,8 +351,8 @@ static int on_secret(struct gateway *gw, struct wire_reader *in, int *fds, size_
 	const void *bytes = wire_get_bytes(in, &len);
 	struct error e;
 
-	if (!wire_done(in) || how > CHANGE_REVOKE || n_fds > (how != CHANGE_REVOKE) || (how == CHANGE_ADD && !n_fds) || !len == (how == CHANGE_ADD) ||
-	    (len && policy_secret_decode(bytes, len, &added) < 0))
+	if (!wire_done(in) || how > CHANGE_REVOKE || n_fds > (how != CHANGE_REVOKE) ||
+	    (how == CHANGE_ADD && !n_fds) || !len == (how == CHANGE_ADD) || (len && policy_secret_decode(bytes, len, &added) < 0))
 		return -EPROTO;
 	if (how == CHANGE_REVOKE) {
 		int r = change_revoke_secret(gw, name);
