@@ -8,6 +8,7 @@
 
 #include "base/util.h"
 #include "gateway/http2_head.h"
+#include "gateway/http2_memory.h"
 #include "gateway/http2_private.h"
 
 /* What may wait for the socket. */
@@ -274,6 +275,7 @@ static ssize_t send_bytes(nghttp2_session *session, const uint8_t *data, size_t 
 	(void)flags;
 	if (iobuf_len(&h->wire->out) >= OUT_MAX)
 		return NGHTTP2_ERR_WOULDBLOCK;
+	h->wire->out.secret |= h->secret;
 	return iobuf_append(&h->wire->out, data, len) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : (ssize_t)len;
 }
 
@@ -342,7 +344,7 @@ static int start(struct http2 *h)
 		return nghttp2_session_server_new2(&h->session, c, h, o) < 0 ||
 				       nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, server, ARRAY_LEN(server)) < 0 ?
 			       -ENOMEM : 0;
-	return nghttp2_session_client_new2(&h->session, c, h, o) < 0 ||
+	return nghttp2_session_client_new3(&h->session, c, h, o, http2_memory()) < 0 ||
 			       nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, client, ARRAY_LEN(client)) < 0 ||
 			       nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
 								     HTTP2_CLIENT_CONNECTION_WINDOW) < 0 ?

@@ -82,6 +82,7 @@ struct http2 {
 	void *owner;
 	const uint64_t *now;
 	bool server, running, failed, terminated;
+	bool secret; /* a value has gone out over it: nothing that is sent stays behind */
 	int32_t opening; /* the stream whose head has begun and is not complete, 0: none */
 	struct http2 *next_pending, **prev_pending; /* the owner's */
 	struct http2_stream *streams, *ready, **ready_tail;

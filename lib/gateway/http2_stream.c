@@ -287,6 +287,8 @@ int http2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_
 	/* The user may have closed the stream between the two steps. */
 	if (length && (!st->io || iobuf_len(&st->io->out) < length))
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	h->secret |= length && st->io->out.secret;
+	h->wire->out.secret |= h->secret;
 	if (iobuf_append(&h->wire->out, head, FRAME_HEAD) < 0 ||
 	    (length && iobuf_append(&h->wire->out, iobuf_head(&st->io->out), length) < 0))
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -307,6 +309,7 @@ int http2_send_request(struct stream *io, const struct http2_fields *fields, boo
 		return -ENOMEM;
 	if (!st || st->closed)
 		return -EPIPE;
+	st->h->secret |= secret;
 	nghttp2_data_provider payload = { .source = { .ptr = st }, .read_callback = next_data };
 	int32_t id = nghttp2_submit_request(st->h->session, NULL, nv, fields->n, ends ? NULL : &payload, st);
 	if (id < 0)

@@ -224,8 +224,8 @@ static struct placeholder_pattern *base64_pattern(const struct placeholder_table
 		bool same = url && !memchr(text.data + from, '-', to - from) && !memchr(text.data + from, '_', to - from);
 		pattern = same ? p->patterns : make_pattern(t, p, text.data + from, to - from, end, (int)before);
 	}
-	buf_free(&raw);
-	buf_free(&text);
+	buf_wipe(&raw);
+	buf_wipe(&text);
 	return pattern;
 }
 
@@ -234,6 +234,7 @@ static void free_patterns(struct placeholder *p)
 	while (p->patterns) {
 		struct placeholder_pattern *pattern = p->patterns;
 		p->patterns = pattern->next;
+		explicit_bzero(pattern, (size_t)(pattern->bytes - (const uint8_t *)pattern) + pattern->len);
 		free(pattern);
 	}
 }
@@ -320,6 +321,8 @@ void placeholder_remove(struct placeholder_table *t, const struct placeholder *g
 	free_patterns(p);
 	t->all[p->index] = t->all[--t->n];
 	t->all[p->index]->index = p->index;
+	/* Of the table of values it is one. */
+	explicit_bzero(p->text, p->len);
 	free(p);
 }
 
