@@ -34,7 +34,8 @@ SANDBOX_API int sandbox_changes_count(const char *name, unsigned long *ret_count
  * one also from, of another than a new one old_mode.
  * path is absolute; where it is not UTF-8, path_hex has its bytes. change: added, modified, deleted, renamed, mode or
  * type. type: file, directory, link or special. flags: why the host would execute it: tool, git, ci, build, shell,
- * program, setuid, link, policy; special: it cannot be committed. conflict: the host's was changed since.
+ * program, setuid, link, policy; special, or hidden (the sandbox was not shown what the host has there, or in it): it
+ * cannot be committed. conflict: the host's was changed since.
  * calls: one of these changed it last, the ids of those that ran then; with more_calls (true) or of others, empty: that
  * is not known.
  * With SANDBOX_CHANGES_DIGEST the object has digest too.

@@ -57,7 +57,10 @@ int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *
 int root_etc_parts(int layer);
 
 /* root_overlay.c */
-int root_add_overlay(struct root *root, const struct plan_step *s, struct error *e);
+int root_add_overlay(struct root *root, const struct plan *plan, const struct plan_step *s, struct error *e);
+/* root_hidden.c: what takes hidden names out of an overlay, to lie above the host's directory lower; dir: of the overlay in
+ * the layer. *ret: -errno where nothing is hidden. */
+int root_hidden(const struct plan *plan, const struct plan_step *overlay, int lower, int dir, int *ret);
 /* root_store.c: a mount namespace with what the overlays are made of (view.h). */
 int root_store(const struct root *root, const struct plan *plan, int *ret, struct error *e);
 

@@ -33,14 +33,18 @@ static const char *trouble(int layer, int err)
 	       "from Linux 6.6 on); XDG_STATE_HOME chooses another";
 }
 
-static int new_overlay(int lower, int upper, int work)
+/* mask: of root_hidden.c, or -EBADF. */
+static int new_overlay(int mask, int lower, int upper, int work)
 {
-	char names[3][40];
+	char names[3][80];
 	const char *options[] = { "lowerdir", names[0], "upperdir", names[1], "workdir", names[2], "userxattr", NULL, NULL };
-	const int fds[] = { lower, upper, work };
 
-	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
-		snprintf(names[i], sizeof(names[i]), "proc/self/fd/%d", fds[i]);
+	if (mask >= 0)
+		snprintf(names[0], sizeof(names[0]), "proc/self/fd/%d:proc/self/fd/%d", mask, lower);
+	else
+		snprintf(names[0], sizeof(names[0]), "proc/self/fd/%d", lower);
+	snprintf(names[1], sizeof(names[1]), "proc/self/fd/%d", upper);
+	snprintf(names[2], sizeof(names[2]), "proc/self/fd/%d", work);
 	int r = caps_use(CAP_DAC_OVERRIDE, true);
 	if (r < 0)
 		return r;
@@ -74,8 +78,9 @@ static int open_layer(const struct root *root)
 	return given.st_dev == found.st_dev && given.st_ino == found.st_ino ? TAKE_FD(fd) : -ESTALE;
 }
 
-int root_add_overlay(struct root *root, const struct plan_step *s, struct error *e)
+int root_add_overlay(struct root *root, const struct plan *plan, const struct plan_step *s, struct error *e)
 {
+	int hidden = -EBADF;
 	char name[16];
 
 	if (root->layer < 0)
@@ -90,9 +95,16 @@ int root_add_overlay(struct root *root, const struct plan_step *s, struct error 
 	_cleanup_close_ int work = upper < 0 ? upper : open_in(dir, "work", false);
 	if (work < 0)
 		return fail_errno(e, -work, SANDBOX_STAGE_MOUNT, s->path, "cannot open the layer of %s", s->path);
+	int r = root_hidden(plan, s, lower, dir, &hidden);
+	_cleanup_close_ int mask = hidden;
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, s->path, "cannot take what is hidden out of %s", s->path);
 	/* As descriptors, which only Linux 6.13 takes directly: through the links of our own /proc, which lies in the new
 	 * root. They also keep the host's paths out of the mount table that calls can read. */
-	int tree = fchdir(root->fd) < 0 ? -errno : new_overlay(lower, upper, work);
+	int tree = fchdir(root->fd) < 0 ? -errno : new_overlay(mask, lower, upper, work);
+	/* The state directory is in the overlaid one, and no lower directory may be in another. Then the names are covered. */
+	if (tree == -ELOOP && mask >= 0)
+		tree = new_overlay(-EBADF, lower, upper, work);
 	if (chdir("/") < 0) {
 		fd_close(tree);
 		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, "/", "cannot go back to the root");

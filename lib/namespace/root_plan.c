@@ -128,7 +128,7 @@ int root_apply(struct root *root, const struct plan *plan, struct error *e)
 			r = bind_host(root, s, e);
 			break;
 		case PLAN_OVERLAY:
-			r = root_add_overlay(root, s, e);
+			r = root_add_overlay(root, plan, s, e);
 			break;
 		case PLAN_TMPFS:
 			r = add_tmpfs(root, s, e);

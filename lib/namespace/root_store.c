@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -33,6 +34,32 @@ static int add_lower(int store, const struct plan_step *s, struct error *e)
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, s->path, "cannot keep %s for views of it", s->path) : 0;
 }
 
+/* In the host's directory there are no whiteouts: empty objects over what is hidden. */
+static int hide(int store, const struct plan *plan, const struct plan_step *overlay, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < plan->n_steps && r == 0; i++) {
+		const struct plan_step *s = &plan->steps[i];
+		char path[PLAN_MAX_PATH + 32];
+		struct stat st;
+		size_t n = strlen(overlay->path);
+		if (s->kind != PLAN_HIDE || !path_is_at_or_below(s->path, overlay->path) || !s->path[n])
+			continue;
+		snprintf(path, sizeof(path), "%u%s", (unsigned)overlay->size, s->path + n);
+		_cleanup_close_ int fd = open_in(store, path, false);
+		/* Below another one that is hidden, or removed since the policy was read. */
+		if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
+			continue;
+		_cleanup_close_ int empty = fd < 0 || fstat(fd, &st) < 0 ? -EBADF :
+					    open_in(store, S_ISDIR(st.st_mode) ? "dir" : "file", false);
+		r = fd < 0 ? fd : empty < 0 ? -errno : tree_mask(fd, empty);
+		if (r < 0)
+			return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, s->path, "cannot hide %s", s->path);
+	}
+	return r;
+}
+
 /* In the new namespace, which is a copy of that with the host's files; nothing of those stays. */
 static int fill(const struct plan *plan, struct error *e)
 {
@@ -40,13 +67,16 @@ static int fill(const struct plan *plan, struct error *e)
 	_cleanup_close_ int place = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_close_ int store = place < 0 ? -errno : tree_new("tmpfs", options, MOUNT_SAFE | MOUNT_ATTR_NOEXEC);
 	int r = store < 0 ? store : tree_attach(store, place);
-	if (r == 0 && mkdirat(store, "fresh", 0700) < 0)
+	if (r == 0 && (mkdirat(store, "fresh", 0700) < 0 || mkdirat(store, "dir", 0555) < 0 ||
+		       mknodat(store, "file", S_IFREG, 0) < 0))
 		r = -errno;
 
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, "tmpfs", "cannot keep the sources of overlays");
 	for (size_t i = 0; i < plan->n_steps && r == 0; i++)
 		r = plan->steps[i].kind == PLAN_OVERLAY ? add_lower(store, &plan->steps[i], e) : 0;
+	for (size_t i = 0; i < plan->n_steps && r == 0; i++)
+		r = plan->steps[i].kind == PLAN_OVERLAY ? hide(store, plan, &plan->steps[i], e) : 0;
 	if (r < 0)
 		return r;
 	if (fchdir(store) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)

@@ -198,7 +198,7 @@ int view_committed(const struct views *v, const char *path, uint32_t n, struct e
 
 	snprintf(name, sizeof(name), "%u", n);
 	_cleanup_close_ int source = open_in(v->store, name, false);
-	_cleanup_close_ int tree = source < 0 ? source : tree_clone(source, MOUNT_SAFE | MOUNT_ATTR_RDONLY, false);
+	_cleanup_close_ int tree = source < 0 ? source : tree_clone(source, MOUNT_SAFE | MOUNT_ATTR_RDONLY, true);
 	if (tree < 0)
 		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, path, "cannot show %s as the host has it", path);
 	return put(v, path, tree, false, e);

@@ -107,6 +107,8 @@ bool changes_touched(const struct changes *c, size_t root, int dir, const char *
 /* Give the owner all rights in a directory of the layer until changes_free(); not while a sandbox runs on it. */
 int changes_unlock(struct changes *c, size_t root, const char *path, const struct stat *st);
 
+/* hidden.c: flag what the sandbox was not shown. */
+int changes_find_hidden(struct changes *c);
 /* links.c: find the files of several names in a fresh list. */
 int changes_settle_links(struct changes *c);
 /* rename.c: find renames in a fresh list. */

@@ -40,6 +40,8 @@ const char *commit_refusal(const struct change *change, bool accept)
 		return "was changed on the host after the sandbox began";
 	if (change->flags & CHANGE_SPECIAL)
 		return "is no file, directory or link, and cannot be committed: discard it";
+	if (change->flags & CHANGE_HIDDEN)
+		return "is hidden from the sandbox, or has what is in it, and the host's is left as it is: discard this";
 	if ((change->flags & EXECUTED_ALL) && !accept)
 		return "is a file that the host would execute, or that decides what it executes";
 	return NULL;

@@ -229,6 +229,24 @@ static int copy_root(const struct layer *from, size_t root, int to_layer, struct
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, from->id, "cannot copy the changes of sandbox %s", from->id) : 0;
 }
 
+/* What was hidden stays so. */
+static int copy_mask(const struct layer *from, size_t root, int to_layer, struct error *e)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%zu/mask", root);
+	_cleanup_close_ int mask = tree_open(from->dir, name, O_RDONLY | O_DIRECTORY);
+	if (mask == -ENOENT)
+		return 0;
+	int r = mask < 0 ? mask : mkdirat(to_layer, name, 0700) < 0 ? -errno : 0;
+	_cleanup_close_ int to = r < 0 ? r : tree_open(to_layer, name, O_RDONLY | O_DIRECTORY);
+	struct copy c = { .from = from, .root = root, .to = to };
+	if (r == 0)
+		r = to < 0 ? to : copy_entries(&c, mask, to, "", 0);
+	tdestroy(c.links, copied_free);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, from->id, "cannot copy what is hidden from sandbox %s", from->id) : 0;
+}
+
 static int copy_facts(const struct layer *from, struct layer *ret)
 {
 	size_t n = 0;
@@ -263,7 +281,10 @@ int layer_copy(int parent, const struct layer *from, bool replace, struct layer 
 	if (copy_facts(from, ret) < 0)
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, from->id, "out of memory");
 	int r = layer_begin(parent, ret, e);
-	for (size_t i = 0; i < from->n_roots && r == 0; i++)
+	for (size_t i = 0; i < from->n_roots && r == 0; i++) {
 		r = copy_root(from, i, ret->dir, e);
+		if (r == 0)
+			r = copy_mask(from, i, ret->dir, e);
+	}
 	return layer_finish(parent, ret, replace, r, e);
 }

@@ -199,7 +199,7 @@ unsigned executed_flags(const struct executed *x)
 const char *executed_name(unsigned n)
 {
 	static const char *const names[] = { "tool", "git", "ci", "build", "shell", "program", "setuid", "link", "policy",
-					     "special" };
+					     "special", "hidden" };
 
 	return n < ARRAY_LEN(names) ? names[n] : NULL;
 }

@@ -23,6 +23,7 @@ enum executed_flag {
 	EXECUTED_LINK = 128,	   /* a symbolic link that leads out of the directory, or where that cannot be told */
 	EXECUTED_POLICY = 256,	   /* what the sandbox's own policy was read from */
 	CHANGE_SPECIAL = 512,	   /* no file, directory or link: never committed */
+	CHANGE_HIDDEN = 1024,	   /* in the place of what the sandbox was not shown, or with that in it: never committed */
 	EXECUTED_ALL = 511,
 };
 

@@ -393,6 +393,8 @@ int changes_scan(const struct layer *layer, struct changes *ret, struct error *e
 		fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, layer->id, "cannot restore modes in the layer");
 	for (size_t i = 0; i < layer->n_roots && r == 0; i++)
 		r = scan_dir(&(struct place){ &c, i, c.upper[i], c.lower[i], "", 0, false, { 0 }, false, e });
+	if (r == 0 && (r = changes_find_hidden(&c)) < 0)
+		fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, layer->id, "cannot tell what was hidden from sandbox %s", layer->id);
 	if (r == 0 && ((r = changes_settle_links(&c)) < 0 || (r = changes_find_renames(&c)) < 0))
 		fail(e, -r, SANDBOX_STAGE_INTERNAL, layer->id, "out of memory");
 	if (r < 0)

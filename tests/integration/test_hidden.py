@@ -149,3 +149,113 @@ def credentials_that_are_links(t):
     os.symlink('vault/aws', box.home + '/.aws')
     found = seen(box, ['.aws/credentials', 'vault/aws/credentials', 'vault/x'], ['-C', box.home, '--workdir-force'])
     equal({p for p, text in found.items() if text == 'CANARY\n'}, {'vault/x'}, 'seen')
+
+
+# What a look at a name says, in every way that there is: listed, there, of a size, opened.
+FIND = '''
+found = {}
+for path in sys.argv[1:]:
+    top, name = os.path.split(path)
+    try: listed = name in os.listdir(top or '.')
+    except OSError as e: listed = e.errno
+    codes = []
+    for look in (os.lstat, os.readlink, lambda p: os.close(os.open(p, os.O_RDONLY)), lambda p: os.listxattr(p)):
+        try: look(path); codes.append(0)
+        except OSError as e: codes.append(e.errno)
+    found[path] = [listed] + codes
+out(found)'''
+NOTHING = [False, 2, 2, 2, 2]
+
+
+def overlay(t, *hide):
+    box = Box(t)
+    fill(t, ['.env', 'a/.env', 'a/b/.env', 'a/b/open', 'dir/secret/x', 'dir/secret/deep/y', 'only/.env'], 'box/work/')
+    os.chmod(box.work + '/a', 0o550)
+    os.utime(box.work + '/a', (1e9, 1e9))
+    flags = [x for path in hide or ('**/.env', 'dir/secret') for x in ('--hide', path)]
+    return box.add('--net', 'none', '--overlay', '.', *flags)
+
+
+HIDDEN = ['.env', 'a/.env', 'a/b/.env', 'dir/secret', 'dir/secret/x', 'only/.env']
+
+
+@test
+def invisible_in_an_overlay(t):
+    box = overlay(t)
+    found = box.python(FIND, *HIDDEN).ok().json()
+    found.pop('dir/secret/x')
+    equal(found, {p: NOTHING for p in found}, 'what is found of hidden names')
+    # The directories on the way are as on the host, and what is beside is there.
+    result = box.python('st = os.stat("a"); out([oct(st.st_mode), st.st_mtime, sorted(os.listdir("a")), os.listdir("a/b"),'
+                        ' os.listdir("dir"), os.listdir("only"), open("a/b/open").read()])').ok().json()
+    equal(result, ['0o40550', 1e9, ['b'], ['open'], [], [], 'CANARY\n'], 'the rest')
+    # The control: without, all are listed; elsewhere than in an overlay a hidden name is listed, and closed.
+    box.flags = ['--net', 'none', '--overlay', '.']
+    found = box.python(FIND, *HIDDEN).ok().json()
+    check(all(f[0] is True and f[1] == 0 for f in found.values()), 'the control: %r' % found)
+    box.flags = ['--net', 'none', '--hide', '**/.env']
+    check(box.python(FIND, 'a/.env').ok().json()['a/.env'][0] is True, 'a writable directory')
+
+
+@test
+def hidden_names_are_not_committed(t):
+    """They can be used inside; the host's stay as they are, and nothing says what is in them."""
+    box = overlay(t)
+    box.sh('echo mine >.env; mkdir dir/secret; echo mine >dir/secret/x; rmdir only; chmod 750 a; rm -rf a/b; mkdir a/b; echo ok >plain; true')
+    layer, = [e['id'] for e in box.nsbox('diff', '--json').ok().json()]
+    flags = {c['path'][len(box.work) + 1:]: c['flags'] for c in box.nsbox('diff', '--json', layer).ok().json()['changes']}
+    for path in ('.env', 'dir/secret/x', 'only'):
+        check('hidden' in flags[path], '%s: %r' % (path, flags))
+    check('hidden' not in flags['plain'], 'flags: %r' % flags)
+    result = box.nsbox('commit', '--accept-executable', layer)
+    check(result.code == 125 and 'hidden from the sandbox' in result.err, '%r' % result)
+    # Neither is a copy of it, by its paths.
+    box.nsbox('snapshot', layer, 'copy').ok()
+    for name in (layer, 'copy'):
+        for path in ('.env', 'only', 'dir', 'a'):
+            equal(box.nsbox('commit', name, path).code, 125, path)
+    box.nsbox('commit', layer, 'plain').ok()
+    for path in ('.env', 'a/b/.env', 'dir/secret/x', 'only/.env'):
+        with open(os.path.join(box.work, path)) as f:
+            equal(f.read(), 'CANARY\n', path)
+    check(os.path.exists(box.work + '/plain'), 'the rest was committed')
+
+
+@test
+def hidden_in_a_fork(t):
+    """What one sandbox was not shown, one that goes on from its changes is not shown either."""
+    box = overlay(t)
+    box.sh('echo >plain').ok()
+    layer, = [e['id'] for e in box.nsbox('diff', '--json').ok().json()]
+    box.flags = ['--net', 'none', '--overlay', '.', '--fork', layer, '--hide', 'a/b/open']
+    names = ['.env', 'a/b/.env', 'a/b/open', 'dir/secret']
+    equal(box.python(FIND, *names).ok().json(), {p: NOTHING for p in names}, 'what is found')
+
+
+@test
+def hidden_in_the_committed_view(t):
+    """The host's own directory, without the overlay: there the names are seen, and closed."""
+    box = overlay(t)
+    policy = t.write('box/v.ini', '[sandbox]\nversion = 1\n[grant look]\nargv = /usr/bin/python3 *\nview = committed\n')
+    found = seen(box, [p for p in HIDDEN if p != 'dir/secret'] + ['a/b/open'], ['-f', policy])
+    equal({p for p, text in found.items() if text == 'CANARY\n'}, {'a/b/open'}, 'seen')
+
+
+@cases([('not_ours', 'chgrp'), ('attribute', 'setfattr'), ('mount_below', 'mount')])
+def covered_where_it_cannot_be_had(t, how):
+    """A directory that the mask cannot stand for, or a mount below: hidden as elsewhere, never shown."""
+    box = overlay(t)
+    os.chmod(box.work + '/a', 0o750)
+    if how == 'chgrp':
+        groups = [g for g in ([1] if os.geteuid() == 0 else os.getgroups()) if g != os.getegid()]
+        if not groups:
+            t.skip('this user has one group only')
+        os.chown(box.work + '/a', -1, groups[0])
+    elif how == 'setfattr':
+        os.setxattr(box.work + '/a', 'user.x', b'y')
+    else:
+        box.add('--tmpfs', box.work + '/dir/secret/deep')
+    found = seen(box, ['a/.env', 'a/b/.env', 'dir/secret/x'], [])
+    check('CANARY\n' not in found.values(), 'seen: %r' % found)
+    if how != 'mount':
+        equal([found['a/.env'], found['a/b/.env']], ['hidden'] * 2, 'seen')
