@@ -8,21 +8,45 @@
 #include "named.h"
 #include "nsbox.h"
 
-enum { TAKE_JSON = 1 };
+enum { TAKE_JSON = 1, TAKE_PRIVATE = 1, TAKE_PASSTHROUGH = 2 };
 
 static const struct option list_options[] = {
 	{ .id = OPTION_OWN, .layer = TAKE_JSON, .name = "json", .help = "a JSON array of {key, rule, source}" },
 	{ 0 },
 };
 
-static int change_each(const struct command *self, int argc, char **argv,
-		       int (*change)(sandbox *, const char *, sandbox_error **))
+static const struct option add_options[] = {
+	{ .id = OPTION_OWN, .layer = TAKE_PRIVATE, .name = "allow-private",
+	  .help = "RULE is that of --allow-private: names may lead to private addresses" },
+	{ .id = OPTION_OWN, .layer = TAKE_PASSTHROUGH, .name = "passthrough",
+	  .help = "RULE is that of --passthrough: HOST[:PORT], whose TLS is not opened" },
+	{ 0 },
+};
+
+/* What stands under which key, or is taken away (key NULL). */
+static int change_one(sandbox *box, const char *key, const char *rule, sandbox_error **error)
 {
+	return key ? sandbox_add_rule(box, key, rule, error) : sandbox_disallow(box, rule, error);
+}
+
+static int take_key(void *key, const struct option_reader *r)
+{
+	const char *wanted = r->option->layer == TAKE_PRIVATE ? "allow_private" : "passthrough", **at = key;
+
+	if (strcmp(*at, "allow") != 0 && strcmp(*at, wanted) != 0)
+		return refuse("--allow-private and --passthrough exclude each other");
+	*at = wanted;
+	return 0;
+}
+
+static int change_each(const struct command *self, int argc, char **argv, bool add)
+{
+	const char *key = "allow";
 	sandbox_error *error = NULL;
 	struct words words;
 	struct opened o;
 
-	int status = named_words(self, argc, argv, NULL, NULL, &words);
+	int status = named_words(self, argc, argv, add ? take_key : NULL, &key, &words);
 	if (status)
 		return status - 1;
 	if (words.n < 2)
@@ -30,7 +54,7 @@ static int change_each(const struct command *self, int argc, char **argv,
 	if (named_open(words.word[0], ",", &o, &error) < 0)
 		return refuse_error(error);
 	for (size_t i = 1; i < words.n && !status; i++) {
-		if (change(o.box, words.word[i], &error) < 0)
+		if (change_one(o.box, add ? key : NULL, words.word[i], &error) < 0)
 			status = refuse_error(error);
 	}
 	named_close(&o);
@@ -39,12 +63,12 @@ static int change_each(const struct command *self, int argc, char **argv,
 
 static int run_add(const struct command *self, int argc, char **argv)
 {
-	return change_each(self, argc, argv, sandbox_allow);
+	return change_each(self, argc, argv, true);
 }
 
 static int run_remove(const struct command *self, int argc, char **argv)
 {
-	return change_each(self, argc, argv, sandbox_disallow);
+	return change_each(self, argc, argv, false);
 }
 
 static void print_rules(const char *text)
@@ -100,9 +124,10 @@ static int run_list(const struct command *self, int argc, char **argv)
 
 static const struct command command_add = {
 	.name = "allow add",
-	.arguments = "ID RULE...",
+	.arguments = "ID [--allow-private | --passthrough] RULE...",
 	.summary = "let a named sandbox reach what RULE says, from now on",
 	.text = "RULE is that of --allow. Commands that run have it too, but for calls whose grant names rules.",
+	.options = (const struct option *const[]){ add_options, NULL },
 	.run = run_add,
 };
 

@@ -157,6 +157,7 @@ PROTOTYPES = {
     'sandbox_decide': (_int, _ptr, _text, _text, _int, _to_ptr),
     # authority.h
     'sandbox_allow': (_int, _ptr, _text, _to_ptr),
+    'sandbox_add_rule': (_int, _ptr, _text, _text, _to_ptr),
     'sandbox_disallow': (_int, _ptr, _text, _to_ptr),
     'sandbox_rules': (_int, _ptr, _to_ptr, _to_ptr),
     'sandbox_add_secret': (_int, _ptr, _ptr, _text, _to_ptr),
@@ -1045,9 +1046,9 @@ class Sandbox(_Owned):
         """Revoke one call in it by its id, whoever started it."""
         self._runtime._call('sandbox_revoke_call', self._get(), _in(call))
 
-    def allow(self, rule):
-        """Add a rule to what it may reach, for what runs in it too."""
-        self._runtime._call('sandbox_allow', self._get(), _in(rule))
+    def allow(self, rule, key='allow'):
+        """Add a rule to what it may reach, for what runs in it too; key: allow, allow_private or passthrough."""
+        self._runtime._call('sandbox_add_rule', self._get(), _in(key), _in(rule))
 
     def disallow(self, rule):
         """Take a rule away; what only it allowed is cut when this returns."""

@@ -18,7 +18,8 @@ static int check_usable(const struct sandbox *b, struct error *e)
 	return sandbox_check_outside(b, e);
 }
 
-static int change(sandbox *b, bool add, const char *rule, sandbox_error **error)
+/* key: RULE_KEY_NONE to remove it. */
+static int change(sandbox *b, enum rule_key key, const char *rule, sandbox_error **error)
 {
 	_cleanup_buf_ struct buf m = { 0 };
 	struct request request = { 0 };
@@ -31,11 +32,11 @@ static int change(sandbox *b, bool add, const char *rule, sandbox_error **error)
 	if (r == 0)
 		r = wire_put_str(&m, b->id);
 	if (r == 0)
-		r = wire_put_u8(&m, add);
+		r = wire_put_u8(&m, (uint8_t)key);
 	if (r == 0)
 		r = wire_put_str(&m, rule);
 	if (r == 0)
-		r = wire_put_str(&m, add ? "allow add" : "allow remove");
+		r = wire_put_str(&m, key ? "allow add" : "allow remove");
 	if (r < 0)
 		fail_errno(&e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask for a change of sandbox %s", b->id);
 	else
@@ -43,14 +44,25 @@ static int change(sandbox *b, bool add, const char *rule, sandbox_error **error)
 	return r < 0 ? error_publish(&e, error) : 0;
 }
 
-int sandbox_allow(sandbox *box, const char *rule, sandbox_error **error)
+int sandbox_add_rule(sandbox *box, const char *key, const char *rule, sandbox_error **error)
 {
 	_cleanup_buf_ struct buf text = { 0 };
+	enum rule_key k = policy_rule_key(key);
 	struct error e = { 0 };
 
+	if (k == RULE_KEY_NONE) {
+		fail(&e, EINVAL, SANDBOX_STAGE_USAGE, key, "%.50s: what can be added to a sandbox that runs is allow, "
+		     "allow_private or passthrough", key);
+		return error_publish(&e, error);
+	}
 	/* Names that are not ASCII are ours to read: the supervisor takes the form that the wire has. */
-	int r = policy_rule_canonical(rule, &text, &e);
-	return r < 0 ? error_publish(&e, error) : change(box, true, buf_str(&text), error);
+	int r = policy_rule_canonical(k, rule, &text, &e);
+	return r < 0 ? error_publish(&e, error) : change(box, k, buf_str(&text), error);
+}
+
+int sandbox_allow(sandbox *box, const char *rule, sandbox_error **error)
+{
+	return sandbox_add_rule(box, "allow", rule, error);
 }
 
 int sandbox_disallow(sandbox *box, const char *rule, sandbox_error **error)
@@ -58,8 +70,8 @@ int sandbox_disallow(sandbox *box, const char *rule, sandbox_error **error)
 	_cleanup_buf_ struct buf text = { 0 };
 	struct error e = { 0 };
 
-	int r = policy_rule_canonical(rule, &text, &e);
-	return r < 0 ? error_publish(&e, error) : change(box, false, buf_str(&text), error);
+	int r = policy_rule_canonical(RULE_KEY_ALLOW, rule, &text, &e);
+	return r < 0 ? error_publish(&e, error) : change(box, RULE_KEY_NONE, buf_str(&text), error);
 }
 
 /* As it is now. */

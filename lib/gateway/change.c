@@ -32,10 +32,10 @@ static void review_call(struct call *call)
 	upstream_drop_denied(call);
 }
 
-int change_rule(struct gateway *gw, bool add, const char *rule, const char *origin, const uint16_t *ports, int *fds,
+int change_rule(struct gateway *gw, enum rule_key key, const char *rule, const char *origin, const uint16_t *ports, int *fds,
 		size_t n_ports, struct error *e)
 {
-	int r = add ? policy_add_rule(gw->policy, rule, origin, e) : policy_remove_rule(gw->policy, rule, e);
+	int r = key ? policy_add_rule(gw->policy, key, rule, origin, e) : policy_remove_rule(gw->policy, key, rule, e);
 
 	for (size_t i = 0; i < n_ports && r == 0; i++) {
 		r = listeners_add(gw, TAKE_FD(fds[i]), ports[i], false);

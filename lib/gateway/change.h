@@ -8,13 +8,14 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "policy/policy.h"
 
 struct gateway;
 struct policy_secret;
 
-/* A rule more, and the listeners of its ports (taken over); or one less: when this returns, nothing is open that only it
+/* A rule more under this key, and the listeners of its ports (taken over); or (RULE_KEY_NONE) one less: when this returns, nothing is open that only it
  * allowed. What fails changes nothing. */
-int change_rule(struct gateway *gw, bool add, const char *rule, const char *origin, const uint16_t *ports, int *fds,
+int change_rule(struct gateway *gw, enum rule_key key, const char *rule, const char *origin, const uint16_t *ports, int *fds,
 		size_t n_ports, struct error *e);
 
 /* A value for a secret by its name, or for one more (added): fd is read to its end, or is the socket of its command, and

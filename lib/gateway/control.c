@@ -323,21 +323,21 @@ int control_changed(struct gateway *gw, uint32_t ticket, const struct error *fai
 static int on_rule(struct gateway *gw, struct wire_reader *in, int *fds, size_t n_fds)
 {
 	uint32_t ticket = wire_get_u32(in);
-	uint8_t add = wire_get_u8(in);
+	uint8_t key = wire_get_u8(in);
 	_cleanup_free_ char *rule = wire_get_str(in);
 	_cleanup_free_ char *origin = wire_get_str(in);
 	uint32_t n_ports = wire_get_u32(in);
 	uint16_t ports[WIRE_MAX_FDS];
 	struct error e;
 
-	if (in->bad || add > 1 || n_ports != n_fds)
+	if (in->bad || key > RULE_KEY_PASSTHROUGH || n_ports != n_fds)
 		return -EPROTO;
 	for (uint32_t i = 0; i < n_ports; i++)
 		ports[i] = (uint16_t)wire_get_u32(in);
 	if (!wire_done(in))
 		return -EPROTO;
 	/* The supervisor has changed its own already: who cannot follow must not go on by the old one. */
-	int r = change_rule(gw, add, rule, origin, ports, fds, n_ports, &e);
+	int r = change_rule(gw, key, rule, origin, ports, fds, n_ports, &e);
 	return r < 0 ? r : control_changed(gw, ticket, NULL);
 }
 

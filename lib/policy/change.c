@@ -5,26 +5,49 @@
 
 #include "policy/encode.h"
 
-static int parse_text(const char *text, bool idna, struct rule **ret, struct buf *canonical, struct error *e)
+static const char *const keys[] = { [RULE_KEY_ALLOW] = "allow", [RULE_KEY_PRIVATE] = "allow_private",
+				    [RULE_KEY_PASSTHROUGH] = "passthrough" };
+
+enum rule_key policy_rule_key(const char *key)
+{
+	enum rule_key k = RULE_KEY_PASSTHROUGH;
+
+	while (k != RULE_KEY_NONE && strcmp(keys[k], key) != 0)
+		k--;
+	return k;
+}
+
+const char *policy_rule_key_name(enum rule_key key)
+{
+	return keys[key];
+}
+
+static enum rule_key key_of(const struct net_rule *o)
+{
+	return o->rule->kind == RULE_PASSTHROUGH ? RULE_KEY_PASSTHROUGH : o->allow_private ? RULE_KEY_PRIVATE : RULE_KEY_ALLOW;
+}
+
+static int parse_text(enum rule_key key, const char *text, bool idna, struct rule **ret, struct buf *canonical,
+		      struct error *e)
 {
 	struct error why;
 
-	int r = rule_parse(text, RULE_ALLOW, idna, ret, &why);
+	int r = rule_parse(text, key == RULE_KEY_PASSTHROUGH ? RULE_PASSTHROUGH : RULE_ALLOW, idna, ret, &why);
 	if (r < 0)
 		return fail(e, -r, SANDBOX_STAGE_POLICY, text, "%.200s: %s", text, why.message);
 	return rule_text(*ret, canonical) < 0 || !buf_str(canonical) ? out_of_memory(e) : 0;
 }
 
-static int parse(const char *text, struct rule **ret, struct buf *canonical, struct error *e)
+static int parse(enum rule_key key, const char *text, struct rule **ret, struct buf *canonical, struct error *e)
 {
-	return parse_text(text, false, ret, canonical, e);
+	return parse_text(key, text, false, ret, canonical, e);
 }
 
-int policy_rule_canonical(const char *text, struct buf *ret, struct error *e)
+int policy_rule_canonical(enum rule_key key, const char *text, struct buf *ret, struct error *e)
 {
 	_cleanup_(rule_freep) struct rule *rule = NULL;
 
-	return parse_text(text, true, &rule, ret, e);
+	return parse_text(key, text, true, &rule, ret, e);
 }
 
 /* Takes the array over, also when it fails. What is in it stays the caller's then. */
@@ -45,12 +68,12 @@ static int replace_allow(struct policy *p, struct net_rule *array, size_t n, str
 	return r;
 }
 
-int policy_rule_ports(const char *text, uint16_t ports[PROTO_COUNT], size_t *ret_n, struct error *e)
+int policy_rule_ports(enum rule_key key, const char *text, uint16_t ports[PROTO_COUNT], size_t *ret_n, struct error *e)
 {
 	_cleanup_(rule_freep) struct rule *rule = NULL;
 	_cleanup_buf_ struct buf canonical = { 0 };
 
-	int r = parse(text, &rule, &canonical, e);
+	int r = parse(key, text, &rule, &canonical, e);
 	*ret_n = 0;
 	for (int i = 0; r == 0 && i < PROTO_COUNT; i++) {
 		bool single = rule->ports[i].lo && rule->ports[i].lo == rule->ports[i].hi;
@@ -62,17 +85,17 @@ int policy_rule_ports(const char *text, uint16_t ports[PROTO_COUNT], size_t *ret
 	return r;
 }
 
-int policy_add_rule(struct policy *p, const char *text, const char *origin, struct error *e)
+int policy_add_rule(struct policy *p, enum rule_key key, const char *text, const char *origin, struct error *e)
 {
 	_cleanup_(rule_freep) struct rule *rule = NULL;
 	_cleanup_buf_ struct buf canonical = { 0 };
 
-	int r = parse(text, &rule, &canonical, e);
+	int r = parse(key, text, &rule, &canonical, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < p->allow.n; i++) {
 		const struct net_rule *o = &p->allow.rule[i];
-		if (o->rule->kind == RULE_ALLOW && !o->allow_private && strcmp(o->text, buf_str(&canonical)) == 0)
+		if (key_of(o) == key && strcmp(o->text, buf_str(&canonical)) == 0)
 			return fail(e, EEXIST, SANDBOX_STAGE_POLICY, text, "%.200s is allowed already, by %.200s", text,
 				    o->origin);
 	}
@@ -86,7 +109,8 @@ int policy_add_rule(struct policy *p, const char *text, const char *origin, stru
 	} else {
 		if (p->allow.n)
 			memcpy(all, p->allow.rule, p->allow.n * sizeof(*all));
-		all[p->allow.n] = (struct net_rule){ .rule = rule, .text = own, .origin = by };
+		all[p->allow.n] = (struct net_rule){ .rule = rule, .text = own, .origin = by,
+							 .allow_private = key == RULE_KEY_PRIVATE };
 		r = replace_allow(p, all, p->allow.n + 1, e);
 	}
 	if (r < 0) {
@@ -103,7 +127,7 @@ int policy_find_rule(const struct policy *p, const char *text, struct error *e)
 	_cleanup_(rule_freep) struct rule *rule = NULL;
 	_cleanup_buf_ struct buf canonical = { 0 };
 
-	int r = parse(text, &rule, &canonical, e);
+	int r = parse(RULE_KEY_ALLOW, text, &rule, &canonical, e);
 	for (size_t i = 0; r == 0 && i < p->allow.n; i++) {
 		if (strcmp(p->allow.rule[i].text, buf_str(&canonical)) == 0)
 			return 0;
@@ -112,13 +136,13 @@ int policy_find_rule(const struct policy *p, const char *text, struct error *e)
 				"no rule of the sandbox is %.200s; nsbox allow list shows those that are", text);
 }
 
-int policy_remove_rule(struct policy *p, const char *text, struct error *e)
+int policy_remove_rule(struct policy *p, enum rule_key key, const char *text, struct error *e)
 {
 	_cleanup_(rule_freep) struct rule *rule = NULL;
 	_cleanup_buf_ struct buf canonical = { 0 };
 	size_t n = 0, n_gone = 0;
 
-	int r = parse(text, &rule, &canonical, e);
+	int r = parse(key, text, &rule, &canonical, e);
 	if (r < 0)
 		return r;
 	struct net_rule *left = calloc(p->allow.n + 1, sizeof(*left)), *gone = calloc(p->allow.n + 1, sizeof(*gone));
@@ -128,7 +152,8 @@ int policy_remove_rule(struct policy *p, const char *text, struct error *e)
 		return out_of_memory(e);
 	}
 	for (size_t i = 0; i < p->allow.n; i++) {
-		if (strcmp(p->allow.rule[i].text, buf_str(&canonical)) == 0)
+		if (strcmp(p->allow.rule[i].text, buf_str(&canonical)) == 0 &&
+		    (key == RULE_KEY_NONE || key == key_of(&p->allow.rule[i])))
 			gone[n_gone++] = p->allow.rule[i];
 		else
 			left[n++] = p->allow.rule[i];
@@ -150,8 +175,7 @@ int policy_rules_each(const struct policy *p, int (*f)(void *arg, const char *ke
 
 	for (size_t i = 0; i < p->allow.n && r == 0; i++) {
 		const struct net_rule *o = &p->allow.rule[i];
-		const char *key = o->rule->kind == RULE_PASSTHROUGH ? "passthrough" : o->allow_private ? "allow_private" : "allow";
-		r = f(arg, key, o->text, o->origin);
+		r = f(arg, keys[key_of(o)], o->text, o->origin);
 	}
 	for (size_t i = 0; i < p->deny.n && r == 0; i++)
 		r = f(arg, "deny", p->deny.rule[i].text, p->deny.rule[i].origin);

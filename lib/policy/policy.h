@@ -201,16 +201,20 @@ char *const *policy_degraded(const struct policy *p);
 size_t policy_ports(const struct policy *p, uint16_t *ports, size_t max);
 
 /* ---- changing a finished policy, while a sandbox runs by it. What fails changes nothing. ---- */
+enum rule_key { RULE_KEY_NONE = 0, RULE_KEY_ALLOW = 1, RULE_KEY_PRIVATE = 2, RULE_KEY_PASSTHROUGH = 3 };
+/* RULE_KEY_NONE: no such one is added to what runs. */
+enum rule_key policy_rule_key(const char *key);
+const char *policy_rule_key_name(enum rule_key key);
 /* The text that such a line is kept as; names may be non-ASCII. */
-int policy_rule_canonical(const char *text, struct buf *ret, struct error *e);
-/* Of a line `allow = text`: the single ports that it names, at most 4 (PROTO_COUNT). */
-int policy_rule_ports(const char *text, uint16_t ports[4], size_t *ret_n, struct error *e);
+int policy_rule_canonical(enum rule_key key, const char *text, struct buf *ret, struct error *e);
+/* Of a line `key = text`: the single ports that it names, at most 4 (PROTO_COUNT). */
+int policy_rule_ports(enum rule_key key, const char *text, uint16_t ports[4], size_t *ret_n, struct error *e);
 /* As that line. -EEXIST: it is there already. */
-int policy_add_rule(struct policy *p, const char *text, const char *origin, struct error *e);
+int policy_add_rule(struct policy *p, enum rule_key key, const char *text, const char *origin, struct error *e);
 /* allow, allow_private and passthrough of this text. -ENOENT: there is none. */
 int policy_find_rule(const struct policy *p, const char *text, struct error *e);
 /* All of those. Texts and origins of verdicts by them are gone with them. */
-int policy_remove_rule(struct policy *p, const char *text, struct error *e);
+int policy_remove_rule(struct policy *p, enum rule_key key, const char *text, struct error *e);
 /* Of one name; NULL: there is none. */
 const struct policy_secret *policy_find_secret(const struct policy *p, const char *name);
 /* What is in it is taken over when that works. -EEXIST: there is one of this name. */

@@ -28,7 +28,8 @@ struct change {
 	enum change_state state;
 	struct client *client; /* NULL: gone */
 	uint32_t request;
-	char *rule, *origin; /* to add */
+	enum rule_key key;
+	char *rule, *origin; /* to add under it */
 	char *secret;	     /* that is to be added; in our policy already */
 	uint16_t ports[4];
 	size_t n_ports;
@@ -116,26 +117,32 @@ static int record(struct sandbox *b, const char *what, const char *key, const ch
 	return fail(e, EIO, SANDBOX_STAGE_AUDIT, b->id, "cannot write the audit log; without it nothing is changed");
 }
 
-static int apply_rule(struct sandbox *b, struct change *c, bool add, const char *rule, const char *origin, const int *fds,
+/* c->key NONE: remove it. */
+static int apply_rule(struct sandbox *b, struct change *c, const char *rule, const char *origin, const int *fds,
 		      struct error *e)
 {
-	int r = add ? policy_add_rule(b->policy, rule, origin, e) : policy_find_rule(b->policy, rule, e);
+	static const char *const names[] = { [RULE_KEY_NONE] = "allow.remove", [RULE_KEY_ALLOW] = "allow.add",
+					     [RULE_KEY_PRIVATE] = "allow_private.add",
+					     [RULE_KEY_PASSTHROUGH] = "passthrough.add" };
+	bool add = c->key != RULE_KEY_NONE;
+
+	int r = add ? policy_add_rule(b->policy, c->key, rule, origin, e) : policy_find_rule(b->policy, rule, e);
 
 	if (r == 0) {
-		r = record(b, add ? "allow.add" : "allow.remove", "rule", rule, origin, e);
+		r = record(b, names[c->key], "rule", rule, origin, e);
 		if (r == 0 && !add)
-			r = policy_remove_rule(b->policy, rule, e);
+			r = policy_remove_rule(b->policy, RULE_KEY_NONE, rule, e);
 		if (r == 0 && keep_policy(b, e) < 0 && add)
 			r = -e->err;
 		/* Nothing has used it. */
 		if (r < 0 && add)
-			policy_remove_rule(b->policy, rule, NULL);
+			policy_remove_rule(b->policy, c->key, rule, NULL);
 	}
 	if (r < 0)
 		return r;
 	c->state = CHANGE_SENT;
 	/* A failure shows as the gateway's end. */
-	gateway_send_rule(b, c->ticket, add, rule, origin, c->ports, fds, c->n_ports);
+	gateway_send_rule(b, c->ticket, c->key, rule, origin, c->ports, fds, c->n_ports);
 	return 0;
 }
 
@@ -144,7 +151,7 @@ static int ask_ports(struct sandbox *b, struct change *c, struct error *e)
 {
 	size_t n = 0;
 
-	int r = policy_rule_ports(c->rule, c->ports, &c->n_ports, e);
+	int r = policy_rule_ports(c->key, c->rule, c->ports, &c->n_ports, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < c->n_ports; i++) {
@@ -178,7 +185,7 @@ static void run_queue(struct sandbox *b)
 			continue;
 		int r = ask_ports(b, c, &e);
 		if (r == 0 && c->n_ports == 0)
-			r = apply_rule(b, c, true, c->rule, c->origin, NULL, &e);
+			r = apply_rule(b, c, c->rule, c->origin, NULL, &e);
 		if (r < 0)
 			finish(b, c, &e);
 		else if (c->state == CHANGE_LISTENING)
@@ -199,7 +206,7 @@ static int usable(const struct sandbox *b, struct error *e)
 	return 0;
 }
 
-void change_rule(struct sandbox *b, struct client *client, uint32_t request, bool add, const char *rule,
+void change_rule(struct sandbox *b, struct client *client, uint32_t request, enum rule_key key, const char *rule,
 		 const char *origin)
 {
 	struct error e = { 0 };
@@ -211,13 +218,15 @@ void change_rule(struct sandbox *b, struct client *client, uint32_t request, boo
 			 MAX_ORIGIN);
 	if (r == 0)
 		r = (c = change_new(b, client, request, &e)) ? 0 : -e.err;
-	if (r == 0 && add) {
+	if (r == 0)
+		c->key = key;
+	if (r == 0 && key != RULE_KEY_NONE) {
 		c->rule = strdup(rule);
 		c->origin = strdup(origin);
 		if (!c->rule || !c->origin)
 			r = fail(&e, ENOMEM, SANDBOX_STAGE_INTERNAL, b->id, "out of memory");
 	} else if (r == 0) {
-		r = apply_rule(b, c, false, rule, origin, NULL, &e);
+		r = apply_rule(b, c, rule, origin, NULL, &e);
 	}
 	if (r < 0 && c)
 		finish(b, c, &e);
@@ -352,7 +361,7 @@ void change_listening(struct sandbox *b, uint32_t ticket, const struct error *fa
 		/* They are made, whatever becomes of the rule. */
 		memcpy(b->ports + b->n_ports, c->ports, c->n_ports * sizeof(*c->ports));
 		b->n_ports += c->n_ports;
-		r = apply_rule(b, c, true, c->rule, c->origin, fds, &e);
+		r = apply_rule(b, c, c->rule, c->origin, fds, &e);
 	}
 	if (r < 0)
 		finish(b, c, &e);

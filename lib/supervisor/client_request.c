@@ -421,16 +421,16 @@ static int on_rule(struct supervisor *s, struct client *c, struct client_message
 {
 	uint32_t request = wire_get_u32(&m->in);
 	_cleanup_free_ char *id = wire_get_str(&m->in);
-	uint8_t add = wire_get_u8(&m->in);
+	uint8_t key = wire_get_u8(&m->in);
 	_cleanup_free_ char *rule = wire_get_str(&m->in);
 	_cleanup_free_ char *origin = wire_get_str(&m->in);
 
-	if (!wire_done(&m->in) || m->n_fds || add > 1)
+	if (!wire_done(&m->in) || m->n_fds || key > RULE_KEY_PASSTHROUGH)
 		return -EPROTO;
 	struct sandbox *b = sandbox_by_id(s, id);
 	if (!b)
 		return no_sandbox(c, request, id);
-	change_rule(b, c, request, add, rule, origin);
+	change_rule(b, c, request, key, rule, origin);
 	return 0;
 }
 

@@ -142,7 +142,7 @@ void gateway_send_decided(struct sandbox *b, uint64_t ticket, bool allowed, bool
 		send_to_gateway(b, &m, NULL, 0); /* a failure shows as the gateway's end; without memory it waits, and nothing passes */
 }
 
-void gateway_send_rule(struct sandbox *b, uint32_t ticket, bool add, const char *rule, const char *origin,
+void gateway_send_rule(struct sandbox *b, uint32_t ticket, enum rule_key key, const char *rule, const char *origin,
 		       const uint16_t *ports, const int *fds, size_t n_ports)
 {
 	_cleanup_buf_ struct buf m = { 0 };
@@ -151,7 +151,7 @@ void gateway_send_rule(struct sandbox *b, uint32_t ticket, bool add, const char 
 	if (r == 0)
 		r = wire_put_u32(&m, ticket);
 	if (r == 0)
-		r = wire_put_u8(&m, add);
+		r = wire_put_u8(&m, (uint8_t)key);
 	if (r == 0)
 		r = wire_put_str(&m, rule);
 	if (r == 0)

@@ -53,7 +53,7 @@ enum client_message {
 	MSG_DECIDE = 14,
 	/* c->s  u32 request, str id of a call.  reply: "", when no process, connection or placeholder of it is left */
 	MSG_REVOKE = 15,
-	/* c->s  u32 request, str sandbox id, u8 add (else remove), str rule (policy/policy.h: policy_add_rule()), str origin.
+	/* c->s  u32 request, str sandbox id, u8 key (enum rule_key of policy/policy.h, 0: remove it), str rule, str origin.
 	 *       reply: "", when no connection is left that only it allowed */
 	MSG_RULE = 16,
 	/* c->s  u32 request, str sandbox id.  reply: "", fd: memfd of the policy as it is now */
@@ -191,7 +191,7 @@ enum gateway_message {
 	GATEWAY_ASK_CANCEL = 77,
 	/* g->s  u32 address: it misused a secret whose policy is that this ends it */
 	GATEWAY_CALL_KILL = 78,
-	/* s->g  u32 ticket, u8 add (else remove), str rule, str origin, u32 n_ports, u32 ports...; fds: a listener each. The
+	/* s->g  u32 ticket, u8 key (as in MSG_RULE), str rule, str origin, u32 n_ports, u32 ports...; fds: a listener each. The
 	 *       policy is another one from here on, and what only a removed rule allowed is cut.  g->s GATEWAY_CHANGED
 	 *       u32 ticket, u8 failed, [error | -]: done, or nothing is changed */
 	GATEWAY_RULE = 79,

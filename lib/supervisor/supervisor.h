@@ -326,7 +326,7 @@ int gateway_send_call_end(struct call *call);
 /* What it has to ask about, before the first call. */
 int gateway_send_audit(struct sandbox *sandbox);
 void gateway_send_decided(struct sandbox *sandbox, uint64_t ticket, bool allowed, bool always, const char *reason);
-void gateway_send_rule(struct sandbox *sandbox, uint32_t ticket, bool add, const char *rule, const char *origin,
+void gateway_send_rule(struct sandbox *sandbox, uint32_t ticket, enum rule_key key, const char *rule, const char *origin,
 		       const uint16_t *ports, const int *fds, size_t n_ports);
 void gateway_send_secret(struct sandbox *sandbox, uint32_t ticket, uint8_t how, const char *name, const void *bytes,
 			 size_t len, int fd);
@@ -487,7 +487,8 @@ void call_revoked(struct call *call);
 void call_forget_revoker(struct call *call, const struct client *client);
 
 /* change.c: the client is answered when it is done, or with what is wrong. */
-void change_rule(struct sandbox *sandbox, struct client *client, uint32_t request, bool add, const char *rule,
+/* key: RULE_KEY_NONE to remove it, of whatever key. */
+void change_rule(struct sandbox *sandbox, struct client *client, uint32_t request, enum rule_key key, const char *rule,
 		 const char *origin);
 /* how: enum secret_change; bytes: the secret to add; fd: of its value, the caller's. */
 void change_secret(struct sandbox *sandbox, struct client *client, uint32_t request, uint8_t how, const char *name,

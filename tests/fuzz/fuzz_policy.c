@@ -19,8 +19,8 @@ static void change(struct policy *p)
 
 	if (policy_encode(p, &before) < 0)
 		abort();
-	if (policy_find_rule(p, new_rule, &e) < 0 && policy_add_rule(p, new_rule, "fuzz", &e) == 0 &&
-	    (policy_find_rule(p, new_rule, &e) < 0 || policy_remove_rule(p, new_rule, &e) < 0))
+	if (policy_find_rule(p, new_rule, &e) < 0 && policy_add_rule(p, RULE_KEY_ALLOW, new_rule, "fuzz", &e) == 0 &&
+	    (policy_find_rule(p, new_rule, &e) < 0 || policy_remove_rule(p, RULE_KEY_NONE, new_rule, &e) < 0))
 		abort();
 	if (policy_encode(p, &after) < 0 || after.len != before.len || memcmp(after.data, before.data, after.len) != 0)
 		abort();

@@ -8,6 +8,7 @@ from harness.box import PYTHON
 from harness.named import Named
 from harness.origin import Origin, TcpListener
 from harness.registry import cases, check, equal, test, until
+from test_http import own_name
 
 HOST, OTHER = 'api.example.com', 'other.example.com'
 
@@ -54,6 +55,50 @@ def rules_come_and_go(t):
             refused = box.allow(*words)
             check(refused.code == 125 and what in refused.err, '%r: %r' % (words, refused))
         equal(box.rules(), {('allow', OTHER)}, 'what failed changed nothing')
+
+
+@test
+def private_ones_and_passed_through(t):
+    """Added under their own key with the checks of a policy; what is open follows. The certificate that is seen tells who
+    answered."""
+    issuer = 'curl -sv -m 20 -o /dev/null https://%s/ 2>&1 | grep -c "issuer.*nsbox"; ' % OTHER
+    with Running(t) as box:
+        equal((box.get(OTHER)), '403', 'before')
+        box.allow('add', 'x', '--passthrough', OTHER).ok()
+        check(('passthrough', OTHER + ':443') in box.rules() or ('passthrough', OTHER) in box.rules(), '%r' % box.rules())
+        passed = box.exec('x', 'sh', '-c', 'curl -sk -m 20 -o /dev/null -w "%%{http_code}" https://%s/; ' % OTHER + issuer)
+        equal(passed.out, '2000\n', 'unopened: %r' % passed)
+        for words, what in (((OTHER,), 'passthrough'), (('--passthrough', HOST), HOST), (('--passthrough', OTHER), 'is allowed already'),
+                            (('--passthrough', 'https://%s/x' % OTHER), 'HOST'), (('--passthrough', '--allow-private', 'a.b'), 'exclude')):
+            refused = box.allow('add', 'x', *words)
+            check(refused.code == 125 and what in refused.err, '%r: %r' % (words, refused))
+        rule = [r for k, r in box.rules() if k == 'passthrough'][0]
+        box.allow('remove', 'x', rule).ok()
+        equal(box.get(OTHER), '403', 'removed')
+        box.allow('add', 'x', OTHER).ok()
+        opened = box.exec('x', 'sh', '-c', issuer)
+        equal(opened.out, '1\n', 'the control: opened, by our own authority')
+        changes = [r['change'] for r in box.audit('policy.change')]
+        equal(changes, ['passthrough.add', 'allow.remove', 'allow.add'], 'records')
+
+
+@test
+def private_addresses_by_their_own_key(t):
+    name = own_name()
+    if not name:
+        t.skip('this machine has no name of two labels that resolves to a private address')
+    with Running(t) as box:
+        plain = Origin()
+        rule = 'http://%s:%d' % (name, plain.port)
+        for key, words in (('allow', ()), ('allow_private', ('--allow-private',))):
+            box.allow('add', 'x', *words, rule).ok()
+            check((key, rule) in box.rules(), 'list: %r' % box.rules())
+            answer = box.exec('x', 'sh', '-c', status(rule + '/')).out.strip()
+            check(answer == '200' if words else answer in ('403', '502'), '%s: %s' % (key, answer))
+            equal(len(plain.requests), len(words), 'requests at the server')
+        box.allow('remove', 'x', rule).ok()
+        equal(box.exec('x', 'sh', '-c', status(rule + '/')).out.strip(), '403', 'both are gone')
+        equal([r['change'] for r in box.audit('policy.change')], ['allow.add', 'allow_private.add', 'allow.remove'], 'records')
 
 
 @test

@@ -787,9 +787,10 @@ int sandbox_approvals(sandbox *b, char **ret, sandbox_error **error)
 	return 0;
 }
 
-int sandbox_allow(sandbox *b, const char *rule, sandbox_error **error)
+int sandbox_add_rule(sandbox *b, const char *key, const char *rule, sandbox_error **error)
 {
 	(void)b;
+	(void)key;
 	return failed(error, EEXIST, SANDBOX_STAGE_POLICY, rule);
 }
 

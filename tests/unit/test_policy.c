@@ -153,6 +153,37 @@ static void test_layers(void **state)
 	policy_free(p);
 }
 
+/* While a sandbox runs: the same text under two keys is two rules, and what is taken back is the one that was added. */
+static void test_rules_by_their_key(void **state)
+{
+	struct policy *p = new_policy();
+	const struct net_target t = { .proto = PROTO_HTTPS, .host = "a.org", .port = 443, .method = "GET", .path = "/" };
+	struct net_verdict v;
+	(void)state;
+
+	set(p, "network", "allow", "https://a.org");
+	finish(p);
+	assert_int_equal(policy_add_rule(p, RULE_KEY_ALLOW, "https://a.org", "test", &e), -EEXIST);
+	policy_decide(p, &t, &v);
+	assert_true(v.allowed && !v.allow_private);
+	assert_int_equal(policy_add_rule(p, RULE_KEY_PRIVATE, "https://a.org", "test", &e), 0);
+	assert_int_equal(policy_add_rule(p, RULE_KEY_PRIVATE, "https://a.org", "test", &e), -EEXIST);
+	policy_decide(p, &t, &v);
+	assert_true(v.allowed && v.allow_private);
+	assert_int_equal(policy_remove_rule(p, RULE_KEY_PRIVATE, "https://a.org", &e), 0);
+	policy_decide(p, &t, &v);
+	assert_true(v.allowed && !v.allow_private);
+
+	assert_true(policy_add_rule(p, RULE_KEY_PASSTHROUGH, "a.org", "test", &e) < 0); /* its requests are to be read */
+	assert_true(policy_add_rule(p, RULE_KEY_PASSTHROUGH, "https://b.org/x", "test", &e) < 0);
+	assert_false(policy_is_passthrough(p, "b.org", 443));
+	assert_int_equal(policy_add_rule(p, RULE_KEY_PASSTHROUGH, "b.org", "test", &e), 0);
+	assert_true(policy_is_passthrough(p, "b.org", 443));
+	assert_true(policy_add_rule(p, RULE_KEY_ALLOW, "https://b.org", "test", &e) < 0);
+	assert_int_equal(policy_rule_key("deny"), RULE_KEY_NONE);
+	policy_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -161,6 +192,7 @@ int main(void)
 		TEST(test_source_never_shown),
 		TEST(test_secret_spec),
 		TEST(test_layers),
+		TEST(test_rules_by_their_key),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
