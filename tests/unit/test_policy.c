@@ -2,7 +2,7 @@
 /* Policies as a whole: files and their refusal, secrets in them, layers. */
 #include "policy_fixture.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 

@@ -2,11 +2,10 @@
 /* Policies when they are finished: what contradicts itself, and the paths. */
 #include "policy_fixture.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/util.h"
 

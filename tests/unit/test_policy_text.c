@@ -2,7 +2,10 @@
 /* Policies that are finished: their text and their encoding, and what they decide. */
 #include "policy_fixture.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
