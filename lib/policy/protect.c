@@ -9,6 +9,7 @@
 
 #include "policy/git_config.h"
 #include "policy/internal.h"
+#include "policy/nested.h"
 
 /*
  * Run by git, editors, agents, shells and task runners when someone enters or opens the directory on the host.
@@ -175,30 +176,64 @@ static int protect_configured(struct policy *p, const char *dir, const char *con
 	return r;
 }
 
-int add_default_protection(struct policy *p, struct error *e)
+/* What the host would execute when somebody is in that directory. */
+static int protect_in(struct policy *p, const char *dir, struct error *e)
 {
-	size_t n = p->n_paths;
 	char path[4096];
 	struct stat st;
 	int r = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (p->paths[i].kind != PATH_WRITE || !p->paths[i].is_dir)
+	for (size_t k = 0; k < ARRAY_LEN(executed_by_host) && r == 0; k++) {
+		int len = snprintf(path, sizeof(path), "%s/%s", dir, executed_by_host[k]);
+		if (len < 0 || (size_t)len >= sizeof(path))
 			continue;
-		for (size_t k = 0; k < ARRAY_LEN(executed_by_host) && r == 0; k++) {
-			int len = snprintf(path, sizeof(path), "%s/%s", p->paths[i].path, executed_by_host[k]);
-			if (len < 0 || (size_t)len >= sizeof(path))
-				continue;
-			r = protect_at(p, path, e);
-		}
-		/* A file that names git's directory: another in its place would lead the host's git to other hooks. */
-		int len = snprintf(path, sizeof(path), "%s/.git", p->paths[i].path);
-		if (r == 0 && len > 0 && (size_t)len < sizeof(path) && lstat(path, &st) == 0 && S_ISREG(st.st_mode))
-			r = protect_one(p, path, &st, e);
-		len = snprintf(path, sizeof(path), "%s/.git/config", p->paths[i].path);
-		if (r == 0 && len > 0 && (size_t)len < sizeof(path))
-			r = protect_configured(p, p->paths[i].path, path, e);
+		r = protect_at(p, path, e);
 	}
+	/* A file that names git's directory: another in its place would lead the host's git to other hooks. */
+	int len = snprintf(path, sizeof(path), "%s/.git", dir);
+	if (r == 0 && len > 0 && (size_t)len < sizeof(path) && lstat(path, &st) == 0 && S_ISREG(st.st_mode))
+		r = protect_one(p, path, &st, e);
+	len = snprintf(path, sizeof(path), "%s/.git/config", dir);
+	if (r == 0 && len > 0 && (size_t)len < sizeof(path))
+		r = protect_configured(p, dir, path, e);
+	return r;
+}
+
+struct nested {
+	struct policy *p;
+	struct error *e;
+};
+
+static int protect_nested(void *arg, const char *dir, bool git_dir)
+{
+	const struct nested *n = arg;
+	char path[4096];
+	int len = snprintf(path, sizeof(path), "%s/hooks", dir);
+
+	if (!git_dir)
+		return protect_in(n->p, dir, n->e);
+	return len > 0 && (size_t)len < sizeof(path) ? protect_at(n->p, path, n->e) : 0;
+}
+
+int add_default_protection(struct policy *p, struct error *e)
+{
+	struct nested nested = { p, e };
+	struct nested_scan scan = { 0 };
+	size_t n = p->n_paths;
+	struct stat st;
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (p->paths[i].kind == PATH_WRITE && p->paths[i].is_dir)
+			r = protect_in(p, p->paths[i].path, e);
+	}
+	/* Adding to the list may move it. */
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (p->paths[i].kind == PATH_WRITE && p->paths[i].is_dir)
+			r = nested_each(&scan, p->paths[i].path, protect_nested, &nested);
+	}
+	if (r == -ENOMEM)
+		return out_of_memory(e);
 	for (size_t i = 0; i < p->n_files && r == 0; i++) {
 		if (lstat(p->files[i].path, &st) < 0)
 			r = look_failed(p->files[i].path, errno, e);

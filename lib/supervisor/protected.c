@@ -21,6 +21,11 @@ int protected_start(struct sandbox *b, int state, struct error *e)
 	return watch_new(b->policy, state, b->id, &b->watch, e);
 }
 
+bool protected_is_cut(const struct sandbox *b)
+{
+	return b->watch && watch_is_cut(b->watch);
+}
+
 static int put_members(const struct watch_found *f, struct buf *m)
 {
 	int r = json_member_bytes(m, "path", f->path, strlen(f->path));

@@ -234,6 +234,8 @@ void sandbox_progress(struct sandbox *b)
 		r = json_member_string(&m, "auditor", policy_auditor(b->policy)->spec);
 	if (r == 0 && degraded && degraded[0])
 		r = json_member_strv(&m, "degraded", degraded);
+	if (r == 0 && protected_is_cut(b))
+		r = json_member_string(&m, "unwatched", "repositories in the writable directories, behind the first that were found");
 	const char *members = r == 0 ? buf_str(&m) : NULL;
 	if (!members || record_write(b, "sandbox.start", NULL, NULL, members) < 0) {
 		fail(&e, EIO, SANDBOX_STAGE_AUDIT, b->id, "cannot write the audit log; without it nothing runs");

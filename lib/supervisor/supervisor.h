@@ -337,6 +337,8 @@ void gateway_forget(struct sandbox *sandbox);
 
 /* protected.c: what the host would execute, before the first call and after each (lib/watch) */
 int protected_start(struct sandbox *sandbox, int state_fd, struct error *e);
+/* Not everything was looked through for repositories. */
+bool protected_is_cut(const struct sandbox *sandbox);
 /* call: whose end it is, or NULL. */
 void protected_check(struct sandbox *sandbox, const char *call);
 /* What was found, for inspect. */

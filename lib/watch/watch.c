@@ -25,6 +25,7 @@
 
 #include "base/util.h"
 #include "overlay/tree.h"
+#include "policy/nested.h"
 #include "watch/internal.h"
 
 #define LINKED_MAX (16u << 20) /* bytes of a file with several names that are compared */
@@ -59,6 +60,7 @@ struct watch {
 	struct keep keep;
 	struct place *places;
 	size_t n;
+	struct nested_scan nested;
 };
 
 static const struct {
@@ -263,6 +265,17 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 	return r;
 }
 
+static void place_done(struct place *p)
+{
+	for (size_t k = 0; k < p->n; k++) {
+		free(p->entries[k].name);
+		config_done(&p->entries[k].config);
+	}
+	free(p->entries);
+	free(p->path);
+	fd_close(p->dir);
+}
+
 static struct place *add_place(struct watch *w, const char *path, int dir)
 {
 	struct place *more = reallocarray(w->places, w->n + 1, sizeof(*more));
@@ -300,21 +313,17 @@ static int add_git(const struct policy *policy, struct watch *w)
 	return add_git_entries(policy, p, git);
 }
 
-static int add_writable(const struct policy *policy, struct watch *w, const struct policy_path *path)
+/* Takes the descriptor over. */
+static int add_dir(const struct policy *policy, struct watch *w, const char *path, int fd)
 {
-	struct stat st;
 	struct object head;
-	_cleanup_close_ int dir = open(path->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct place *p = add_place(w, path, fd);
 
-	if (dir < 0 || fstat(dir, &st) < 0)
-		return -errno;
-	/* Whoever mounts it finds the same, and says so better. */
-	if (st.st_dev != path->dev || st.st_ino != path->ino)
-		return -ESTALE;
-	struct place *p = add_place(w, path->path, dir);
-	if (!p)
+	if (!p) {
+		fd_close(fd);
 		return -ENOMEM;
-	int fd = TAKE_FD(dir), r = is_local(fd, &p->local);
+	}
+	int r = is_local(fd, &p->local);
 	for (size_t i = 0; policy_protected_name(i) && r == 0; i++) {
 		const char *name = policy_protected_name(i);
 		if (!strchr(name, '/'))
@@ -326,6 +335,83 @@ static int add_writable(const struct policy *policy, struct watch *w, const stru
 	if (r == 0 && object_look(fd, "HEAD", &head) == 0 && head.kind == OBJECT_FILE)
 		r = add_git_entries(policy, p, fd);
 	return r < 0 ? r : add_git(policy, w);
+}
+
+static int add_writable(const struct policy *policy, struct watch *w, const struct policy_path *path)
+{
+	struct stat st;
+	_cleanup_close_ int dir = open(path->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0 || fstat(dir, &st) < 0)
+		return -errno;
+	/* Whoever mounts it finds the same, and says so better. */
+	if (st.st_dev != path->dev || st.st_ino != path->ino)
+		return -ESTALE;
+	return add_dir(policy, w, path->path, TAKE_FD(dir));
+}
+
+struct nested {
+	const struct policy *policy;
+	struct watch *w;
+};
+
+static bool has_place(const struct watch *w, const char *path)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		if (strcmp(w->places[i].path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int add_git_dir(const struct policy *policy, struct watch *w, const char *path, int fd)
+{
+	struct place *p = add_place(w, path, fd);
+
+	if (!p) {
+		fd_close(fd);
+		return -ENOMEM;
+	}
+	int r = is_local(fd, &p->local);
+	return r < 0 ? r : add_git_entries(policy, p, fd);
+}
+
+/* An earlier call could have made one that cannot be looked at, so that is no reason to refuse the start. */
+static int add_nested(void *arg, const char *path, bool git_dir)
+{
+	const struct nested *n = arg;
+	size_t before = n->w->n;
+
+	if (has_place(n->w, path))
+		return 0;
+	int fd = tree_open_host(path);
+	int r = fd < 0 ? fd : git_dir ? add_git_dir(n->policy, n->w, path, fd) : add_dir(n->policy, n->w, path, fd);
+	if (r < 0 && r != -ENOMEM) {
+		while (n->w->n > before)
+			place_done(&n->w->places[--n->w->n]);
+		n->w->nested.cut = true;
+	}
+	return r == -ENOMEM ? r : 0;
+}
+
+/* Behind the writable directories, which have their places then. */
+static int add_all_nested(const struct policy *policy, struct watch *w, struct error *e)
+{
+	struct nested nested = { policy, w };
+	size_t n;
+	const struct policy_path *paths = policy_paths(policy, &n);
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (paths[i].kind == PATH_WRITE && paths[i].is_dir)
+			r = nested_each(&w->nested, paths[i].path, add_nested, &nested);
+	}
+	return r < 0 ? fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "watch", "out of memory") : 0;
+}
+
+bool watch_is_cut(const struct watch *w)
+{
+	return w->nested.cut;
 }
 
 static bool has_entry(const struct watch *w, const char *path)
@@ -401,6 +487,8 @@ int watch_new(const struct policy *p, int state, const char *id, struct watch **
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, id, "out of memory");
 	w->keep = (struct keep){ .state = -EBADF, .dir = -EBADF, .id = id };
 	int r = add_all(p, w, e);
+	if (r == 0)
+		r = add_all_nested(p, w, e);
 	if (r == 0 && w->n && (w->keep.state = fcntl(state, F_DUPFD_CLOEXEC, 3)) < 0)
 		r = fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, id, "cannot keep the state directory open");
 	if (r < 0 || !w->n)
@@ -414,15 +502,8 @@ void watch_free(struct watch *w)
 {
 	if (!w)
 		return;
-	for (size_t i = 0; i < w->n; i++) {
-		for (size_t k = 0; k < w->places[i].n; k++) {
-			free(w->places[i].entries[k].name);
-			config_done(&w->places[i].entries[k].config);
-		}
-		free(w->places[i].entries);
-		free(w->places[i].path);
-		fd_close(w->places[i].dir);
-	}
+	for (size_t i = 0; i < w->n; i++)
+		place_done(&w->places[i]);
 	free(w->places);
 	fd_close(w->keep.state);
 	fd_close(w->keep.dir);

@@ -32,6 +32,8 @@ typedef void (*watch_report)(void *arg, const struct watch_found *found);
 /* What is there now is what is compared with. state (borrowed): the directory below which "protected/id" is made for what
  * is moved. *ret is NULL when nothing is writable. */
 int watch_new(const struct policy *p, int state, const char *id, struct watch **ret, struct error *e);
+/* There may be repositories in the writable directories that are not looked after (policy/nested.h). */
+bool watch_is_cut(const struct watch *w);
 void watch_check(struct watch *w, watch_report report, void *arg);
 void watch_free(struct watch *w);
 

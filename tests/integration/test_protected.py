@@ -313,3 +313,83 @@ def a_second_name_of_what_was_named(t):
     box.sh('echo evil > other', flags=['--protect', 'dir/file']).ok()
     check(not os.path.exists(box.work + '/dir/file'), 'it is moved')
     equal([(r['path'], r['reason']) for r in box.audit('fs.protected')], [(box.work + '/dir/file', 'changed')], 'found')
+
+
+def nested(box, how):
+    """A repository below the workspace of that kind: its worktree, and its directory of git. Paths below the workspace."""
+    if how == 'checkout':
+        os.makedirs(box.work + '/vendor/lib')
+        git(box, 'init', '-q', 'vendor/lib')
+        return 'vendor/lib', 'vendor/lib/.git'
+    if how == 'bare':
+        git(box, 'init', '-q', '--bare', 'stuff/bare')
+        return None, 'stuff/bare'
+    source = box.dir + '/source'
+    git(box, 'init', '-q', source)
+    git(box, '-c', 'user.name=n', '-c', 'user.email=e@x', 'commit', '-q', '--allow-empty', '-m', 'one', cwd=source)
+    git(box, 'init', '-q')
+    git(box, '-c', 'protocol.file.allow=always', 'submodule', '--quiet', 'add', source, 'deps/sub')
+    return 'deps/sub', '.git/modules/deps/sub'
+
+
+@cases([(how + ('-no-hooks' if bare else ''), how, bare) for how in ('checkout', 'submodule', 'bare') for bare in (False, True)])
+def nested_repositories(t, how, bare):
+    """Hooks, configuration and the way to them, where a directory below is a repository: with hooks, and without any."""
+    box = Box(t)
+    worktree, git_dir = nested(box, how)
+    top = os.path.join(box.work, git_dir)
+    if bare:
+        subprocess.run(['rm', '-rf', top + '/hooks'], check=True)
+    before = read(top + '/config')
+    # The control: git takes such a hook and such a key from there.
+    git(box, '--git-dir', top, 'config', 'core.fsmonitor', 'evil')
+    equal(git(box, '--git-dir', top, 'config', 'core.fsmonitor'), 'evil\n', 'control')
+    with open(top + '/config', 'w') as f:
+        f.write(before)
+    script = ('mkdir -p $1/hooks; echo evil >$1/hooks/pre-commit; chmod +x $1/hooks/pre-commit; '
+              'git --git-dir $1 config core.fsmonitor evil; git --git-dir $1 config user.name n; echo evil >$1/commondir; ')
+    if worktree:
+        script += 'echo evil >$2/.envrc; '
+    if how == 'submodule':
+        script += 'echo "gitdir: /tmp/x" >$2/.git; mv $2/.git $2/old; mv $2 $2.x; '
+    box.sh(script + 'true', git_dir, worktree or '').ok()
+    check(not os.path.exists(top + '/hooks/pre-commit'), 'a hook')
+    check('evil' not in read(top + '/config') and 'name = n' in read(top + '/config'), 'config: %r' % read(top + '/config'))
+    check(not os.path.exists(top + '/commondir'), 'commondir')
+    if worktree:
+        check(not os.path.exists(os.path.join(box.work, worktree, '.envrc')), '.envrc')
+    if how == 'submodule':
+        check('modules' in read(box.work + '/deps/sub/.git'), 'where its git is')
+    found = {r['path'][len(box.work) + 1:] for r in box.audit('fs.protected')}
+    check({git_dir + '/config', git_dir + '/commondir'} <= found, 'found: %r' % found)
+    equal(git_dir + '/hooks' in found, bare, 'hooks are found where they could not be mounted: %r' % found)
+    check('unwatched' not in box.audit('sandbox.start')[0], 'all was looked through')
+
+
+@cases([('names', 3000, 0), ('directories', 0, 200)])
+def more_than_is_looked_through(t, files, dirs):
+    """The search is bounded, near the top first, and the record says so."""
+    box = Box(t)
+    git(box, 'init', '-q', 'lib')
+    os.mkdir(box.work + '/many')
+    for i in range(files):
+        os.close(os.open('%s/many/%d' % (box.work, i), os.O_CREAT | os.O_WRONLY))
+    for i in range(dirs):
+        os.mkdir('%s/many/%d' % (box.work, i))
+    box.sh('git -C lib config core.fsmonitor evil').ok()
+    check('evil' not in read(box.work + '/lib/.git/config'), 'near the top')
+    check('unwatched' in box.audit('sandbox.start')[0], 'record: %r' % box.audit('sandbox.start'))
+
+
+@test
+def a_nested_one_that_is_broken(t):
+    """A call could have made it: the next start is not refused."""
+    box = Box(t)
+    git(box, 'init', '-q', 'lib')
+    with open(box.work + '/lib/.git/config', 'a') as f:
+        f.write('; ' + 'x' * (1 << 20) + '\n')
+    os.makedirs(box.work + '/odd/.git/config')
+    os.symlink('/nowhere', box.work + '/odd/.git/hooks')
+    os.symlink('lib', box.work + '/link')
+    box.sh('true').ok()
+    check('unwatched' in box.audit('sandbox.start')[0], 'record: %r' % box.audit('sandbox.start'))

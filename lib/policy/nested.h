@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Repositories of git in the directories below a writable one: submodules, checkouts in checkouts, bare ones. */
+#ifndef NSBOX_POLICY_NESTED_H
+#define NSBOX_POLICY_NESTED_H
+
+#include <stdbool.h>
+
+/* Bounds of looking for them, for all directories of a policy together, so that the cost does not grow with the tree. */
+#define NESTED_NAMES 2048u
+#define NESTED_DIRS 128u
+#define NESTED_FOUND 32u
+#define NESTED_DEPTH 4u
+
+struct nested_scan {
+	unsigned names, dirs, found;
+	bool cut; /* a bound was passed: there may be more */
+};
+
+/* path: of one, absolute; git_dir: it is what git takes for a repository, else the directory that has a .git. Not 0: the
+ * search ends with that. */
+typedef int (*nested_found)(void *arg, const char *path, bool git_dir);
+
+/* Level by level, through no link and over no mount. 0, -ENOMEM, or what found returned; what cannot be read is left out. */
+int nested_each(struct nested_scan *s, const char *dir, nested_found found, void *arg);
+
+#endif
