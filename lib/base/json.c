@@ -33,19 +33,26 @@ size_t json_plain(const char *text, size_t left)
 	return n;
 }
 
+size_t json_run(const char *text, size_t left)
+{
+	const uint8_t *s = (const uint8_t *)text;
+	size_t n = 0;
+
+	while (n < left && s[n] >= 0x20 && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
+}
+
 int json_text(struct buf *b, const char *text, size_t len)
 {
 	const uint8_t *s = (const uint8_t *)text;
 	int r = buf_putc(b, '"');
 
 	for (size_t i = 0; i < len && r == 0;) {
-		/* Nearly every byte is one that stands for itself: whole runs of them at once. */
-		size_t run = i;
-		while (run < len && s[run] >= 0x20 && s[run] < 0x7f && s[run] != '"' && s[run] != '\\')
-			run++;
-		if (run > i) {
-			r = buf_append(b, s + i, run - i);
-			i = run;
+		size_t run = json_run(text + i, len - i);
+		if (run) {
+			r = buf_append(b, s + i, run);
+			i += run;
 			continue;
 		}
 		size_t plain = json_plain(text + i, len - i), n = utf8_len(s + i, len - i);

@@ -14,6 +14,8 @@
 int json_text(struct buf *b, const char *s, size_t len);
 /* Length of the character at s, left > 0, when json_text() writes it as it is; 0: escaped, or not UTF-8. */
 size_t json_plain(const char *s, size_t left);
+/* How many of the bytes at s are such characters of ASCII. */
+size_t json_run(const char *s, size_t left);
 /* Members for an object being written: `"key":value`, with a comma before it unless b ends in '{' or is empty. */
 int json_member_string(struct buf *b, const char *key, const char *value);
 int json_member_bytes(struct buf *b, const char *key, const char *value, size_t len);

@@ -21,8 +21,8 @@ struct scrub {
 	struct rewrite rewrite; /* private */
 };
 
-/* Can this pair never change a length: all forms of the value can be written with the placeholder? */
-bool scrub_keeps_length(const void *value, size_t len, const struct placeholder *p);
+/* Can a placeholder as long as the value be written in all of its forms, so that no length ever changes? */
+bool scrub_is_plain(const void *value, size_t len);
 /*
  * Take the next bytes and append to out what may go on; of the last ones all that is left. 0, -EBADMSG (same_length
  * broken), -ENOMEM: nothing more of the stream may go on.

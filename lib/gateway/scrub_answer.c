@@ -24,11 +24,17 @@ struct answer_scrub {
 	struct inflater inflater;
 };
 
-static const struct placeholder *own_placeholder(const struct session *s, size_t secret)
+/* Answers from here are searched for it. */
+static bool searched_for(const struct session *s, size_t secret)
 {
 	const struct policy_secret *rule = s->gw->secrets.v[secret].rule;
 
-	if (!rule->scrub || !secret_reaches(rule, &s->x->target))
+	return rule->scrub && secret_reaches(rule, &s->x->target);
+}
+
+static const struct placeholder *own_placeholder(const struct session *s, size_t secret)
+{
+	if (!searched_for(s, secret))
 		return NULL;
 	for (const struct holder *h = s->call->holders; h; h = h->next) {
 		if (h->placeholder->secret == secret)
@@ -40,7 +46,7 @@ static const struct placeholder *own_placeholder(const struct session *s, size_t
 bool answer_needs_scrub(const struct session *s)
 {
 	for (const struct holder *h = s->call->holders; h; h = h->next) {
-		if (own_placeholder(s, h->placeholder->secret))
+		if (searched_for(s, h->placeholder->secret))
 			return true;
 	}
 	return false;
@@ -117,8 +123,8 @@ static int begin(struct session *s)
 					  .same_length = true };
 	for (const struct holder *h = s->call->holders; h; h = h->next) {
 		const struct secret *secret = &s->gw->secrets.v[h->placeholder->secret];
-		if (own_placeholder(s, h->placeholder->secret) &&
-		    (secret->issuer || secret->lengths_differ || !scrub_keeps_length(secret->value, secret->len, h->placeholder)))
+		const bool same = !secret->issuer && !secret->resizes && secret->usual == h->placeholder->len;
+		if (!same && searched_for(s, h->placeholder->secret))
 			x->scrub->scrub.same_length = false;
 	}
 	return x->scrub->recorded ? 0 : -ENOMEM;

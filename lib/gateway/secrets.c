@@ -13,6 +13,7 @@
 #include "base/wire.h"
 #include "gateway/calls.h"
 #include "gateway/issue.h"
+#include "gateway/scrub.h"
 #include "gateway/secret_source.h"
 
 #define SCRUB_MIN 8u /* of a value that answers are searched for; as placeholder_check() says */
@@ -156,7 +157,7 @@ int secrets_keep(struct secrets *s, size_t secret, const uint8_t *value, size_t 
 		return refuse(e, x->rule->name, -r, r == -ENOSPC ? "has changed too often while answers are being read" :
 								   "could not be loaded, for lack of memory");
 	}
-	x->lengths_differ |= x->usual && x->usual != len;
+	x->resizes |= (x->usual && x->usual != len) || !scrub_is_plain(value, len);
 	x->usual = len;
 	*ret = pages;
 	return 0;

@@ -30,7 +30,7 @@ struct secret {
 	size_t len;
 	struct locked pages; /* where it lies */
 	size_t usual; /* length of the last one, for placeholders */
-	bool lengths_differ; /* of this one and earlier ones */
+	bool resizes; /* an answer in which a placeholder stands for this one or an earlier one may have another length */
 	size_t n_known;	     /* of it in secrets.values */
 };
 

@@ -11,6 +11,9 @@ bool addr_from_text(const char *text, struct in6_addr *ret)
 {
 	struct in_addr v4;
 
+	/* Nearly always a name. */
+	if (!(text[0] >= '0' && text[0] <= '9') && !strchr(text, ':'))
+		return false;
 	if (inet_pton(AF_INET, text, &v4) == 1) {
 		memset(ret, 0, 10);
 		memset(ret->s6_addr + 10, 0xff, 2);

@@ -74,17 +74,20 @@ bool host_pattern_matches(const struct host_pattern *h, const char *host, const 
 {
 	struct in6_addr literal;
 
+	/* The name of a rule is no literal. */
+	if (h->kind == HOST_NAME)
+		return host && strcmp(host, h->name) == 0;
 	if (host && addr_from_text(host, &literal)) {
 		host = NULL;
 		addr = &literal;
 	}
 	switch (h->kind) {
-	case HOST_NAME:
-		return host && strcmp(host, h->name) == 0;
 	case HOST_SUFFIX:
 		return host && has_suffix(host, h->name);
 	case HOST_ANY:
 		return host != NULL;
+	case HOST_NAME:
+		break;
 	case HOST_ADDR:
 		return addr && !host && h->v4 == !!IN6_IS_ADDR_V4MAPPED(addr) &&
 		       addr_in_prefix(addr, &h->addr, h->prefix);

@@ -40,7 +40,10 @@ static bool skip_string(struct cursor *c, const char **ret_start, size_t *ret_le
 		return false;
 	const char *start = c->p;
 	while (*c->p != '"') {
-		size_t n = escape(c->p);
+		/* Nearly all of it is what stands for itself. */
+		size_t n = json_run(c->p, (size_t)(c->end - c->p));
+		if (n == 0)
+			n = escape(c->p);
 		if (n == 0 && c->p < c->end)
 			n = json_plain(c->p, (size_t)(c->end - c->p));
 		if (n == 0)
