@@ -25,20 +25,21 @@ static bool note_missed(const struct net_rule *r, const struct net_target *t, vo
 
 void policy_decide(const struct policy *p, const struct net_target *t, struct net_verdict *ret)
 {
-	const struct net_rule *rule = rules_match(&p->deny, t);
+	const struct net_rule *rule = rules_match(&p->deny, t, NULL);
 	struct missed missed = { 0 };
+	bool private;
 
 	*ret = (struct net_verdict){ .rule = "", .origin = "", .reason = "no-rule" };
 	if (rule) {
 		*ret = (struct net_verdict){ .rule = rule->text, .origin = rule->origin, .reason = "deny-rule" };
 		return;
 	}
-	rule = rules_match(&p->allow, t);
+	/* Another rule for the same request may add that a private address is fine. */
+	rule = rules_match(&p->allow, t, &private);
 	if (rule) {
 		*ret = (struct net_verdict){
 			.allowed = true,
-			/* Another rule for the same request may add that a private address is fine. */
-			.allow_private = rules_match_private(&p->allow, t),
+			.allow_private = private,
 			.rule = rule->text,
 			.origin = rule->origin,
 			.reason = rule->rule->kind == RULE_PASSTHROUGH ? "passthrough" : "rule",
@@ -54,7 +55,9 @@ void policy_decide(const struct policy *p, const struct net_target *t, struct ne
 
 bool policy_addr_denied(const struct policy *p, enum net_proto proto, const struct in6_addr *addr, uint16_t port)
 {
-	return rules_match(&p->deny, &(struct net_target){ .proto = proto, .addr = addr, .port = port });
+	const struct net_target t = { .proto = proto, .addr = addr, .port = port };
+
+	return rules_match(&p->deny, &t, NULL);
 }
 
 static bool match_endpoint(const struct net_rule *r, const struct net_target *t, void *arg)

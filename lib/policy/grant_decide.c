@@ -26,14 +26,14 @@ void grant_decide(const struct policy *p, const struct grant *g, const struct ne
 	policy_decide(p, t, ret);
 	if (!ret->allowed)
 		return;
-	rule = rules_match(&g->deny, t);
+	rule = rules_match(&g->deny, t, NULL);
 	if (rule) {
 		refuse(g, "grant-deny", rule, ret);
 		return;
 	}
 	if (!g->allow_set)
 		return;
-	rule = rules_match(&g->allow, t);
+	rule = rules_match(&g->allow, t, NULL);
 	if (!rule) {
 		rules_each_kind(&g->allow, t, match_near, &near);
 		refuse(g, "grant", near, ret);
@@ -47,8 +47,9 @@ void grant_decide(const struct policy *p, const struct grant *g, const struct ne
 bool grant_addr_denied(const struct policy *p, const struct grant *g, enum net_proto proto, const struct in6_addr *addr,
 		       uint16_t port)
 {
-	return policy_addr_denied(p, proto, addr, port) ||
-	       rules_match(&g->deny, &(struct net_target){ .proto = proto, .addr = addr, .port = port });
+	const struct net_target t = { .proto = proto, .addr = addr, .port = port };
+
+	return policy_addr_denied(p, proto, addr, port) || rules_match(&g->deny, &t, NULL);
 }
 
 static bool match_endpoint(const struct net_rule *r, const struct net_target *t, void *arg)

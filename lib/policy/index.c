@@ -11,6 +11,7 @@
 
 struct rule_index {
 	const struct net_rule **rules; /* room for the arrays of all groups */
+	struct path_entry *paths;
 	struct host_group *groups;
 	struct host_group *names; /* by name, exact before suffix */
 	struct host_group *addrs; /* by prefix (longest first), v4 before v6, address */
@@ -66,6 +67,7 @@ void rules_index_free(struct rule_index *index)
 	if (!index)
 		return;
 	free(index->rules);
+	free(index->paths);
 	free(index->groups);
 	free(index);
 }
@@ -80,8 +82,8 @@ static void cut_groups(struct rule_index *x, size_t n_rules)
 		size_t n = 1;
 		while (i + n < n_rules && compare_host(&from[0]->rule->host, &from[n]->rule->host) == 0)
 			n++;
-		/* Behind the rules themselves twice as much room. */
-		*g = (struct host_group){ .rules = from, .n = n, .kinds = from + n_rules, .paths = from + 2 * n_rules };
+		/* Behind the rules themselves there is as much room. */
+		*g = (struct host_group){ .rules = from, .n = n, .kinds = from + n_rules, .paths = x->paths + i };
 		host_group_sort(g);
 		++*counts[section(host_of(g)->kind)];
 		i += n;
@@ -98,9 +100,10 @@ int rules_index(struct net_rules *rules)
 
 	if (!x)
 		return -ENOMEM;
-	x->rules = calloc(3 * room, sizeof(x->rules[0]));
+	x->rules = calloc(2 * room, sizeof(x->rules[0]));
+	x->paths = calloc(room, sizeof(x->paths[0]));
 	x->groups = calloc(room, sizeof(x->groups[0]));
-	if (!x->rules || !x->groups) {
+	if (!x->rules || !x->paths || !x->groups) {
 		rules_index_free(x);
 		return -ENOMEM;
 	}
@@ -225,35 +228,33 @@ bool rules_each_kind(const struct net_rules *rules, const struct net_target *t,
 	return each_group(rules, t, each_kind, &(struct each){ f, arg });
 }
 
-static bool first_of(const struct host_group *g, const struct net_target *t, void *arg)
+struct matched {
+	const struct net_rule *first;
+	bool *private; /* NULL: not asked for */
+};
+
+static bool match_group(const struct host_group *g, const struct net_target *t, void *arg)
 {
+	struct matched *matched = arg;
 	struct group_match m = { .t = t };
 
 	host_group_match(g, &m);
-	*(const struct net_rule **)arg = m.first;
-	return m.first;
+	if (!matched->first)
+		matched->first = m.first;
+	if (!matched->private)
+		return matched->first;
+	*matched->private |= m.private;
+	return *matched->private;
 }
 
-const struct net_rule *rules_match(const struct net_rules *rules, const struct net_target *t)
+const struct net_rule *rules_match(const struct net_rules *rules, const struct net_target *t, bool *ret_private)
 {
-	const struct net_rule *first = NULL;
+	struct matched matched = { .private = ret_private };
 
-	each_group(rules, t, first_of, &first);
-	return first;
-}
-
-static bool private_of(const struct host_group *g, const struct net_target *t, void *arg)
-{
-	struct group_match m = { .t = t };
-
-	(void)arg;
-	host_group_match(g, &m);
-	return m.private;
-}
-
-bool rules_match_private(const struct net_rules *rules, const struct net_target *t)
-{
-	return each_group(rules, t, private_of, NULL);
+	if (ret_private)
+		*ret_private = false;
+	each_group(rules, t, match_group, &matched);
+	return matched.first;
 }
 
 struct found_rules {

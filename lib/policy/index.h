@@ -5,10 +5,15 @@
 
 #include "policy/internal.h"
 
+struct path_entry {
+	const struct path_pattern *pattern; /* the first of the rule */
+	const struct net_rule *rule;
+};
+
 struct host_group {
 	const struct net_rule **rules; /* as given */
-	const struct net_rule **paths; /* those with a path, by the tokens of the first one */
 	const struct net_rule **kinds; /* of those that differ in nothing but the path the first one; as given */
+	struct path_entry *paths;      /* those with a path, by its tokens */
 	size_t n, n_paths, n_kinds;
 };
 

@@ -11,12 +11,12 @@
 
 #include "policy/index.h"
 
-#define NODES_MAX 64u
+#define NODES_MAX 32u
 #define FEW 4 /* rules that are asked at once instead of being told apart */
 #define END (-1)
 
 struct node {
-	const struct net_rule **lo, **hi;
+	const struct path_entry *lo, *hi;
 	size_t depth;
 	bool loop; /* all have the same wildcard at depth, and it takes more */
 };
@@ -27,20 +27,19 @@ struct walk {
 	size_t n_now, n_next;
 };
 
-static int token(const struct net_rule *r, size_t depth)
+static int token(const struct path_entry *entry, size_t depth)
 {
-	const struct path_pattern *p = r->rule->paths[0];
-	return depth < p->n ? p->token[depth] : END;
+	return depth < entry->pattern->n ? entry->pattern->token[depth] : END;
 }
 
 static int by_path(const void *x, const void *y)
 {
-	const struct net_rule *a = *(const struct net_rule *const *)x, *b = *(const struct net_rule *const *)y;
+	const struct path_entry *a = x, *b = y;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && (token(a, i) != END || token(b, i) != END); i++)
 		r = token(a, i) - token(b, i);
-	return r ? r : (a > b) - (a < b);
+	return r ? r : (a->rule > b->rule) - (a->rule < b->rule);
 }
 
 /* All that rule_matches() looks at, but for the host, which is the same, and the path itself. */
@@ -78,7 +77,7 @@ void host_group_sort(struct host_group *g)
 		if (g->n_kinds == 0 || compare_kind(g->kinds[g->n_kinds - 1], g->kinds[i]) != 0)
 			g->kinds[g->n_kinds++] = g->kinds[i];
 		if (g->rules[i]->rule->n_paths)
-			g->paths[g->n_paths++] = g->rules[i];
+			g->paths[g->n_paths++] = (struct path_entry){ g->rules[i]->rule->paths[0], g->rules[i] };
 	}
 	qsort(g->kinds, g->n_kinds, sizeof(g->kinds[0]), as_given);
 	qsort(g->paths, g->n_paths, sizeof(g->paths[0]), by_path);
@@ -94,20 +93,23 @@ static void ask(struct group_match *m, const struct net_rule *r)
 	m->private |= r->allow_private || r->rule->host.kind == HOST_ADDR;
 }
 
-static void ask_all(struct group_match *m, const struct net_rule **lo, const struct net_rule **hi)
+static void ask_all(struct group_match *m, const struct path_entry *lo, const struct path_entry *hi)
 {
 	for (; lo < hi; lo++)
-		ask(m, *lo);
+		ask(m, lo->rule);
 }
 
 /* The first of the node's rules whose next token is not less than this one. */
-static const struct net_rule **lower(const struct node *n, int next)
+static const struct path_entry *lower(const struct node *n, int next)
 {
-	const struct net_rule **lo = n->lo, **hi = n->hi;
+	const struct path_entry *lo = n->lo, *hi = n->hi;
 
+	/* Most have one child only, or no wildcard. */
+	if (token(&hi[-1], n->depth) < next)
+		return hi;
 	while (lo < hi) {
-		const struct net_rule **mid = lo + (hi - lo) / 2;
-		if (token(*mid, n->depth) < next)
+		const struct path_entry *mid = lo + (hi - lo) / 2;
+		if (token(mid, n->depth) < next)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -115,12 +117,16 @@ static const struct net_rule **lower(const struct node *n, int next)
 	return lo;
 }
 
+/* Those with this token next. */
 static struct node child(const struct node *n, int next)
 {
-	/* Most have one child only. */
-	if (token(n->lo[0], n->depth) == next && token(n->hi[-1], n->depth) == next)
-		return (struct node){ n->lo, n->hi, n->depth + 1, false };
-	return (struct node){ lower(n, next), lower(n, next + 1), n->depth + 1, false };
+	struct node c = { n->lo, n->hi, n->depth + 1, false };
+
+	if (token(c.lo, n->depth) != next)
+		c.lo = lower(n, next);
+	if (c.lo < c.hi && token(&c.hi[-1], n->depth) != next)
+		c.hi = lower(&(struct node){ c.lo, c.hi, n->depth, false }, next + 1);
+	return c;
 }
 
 static void enter(struct walk *w, struct node n)
@@ -140,6 +146,10 @@ static void enter(struct walk *w, struct node n)
 		enter(w, (struct node){ n.lo, n.hi, n.depth + 1, false });
 		return;
 	}
+	/* They come last in the order. */
+	n.lo = lower(&n, TOKEN_STAR);
+	if (n.lo == n.hi)
+		return;
 	struct node star = child(&n, TOKEN_STAR), any = child(&n, TOKEN_ANY), deep = child(&n, TOKEN_DEEP);
 	star.loop = any.loop = true;
 	star.depth = any.depth = n.depth;
@@ -152,7 +162,7 @@ static void enter(struct walk *w, struct node n)
 static void step(struct walk *w, const struct node *n, uint8_t c)
 {
 	if (n->loop) {
-		if (c != '/' || token(n->lo[0], n->depth) == TOKEN_ANY)
+		if (c != '/' || token(n->lo, n->depth) == TOKEN_ANY)
 			enter(w, *n);
 		return;
 	}
@@ -202,6 +212,6 @@ void host_group_match(const struct host_group *g, struct group_match *m)
 		return;
 	walk(g, m, false);
 	/* A list holds denials only, or none. */
-	if (g->paths[0]->rule->kind == RULE_DENY && strpbrk(t->path, ";/"))
+	if (g->paths[0].rule->rule->kind == RULE_DENY && strpbrk(t->path, ";/"))
 		walk(g, m, true);
 }

@@ -242,10 +242,9 @@ int warn(struct policy *p, const char *fmt, ...) __attribute__((format(printf, 2
 /* index.c */
 int rules_index(struct net_rules *rules);
 void rules_index_free(struct rule_index *index);
-/* The first rule that matches, as rules_each() goes; NULL. Its cost hardly grows with the number of rules. */
-const struct net_rule *rules_match(const struct net_rules *rules, const struct net_target *t);
-/* Does one that matches let the name lead to a private address? */
-bool rules_match_private(const struct net_rules *rules, const struct net_target *t);
+/* The first rule that matches, as rules_each() goes; NULL. ret_private (may be NULL): does one that matches, also if it is
+ * not the first, let the name lead to a private address? The cost hardly grows with the number of rules. */
+const struct net_rule *rules_match(const struct net_rules *rules, const struct net_target *t, bool *ret_private);
 /* As rules_each(), but of all rules for a host that differ in nothing but their path only the first that has one. */
 bool rules_each_kind(const struct net_rules *rules, const struct net_target *t,
 		     bool (*f)(const struct net_rule *rule, const struct net_target *t, void *arg), void *arg);

@@ -179,11 +179,12 @@ static void one_target(const struct policy *p, unsigned round)
 
 	random_target(&to);
 	const struct slow deny = slowly(&p->deny, &to.t), allow = slowly(&p->allow, &to.t);
-	const struct net_rule *fast = rules_match(&p->allow, &to.t);
-	if (fast != allow.first || rules_match(&p->deny, &to.t) != deny.first)
+	bool private;
+	const struct net_rule *fast = rules_match(&p->allow, &to.t, &private);
+	if (fast != allow.first || rules_match(&p->deny, &to.t, NULL) != deny.first)
 		fail_msg("round %u, %s %s: %s instead of %s", round, to.t.host, to.path, fast ? fast->text : "nothing",
 			 allow.first ? allow.first->text : "nothing");
-	assert_int_equal(rules_match_private(&p->allow, &to.t), allow.private);
+	assert_int_equal(private, allow.private);
 	policy_decide(p, &to.t, &v);
 	assert_int_equal(v.allowed, !deny.first && allow.first);
 	assert_int_equal(v.allow_private, v.allowed && allow.private);
@@ -220,7 +221,7 @@ static void the_same_for_denials(void **state)
 		for (unsigned i = 0; i < 60; i++) {
 			struct asked_for to;
 			random_target(&to);
-			assert_ptr_equal(rules_match(&rules, &to.t), slowly(&rules, &to.t).first);
+			assert_ptr_equal(rules_match(&rules, &to.t, NULL), slowly(&rules, &to.t).first);
 		}
 		done(&rules);
 	}
@@ -251,7 +252,7 @@ static void few_of_many(const char *form, const char *asks_for, bool found)
 		numbered(asks_for, i, path);
 		t.path = path;
 		asked = 0;
-		const struct net_rule *r = rules_match(&rules, &t);
+		const struct net_rule *r = rules_match(&rules, &t, NULL);
 		assert_true(asked <= AT_MOST);
 		assert_ptr_equal(r, found ? &rules.rule[i] : NULL);
 	}
