@@ -28,12 +28,12 @@ class Targets:
 
     def add(self, what, measured, limit, unit='x', detail=''):
         verdict = 'met' if measured <= limit else 'MISSED'
-        self.lines.append('%-64s %9s %11s  %-6s %s' % (
+        self.lines.append('%-72s %9s %11s  %-6s %s' % (
             what, '<= %g %s' % (limit, unit), '%.3f %s' % (measured, unit), verdict, detail))
 
     def show(self):
         if self.lines:
-            print('%-64s %9s %11s' % ('target', 'at most', 'measured'))
+            print('%-72s %9s %11s' % ('target', 'at most', 'measured'))
             for line in self.lines:
                 print(line)
             print()
