@@ -18,11 +18,17 @@
 #define ATTEMPT_MS 2500
 #define ATTEMPTS 3
 #define PROBE_PORT 9
+#define RESOLUTION_DELAY_US 50000u /* RFC 8305, 3 */
 
 /* Outlives its asker: c-ares cannot forget a single question. */
 struct resolution_query {
-	struct resolution *asker; /* NULL: forgotten */
+	struct resolution *asker; /* NULL: forgotten, or it has its answer */
 	struct resolver *resolver;
+	struct found found;
+	const char *failure;	       /* the worst of both */
+	unsigned pending;	       /* of the questions for A and AAAA */
+	uint64_t due;		       /* goes on without the other one then; 0: not yet */
+	struct resolution_query *next; /* with a time to be due */
 };
 
 static void v4_mapped(struct in6_addr *to, const void *v4)
@@ -189,9 +195,8 @@ void found_interleave(const struct found *f, struct resolution *q)
 	}
 }
 
-static void take_addresses(struct resolution *q, const struct ares_addrinfo *info)
+static void take_addresses(struct found *found, const struct ares_addrinfo *info)
 {
-	struct found found = { 0 };
 	struct in6_addr addr;
 
 	for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
@@ -201,33 +206,76 @@ static void take_addresses(struct resolution *q, const struct ares_addrinfo *inf
 			addr = ((const struct sockaddr_in6 *)(const void *)n->ai_addr)->sin6_addr;
 		else
 			continue;
-		found_add(&found, &addr);
+		found_add(found, &addr);
 	}
-	found_interleave(&found, q);
 }
 
+/* A server that does not answer for one family says nothing about the name: that reason comes before "not there". */
+static const char *worse(const char *failure, int status)
+{
+	if (status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_SUCCESS)
+		return failure ? failure : "no-such-host";
+	return status == ARES_ETIMEOUT ? "resolver-timeout" : "resolver-error";
+}
+
+static void unlink_due(struct resolution_query *query)
+{
+	struct resolution_query **at = &query->resolver->due;
+
+	while (*at && *at != query)
+		at = &(*at)->next;
+	if (*at)
+		*at = query->next;
+	query->due = 0;
+}
+
+static void finish(struct resolution_query *query)
+{
+	struct resolution *q = TAKE_PTR(query->asker);
+
+	unlink_due(query);
+	if (q) {
+		q->query = NULL;
+		found_interleave(&query->found, q);
+		q->failure = q->n_addrs ? NULL : query->failure;
+	}
+	if (!query->pending)
+		free(query);
+	if (q && q->done)
+		q->done(q);
+}
+
+/* For A or AAAA. With addresses of one family the other is waited for as RFC 8305 says, and not as long as a server that
+ * drops such questions would have it. */
 static void answered(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
 	struct resolution_query *query = arg;
-	struct resolution *q = query->asker;
+	struct resolver *r = query->resolver;
 
 	(void)timeouts;
-	query->resolver->active--;
-	if (q) {
-		q->query = NULL;
-		if (status == ARES_SUCCESS)
-			take_addresses(q, info);
-		if (!q->n_addrs)
-			q->failure = status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_SUCCESS
-					     ? "no-such-host"
-				     : status == ARES_ETIMEOUT ? "resolver-timeout"
-							       : "resolver-error";
-	}
+	r->active--;
+	query->pending--;
+	if (status == ARES_SUCCESS && info)
+		take_addresses(&query->found, info);
 	if (info)
 		ares_freeaddrinfo(info);
-	free(query);
-	if (q && q->done)
-		q->done(q);
+	query->failure = worse(query->failure, status);
+	if (!query->pending) {
+		finish(query);
+	} else if (query->asker && query->found.n[0] + query->found.n[1]) {
+		query->due = r->loop->now + RESOLUTION_DELAY_US;
+		query->next = r->due;
+		r->due = query;
+	}
+}
+
+static void ask_family(struct resolver *r, int family, const char *absolute, struct resolution_query *query)
+{
+	/* NOSORT: sorting would open a socket for each address to ask the kernel for its route. */
+	struct ares_addrinfo_hints hints = { .ai_family = family, .ai_flags = ARES_AI_NOSORT };
+
+	r->active++;
+	ares_getaddrinfo(r->channel, absolute, NULL, &hints, answered, query);
 }
 
 int resolver_ask(struct resolver *r, struct resolution *q, const char *host)
@@ -250,9 +298,7 @@ int resolver_ask(struct resolver *r, struct resolution *q, const char *host)
 	struct resolution_query *query = calloc(1, sizeof(*query));
 	if (!query)
 		return -ENOMEM;
-	/* NOSORT: sorting would open a socket for each address to ask the kernel for its route. The trailing dot keeps
-	 * the search list of resolv.conf out: only this very name was decided about. */
-	struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_flags = ARES_AI_NOSORT };
+	/* The trailing dot keeps the search list of resolv.conf out: only this very name was decided about. */
 	char absolute[256 + 1];
 	size_t len = strlen(host);
 	if (len + 2 > sizeof(absolute)) {
@@ -262,13 +308,14 @@ int resolver_ask(struct resolver *r, struct resolution *q, const char *host)
 	memcpy(absolute, host, len);
 	memcpy(absolute + len, ".", 2);
 	query->resolver = r;
-	r->active++;
+	query->pending = 2;
 	/* c-ares may answer from within (no server, out of sockets): the asker hears of it by the return value. */
 	void (*done)(struct resolution *) = q->done;
 	q->done = NULL;
 	q->query = query;
 	query->asker = q;
-	ares_getaddrinfo(r->channel, absolute, NULL, &hints, answered, query);
+	ask_family(r, AF_INET6, absolute, query);
+	ask_family(r, AF_INET, absolute, query);
 	q->done = done;
 	return q->query ? 0 : 1;
 }
@@ -288,6 +335,11 @@ int resolver_timeout(struct resolver *r, int max)
 		return max;
 	struct timeval *next = ares_timeout(r->channel, &longest, &tv);
 	int ms = (int)(next->tv_sec * 1000 + (next->tv_usec + 999) / 1000);
+	uint64_t now = now_us();
+	for (const struct resolution_query *x = r->due; x; x = x->next) {
+		int left = x->due > now ? (int)((x->due - now + 999) / 1000) : 0;
+		ms = left < ms ? left : ms;
+	}
 	return max < 0 || ms < max ? ms : max;
 }
 
@@ -295,6 +347,13 @@ void resolver_tick(struct resolver *r)
 {
 	if (r->active)
 		ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	/* From the beginning after each: whoever goes on may ask again. */
+	for (struct resolution_query *x = r->due; x;) {
+		bool is_due = x->due <= r->loop->now;
+		if (is_due)
+			finish(x);
+		x = is_due ? r->due : x->next;
+	}
 }
 
 bool addr_is_own(const struct in6_addr *addr)

@@ -25,6 +25,7 @@ struct resolver_socket {
 };
 
 struct resolver {
+	struct resolution_query *due; /* answered in part, and not waiting much longer */
 	ares_channel channel;
 	struct loop *loop;
 	struct host_entry *hosts;

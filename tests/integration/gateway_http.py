@@ -613,7 +613,8 @@ def upgrade_is_refused(w):
 
 
 class Nameserver:
-    """Answers A and AAAA questions at the address that /etc/resolv.conf names, which is local in this namespace."""
+    """Answers A and AAAA questions at the address that /etc/resolv.conf names, which is local in this namespace. answers:
+    addresses of a name, or a function of the kind and the number of the question that gives them (None: no answer)."""
 
     def __init__(self, answers):
         with open('/etc/resolv.conf') as f:
@@ -633,8 +634,13 @@ class Nameserver:
                 labels.append(query[at + 1:at + 1 + query[at]].decode())
                 at += 1 + query[at]
             name, kind = '.'.join(labels), struct.unpack('>H', query[at + 1:at + 3])[0]
-            self.asked.append(name)
-            found = [a for a in self.answers.get(name, []) if kind == (28 if ':' in a else 1)]
+            self.asked.append((name, kind))
+            addresses = self.answers.get(name, [])
+            if callable(addresses):
+                addresses = addresses(kind, self.asked.count((name, kind)))
+            if addresses is None:
+                continue
+            found = [a for a in addresses if kind == (28 if ':' in a else 1)]
             code = 0 if name in self.answers else 3
             answer = query[:2] + struct.pack('>HHHHH', 0x8180 | code, 1, len(found), 0, 0) + query[12:at + 5]
             for address in found:
@@ -665,8 +671,81 @@ def resolved_addresses(w):
     peer.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi')
     equal(driver.read_answer(s)[2], b'hi')
     exchange(c.connect('unlisted.example', 80), get('unlisted.example'))
-    assert 'unlisted.example' not in names.asked, names.asked
+    assert 'unlisted.example' not in [name for name, kind in names.asked], names.asked
     server.close()
+
+
+def serve_hi(server):
+    peer, _ = server.accept()
+    peer.recv(4096)
+    peer.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi')
+
+
+@test
+def rebinding(w):
+    """A name that leads elsewhere the second time, or elsewhere for the other family: what is private is never dialled, and
+    what was checked is what is dialled. The server behind the private addresses is the oracle; a rule for private ones is
+    the control."""
+    public = '192.0.1.5'  # leads nowhere in this namespace
+
+    def turns(first, then):
+        return lambda kind, n: first if n == 1 else then
+    Nameserver({'turns.test': turns([public], ['127.0.0.9']), 'six.test': turns([public], ['::1']),
+                'both.test': [public, '::1'], 'mapped.test': ['::ffff:127.0.0.9'], 'mixed.test': [public, '127.0.0.9'],
+                'late.test': lambda kind, n: [public] if kind == 1 else None if n == 1 else ['::1'],
+                'control.test': turns([public], ['127.0.0.9'])})
+    servers = [socket.create_server(('127.0.0.9', 80), reuse_port=True),
+               socket.create_server(('::1', 80), family=socket.AF_INET6, reuse_port=True)]
+    for s in servers:
+        s.setblocking(False)
+    g = w.gateway('allow = *.test', 'allow_private = http://control.test/**')
+    c = g.call()
+    for host in ('turns.test', 'six.test', 'both.test', 'mapped.test', 'mixed.test', 'late.test'):
+        first, second = (exchange(c.connect(host, 80), get(host)) for _ in range(2))
+        assert first[0] in (403, 502, 504) and second[0] in (403, 502, 504), (host, first, second)
+        if host in ('turns.test', 'six.test'):
+            equal((first[0], second[0], second[1]['x-nsbox-denied']), (502, 403, 'private-address'), host)
+        for s in servers:
+            try:
+                raise AssertionError('%s was dialled: %r' % (host, s.accept()[1]))
+            except BlockingIOError:
+                pass
+    equal(exchange(c.connect('control.test', 80), get('control.test'))[0], 502)
+    servers[0].setblocking(True)
+    thread = threading.Thread(target=serve_hi, args=(servers[0],))
+    thread.start()
+    equal(exchange(c.connect('control.test', 80), get('control.test'))[0], 200)
+    thread.join()
+    for s in servers:
+        s.close()
+
+
+@test
+def one_family_is_never_answered(w):
+    """A server of names that drops such questions: the other family is enough (RFC 8305). Waiting for it would take all the
+    attempts, which are longer than 7 s."""
+    Nameserver({'four.test': lambda kind, n: ['127.0.0.9'] if kind == 1 else None,
+                'six.test': lambda kind, n: ['::1'] if kind == 28 else None,
+                'late.test': lambda kind, n: ([] if kind == 28 else None if n == 1 else ['127.0.0.9'])})
+    servers = {'four.test': socket.create_server(('127.0.0.9', 80), reuse_port=True),
+               'six.test': socket.create_server(('::1', 80), family=socket.AF_INET6, reuse_port=True)}
+    servers['late.test'] = servers['four.test']
+    g = w.gateway('allow = *.test', *['allow_private = http://%s/**' % h for h in servers])
+    c = g.call()
+    for host in ('four.test', 'six.test'):
+        thread = threading.Thread(target=serve_hi, args=(servers[host],))
+        thread.start()
+        begun = time.monotonic()
+        equal(exchange(c.connect(host, 80), get(host))[0], 200)
+        assert time.monotonic() - begun < 6, 'it waited for the other family'
+        thread.join()
+    # Without any address the answer that is missing is waited for.
+    thread = threading.Thread(target=serve_hi, args=(servers['late.test'],))
+    thread.start()
+    equal(exchange(c.connect('late.test', 80), get('late.test'))[0], 200)
+    thread.join()
+    for s in servers.values():
+        s.close()
 
 
 @test
