@@ -2,13 +2,13 @@
 /*
  * nsbox run --learn FILE: a first policy for a command.
  *
- * Theory of operation. The command runs as it would without, under the same policy, with two differences: the workspace
- * is an overlay, and `nsbox watch` stands before it inside and writes down which paths it names (watch.c; learning needs
- * nothing from the supervisor and takes nothing off the sandbox). When it has ended, a second call in the same sandbox
- * hands out what was written down. With the gateway's records of what was denied and what was allowed by which rule this
- * becomes a policy: the lines of the run's own policy that were used, and one for each thing that was missing, with its
- * reason (learn_paths.c, learn_network.c, learn_file.c). It is read by the library like any other before it gets its
- * name, and never takes the place of a file.
+ * Theory of operation. The command runs as it would without, under the same policy, with two differences: the
+ * workspace is an overlay, and `nsbox watch` stands before it inside and writes down which paths it names (watch.c;
+ * learning needs nothing from the supervisor and takes nothing off the sandbox). When it has ended, a second call in
+ * the same sandbox hands out what was written down. With the gateway's records of what was denied and what was allowed
+ * by which rule this becomes a policy: the lines of the run's own policy that were used, and one for each thing that
+ * was missing, with its reason (learn_paths.c, learn_network.c, learn_file.c). It is read by the library like any other
+ * before it gets its name, and never takes the place of a file.
  *
  * All of it is what the command wanted to have seen. Nothing is decided by it but what a person is shown.
  */
@@ -31,7 +31,9 @@
 #define HAND_OUT_MS 20000u
 
 /* The line that makes the workspace an overlay; its name is the origin that the line gets. */
-static const struct option overlay_option = { .id = OPTION_POLICY, .name = "learn", .section = "filesystem", .key = "overlay" };
+static const struct option overlay_option = {
+	.id = OPTION_POLICY, .name = "learn", .section = "filesystem", .key = "overlay",
+};
 
 void propose(struct proposals *list, const char *key, char *value, const char *reason)
 {
@@ -126,9 +128,16 @@ static int hand_out(const struct learn *learn, sandbox *box, struct buf *ret)
 	    sandbox_command_set_timeout(command, HAND_OUT_MS) < 0 || sandbox_start(box, command, &call, &error) < 0)
 		r = refuse_error(error);
 	_cleanup_close_ int pipe = call ? sandbox_call_take_stdio(call, STDOUT_FILENO) : -EBADF;
-	while (r == EXIT_YES && ret->len < WATCH_MAX_BYTES && (r = buf_reserve(ret, 65536) < 0 ? refuse("out of memory") : 0) == 0 &&
-	       (n = read(pipe, ret->data + ret->len, 65536)) > 0)
+	while (r == EXIT_YES && n != 0 && ret->len < WATCH_MAX_BYTES) {
+		if (buf_reserve(ret, 65536) < 0) {
+			r = refuse("out of memory");
+			break;
+		}
+		n = read(pipe, ret->data + ret->len, 65536);
+		if (n < 0)
+			break;
 		ret->len += (size_t)n;
+	}
 	fd_close(TAKE_FD(pipe));
 	if (r == EXIT_YES && (sandbox_call_wait(call, -1, NULL) < 0 || sandbox_call_exit_status(call) != 0))
 		r = EXIT_NSBOX;
@@ -185,7 +194,8 @@ static int write_file(const struct learn *learn, const struct buf *text)
 	int r = fd < 0 ? -errno : write_all(fd, text->data, text->len);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
-	int status = r < 0 ? refuse("cannot write %s: %s", fd < 0 ? learn->file : name, strerrordesc_np(-r)) : check(learn, name);
+	int status = r < 0 ? refuse("cannot write %s: %s", fd < 0 ? learn->file : name, strerrordesc_np(-r)) :
+			     check(learn, name);
 	if (status == 0 && renameat2(AT_FDCWD, name, AT_FDCWD, learn->file, RENAME_NOREPLACE) < 0)
 		status = refuse("cannot name it %s: %s", learn->file, strerrordesc_np(errno));
 	if (status && fd >= 0)
@@ -215,8 +225,8 @@ int learn_end(struct learn *learn, sandbox *box, sandbox_policy *policy, const j
 		return refuse("out of memory");
 	int r = write_file(learn, &text);
 	if (r == 0)
-		say("%s: lines for what was missing: %zu, only named in comments: %zu; read it before you use it (-f %s)", learn->file,
-		    lines(&learn->paths, false) + lines(&learn->network, false),
+		say("%s: lines for what was missing: %zu, only named in comments: %zu; read it before you use it (-f %s)",
+		    learn->file, lines(&learn->paths, false) + lines(&learn->network, false),
 		    lines(&learn->paths, true) + lines(&learn->network, true), learn->file);
 	return r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nsbox run --learn: what a command used and did not get, as a proposal for its policy. Theory of operation: learn.c. */
+/* nsbox run --learn: what a command used and did not get, as a proposal for its policy. See learn.c. */
 #ifndef NSBOX_CLI_LEARN_H
 #define NSBOX_CLI_LEARN_H
 

@@ -194,7 +194,8 @@ int learn_text(const struct learn *learn, struct buf *out)
 	_cleanup_free_ char *text = strdup(learn->effective);
 
 	w.workdir = realpath(learn->workdir ? learn->workdir : ".", NULL);
-	buf_printf(&head, "What %s used and was denied under nsbox run --learn. Read it before you use it; then:", learn->command[0]);
+	buf_printf(&head, "What %s used and was denied under nsbox run --learn. Read it before you use it; then:",
+		   learn->command[0]);
 	if (buf_str(&head))
 		put_comment(out, buf_str(&head));
 	head.len = 0;

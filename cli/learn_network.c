@@ -115,7 +115,8 @@ static void tell_why_not(struct learn *learn, const json_t *denial)
 	_cleanup_buf_ struct buf b = { 0 };
 
 	denial_text(&b, denial);
-	propose(&learn->network, NULL, buf_str(&b) ? strdup(buf_str(&b)) : NULL, "denied, and for no rule of this policy to change");
+	propose(&learn->network, NULL, buf_str(&b) ? strdup(buf_str(&b)) : NULL,
+		"denied, and for no rule of this policy to change");
 }
 
 void learn_network(struct learn *learn, const json_t *denied)

@@ -55,7 +55,8 @@ static bool is_wide(const struct wishes *w, const char *path)
 {
 	static const char *const roots[] = { "/home", "/root", "/var", "/var/lib", "/srv", "/mnt", "/media", "/tmp",
 					     "/var/tmp", "/run", "/data", "/export", "/snap" };
-	static const char *const homes[] = { "/.config", "/.local", "/.local/share", "/.local/state", "/.local/bin", "/.cache" };
+	static const char *const homes[] = { "/.config", "/.local", "/.local/share", "/.local/state", "/.local/bin",
+					     "/.cache" };
 
 	if (below(w->home, path) || below(w->workdir, path))
 		return true;

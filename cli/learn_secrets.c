@@ -25,7 +25,8 @@ static const char *const names[] = {
 	"*.env", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_*_sk", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks",
 	"*.keystore", "*.kdbx", "*.gpg", "*.asc", "credentials", "credentials.*", ".credentials*", "*.credentials",
 	"secrets", "secrets.*", "*_secret", "*_token", "*.token", "token", "auth.json", "oauth_creds.json", "shadow",
-	"gshadow", "sudoers", "sudoers.d", "machine-id", "docker.sock", "podman.sock", "containerd.sock", "keyrings", "keyring",
+	"gshadow", "sudoers", "sudoers.d", "machine-id", "docker.sock", "podman.sock", "containerd.sock", "keyrings",
+	"keyring",
 };
 
 static bool below(const char *path, const char *dir)

@@ -47,7 +47,7 @@ def tree(top, leave_out):
 
 
 def compare(t, box, files, script, leave_out='^$', flags=(), timeout=100, outside=None, **variables):
-    """The script in the same place outside and inside, from the same files. outside: variables in the place of flags."""
+    """The script in the same place outside and inside, from the same files. outside: variables instead of flags."""
     results = []
     box.env.update(variables)
     for inside in (False, True):
@@ -93,7 +93,8 @@ git config alias.x status && git x --short && git archive HEAD | sha256sum'''
 
 
 SOURCES = {'main.c': '#include <stdio.h>\n#include "f.h"\nint main(void) { printf("%d\\n", f(20)); return 0; }\n',
-           'f.c': '#include <math.h>\n#include "f.h"\nint f(int x) { return (int)sqrt(x * x) * 2; }\n', 'f.h': 'int f(int x);\n'}
+           'f.c': '#include <math.h>\n#include "f.h"\nint f(int x) { return (int)sqrt(x * x) * 2; }\n',
+           'f.h': 'int f(int x);\n'}
 
 
 @test(timeout=120)
@@ -101,15 +102,17 @@ def make(t):
     need(t, 'make', 'gcc')
     files = {**SOURCES, 'Makefile': 'all: prog\n\t./prog\nprog: main.o f.o\n\t$(CC) -o $@ $^ -lm\n%.o: %.c f.h\n'
                                     '\t$(CC) -c -g -O2 -o $@ $<\nclean:\n\trm -f *.o prog\n'}
-    out = compare(t, Box(t), files, 'make -j2 2>&1 | sort && touch f.h && make && make -q; echo $?; make clean && make -s', flags=['-p', 'c'])
+    script = 'make -j2 2>&1 | sort && touch f.h && make && make -q; echo $?; make clean && make -s'
+    out = compare(t, Box(t), files, script, flags=['-p', 'c'])
     check('40' in out, out)
 
 
 @test(timeout=180)
 def cmake(t):
     need(t, 'cmake', 'make', 'gcc')
-    files = {**SOURCES, 'CMakeLists.txt': 'cmake_minimum_required(VERSION 3.13)\nproject(p C)\nadd_executable(prog main.c f.c)\n'
-             'target_link_libraries(prog m)\nenable_testing()\nadd_test(NAME runs COMMAND prog)\n'
+    files = {**SOURCES, 'CMakeLists.txt': 'cmake_minimum_required(VERSION 3.13)\nproject(p C)\n'
+             'add_executable(prog main.c f.c)\ntarget_link_libraries(prog m)\nenable_testing()\n'
+             'add_test(NAME runs COMMAND prog)\n'
              'install(TARGETS prog DESTINATION bin)\n'}
     script = '''cmake -S . -B build -DCMAKE_INSTALL_PREFIX="$PWD/out" >/dev/null && cmake --build build >/dev/null &&
 (cd build && ctest >/dev/null) && cmake --install build >/dev/null && out/bin/prog'''
@@ -139,7 +142,8 @@ def npm(t):
             dist = {'tarball': 'http://%s/left/-/left-1.2.3.tgz' % request.header('host')[0],
                     'shasum': hashlib.sha1(body).hexdigest()}
             Origin.reply(connection, body=json.dumps({'name': 'left', 'dist-tags': {'latest': '1.2.3'}, 'versions': {
-                '1.2.3': {'name': 'left', 'version': '1.2.3', 'dist': dist}}}), headers=[('Content-Type', 'application/json')])
+                '1.2.3': {'name': 'left', 'version': '1.2.3', 'dist': dist}}}),
+                         headers=[('Content-Type', 'application/json')])
         elif request.path == '/left/-/left-1.2.3.tgz':
             Origin.reply(connection, body=body, headers=[('Content-Type', 'application/octet-stream')])
         else:
@@ -148,9 +152,11 @@ def npm(t):
     origin = Origin(handler=registry)
     box = Box(t).connect(origin, 'packages.example.com', port=80, ca=False)
     t.write('box/home/.npmrc', 'registry=http://packages.example.com/\nfetch-retries=0\n')
-    files = {'package.json': json.dumps({'name': 'app', 'version': '1.0.0', 'dependencies': {'left': '^1.0.0', 'own': 'file:./own'},
+    files = {'package.json': json.dumps({'name': 'app', 'version': '1.0.0',
+                                         'dependencies': {'left': '^1.0.0', 'own': 'file:./own'},
                                          'scripts': {'start': 'node main.js', 'postinstall': 'echo ran > ran'}}),
-             'own/package.json': json.dumps({'name': 'own', 'version': '0.1.0'}), 'own/index.js': 'module.exports = 7;\n',
+             'own/package.json': json.dumps({'name': 'own', 'version': '0.1.0'}),
+             'own/index.js': 'module.exports = 7;\n',
              'main.js': 'console.log(require("left")("x"), require("own"));\n'}
     script = 'npm install --no-audit --no-fund --loglevel=error >/dev/null && npm ls --all && npm start --silent'
     out = compare(t, box, files, script, r'package-lock\.json$', ['-p', 'node'],
@@ -171,15 +177,17 @@ def python_venv(t):
         z.writestr(info + 'RECORD', ''.join('%s,,\n' % n for n in ('thing.py', info + 'METADATA', info + 'WHEEL',
                                                                       info + 'entry_points.txt', info + 'RECORD')))
     # pip out of its own wheel: making a venv with it takes several times as long.
-    pip = glob.glob('/usr/share/python-wheels/pip-*.whl') + glob.glob(os.path.dirname(ensurepip.__file__) + '/_bundled/pip-*.whl')
+    pip = glob.glob('/usr/share/python-wheels/pip-*.whl')
+    pip += glob.glob(os.path.dirname(ensurepip.__file__) + '/_bundled/pip-*.whl')
     if not pip:
         t.skip('there is no wheel of pip on this machine')
-    script = PYTHON + ' -m venv --without-pip v && v/bin/python %s/pip' % pip[0] + ''' install -q --no-index --no-compile ./thing-1.0-py3-none-any.whl &&
+    script = PYTHON + ' -m venv --without-pip v && v/bin/python %s/pip' % pip[0] + ''' \
+install -q --no-index --no-compile ./thing-1.0-py3-none-any.whl &&
 v/bin/thing && v/bin/python -c 'import sys, sqlite3, ssl, ctypes, multiprocessing as m
 print(sys.prefix, sys.version)
 with m.Pool(2) as p: print(p.map(abs, [-1, -2]))' '''
-    out = compare(t, Box(t), {'thing-1.0-py3-none-any.whl': wheel.getvalue()}, script, r'__pycache__|\.pyc$|direct_url\.json$',
-                  ['-p', 'python'], PYTHONDONTWRITEBYTECODE='1')
+    out = compare(t, Box(t), {'thing-1.0-py3-none-any.whl': wheel.getvalue()}, script,
+                  r'__pycache__|\.pyc$|direct_url\.json$', ['-p', 'python'], PYTHONDONTWRITEBYTECODE='1')
     check('thing thing' in out and '[1, 2]' in out, out)
 
 
@@ -190,14 +198,18 @@ def cargo(t):
     path = home + '/.cargo/bin:' + PATH
     need(t, 'cargo', 'gcc', path=path)
     own = os.path.exists(home + '/.cargo/bin/cargo')
-    files = {'Cargo.toml': '[package]\nname = "app"\nversion = "0.1.0"\nedition = "2018"\n[dependencies]\nown = { path = "own" }\n',
-             'src/main.rs': 'fn main() { println!("{}", own::twice(21)); }\n#[test] fn t() { assert_eq!(own::twice(2), 4); }\n',
+    files = {'Cargo.toml': '[package]\nname = "app"\nversion = "0.1.0"\nedition = "2018"\n'
+                           '[dependencies]\nown = { path = "own" }\n',
+             'src/main.rs': 'fn main() { println!("{}", own::twice(21)); }\n'
+                            '#[test] fn t() { assert_eq!(own::twice(2), 4); }\n',
              'own/Cargo.toml': '[package]\nname = "own"\nversion = "0.1.0"\nedition = "2018"\n',
              'own/src/lib.rs': 'pub fn twice(x: i32) -> i32 { x * 2 }\n'}
-    flags = ['-p', 'rust', '--env', 'PATH'] + (['--read', home + '/.rustup', '--read', home + '/.cargo/bin'] if own else [])
+    flags = ['-p', 'rust', '--env', 'PATH']
+    flags += ['--read', home + '/.rustup', '--read', home + '/.cargo/bin'] if own else []
     box = Box(t).add(PATH=path)
     variables = {'CARGO_INCREMENTAL': '0', **({'RUSTUP_HOME': home + '/.rustup'} if own else {})}
-    script = 'cargo build -q --offline && target/debug/app && cargo test -q --offline 2>/dev/null | grep passed | sed "s/finished.*//"'
+    script = ('cargo build -q --offline && target/debug/app && '
+              'cargo test -q --offline 2>/dev/null | grep passed | sed "s/finished.*//"')
     out = compare(t, box, files, script, r'^target/', flags, timeout=150, **variables)
     check(out.startswith('42\n'), out)
 
@@ -206,9 +218,11 @@ def cargo(t):
 def go(t):
     path = PATH + ':/usr/local/go/bin'
     need(t, 'go', path=path)
-    files = {'go.mod': 'module app\ngo 1.18\n', 'main.go': 'package main\nimport "app/own"\nfunc main() { println(own.Twice(21)) }\n',
+    files = {'go.mod': 'module app\ngo 1.18\n',
+             'main.go': 'package main\nimport "app/own"\nfunc main() { println(own.Twice(21)) }\n',
              'own/own.go': 'package own\nfunc Twice(x int) int { return x * 2 }\n',
-             'own/own_test.go': 'package own\nimport "testing"\nfunc TestTwice(t *testing.T) { if Twice(2) != 4 { t.Fail() } }\n'}
+             'own/own_test.go': 'package own\nimport "testing"\n'
+                                'func TestTwice(t *testing.T) { if Twice(2) != 4 { t.Fail() } }\n'}
     box = Box(t).add(PATH=path)
-    compare(t, box, files, 'go build -trimpath -o app . && ./app 2>&1 && go vet ./... && go test ./... | cut -c1-10', r'^$',
-            ['-p', 'go', '--env', 'PATH'], timeout=150, GOFLAGS='-mod=mod', GOPROXY='off')
+    compare(t, box, files, 'go build -trimpath -o app . && ./app 2>&1 && go vet ./... && go test ./... | cut -c1-10',
+            r'^$', ['-p', 'go', '--env', 'PATH'], timeout=150, GOFLAGS='-mod=mod', GOPROXY='off')

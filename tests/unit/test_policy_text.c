@@ -3,7 +3,6 @@
 #include "policy_fixture.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
