@@ -115,7 +115,7 @@ int gateway_send_call_end(struct call *call)
 int gateway_send_audit(struct sandbox *b)
 {
 	_cleanup_buf_ struct buf m = { 0 };
-	unsigned ops = auditor_ops(b->auditor) & ~AUDITOR_OP(AUDITOR_CALL_START);
+	unsigned ops = auditor_ops(b->auditor) & ~(AUDITOR_OP(AUDITOR_CALL_START) | AUDITOR_OP(AUDITOR_FS_COMMIT));
 
 	if (!ops)
 		return 0;

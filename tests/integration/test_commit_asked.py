@@ -286,3 +286,13 @@ def commands():
         except OSError:
             pass
     return found
+
+
+@test
+def beside_requests(t):
+    """An auditor that decides commits and nothing of the network is no auditor of requests; one that decides both is."""
+    for ops, asked in ((['fs.commit'], []), (['fs.commit', 'http.request'], ['http.request'])):
+        with Asked(t, ops=ops, name='box%d' % len(ops)) as box:
+            box.add('--allow', 'http://nothing.example')
+            box.run('/usr/bin/curl', '-s', '-o', '/dev/null', 'http://nothing.example/').ok()
+            equal([q['op'] for q in box.auditor.questions], asked, 'what is asked')
