@@ -9,7 +9,6 @@ or the same with a made-up placeholder, has to come through the same gateway. Th
 import argparse
 import fnmatch
 import os
-import shutil
 import sys
 import tempfile
 
@@ -100,7 +99,7 @@ def main():
         table.show()
     finally:
         registry.leftovers(3)
-        shutil.rmtree(directory, ignore_errors=True)
+        registry.remove(directory)
     return 0 if table.good else 1
 
 

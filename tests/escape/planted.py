@@ -250,7 +250,7 @@ def main():
         good = attack.good
     finally:
         registry.leftovers(3)
-        shutil.rmtree(directory, ignore_errors=True)
+        registry.remove(directory)
     return 0 if good else 1
 
 

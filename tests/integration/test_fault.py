@@ -141,7 +141,7 @@ EVERY = 'NSBOX_FAULT_ALL' in os.environ
 @cases([(mode + '.' + group, mode, group) for mode in MODES for group in GROUPS], timeout=100)
 def run(t, mode, group):
     Faults(t, MODES[mode]).all(GROUPS[group], seed=102, most=10000 if EVERY else 200, rules=Rules(group),
-                               seconds=10000 if EVERY else 60)
+                               seconds=10000 if EVERY else 60 * t.slowness)
 
 
 class AnyTime(Rules):
@@ -157,7 +157,7 @@ def any_time(t, mode):
                                           'wait4': ('EINTR',), 'waitid': ('EINTR',),
                                           'write': ('ENOSPC', 'EIO', 'EINTR')},
                                          seed=103, most=10000 if EVERY else 200, rules=AnyTime('files'),
-                                         seconds=10000 if EVERY else 60)
+                                         seconds=10000 if EVERY else 60 * t.slowness)
 
 
 class StartRules(Rules):
@@ -198,7 +198,7 @@ def start(t, mode, isolation):
     faults = Faults(t, start_command(mode, isolation), marks=('-m', '-e'))
     faults.quiet = True
     faults.all(START, seed=104, most=10000 if EVERY else 250, rules=StartRules('start'),
-               seconds=10000 if EVERY else 60)
+               seconds=10000 if EVERY else 60 * t.slowness)
 
 
 # A system call that never works, and the stage and object that the error of sandbox_create() or sandbox_start() names.

@@ -13,7 +13,7 @@ from harness.api import Api
 from harness.box import Box
 from harness.fault import chain_problem, program
 from harness.overlay import OPERATIONS, difference, snapshot
-from harness.registry import cases, check, equal, test
+from harness.registry import cases, check, equal, remove, test
 from harness.work import changes
 
 
@@ -554,7 +554,7 @@ def random_changes(t, where, kill):
             one_sequence(t, 's%d' % n, '%s-%d' % (os.environ.get('NSBOX_TEST_SEED', 'fixed'), n), kill)
     finally:
         if where:
-            shutil.rmtree(t.tmp, ignore_errors=True)
+            remove(t.tmp)
 
 
 EDIT = r"""

@@ -5,6 +5,7 @@ import fnmatch
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -118,6 +119,7 @@ class Context:
     def __init__(self, directory, options, pki):
         self.tmp = directory
         self.prefix = options.prefix
+        self.slowness = getattr(options, 'slowness', 1.0)
         self.tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         self.pki = pki
 
@@ -134,6 +136,14 @@ class Context:
     @staticmethod
     def skip(why):
         raise Skip(why)
+
+
+def remove(directory):
+    """And what is in it, whatever its mode: that of the work directory of an overlay is 000."""
+    shutil.rmtree(directory, ignore_errors=True)
+    if os.path.exists(directory):
+        subprocess.run(['chmod', '-R', 'u+rwX', directory], stderr=subprocess.DEVNULL, check=False)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def subreaper():
@@ -197,7 +207,7 @@ def child(function, options, pki, report):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         leftovers(0)
         if not (options.keep and code == 1):
-            shutil.rmtree(directory, ignore_errors=True)
+            remove(directory)
         else:
             report.write('kept: %s\n' % directory)
         report.flush()
