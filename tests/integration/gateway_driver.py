@@ -234,7 +234,7 @@ class Gateway:
     def decide(self, question, allowed, equal=False, reason=''):
         self._send(u32(DECIDED) + struct.pack('<QBB', question['ticket'], allowed, equal) + text(reason))
 
-    def wait_question(self, n=1, seconds=5):
+    def wait_question(self, n=1, seconds=30):
         """The n-th question that was asked, the first being 1."""
         self.wait(lambda: len(self.questions) >= n, seconds)
         return self.questions[n - 1]
@@ -246,7 +246,7 @@ class Gateway:
                 self._send(u32(WRITTEN) + struct.pack('<QB', ticket, self.fail_writes))
             self.tickets = []
 
-    def wait(self, condition, seconds=5):
+    def wait(self, condition, seconds=30):
         with self.events:
             assert self.events.wait_for(condition, seconds), 'not in time; records: %r' % self.records[-20:]
 
@@ -311,7 +311,7 @@ class Call:
         self.gateway._send(u32(CALL_END) + socket.inet_aton(self.address)[::-1])
         self.gateway.wait(lambda: self.name in self.gateway.ended)
 
-    def ask(self, query, seconds=2):
+    def ask(self, query, seconds=10):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.bind((self.address, 0))
             s.settimeout(seconds)

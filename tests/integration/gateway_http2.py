@@ -49,7 +49,7 @@ class World(base.World):
         equal(k.sock.selected_alpn_protocol(), 'h2')
         return k
 
-    def until(self, condition, k=None, seconds=5):
+    def until(self, condition, k=None, seconds=60):
         """Wait for something at the origin, reading what comes to the client meanwhile."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -283,7 +283,7 @@ def connections_are_of_one_call(w):
     equal(w.client(call=other).get().status, 200)
     equal(len(w.h2.connections), 2, 'and one of the other')
     other.end()
-    time.sleep(0.2)
+    w.until(lambda: w.h2.connections[1].closed)
     equal([c.closed for c in w.h2.connections], [False, True], 'which ends with it')
 
 

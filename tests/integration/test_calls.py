@@ -100,7 +100,8 @@ LEAVERS = {
 def nothing_lives_when_wait_returns(t, api):
     """Looked at through /proc of the host in the same instant."""
     with api.create() as box:
-        other = api.sh(box, 'echo ready; sleep 2718.28')
+        beside = '2718.%07d' % os.getpid()
+        other = api.sh(box, 'echo ready; sleep ' + beside)
         equal(other.stdout.readline(), b'ready\n', 'another call')
         for isolation in ('light', 'full'):
             for name, script in LEAVERS.items():
@@ -116,10 +117,10 @@ def nothing_lives_when_wait_returns(t, api):
                     equal(left, [], '%s, %s: alive when wait returned' % (isolation, name))
                     equal(end.status, 0, name)
                     call.close()
-        equal(len(api.marked('2718.28')), 1, 'the other call goes on')
+        equal(len(api.marked(beside)), 1, 'the other call goes on')
         other.cancel()
         equal(other.wait(10), (0, 9, 'killed'), 'end of the other call')
-        equal(api.marked('2718.28'), [], 'alive when wait returned')
+        equal(api.marked(beside), [], 'alive when wait returned')
         other.close()
 
 

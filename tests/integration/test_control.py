@@ -113,9 +113,10 @@ except RuntimeError as e:
 '''))
         equal(result.out, 'refused True\n', 'another name (%r)' % result)
         # From the host, through /proc of a process inside, with the same user.
-        sleeper = box.start_exec('x', 'sleep', '1000.5')
+        mark = '1000.%07d' % os.getpid()
+        sleeper = box.start_exec('x', 'sleep', mark)
         pid = until(lambda: next((p for p in map(int, filter(str.isdigit, os.listdir('/proc')))
-                                  if cmdline(p) == b'sleep\x001000.5\x00'), None), 20)
+                                  if cmdline(p) == b'sleep\0%s\0' % mark.encode()), None), 20)
         scope = {}
         exec(compile(CONTROL, 'control', 'exec'), scope)
         scope['PATH'] = '/proc/%d/root/run/nsbox/control' % pid
