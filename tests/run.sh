@@ -1,22 +1,27 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Install what is needed, build, and run the tests. As root every layer runs twice: as root, and as the unprivileged
-# user nsbox-test (made when missing). Otherwise once, as the user who calls.
+# user nsbox-test (made when missing). Otherwise once, as the user who calls. Some layers run at the same time, since
+# most of what they do is to wait; each is shown as a whole when it has ended.
 #
-# usage: sh tests/run.sh [--build DIR] [--once] [LAYER...]
+# usage: sh tests/run.sh [--build DIR] [--once] [--results FILE] [LAYER...]
 # LAYER: headers unit integration kill escape quadrants interop example
 # --build DIR: use this finished stage directory (of tests/build.sh) instead of building. --once: not as root too.
-# Environment: NSBOX_TEST_SLOWNESS (factor for the time limits), NSBOX_TEST_JOBS, NSBOX_SANITIZED (object file with
-# the options of the sanitizers, when the build has them; see tests/sanitize.c).
+# --results FILE: write the result lines there too.
+# Environment: NSBOX_TEST_SLOWNESS (factor for the time limits), NSBOX_TEST_JOBS (tests at once in a layer),
+# NSBOX_SANITIZED (object file with the options of the sanitizers, when the build has them; see tests/sanitize.c).
 # The last line is `N passed, N failed, N skipped`, the sum over all layers and users; exit 0 only when none failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 user=nsbox-test
-slowness=${NSBOX_TEST_SLOWNESS:-1}
+# The layers slow each other down.
+slowness=${NSBOX_TEST_SLOWNESS:-2}
 jobs=${NSBOX_TEST_JOBS:-2}
+at_once=3
 python=/usr/bin/python3
 stage=
 once=
+results=
 layers=
 
 usage() {
@@ -32,12 +37,18 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--once) once=yes ;;
+	--results)
+		[ $# -ge 2 ] || usage "$1"
+		results=$2
+		shift
+		;;
 	headers | unit | integration | kill | escape | quadrants | interop | example) layers="$layers $1" ;;
 	*) usage "$1" ;;
 	esac
 	shift
 done
-layers=${layers:-headers unit integration kill escape quadrants interop example}
+# The longest first, so that none of them is alone at the end.
+layers=${layers:-integration escape unit quadrants interop kill headers example}
 
 sh "$here/setup.sh" || exit 1
 if [ -z "$stage" ]; then
@@ -47,12 +58,15 @@ if [ -z "$stage" ]; then
 fi
 echo "build: $stage"
 
-log=$(mktemp) || exit 1
-trap 'rm -f "$log"' EXIT
+work=$(mktemp -d) || exit 1
+running=
+trap 'rm -rf "$work"' EXIT
+trap 'kill $running; wait; exit 130' HUP INT TERM
 
 if [ "$(id -u)" -eq 0 ]; then
 	if ! id "$user" >/dev/null 2>&1; then
-		useradd --system --create-home --shell /bin/sh "$user" || exit 1
+		# Another run may be faster.
+		useradd --system --create-home --shell /bin/sh "$user" || id "$user" >/dev/null || exit 1
 	fi
 	users="${once:+$user}"
 	users=${users:-root $user}
@@ -62,6 +76,7 @@ else
 fi
 
 # as USER COMMAND...: with a small, known environment, in a session of its own, never for longer than half an hour.
+# Takes the place of the shell.
 as() {
 	who=$1
 	shift
@@ -71,39 +86,62 @@ as() {
 	if [ "$(id -u)" -eq 0 ] && [ "$who" != root ]; then
 		set -- setpriv --reuid "$who" --regid "$(id -gn "$who")" --init-groups "$@"
 	fi
-	timeout --kill-after=20 1800 "$@" </dev/null
+	exec timeout --kill-after=20 1800 "$@" </dev/null 8>&-
 }
 
-# layer NAME USER COMMAND...: show what it prints, keep the result lines, and count a crash of the layer as a failure.
+# Who begins a layer takes a line out of here, and puts one back at its end.
+mkfifo "$work/turns" || exit 1
+exec 8<>"$work/turns"
+for turn in $(seq "$at_once"); do
+	echo "$turn" >&8
+done
+
+# layer NAME USER COMMAND...: begin it as soon as it may.
+layers_begun=0
 layer() {
-	name=$1
-	who=$2
-	shift 2
-	echo
-	echo "== $name, as $who"
+	layers_begun=$((layers_begun + 1))
+	read -r turn <&8
 	{
-		as "$who" "$@" 2>&1
-		echo "layer-status $?"
-	} | while IFS= read -r line; do
-		case $line in
-		"layer-status 0" | "layer-status 1") ;;
-		layer-status*)
-			echo "not ok $name: the whole layer ended with ${line#layer-}" | tee -a "$log"
-			;;
-		"ok "* | "not ok "* | "skip "*)
-			echo "$line"
-			echo "$line" >>"$log"
-			;;
-		*) echo "$line" ;;
-		esac
-	done
+		run_layer "$work/$layers_begun" "$@"
+		echo "$turn" >&8
+	} &
+	running="$running $!"
+}
+
+# run_layer FILE NAME USER COMMAND...: to its end; then show what it printed, and keep the result lines in FILE.results.
+# What attackers got is printed too, so it need not be text (-a).
+# A crash of the layer is a failure, and so is one that nothing in its lines explains.
+run_layer() {
+	file=$1
+	name=$2
+	who=$3
+	shift 3
+	begin=$(date +%s)
+	as "$who" "$@" >"$file" 2>&1 &
+	pid=$!
+	trap 'kill "$pid"' TERM
+	wait "$pid"
+	status=$?
+	grep -aE '^(ok|not ok|skip) ' "$file" >"$file.results"
+	if [ "$status" -gt 1 ] || [ ! -s "$file.results" ] ||
+		{ [ "$status" -eq 1 ] && ! grep -aq '^not ok ' "$file.results"; }; then
+		echo "not ok $name, as $who: the whole layer ended with status $status" | tee -a "$file" >>"$file.results"
+	fi
+	{
+		echo
+		echo "== $name, as $who${NSBOX_SANITIZED+, with sanitizers} ($(($(date +%s) - begin)) s)"
+		cat "$file"
+	} >"$file.shown"
+	# One after the other, whichever run of this script they belong to.
+	flock "$here/run.sh" cat "$file.shown"
 }
 
 for layer in $layers; do
 	for who in $users; do
 		case $layer in
 		headers) layer headers "$who" sh "$stage/tests/headers.sh" "$stage/prefix" ;;
-		unit) layer unit "$who" "$python" "$stage/tests/unit/run.py" --slowness "$slowness" "$stage/build" ;;
+		unit) layer unit "$who" "$python" "$stage/tests/unit/run.py" --slowness "$slowness" \
+			-j "$jobs" "$stage/build" ;;
 		integration)
 			layer integration "$who" "$python" "$stage/tests/integration/run.py" --prefix "$stage/prefix" \
 				--slowness "$slowness" -j "$jobs"
@@ -135,13 +173,16 @@ for layer in $layers; do
 	done
 done
 
-passed=$(grep -c '^ok ' "$log")
-failed=$(grep -c '^not ok ' "$log")
-skipped=$(grep -c '^skip ' "$log")
+wait
+cat "$work"/*.results >"$work/all"
+[ -z "$results" ] || cat "$work/all" >"$results"
+passed=$(grep -ac '^ok ' "$work/all")
+failed=$(grep -ac '^not ok ' "$work/all")
+skipped=$(grep -ac '^skip ' "$work/all")
 echo
 if [ "$failed" -gt 0 ]; then
 	echo "failed:"
-	grep '^not ok ' "$log" | cut -c1-300
+	grep -a '^not ok ' "$work/all" | cut -c1-300
 fi
 if [ "$((passed + failed))" -eq 0 ]; then
 	echo "no test has run" >&2

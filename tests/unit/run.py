@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the unit tests that meson built, and print one line for each test case.
 
-The fuzz targets count too: they replay their corpus. usage: run.py [--slowness X] BUILD_DIR"""
+The fuzz targets count too: they replay their corpus. usage: run.py [-j N] [--slowness X] BUILD_DIR"""
 import argparse
+import concurrent.futures
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 
 
 def lines(program, output):
@@ -44,8 +46,9 @@ def lines(program, output):
 
 
 def run(test, slowness):
-    program = os.path.basename(test['cmd'][0])
+    """(whether all is good, the lines to print)"""
     env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT='TAP', **test['env'])
+    begin = time.monotonic()
     try:
         done = subprocess.run(test['cmd'], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=max(test['timeout'], 60) * slowness,
@@ -54,28 +57,35 @@ def run(test, slowness):
     except subprocess.TimeoutExpired as expired:
         output, code = (expired.stdout or b'').decode('utf-8', 'replace'), 'no end in its time'
     name = 'unit.' + test['name'].replace(' ', '-')
+    good, said = judge(name, os.path.basename(test['cmd'][0]), output, code)
+    took = time.monotonic() - begin
+    if took > 5:
+        said.append('# %s took %.1f s' % (name, took))
+    return good, said
+
+
+def judge(name, program, output, code):
+    """What the output and the exit status of a program mean, in the common form."""
     if code == 77:
-        print('skip %s: %s' % (name, (output.strip().splitlines() or ['no reason given'])[-1]))
-        return True
+        return True, ['skip %s: %s' % (name, (output.strip().splitlines() or ['no reason given'])[-1])]
     verdicts, announced = lines(program, output)
-    for verdict, case, why in verdicts:
-        print('%s %s.%s%s' % (verdict, name, case, ': ' + why if why else ''))
+    said = ['%s %s.%s%s' % (verdict, name, case, ': ' + why if why else '') for verdict, case, why in verdicts]
     good = all(v[0] != 'not ok' for v in verdicts)
     if announced is None and not verdicts:
         # Not a cmocka program: its exit status is the verdict.
-        print('ok ' + name if code == 0 else 'not ok %s: exit status %s' % (name, code))
+        said.append('ok ' + name if code == 0 else 'not ok %s: exit status %s' % (name, code))
         good = code == 0
     elif announced not in (None, len(verdicts)) or (code != 0 and good):
-        print('not ok %s: %d of %s cases reported, exit status %s' % (name, len(verdicts), announced, code))
+        said.append('not ok %s: %d of %s cases reported, exit status %s' % (name, len(verdicts), announced, code))
         good = False
     if not good:
-        for line in output.splitlines()[-40:]:
-            print('#   ' + line)
-    return good
+        said += ['#   ' + line for line in output.splitlines()[-40:]]
+    return good, said
 
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument('-j', '--jobs', type=int, default=2)
     parser.add_argument('--slowness', type=float, default=1.0)
     parser.add_argument('build')
     options = parser.parse_args()
@@ -84,8 +94,15 @@ def main():
     if not tests:
         print('not ok unit: meson knows no tests')
         sys.exit(1)
-    good = [run(test, options.slowness) for test in tests]
-    sys.exit(0 if all(good) else 1)
+    # Those that may take long come first, so that none of them is alone at the end.
+    tests.sort(key=lambda t: -t['timeout'])
+    all_good = True
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for done in concurrent.futures.as_completed([pool.submit(run, t, options.slowness) for t in tests]):
+            good, said = done.result()
+            print('\n'.join(said), flush=True)
+            all_good &= good
+    sys.exit(0 if all_good else 1)
 
 
 if __name__ == '__main__':
