@@ -17,26 +17,35 @@
 #include "client/helper.h"
 #include "policy/rule.h"
 
-/* Below the capacity of a pipe, so that writing never blocks. */
+/* Below the capacity of a pipe as it usually is, and of a socket. */
 #define MAX_VALUE (32u * 1024u)
 
-static int pipe_with(const struct policy_secret *s, const void *value, size_t len, struct error *e)
+/* The end from which it is read; -EAGAIN: it does not fit in, and is not waited for. */
+static int channel_with(bool socket, const void *value, size_t len)
 {
 	int pair[2];
 
-	if (len == 0 || len > MAX_VALUE)
-		return fail(e, EINVAL, SANDBOX_STAGE_SECRET, s->name, "the value of secret %s (%s) is %s", s->name, s->origin,
-			    len ? "over 32 KiB" : "empty");
-	/* A user with very many pipes gets small ones: then it is an error, and no waiting for ever. */
-	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a pipe for secret %s", s->name);
+	if ((socket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) :
+		      pipe2(pair, O_CLOEXEC | O_NONBLOCK)) < 0)
+		return -errno;
 	_cleanup_close_ int in = above_stdio(pair[1]);
 	_cleanup_close_ int out = above_stdio(pair[0]);
 	if (in < 0 || out < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_SECRET, s->name, "cannot make a pipe for secret %s", s->name);
-	if (write(in, value, len) != (ssize_t)len)
-		return fail(e, EIO, SANDBOX_STAGE_SECRET, s->name, "cannot pass on secret %s", s->name);
-	return TAKE_FD(out);
+		return -EMFILE;
+	ssize_t n = write(in, value, len);
+	return n == (ssize_t)len ? TAKE_FD(out) : n < 0 ? -errno : -EAGAIN;
+}
+
+static int pipe_with(const struct policy_secret *s, const void *value, size_t len, struct error *e)
+{
+	if (len == 0 || len > MAX_VALUE)
+		return fail(e, EINVAL, SANDBOX_STAGE_SECRET, s->name, "the value of secret %s (%s) is %s", s->name, s->origin,
+			    len ? "over 32 KiB" : "empty");
+	int fd = channel_with(false, value, len);
+	/* The pipes of a user who has very many are small. */
+	if (fd == -EAGAIN)
+		fd = channel_with(true, value, len);
+	return fd < 0 ? fail_errno(e, -fd, SANDBOX_STAGE_SECRET, s->name, "cannot pass on secret %s", s->name) : fd;
 }
 
 static int from_environment(const struct policy_secret *s, struct error *e)

@@ -416,21 +416,20 @@ for i in range(100):
 
 @test
 def small_pipes(t):
-    """A user with very many pipes gets small ones. A value that does not fit is an error then, and nothing waits for ever."""
+    """A user with very many pipes gets small ones. A value that does not fit into one arrives all the same."""
     if os.getuid() == 0:
         t.skip('root has no bound on pipes')
     box, origin, other = setup(t)
     box.env['API_KEY'] = 'x' * 30000
-    equal(box.nsbox('run', *box.flags, '--', 'true').code, 0, 'with pipes of the usual size')
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
-    pipes = []
+    pipes = [os.pipe()]
     try:
-        while len(pipes) < 4000 and (not pipes or fcntl.fcntl(pipes[-1][0], fcntl.F_GETPIPE_SZ) > 8192):
+        while len(pipes) < 4000 and fcntl.fcntl(pipes[-1][0], fcntl.F_GETPIPE_SZ) > 8192:
             pipes.append(os.pipe())
     except OSError as e:
         t.skip('not so many pipes can be had: %s' % e)
     if fcntl.fcntl(pipes[-1][0], fcntl.F_GETPIPE_SZ) > 8192:
         t.skip('pipes do not get smaller')
-    result = box.nsbox('run', *box.flags, '--', 'true', timeout=15)
-    check(result.code == 125 and 'cannot pass on secret API_KEY' in result.err, '%r' % result)
+    box.sh('curl -sS -H "X-Key: $API_KEY" https://api.example.com/', timeout=20).ok()
+    equal(origin.requests[0].header('x-key'), ['x' * 30000], 'at the origin')
