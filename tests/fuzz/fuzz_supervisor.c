@@ -40,6 +40,8 @@ static void launcher_step(struct input *in, uint8_t what)
 		answer_slot(&w, slot, take(in) & 1);
 	else if (what == 2 && box && box->answered && !box->ended)
 		answer_end(&w, box);
+	else if (what == 5 && box)
+		answer_listen(&w, box, take(in) & 1);
 	else if (what == 3) {
 		const uint8_t *p = take_bytes(in, &len);
 		msg_send(w.f.launcher, p, len, &null, which & 1);
@@ -142,6 +144,8 @@ static void gateway_step(struct input *in, uint8_t what)
 		break;
 	case 1:
 		answer_call(&w, i);
+		if (w.gateways[i].n_changes)
+			answer_change(&w, i, take(in) & 1);
 		break;
 	case 2:
 		answer_call_end(&w, i);

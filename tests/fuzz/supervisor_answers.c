@@ -205,6 +205,7 @@ static bool answer_all(struct peers *w)
 
 	for (size_t i = 0; i < w->n_boxes && w->f.launcher >= 0; i++) {
 		struct peer_box *box = &w->boxes[i];
+		any |= answer_listen(w, box, false);
 		if (box->ended || (box->answered && !box->end_asked))
 			continue;
 		any = true;
@@ -222,6 +223,7 @@ static bool answer_all(struct peers *w)
 			answer_ready(w, i, false);
 		answer_call(w, i);
 		answer_call_end(w, i);
+		any |= answer_change(w, i, false);
 	}
 	for (size_t i = 0; i < w->n_slots && w->f.launcher >= 0; i++) {
 		struct peer_slot *slot = &w->slots[i];

@@ -144,7 +144,7 @@ static void hello(struct input *in, struct peer_client *c)
 /* Numbers that an unformed message hardly has by accident. */
 #define FIRST_REQUEST 0x51000000u
 
-static uint32_t request(struct peers *w, struct peer_client *c, uint32_t type)
+uint32_t steps_request(struct peers *w, struct peer_client *c, uint32_t type)
 {
 	uint32_t number = FIRST_REQUEST + (uint32_t)w->n_requests;
 
@@ -174,7 +174,7 @@ static void create(struct input *in, struct peer_client *c)
 	n += is_named ? 4 : 0;
 	for (size_t i = 0; i < secrets; i++)
 		fds[n + i] = place.null;
-	fake_send(c->sock, fds, n + secrets, "uussu", MSG_CREATE, request(in->w, c, MSG_CREATE), id, name, (uint32_t)secrets);
+	fake_send(c->sock, fds, n + secrets, "uussu", MSG_CREATE, steps_request(in->w, c, MSG_CREATE), id, name, (uint32_t)secrets);
 	for (size_t i = 3; i < n; i++)
 		fd_close(fds[i]);
 }
@@ -194,7 +194,7 @@ static void start(struct input *in, struct peer_client *c)
 	const char *id = sandbox_id(in);
 	uint32_t flags = take(in) & _START_CLIENT_FLAGS;
 	uint8_t how = take(in);
-	uint32_t number = request(in->w, c, MSG_START);
+	uint32_t number = steps_request(in->w, c, MSG_START);
 	char key[16];
 	char *const argv[] = { (char *)"true", key, how & 1 ? (char *)"\xc2\x9b\"\\" : NULL, NULL };
 	char *const env[] = { how & 2 ? (char *)"A=b" : NULL, NULL };
@@ -210,7 +210,7 @@ static void start(struct input *in, struct peer_client *c)
 
 static void cancel(struct peers *w, struct peer_client *c, uint32_t which)
 {
-	uint32_t number = request(w, c, MSG_CANCEL);
+	uint32_t number = steps_request(w, c, MSG_CANCEL);
 
 	/* Of its own ones only. */
 	if (which < w->n_requests && w->requests[which].client == c && w->requests[which].type == MSG_START)
@@ -230,19 +230,19 @@ static void short_request(struct input *in, struct peer_client *c)
 	case 0:
 		if (how & 1)
 			snprintf(id + strlen(id), 16, ".%u", how >> 4);
-		fake_send(c->sock, NULL, 0, "uusu", MSG_SIGNAL, request(in->w, c, MSG_SIGNAL), id, how & 2 ? 9u : 15u);
+		fake_send(c->sock, NULL, 0, "uusu", MSG_SIGNAL, steps_request(in->w, c, MSG_SIGNAL), id, how & 2 ? 9u : 15u);
 		break;
 	case 1:
-		fake_send(c->sock, NULL, 0, "uusb", MSG_DESTROY, request(in->w, c, MSG_DESTROY), id, how & 1u);
+		fake_send(c->sock, NULL, 0, "uusb", MSG_DESTROY, steps_request(in->w, c, MSG_DESTROY), id, how & 1u);
 		break;
 	case 2:
-		fake_send(c->sock, NULL, 0, "uu", MSG_OPEN, request(in->w, c, MSG_OPEN));
+		fake_send(c->sock, NULL, 0, "uu", MSG_OPEN, steps_request(in->w, c, MSG_OPEN));
 		break;
 	case 3:
-		fake_send(c->sock, NULL, 0, "uus", MSG_INSPECT, request(in->w, c, MSG_INSPECT), id);
+		fake_send(c->sock, NULL, 0, "uus", MSG_INSPECT, steps_request(in->w, c, MSG_INSPECT), id);
 		break;
 	case 4:
-		fake_send(c->sock, NULL, 0, "uusu", MSG_POOL, request(in->w, c, MSG_POOL), id, how % 10u);
+		fake_send(c->sock, NULL, 0, "uusu", MSG_POOL, steps_request(in->w, c, MSG_POOL), id, how % 10u);
 		break;
 	default:
 		cancel(in->w, c, how % MAX_STEPS);
@@ -265,7 +265,7 @@ static void unformed(struct input *in, struct peer_client *c)
 static void decide(struct input *in, struct peer_client *c, uint8_t how)
 {
 	struct peers *w = in->w;
-	uint32_t number = request(w, c, MSG_DECIDE), decision = how & 3;
+	uint32_t number = steps_request(w, c, MSG_DECIDE), decision = how & 3;
 	struct peer_parked *p = w->n_parked ? &w->parked[take(in) % w->n_parked] : NULL;
 	struct peer_request *q = &w->requests[w->n_requests - 1];
 	static const char wrong[] = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -294,16 +294,20 @@ static void audit_request(struct input *in, struct peer_client *c)
 	char id[64];
 
 	snprintf(id, sizeof(id), "%s", sandbox_id(in));
+	if (what >= 192) {
+		change_step(in, c, id);
+		return;
+	}
 	switch (what % 3) {
 	case 0:
-		fake_send(c->sock, NULL, 0, "uus", MSG_APPROVALS, request(w, c, MSG_APPROVALS), id);
+		fake_send(c->sock, NULL, 0, "uus", MSG_APPROVALS, steps_request(w, c, MSG_APPROVALS), id);
 		break;
 	case 1:
 		decide(in, c, how);
 		break;
 	default:
 		snprintf(id + strlen(id), 16, ".%u", how % 8u);
-		uint32_t number = request(w, c, MSG_REVOKE);
+		uint32_t number = steps_request(w, c, MSG_REVOKE);
 		snprintf(w->requests[w->n_requests - 1].call, sizeof(w->requests[0].call), "%s", id);
 		fake_send(c->sock, NULL, 0, "uus", MSG_REVOKE, number, id);
 	}

@@ -154,6 +154,9 @@ static bool read_launcher(struct peers *w)
 		asked_for_sandbox(w, &p);
 	} else if (p.type == LAUNCHER_SLOT) {
 		asked_for_slot(w, &p);
+	} else if (p.type == LAUNCHER_LISTEN) {
+		struct peer_box *box = box_by_number(w, wire_get_u32(&p.in));
+		asked_to_listen(w, box, &p);
 	} else {
 		struct peer_box *box = box_by_number(w, wire_get_u32(&p.in));
 		peers_require(p.type == LAUNCHER_END && wire_done(&p.in), "message to the launcher");
@@ -282,6 +285,10 @@ static bool read_gateway(struct peers *w, size_t index)
 		peers_require(!g->audit && !(wire_get_u32(&p.in) & AUDITOR_OP(AUDITOR_CALL_START)) && wire_done(&p.in),
 			      "GATEWAY_AUDIT");
 		g->audit = true;
+		break;
+	case GATEWAY_RULE:
+	case GATEWAY_SECRET:
+		asked_to_change(g, &p);
 		break;
 	case GATEWAY_DECIDED:
 		got_decided(w, index, &p);

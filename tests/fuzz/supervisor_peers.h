@@ -71,6 +71,7 @@ struct peer_box { /* a sandbox, as the launcher sees it */
 	int auditor;	 /* index, -1 none */
 	struct sockaddr_un control;
 	socklen_t control_len; /* 0: it has none */
+	uint32_t listen, n_listen; /* the ticket that waits, for so many listeners */
 };
 
 struct peer_slot {
@@ -91,6 +92,8 @@ struct peer_gateway {
 	size_t n_asked, n_calls_answered;
 	uint32_t ends[MAX_ASKED];
 	size_t n_ends, n_ends_answered;
+	uint32_t changes[64]; /* tickets that wait */
+	size_t n_changes;
 	char box[32];
 	bool audit;
 	bool confused; /* it used a ticket twice */
@@ -198,5 +201,11 @@ void answer_ready(struct peers *w, size_t gateway, bool failed);
 /* The oldest of what it was asked. */
 void answer_call(struct peers *w, size_t gateway);
 void answer_call_end(struct peers *w, size_t gateway);
+
+/* supervisor_changes.c: what is asked for, and the answer; false when nothing is open. */
+void asked_to_listen(struct peers *w, struct peer_box *box, struct fake_packet *p);
+bool answer_listen(struct peers *w, struct peer_box *box, bool failed);
+void asked_to_change(struct peer_gateway *g, struct fake_packet *p);
+bool answer_change(struct peers *w, size_t gateway, bool failed);
 
 #endif

@@ -39,6 +39,12 @@ void new_client(struct peers *w, int sock, bool connecting);
 void connect_named(struct peers *w, uint8_t which);
 void client_step(struct input *in, uint8_t what);
 
+/* Remembered, so that its one answer is known: its number. */
+uint32_t steps_request(struct peers *w, struct peer_client *c, uint32_t type);
+
+/* supervisor_changes.c */
+void change_step(struct input *in, struct peer_client *c, const char *id);
+
 /* supervisor_auditors.c */
 void auditor_step(struct input *in, uint8_t what);
 
