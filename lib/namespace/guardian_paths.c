@@ -31,7 +31,7 @@ static int add(int ruleset, int abi, const struct call_paths *list, struct error
 		uint32_t grants = list->path[i].grants;
 		struct stat st;
 		_cleanup_close_ int fd = open_granted(path, grants);
-		if ((fd == -ENOENT || fd == -ELOOP) && grants & LANDLOCK_GRANT_OPTIONAL)
+		if ((fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP) && grants & LANDLOCK_GRANT_OPTIONAL)
 			continue;
 		int r = fd < 0 ? fd : fstat(fd, &st) < 0 ? -errno : 0;
 		if (r == 0)

@@ -35,10 +35,9 @@ int lookup_without_links(const char *path)
 			return -errno;
 		fd_close(at);
 		at = next;
-		if (fstat(at, &st) < 0)
-			return -errno;
-		if (S_ISLNK(st.st_mode))
-			return -ELOOP;
 	}
-	return at < 0 ? -errno : TAKE_FD(at);
+	/* A link opens as itself, and nothing is found in one (ENOTDIR): only the last part needs a look. */
+	if (at < 0 || fstat(at, &st) < 0)
+		return -errno;
+	return S_ISLNK(st.st_mode) ? -ELOOP : TAKE_FD(at);
 }
