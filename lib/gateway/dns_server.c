@@ -82,13 +82,13 @@ static void udp_ready(struct source *source, uint32_t events)
 	uint8_t query[DNS_MAX_QUERY], reply[DNS_MAX_ANSWER];
 
 	(void)events;
-	control_take(d->gw); /* as listener_ready() */
 	for (int i = 0; i < BURST; i++) {
 		struct sockaddr_in from;
 		socklen_t from_len = sizeof(from);
 		ssize_t n = recvfrom(source->fd, query, sizeof(query), MSG_TRUNC, (struct sockaddr *)&from, &from_len);
 		if (n < 0)
 			return;
+		control_take(d->gw); /* as listener_ready() */
 		struct call *call = calls_by_addr(&d->gw->calls, ntohl(from.sin_addr.s_addr));
 		if (!call || (size_t)n > sizeof(query))
 			continue;

@@ -120,11 +120,11 @@ static void listener_ready(struct source *source, uint32_t events)
 		pause_all(l->gw);
 		return;
 	}
-	/* The grant of a call is sent before its command runs: whatever it was that connected, its grant is here. */
-	control_take(l->gw);
 	for (int i = 0; i < BURST; i++) {
 		int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
+			/* The grant of a call is sent before its command runs: after its connection is there, so is its grant. */
+			control_take(l->gw);
 			take(l, fd);
 			continue;
 		}
