@@ -44,17 +44,17 @@ void call_lost(struct sandbox_call *call)
 	call->reason = strdup("lost");
 }
 
-static uint32_t start_flags(const struct sandbox_command *command)
+static uint32_t start_flags(const struct sandbox_command *command, bool async)
 {
 	bool log = !command->terminal && command->stdio[1] == SANDBOX_STDIO_LOG;
 
 	return (command->terminal ? START_TERMINAL : 0u) | (command->full ? START_FULL : 0u) |
 	       (command->background ? START_BACKGROUND : 0u) | (command->detached ? START_DETACHED : 0u) |
 	       (command->last ? START_REMOVES : 0u) | (command->drops ? START_DROPS : 0u) |
-	       (log ? START_LOG : 0u);
+	       (log ? START_LOG : 0u) | (async && !command->terminal ? START_ASYNC : 0u);
 }
 
-static int put_start(struct sandbox *b, const struct sandbox_command *command, char *const *env, struct buf *m,
+static int put_start(struct sandbox *b, const struct sandbox_command *command, char *const *env, bool async, struct buf *m,
 		     struct request *request)
 {
 	char here[PATH_MAX];
@@ -72,7 +72,7 @@ static int put_start(struct sandbox *b, const struct sandbox_command *command, c
 	if (r == 0)
 		r = wire_put_str(m, cwd);
 	if (r == 0)
-		r = wire_put_u32(m, start_flags(command));
+		r = wire_put_u32(m, start_flags(command, async));
 	if (r == 0)
 		r = wire_put_u32(m, command->rows);
 	if (r == 0)
@@ -99,7 +99,8 @@ static int build_environment(struct sandbox *b, struct error *e)
 	return environment_build(b->policy, user.name, &b->env, e);
 }
 
-static int start(struct sandbox *b, const struct sandbox_command *command, struct sandbox_call *call, struct error *e)
+static int ask_start(struct sandbox *b, const struct sandbox_command *command, bool async, struct sandbox_call *call,
+		     struct error *e)
 {
 	_cleanup_buf_ struct buf m = { 0 };
 	_cleanup_(strv_freep) char **own = NULL;
@@ -115,13 +116,13 @@ static int start(struct sandbox *b, const struct sandbox_command *command, struc
 	/* Most commands fit; growing would copy the environment several times. */
 	r = buf_reserve(&m, 4096);
 	if (r == 0)
-		r = put_start(b, command, own ? own : b->env, &m, &call->request);
+		r = put_start(b, command, own ? own : b->env, async, &m, &call->request);
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "request", "cannot ask for a call");
 	return request_send(b->connection, &m, &call->request, stdio.fds, stdio.n, e);
 }
 
-int sandbox_start_async(sandbox *box, const sandbox_command *command, sandbox_call **ret_call, sandbox_error **error)
+static int start(sandbox *box, const sandbox_command *command, bool async, sandbox_call **ret_call, sandbox_error **error)
 {
 	struct error e = { 0 };
 
@@ -142,7 +143,7 @@ int sandbox_start_async(sandbox *box, const sandbox_command *command, sandbox_ca
 	connection_ref(call->connection);
 	call->next = box->connection->calls;
 	box->connection->calls = call;
-	int r = start(box, command, call, &e);
+	int r = ask_start(box, command, async, call, &e);
 	if (r < 0) {
 		call->state = SANDBOX_CALL_FAILED;
 		sandbox_call_free(call);
@@ -150,6 +151,11 @@ int sandbox_start_async(sandbox *box, const sandbox_command *command, sandbox_ca
 	}
 	*ret_call = call;
 	return 0;
+}
+
+int sandbox_start_async(sandbox *box, const sandbox_command *command, sandbox_call **ret_call, sandbox_error **error)
+{
+	return start(box, command, true, ret_call, error);
 }
 
 /* Take messages in until the call is past a state, at most timeout_ms: 0, -ETIMEDOUT, or the loss. */
@@ -177,7 +183,7 @@ int sandbox_start(sandbox *box, const sandbox_command *command, sandbox_call **r
 {
 	sandbox_call *call;
 
-	int r = sandbox_start_async(box, command, &call, error);
+	int r = start(box, command, false, &call, error);
 	if (r < 0)
 		return r;
 	wait_past(call, SANDBOX_CALL_STARTING, -1, NULL);

@@ -107,6 +107,20 @@ static int on_event(struct connection *c, struct wire_reader *in)
 	return 0;
 }
 
+/* It has ended before the answer to its start was due. */
+static bool complete_start(struct connection *c, uint32_t number, const char *id)
+{
+	struct request *request = c->requests;
+
+	while (request && request->number != number)
+		request = request->next;
+	char *text = request && request->call ? strdup(id) : NULL;
+	if (!text)
+		return false;
+	request_complete(c, request, NULL, text, -EBADF);
+	return true;
+}
+
 static int on_exit_message(struct connection *c, struct wire_reader *in)
 {
 	_cleanup_free_ char *sandbox_name = wire_get_str(in);
@@ -114,8 +128,11 @@ static int on_exit_message(struct connection *c, struct wire_reader *in)
 	uint32_t status = wire_get_u32(in);
 	uint32_t sig = wire_get_u32(in);
 	_cleanup_free_ char *reason = wire_get_str(in);
+	uint32_t request = wire_get_u32(in);
 
 	if (!wire_done(in) || !*id)
+		return -EPROTO;
+	if (request && !complete_start(c, request, id))
 		return -EPROTO;
 	for (struct sandbox_call *call = c->calls; call; call = call->next) {
 		if (call->state != SANDBOX_CALL_RUNNING || strcmp(call->id, id) != 0)

@@ -22,11 +22,12 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +48,7 @@ struct guardian {
 	int signals;
 	int counters; /* /proc/net/dev of the call's network namespace, -EBADF: no wire */
 	pid_t command;
+	pid_t reaped; /* what reap() told last */
 	bool background;
 	uint32_t status, signal; /* how the command ended */
 };
@@ -175,8 +177,8 @@ static void send_started(int sock, const struct error *failure, int terminal)
 /* Whether a packet ever left the call. If none did, the gateway has nothing to cut. When in doubt, yes. */
 static bool has_sent(const struct guardian *g)
 {
-	char text[2048];
-	unsigned long long v[10];
+	char text[2048], *at;
+	unsigned long long v = 1;
 
 	if (g->counters < 0)
 		return false;
@@ -185,10 +187,15 @@ static bool has_sent(const struct guardian *g)
 		return true;
 	text[n] = '\0';
 	/* Received: bytes packets errs drop fifo frame compressed multicast; sent: bytes packets ... */
-	const char *line = strstr(text, "eth0:");
-	return !line || sscanf(line + 5, "%llu %llu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3],
-			       &v[4], &v[5], &v[6], &v[7], &v[8], &v[9]) != 10 ||
-	       v[9] != 0;
+	at = strstr(text, "eth0:");
+	at = at ? at + 5 : text;
+	for (int i = 0; i < 10; i++) {
+		char *from = at;
+		v = strtoull(from, &at, 10);
+		if (at == from)
+			return true;
+	}
+	return v != 0;
 }
 
 static void send_exit(const struct guardian *g, bool left)
@@ -225,7 +232,7 @@ static void note_end(struct guardian *g, int status)
 
 /* At most so many children that are dead: the command, and orphans that became ours. More than 0 when there may be more
  * of them, 0 when none of those left is dead, less when none is left. */
-static pid_t reap(struct guardian *g, int flags, unsigned most)
+static void reap(struct guardian *g, int flags, unsigned most)
 {
 	int status;
 	pid_t pid = 1;
@@ -234,15 +241,16 @@ static pid_t reap(struct guardian *g, int flags, unsigned most)
 		if (pid > 0 && pid == g->command)
 			note_end(g, status);
 	}
-	return pid;
+	g->reaped = pid;
 }
 
 /* The kernel takes the list of processes and each fork's signal check under one lock, so one kill misses nobody. */
 static void kill_all(struct guardian *g)
 {
 	kill(-1, SIGKILL);
-	while (reap(g, 0, REAP_AT_ONCE) > 0)
-		;
+	do
+		reap(g, 0, REAP_AT_ONCE);
+	while (g->reaped > 0);
 }
 
 /* False at the end of the supervisor. */
@@ -266,20 +274,34 @@ static bool wait_for_end(struct guardian *g, bool for_command)
 {
 	struct pollfd p[2] = { { .fd = GUARDIAN_SOCKET, .events = POLLIN }, { .fd = g->signals, .events = POLLIN } };
 	struct signalfd_siginfo info;
-	pid_t reaped = 1;
 
-	while (for_command ? g->command != 0 : reaped >= 0) {
-		if (poll(p, 2, reaped > 0 ? 0 : -1) < 0 && errno != EINTR)
+	while (for_command ? g->command != 0 : g->reaped >= 0) {
+		if (poll(p, 2, g->reaped > 0 ? 0 : -1) < 0 && errno != EINTR)
 			leave(1);
 		/* Between any two batches: a call that forks without end has dead children at all times. */
 		if (p[0].revents && !take_message(g)) {
 			kill_all(g);
 			_exit(0);
 		}
-		if ((p[1].revents && read(g->signals, &info, sizeof(info)) > 0) || reaped > 0)
-			reaped = reap(g, WNOHANG, REAP_AT_ONCE);
+		if ((p[1].revents && read(g->signals, &info, sizeof(info)) > 0) || g->reaped > 0)
+			reap(g, WNOHANG, REAP_AT_ONCE);
 	}
-	return reaped >= 0;
+	return g->reaped >= 0;
+}
+
+/* Not woken by the start of a command whose end comes at once: a process that wakes slows the command down, and the
+ * news of it wakes two more. */
+static void wait_for_timer(struct guardian *g, int timer)
+{
+	struct pollfd p[2] = { { .fd = timer, .events = POLLIN }, { .fd = g->signals, .events = POLLIN } };
+	struct signalfd_siginfo info;
+
+	while (g->command && !p[0].revents) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			leave(1);
+		if (p[1].revents && read(g->signals, &info, sizeof(info)) > 0)
+			reap(g, WNOHANG, REAP_AT_ONCE);
+	}
 }
 
 /* The command process shares our memory: sleep until it has executed, or ended. Its terminal, or -EBADF. */
@@ -303,12 +325,15 @@ static int wait_for_start(struct guardian *g, int notice)
 static void run(struct guardian *g, struct command *command, int notice)
 {
 	g->command = command->pid;
-	int terminal = wait_for_start(g, notice);
+	wait_for_timer(g, command->timer);
+	bool told_late = !g->command && command->request.flags & START_ASYNC;
+	int terminal = told_late ? -EBADF : wait_for_start(g, notice);
 	bool left, started = command->outcome.err == 0;
 
 	if (!started && !command->asked && command->outcome.err == ECANCELED)
 		return; /* a pool that is not needed any more */
-	send_started(GUARDIAN_SOCKET, started ? NULL : &command->outcome, started ? terminal : -EBADF);
+	if (!started || !told_late)
+		send_started(GUARDIAN_SOCKET, started ? NULL : &command->outcome, started ? terminal : -EBADF);
 	if (!started)
 		return;
 	fd_close(terminal);
@@ -332,7 +357,7 @@ _Noreturn void guardian_main(const struct guardian_setup *setup, int sock)
 {
 	static struct command command;
 	int notice = -EBADF;
-	struct guardian g = { .counters = setup->wired ? GUARDIAN_COUNTERS : -EBADF };
+	struct guardian g = { .counters = setup->wired ? GUARDIAN_COUNTERS : -EBADF, .reaped = 1 };
 	struct error e = { 0 };
 	sigset_t child;
 
@@ -346,8 +371,9 @@ _Noreturn void guardian_main(const struct guardian_setup *setup, int sock)
 		_exit(0);
 	}
 	g.signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	command.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	command.open_files = setup->open_files;
-	if (g.signals < 0) {
+	if (g.signals < 0 || command.timer < 0) {
 		fail_errno(&e, errno, SANDBOX_STAGE_INTERNAL, "signalfd", "cannot watch the call");
 		send_started(GUARDIAN_SOCKET, &e, -EBADF);
 		_exit(0);

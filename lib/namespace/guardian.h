@@ -69,6 +69,7 @@ struct program {
 struct command {
 	pid_t pid;
 	int notice; /* its end */
+	int timer;  /* set when it is about to execute: for the guardian, at once or with START_ASYNC later */
 	uint32_t open_files;
 	bool layer; /* GUARDIAN_RULESET is one, to be entered */
 	bool asked; /* it has got a command */
@@ -86,7 +87,8 @@ _Noreturn void guardian_main(const struct guardian_setup *setup, int sock);
 int guardian_enter(const struct guardian_setup *setup, struct error *e);
 
 /* guardian_command.c: ret_notice gets one packet with the terminal's other side when one was asked, and is at its end
- * when the command has executed or failed. Until then the caller may do nothing but wait. */
+ * when the command has executed or failed. Until then the caller may do nothing but wait: for the timer or for the
+ * command's end, then for that of the notice. */
 int command_clone(struct command *command, int *ret_notice, struct error *e);
 
 /* guardian_request.c */

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -106,6 +107,17 @@ static int prepare(const struct command *c, struct error *e)
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_LIMITS, "open files", "cannot set the limit of open files") : 0;
 }
 
+/* When to look whether it has started. */
+static int tell_guardian(const struct command *c, struct error *e)
+{
+	const long ns = c->request.flags & START_ASYNC ? START_ASYNC_US * 1000l : 1l;
+	const struct itimerspec when = { .it_value = { .tv_nsec = ns } };
+
+	if (timerfd_settime(c->timer, 0, &when, NULL) < 0)
+		return fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, "timer", "cannot set the timer of a start");
+	return 0;
+}
+
 static int finish(struct command *c, struct error *e)
 {
 	sigset_t none;
@@ -123,7 +135,7 @@ static int finish(struct command *c, struct error *e)
 	/* Dispositions are the launcher's: the default ones. */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	return 0;
+	return tell_guardian(c, e);
 }
 
 static int command_main(void *arg)

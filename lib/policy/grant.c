@@ -35,7 +35,7 @@ static void rules_done(struct net_rules *rules)
 
 void grant_free(struct grant *g)
 {
-	if (!g)
+	if (!g || g->more_users-- > 0)
 		return;
 	rules_done(&g->allow);
 	rules_done(&g->deny);
@@ -64,6 +64,12 @@ void grant_free(struct grant *g)
 	free(g->origin);
 	free(g->section);
 	free(g);
+}
+
+struct grant *grant_ref(struct grant *g)
+{
+	g->more_users++;
+	return g;
 }
 
 void grant_freep(struct grant **g)

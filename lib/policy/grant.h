@@ -81,6 +81,8 @@ struct grant_excess {
 /* ---- building ---- */
 int grant_new(struct grant **ret);
 void grant_free(struct grant *g);
+/* For one user more, who frees it too. Nobody changes it any more. */
+struct grant *grant_ref(struct grant *g);
 void grant_freep(struct grant **g);
 /* As the line `key = value` of [grant NAME], but for argv, which only templates have. Relative paths are against base
  * (NULL: the current directory). `none` in a list sets it without an item. */

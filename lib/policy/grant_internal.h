@@ -65,6 +65,7 @@ struct path_list {
 };
 
 struct grant {
+	unsigned more_users; /* besides the first */
 	char *name, *origin; /* or NULL */
 	char *section;       /* for messages: "grant push", or "grant" */
 	bool template, finished;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life of a call: prepared (pool.c), record, start; then processes dead, connections cut, record, answer. */
+/* Start of a call: prepared before (pool.c), record, command. Its end: call_end.c. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "overlay/writers.h"
 #include "policy/grant.h"
+#include "supervisor/decided.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
@@ -73,52 +74,7 @@ struct call *call_new(struct sandbox *b, bool full)
 	return call;
 }
 
-/* Nobody decides about it any more. */
-static void stop_asking(struct call *call)
-{
-	if (call->question)
-		auditor_cancel(call->sandbox->auditor, call->question);
-	call->question = 0;
-	if (call->parked)
-		approval_drop_call(call);
-}
-
-void call_free(struct call *call)
-{
-	for (struct call **at = &call->sandbox->calls; *at; at = &(*at)->next) {
-		if (*at == call) {
-			*at = call->next;
-			break;
-		}
-	}
-	stop_asking(call);
-	if (call->noted)
-		writers_note(call->sandbox->layer, call->turn, false);
-	child_gone(call);
-	guardian_close(call);
-	output_close(call);
-	call_revoked(call);
-	if (call->promised)
-		call->promised->own = NULL;
-	start_free(call->start);
-	shown_free(call->shown);
-	strv_free(call->placeholders);
-	free(call);
-}
-
-void call_drop(struct call *call)
-{
-	stop_asking(call);
-	children_end(call);
-	call->id[0] = '\0';
-	guardian_close(call); /* which makes a guardian leave */
-	call->state = CALL_CUTTING;
-	call->cut_asked = true;
-	if (!call->address || call->sandbox->gateway != GATEWAY_UP || gateway_send_call_end(call) < 0)
-		call_free(call);
-}
-
-static void answer(struct call *call, const struct error *failure, int terminal)
+void call_answer(struct call *call, const struct error *failure, int terminal)
 {
 	struct start *start = call->start;
 
@@ -129,7 +85,7 @@ static void answer(struct call *call, const struct error *failure, int terminal)
 
 static void start_failed(struct call *call, const struct error *failure)
 {
-	answer(call, failure, -EBADF);
+	call_answer(call, failure, -EBADF);
 	/* What never ran has no end that a client, or START_REMOVES, could wait for. */
 	start_free(TAKE_PTR(call->start));
 	call_drop(call);
@@ -167,7 +123,7 @@ static int record_start(struct call *call)
 	if (r == 0 && call->start->decided_by)
 		r = json_member_string(&m, "decided_by", call->start->decided_by);
 	if (r == 0 && call->start->grant)
-		r = call_grant_members(call->start->grant, &m);
+		r = decided_members(call->start, &m);
 	if (r == 0)
 		r = child_member(call, &m);
 	const char *members = r == 0 ? buf_str(&m) : NULL;
@@ -228,10 +184,24 @@ static int add_placeholders(struct call *call)
 	return 0;
 }
 
+static void execute(struct call *call)
+{
+	const struct start *start = call->start;
+	struct error e = { 0 };
+
+	int r = start->flags & START_SHOW ? guardian_send_go(call) : guardian_send_exec(call, &e);
+	/* The message holds them. With START_EXPECT there may be another one (start_again()). */
+	if (r == 0 && !(start->flags & START_EXPECT))
+		start_close_stdio(call->start);
+	if (r < 0 && start->flags & START_SHOW)
+		fail_errno(&e, -r, SANDBOX_STAGE_PROTOCOL, call->id, "cannot reach the guardian of the call");
+	if (r < 0)
+		call_started(call, &e, -EBADF);
+}
+
 /* The record is on disk before the guardian is told: a call that ran is in the log. */
 void call_go(struct call *call)
 {
-	const struct start *start = call->start;
 	struct error e = { 0 };
 
 	if (record_start(call) < 0) {
@@ -249,11 +219,27 @@ void call_go(struct call *call)
 		call_started(call, &e, -EBADF);
 		return;
 	}
-	r = start->flags & START_SHOW ? guardian_send_go(call) : guardian_send_exec(call, &e);
-	if (r < 0 && start->flags & START_SHOW)
-		fail_errno(&e, -r, SANDBOX_STAGE_PROTOCOL, call->id, "cannot reach the guardian of the call");
-	if (r < 0)
-		call_started(call, &e, -EBADF);
+	/* Behind others that the gateway does not take: nothing of it may run before. */
+	call->held = call->address && call->sandbox->gateway_link.queued > 0;
+	if (!call->held)
+		execute(call);
+}
+
+void calls_release(struct sandbox *b)
+{
+	struct error e;
+
+	fail(&e, ECONNRESET, SANDBOX_STAGE_GATEWAY, b->id, "the gateway of this sandbox has ended");
+	for (struct call *c = b->calls, *next; c; c = next) {
+		next = c->next;
+		if (!c->held)
+			continue;
+		c->held = false;
+		if (b->gateway == GATEWAY_UP)
+			execute(c);
+		else
+			call_started(c, &e, -EBADF);
+	}
 }
 
 void call_take(struct call *call, struct start *start)
@@ -336,14 +322,24 @@ void call_started(struct call *call, const struct error *failure, int terminal_f
 			start_failed(call, failure);
 		return;
 	}
+	call_answer(call, NULL, terminal_fd);
+	call_runs(call);
+}
+
+void call_runs(struct call *call)
+{
 	start_close_stdio(call->start); /* the call has its own copies now */
 	call->state = CALL_RUNNING;
 	set_deadline(call);
-	answer(call, NULL, terminal_fd);
 	if (call->killed)
 		guardian_send_signal(call, SIGKILL);
 	else if (call->pending_signal)
 		guardian_send_signal(call, call->pending_signal);
+}
+
+bool call_starts_async(const struct call *call)
+{
+	return call->state == CALL_STARTING && call->start->flags & START_ASYNC;
 }
 
 /* Nobody waits any more for what may start it. */
@@ -387,102 +383,4 @@ void call_expire(struct call *call)
 		call->deadline = 0;
 		guardian_send_signal(call, SIGKILL);
 	}
-}
-
-/* The record, then the news of it. */
-static void tell_exit(struct call *call, bool left)
-{
-	_cleanup_buf_ struct buf m = { 0 };
-	const char *reason = call->revoked	 ? "revoked" :
-			     call->expired	 ? "expired" :
-			     call->timed_out	 ? "timeout" :
-			     call->killed	 ? call->sandbox->collapsed ? "lost" : "killed" :
-			     call->exit_signal ? "signal" :
-						 "exit";
-
-	int r = json_member_int(&m, "exit", call->exit_status);
-	if (r == 0)
-		r = json_member_int(&m, "signal", call->exit_signal);
-	if (r == 0 && left)
-		r = json_member_string(&m, "background", "goes on");
-	const char *members = r == 0 ? buf_str(&m) : NULL;
-	record_write(call->sandbox, "call.exit", call->id, reason, members ? members : "");
-	client_call_exit(call, reason);
-}
-
-void call_exited(struct call *call, uint32_t status, uint32_t signal, bool left)
-{
-	call->exit_status = status;
-	call->exit_signal = signal;
-	call->deadline = 0;
-	if (left) {
-		call->state = CALL_LEFT;
-		call->deadline = call->ttl_at;
-		loop_deadline(call->sandbox->supervisor, call->deadline);
-		protected_check(call->sandbox, call->id);
-		tell_exit(call, true);
-	} else {
-		call_done(call);
-	}
-}
-
-void call_done(struct call *call)
-{
-	bool was_left = call->state == CALL_LEFT;
-
-	output_close(call);
-	children_end(call);
-	call->state = CALL_CUTTING;
-	if (was_left) {
-		record_write(call->sandbox, "call.exit", call->id, call->revoked ? "revoked" : "background-ended", "");
-		call->id[0] = '\0'; /* nobody waits for more */
-	}
-	/* Of a call that sent nothing the gateway knows the placeholders only, and nobody is left to use them. */
-	if (call->sent && call->sandbox->gateway == GATEWAY_UP && gateway_send_call_end(call) == 0)
-		call->cut_asked = true;
-	else
-		call_cut(call);
-}
-
-void call_cut(struct call *call)
-{
-	struct sandbox *b = call->sandbox;
-	bool removes = call->start && call->start->flags & START_REMOVES;
-	bool drops = removes && call->start->flags & START_DROPS;
-
-	if (children_left(call)) {
-		call->awaits_children = true; /* children_reap() comes back here */
-		return;
-	}
-	protected_check(b, call->id);
-	if (call->id[0])
-		tell_exit(call, false);
-	if (call->address && !call->cut_asked && b->gateway == GATEWAY_UP)
-		gateway_send_call_end(call); /* a failure shows as the gateway's end */
-	call_free(call);
-	b->drops_layer |= drops;
-	if (removes && b->state == SANDBOX_READY)
-		sandbox_end(b, NULL, 0);
-	else
-		pool_idle(b);
-}
-
-void call_lost(struct call *call)
-{
-	struct error e;
-
-	if (call->state == CALL_STARTING || call->state == CALL_ASKING) {
-		fail(&e, ECANCELED, SANDBOX_STAGE_EXEC, call->id, "the sandbox ended while the call was started");
-		record_write(call->sandbox, call->state == CALL_ASKING ? "call.denied" : "call.exit", call->id, e.message, "");
-		answer(call, &e, -EBADF);
-	} else if (call->state == CALL_RUNNING) {
-		call->exit_status = 0;
-		call->exit_signal = SIGKILL;
-		call->killed = true;
-		output_close(call);
-		tell_exit(call, false);
-	} else if (call->state == CALL_CUTTING && call->id[0]) {
-		tell_exit(call, false);
-	}
-	call_free(call);
 }

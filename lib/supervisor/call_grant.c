@@ -15,6 +15,7 @@
 #include "base/util.h"
 #include "policy/grant.h"
 #include "source/protocol.h"
+#include "supervisor/decided.h"
 #include "supervisor/supervisor.h"
 
 /* Of what was granted into a record. */
@@ -93,11 +94,12 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a == 0 ? b : b == 0 || a < b ? a : b;
 }
 
-int call_grant_apply(const struct sandbox *b, struct start *start, struct error *e)
+/* What the loop and the pool have to keep. */
+static int take_bounds(struct start *start, struct error *e)
 {
 	const struct grant *g = start->grant;
 
-	if (grant_full(g))
+	if (grant_full(g) || start->covers.len > 0)
 		start->flags |= START_FULL;
 	if (start->flags & START_BACKGROUND && !grant_background(g))
 		return fail(e, EPERM, SANDBOX_STAGE_POLICY, "background",
@@ -105,21 +107,29 @@ int call_grant_apply(const struct sandbox *b, struct start *start, struct error 
 	start->timeout_us = smaller(start->timeout_us, grant_number(g, GRANT_TIMEOUT));
 	start->ttl_us = grant_number(g, GRANT_TTL);
 	start->open_files = (uint32_t)grant_number(g, GRANT_OPEN_FILES);
+	return 0;
+}
+
+int call_grant_apply(const struct sandbox *b, struct start *start, struct error *e)
+{
+	if (grant_full(start->grant))
+		start->flags |= START_FULL;
 	start->paths.len = start->covers.len = start->seals_len = 0;
 	start->n_paths = 0;
 	start->on_base = false;
 	int r = call_paths(b->policy, start, e);
-	if (start->covers.len > 0)
-		start->flags |= START_FULL;
-	return r;
+	return r < 0 ? r : take_bounds(start, e);
 }
 
 int call_grant_decide(struct sandbox *b, struct start *start, const void *bytes, size_t len, struct error *e)
 {
 	_cleanup_(grant_freep) struct grant *request = NULL;
 	const struct call *asker = call_by_number(b, start->parent_number);
+	const uint32_t flags = start->flags;
 	struct bound bound = { 0 };
 
+	if (!start->parent_number && decided_find(b, start, bytes, len))
+		return take_bounds(start, e);
 	int r = len ? grant_decode(bytes, len, &request, e) : 0;
 	if (r == 0 && asker && asker->start->grant)
 		r = tighten(&bound, asker->start->grant, "the call that asks for it", e);
@@ -130,7 +140,12 @@ int call_grant_decide(struct sandbox *b, struct start *start, const void *bytes,
 	else if (r == 0)
 		start->grant = TAKE_PTR(bound.grant);
 	grant_free(bound.grant);
-	return r < 0 || !start->grant ? r : call_grant_apply(b, start, e);
+	if (r < 0 || !start->grant)
+		return r;
+	r = call_grant_apply(b, start, e);
+	if (r == 0 && !start->parent_number)
+		decided_keep(b, start, flags, bytes, len);
+	return r;
 }
 
 /* The lines of its dump, `key = value` without their comments: the next one at or behind *at, or NULL. */

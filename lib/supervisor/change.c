@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "supervisor/decided.h"
 #include "supervisor/supervisor.h"
 
 #define MAX_CHANGES 64u /* of one sandbox at once */
@@ -90,6 +91,7 @@ static struct change *change_new(struct sandbox *b, struct client *client, uint3
  * are told of the one before, by which nothing is decided. */
 static int keep_policy(struct sandbox *b, struct error *e)
 {
+	decided_drop(b);
 	if (!b->named)
 		return 0;
 	int fd = change_policy_fd(b);

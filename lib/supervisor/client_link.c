@@ -95,7 +95,7 @@ void client_event(struct supervisor *s, const struct sandbox *sandbox, const cha
 	}
 }
 
-void client_call_exit(const struct call *call, const char *reason)
+void client_call_exit(struct call *call, const char *reason)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	struct client *c = call->start->client;
@@ -113,6 +113,9 @@ void client_call_exit(const struct call *call, const char *reason)
 		r = wire_put_u32(&b, call->exit_signal);
 	if (r == 0)
 		r = wire_put_str(&b, reason);
+	if (r == 0)
+		r = wire_put_u32(&b, call->start->answered ? 0 : call->start->asked);
+	call->start->answered = true;
 	if (r < 0)
 		broken(c);
 	else

@@ -152,7 +152,7 @@ static struct start *read_start(struct client *c, struct client_message_in *m, c
 		start->stdio[i] = -EBADF;
 	if (!wire_done(&m->in) || !start->argv[0] || start->flags > _START_CLIENT_FLAGS ||
 	    m->n_fds != stdio_count(start->flags) ||
-	    (start->flags & (START_TERMINAL | START_LOG)) == (START_TERMINAL | START_LOG)) {
+	    (start->flags & START_TERMINAL && start->flags & (START_LOG | START_ASYNC))) {
 		start_free(start);
 		return NULL;
 	}
@@ -169,7 +169,7 @@ static size_t n_calls(const struct sandbox *b)
 	for (const struct start *w = b->waiting; w; w = w->next)
 		n++;
 	for (const struct call *call = b->calls; call; call = call->next)
-		n += call->start != NULL;
+		n += call->start && call->state != CALL_OVER;
 	return n;
 }
 
@@ -190,7 +190,7 @@ static int on_start(struct supervisor *s, struct client *c, struct client_messag
 	}
 	const char *why = b->review ? "the sandbox has ended, and a commit of its changes is being decided about" :
 			  b->state != SANDBOX_READY			     ? "the sandbox is ending" :
-			  start->flags & ~(unsigned)(START_TERMINAL | START_FULL | START_BACKGROUND) &&
+			  start->flags & ~(unsigned)(START_TERMINAL | START_FULL | START_BACKGROUND | START_ASYNC) &&
 					  (!b->named || c->inside) ?
 									       "only a named sandbox keeps calls and output, "
 									       "and for those outside of it" :

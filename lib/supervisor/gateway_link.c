@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "supervisor/members.h"
 #include "policy/grant.h"
+#include "supervisor/decided.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
@@ -93,7 +94,7 @@ int gateway_send_bind(struct call *call, const char *about)
 {
 	_cleanup_buf_ struct buf m = { 0 }, grant = { 0 };
 
-	int r = call->start->grant ? grant_encode(call->start->grant, &grant) : 0;
+	int r = call->start->grant ? decided_bytes(call->start, &grant) : 0;
 	if (r == 0)
 		r = wire_put_u32(&m, GATEWAY_CALL_BIND);
 	if (r == 0)
@@ -411,6 +412,8 @@ static void gateway_ready(struct supervisor *s, struct source *source, uint32_t 
 		return;
 	}
 	loop_want_write(s, source, &b->gateway_link);
+	if (b->gateway_link.queued == 0)
+		calls_release(b);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
 	/* It has no descriptor to give: any that comes is closed by msg_recv and the message refused. */

@@ -163,8 +163,11 @@ static int on_exit_message(struct call *call, struct wire_reader *in)
 	bool left = wire_get_u8(in);
 	bool sent = wire_get_u8(in);
 
-	if (!wire_done(in) || call->state != CALL_RUNNING || (left && !(call->start->flags & START_BACKGROUND)))
+	if (!wire_done(in) || (call->state != CALL_RUNNING && !call_starts_async(call)) ||
+	    (left && !(call->start->flags & START_BACKGROUND)))
 		return -EPROTO;
+	if (call->state == CALL_STARTING)
+		call_runs(call);
 	call->sent = sent;
 	call_exited(call, status, signal, left);
 	return 0;
@@ -197,7 +200,7 @@ static void guardian_died(struct call *call)
 	struct error e;
 
 	guardian_close(call);
-	if (b->state == SANDBOX_ENDING || call->state == CALL_CUTTING)
+	if (b->state == SANDBOX_ENDING || call->state >= CALL_CUTTING)
 		return;
 	if (call->state > CALL_PREPARED) {
 		record_write(b, "limit.hit", call->id, "the guardian of the call was killed; the sandbox ends", "");

@@ -3,19 +3,23 @@
  * Prepared calls. Making a network namespace, a wire and a guardian takes a few milliseconds, so it is done before
  * anybody asks. A prepared call is used once and by one command: when none is left the next command waits, it never
  * shares. A sandbox that idles holds one; the depth doubles when a command had to wait and falls back after a pause.
- * What was taken is made anew when a call ends, or after a tenth of a second of a long one: two milliseconds of work on
- * another processor slow a short call down by one (they often share a core), and between calls there is time.
+ * What was taken is made anew when a call has ended, or after a tenth of a second of a long one: two milliseconds of work
+ * on another processor slow a short call down by one (they often share a core), and between calls there is time. Not at
+ * the end of a call itself, nor is that taken apart then: on a busy processor all of it would run before the client
+ * that was just told.
  */
 #include <errno.h>
 
 #include "base/addresses.h"
 #include "base/util.h"
 #include "policy/grant.h"
+#include "supervisor/decided.h"
 #include "supervisor/supervisor.h"
 
 #define ADAPTIVE_MAX 32u
 #define SHRINK_AFTER_US (5u * 1000000u)
 #define REFILL_AFTER_US (100u * 1000u)
+#define AFTER_END_US 1000u
 
 static unsigned kind_of(const struct call *call)
 {
@@ -60,6 +64,7 @@ void start_free(struct start *start)
 	strv_free(start->env);
 	free(start->cwd);
 	grant_free(start->grant);
+	decided_unref(start->decided);
 	buf_free(&start->paths);
 	free(start->decided_by);
 	buf_free(&start->covers);
@@ -197,10 +202,28 @@ void pool_match(struct sandbox *b)
 		refill(b);
 }
 
-void pool_idle(struct sandbox *b)
+static void pool_idle(struct sandbox *b)
 {
 	b->refill_deadline = 0;
+	for (struct call *c = b->calls, *next; c; c = next) {
+		next = c->next;
+		if (c->state == CALL_OVER)
+			call_forget(c);
+	}
 	pool_match(b);
+}
+
+void pool_ended(struct sandbox *b)
+{
+	uint64_t at = now_us() + AFTER_END_US;
+
+	if (b->waiting) {
+		pool_idle(b); /* for the room that it takes */
+		return;
+	}
+	if (!b->refill_deadline || b->refill_deadline > at)
+		b->refill_deadline = at;
+	loop_deadline(b->supervisor, b->refill_deadline);
 }
 
 void call_ask(struct sandbox *b, struct start *start)

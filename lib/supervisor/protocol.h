@@ -37,7 +37,8 @@ enum client_message {
 	MSG_DESTROY = 6,
 	/* s->c  str event, str sandbox, str call, str reason, str json */
 	MSG_EVENT = 7,
-	/* s->c  str sandbox, str call, u32 exit status, u32 signal, str reason. To the client that started it. */
+	/* s->c  str sandbox, str call, u32 exit status, u32 signal, str reason, u32 request: the MSG_START with START_ASYNC
+	 *       that this answers too, or 0. To the client that started it. */
 	MSG_CALL_EXIT = 8,
 	/* c->s  u32 request.  reply: id of the named sandbox; fd: policy memfd */
 	MSG_OPEN = 9,
@@ -82,11 +83,15 @@ enum start_flag {
 	START_LOG = 16,	      /* standard output and error into the sandbox's output file */
 	START_REMOVES = 32,   /* the named sandbox ends with this call */
 	START_DROPS = 64,     /* with START_REMOVES: and nobody wants what is in its overlays */
-	START_SHOW = 128,     /* supervisor to guardian only: show the program, and wait for GUARDIAN_GO */
-	START_EXPECT = 256,   /* the same: run the program that is described, and nothing else */
-	_START_CLIENT_FLAGS = 127,
-	_START_FLAGS = 511,
+	START_ASYNC = 128,    /* not with a terminal: the reply may come as late as with the end, or START_ASYNC_US */
+	START_SHOW = 256,     /* supervisor to guardian only: show the program, and wait for GUARDIAN_GO */
+	START_EXPECT = 512,   /* the same: run the program that is described, and nothing else */
+	_START_CLIENT_FLAGS = 255,
+	_START_FLAGS = 1023,
 };
+
+/* From the start of a command to the news of it, when nobody waits for that. Longer than most that are short. */
+#define START_ASYNC_US 2000u
 
 /* The file "output" in the entry of a named sandbox: frames of this head (little-endian) and its bytes. */
 #define OUTPUT_MAGIC 0x3154554fu /* "OUT1" */
@@ -132,7 +137,8 @@ enum guardian_message {
 	 *       with START_TERMINAL. Once. */
 	GUARDIAN_EXEC = 48,
 	/* u->s  u8 failed, [error | -]; fd: terminal's other side when one was asked. With failed the guardian is at its
-	 *       end and nothing has run; also sent unasked when it cannot be prepared. */
+	 *       end and nothing has run; also sent unasked when it cannot be prepared. With START_ASYNC GUARDIAN_EXIT may
+	 *       come in its place. */
 	GUARDIAN_STARTED = 49,
 	/* s->u  u32 signal, to the command's process group; SIGKILL to every process of the call */
 	GUARDIAN_SIGNAL = 50,

@@ -15,6 +15,7 @@
 #include "base/util.h"
 #include "policy/grant.h"
 #include "supervisor/members.h"
+#include "supervisor/decided.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
@@ -156,6 +157,7 @@ static int narrow_call(struct call *call, const char *text, struct error *e)
 	bool viewed = start->grant && grant_view(start->grant) == grant_view(both);
 	grant_free(start->grant);
 	start->grant = both;
+	decided_unref(TAKE_PTR(start->decided)); /* which is of another one */
 	/* Its place is prepared already. */
 	if (grant_full(both) && !call->full)
 		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_AUDITOR, "isolation",

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "overlay/layer.h"
+#include "supervisor/decided.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
@@ -64,6 +65,7 @@ void sandbox_free(struct sandbox *b)
 	refuse_waiting(b, NULL);
 	while (b->calls)
 		call_free(b->calls);
+	decided_drop(b);
 	control_close(b);
 	gateway_forget(b);
 	questions_drop(b);
@@ -299,6 +301,7 @@ void sandbox_gateway_died(struct sandbox *b)
 	record_write(b, "gateway.exit", NULL, "the gateway ended; this sandbox has no network any more", "");
 	fail(&e, ECONNRESET, SANDBOX_STAGE_GATEWAY, b->id, "the gateway of this sandbox has ended");
 	refuse_waiting(b, &e);
+	calls_release(b);
 	for (struct call *c = b->calls, *next; c; c = next) {
 		next = c->next;
 		if (c->state == CALL_ASKING)

@@ -82,6 +82,7 @@ struct start {
 	uint32_t parent_number; /* of the call that asks for it, 0: a client does */
 	/* call_grant.c: the call's authority; NULL: all of the policy */
 	struct grant *grant;
+	struct decided *decided; /* decided.c: what was computed of it before; NULL: nothing */
 	struct buf paths; /* the rules of GUARDIAN_EXEC */
 	struct buf covers; /* namespace/cover.h: what the call must be prepared with, alone */
 	size_t seals_len;  /* of these, in front: what only a full call is given (call_paths.c) */
@@ -120,6 +121,7 @@ enum call_state {
 	CALL_RUNNING,
 	CALL_LEFT,    /* the command has ended, what it left in the background goes on */
 	CALL_CUTTING, /* all its processes are dead; the gateway cuts its connections */
+	CALL_OVER,    /* and everybody was told: to be taken apart (pool_idle()) */
 };
 
 struct call {
@@ -134,6 +136,7 @@ struct call {
 	char id[64]; /* "" until a command has taken it */
 	uint32_t turn; /* the number in it */
 	bool noted; /* overlay/writers.h: that it began */
+	bool held;  /* what it was granted has not left for the gateway yet, so its command does not either */
 	bool full;
 	enum call_state state;
 	bool has_placeholders;
@@ -191,6 +194,7 @@ struct sandbox {
 
 	struct call *calls;
 	struct start *waiting, **waiting_tail;
+	struct decided *decided;
 	uint32_t n_started; /* numbers of call ids */
 	uint32_t next_address;
 	uint32_t depth[KIND_MAX]; /* of the pool */
@@ -281,7 +285,7 @@ void client_reply(struct client *client, uint32_t request, const struct error *f
 		  const int *fds, size_t n_fds);
 void client_event(struct supervisor *s, const struct sandbox *sandbox, const char *event, const char *call,
 		  const char *reason, const char *json);
-void client_call_exit(const struct call *call, const char *reason);
+void client_call_exit(struct call *call, const char *reason);
 
 /* client_request.c: one message; a negative errno when it is out of form. */
 struct client_message_in {
@@ -394,7 +398,7 @@ void pool_set_depth(struct sandbox *sandbox, uint32_t depth);
 /* A deadline of the pool is due: true when something was. */
 bool pool_expire(struct sandbox *sandbox, uint64_t now);
 /* Nothing runs that refilling would slow down. */
-void pool_idle(struct sandbox *sandbox);
+void pool_ended(struct sandbox *sandbox);
 /* A part of a call's preparation is there. */
 void pool_progress(struct call *call);
 /* It cannot be prepared: whoever waits longest gets the error. Frees the call. */
@@ -416,6 +420,13 @@ struct call *call_by_address(struct sandbox *sandbox, uint32_t address);
 struct call *call_by_id(struct supervisor *s, const char *id);
 bool call_is_running(const struct call *call);
 void call_started(struct call *call, const struct error *failure, int terminal_fd);
+/* To its start, once. */
+void call_answer(struct call *call, const struct error *failure, int terminal);
+/* What is held: all that was for the gateway has left; or it never will. */
+void calls_release(struct sandbox *sandbox);
+/* Without telling its client, who hears of it with the end (call_starts_async). */
+void call_runs(struct call *call);
+bool call_starts_async(const struct call *call);
 /* Somebody decided about the program that its guardian has shown. */
 void call_go(struct call *call);
 void call_denied(struct call *call, const struct error *failure, const char *reason);
@@ -427,6 +438,8 @@ void call_exited(struct call *call, uint32_t status, uint32_t signal, bool left)
 /* Nothing of it lives any more. */
 void call_done(struct call *call);
 void call_cut(struct call *call);
+/* Of one that is over. */
+void call_forget(struct call *call);
 /* The gateway may keep no trace of it; nobody hears of it. */
 void call_drop(struct call *call);
 /* The sandbox is dead, and so is the call. */

@@ -334,6 +334,7 @@ static void got_exit(struct peers *w, const struct peer_client *c, struct fake_p
 	wire_get_u32(&p->in);
 	wire_get_u32(&p->in);
 	free(wire_get_str(&p->in));
+	wire_get_u32(&p->in);
 	peers_require(wire_done(&p->in) && p->n_fds == 0, "MSG_CALL_EXIT");
 	bool known = false, recorded = false;
 	for (size_t k = 0; k < w->n_boxes; k++) {

@@ -18,7 +18,7 @@ import time
 CONFIG, ATTACH, READY, CALL, CALL_READY, CALL_END, CALL_ENDED, RECORDS, WRITTEN, CALL_BIND, AUDIT, ASK, \
     DECIDED, ASK_CANCEL = range(64, 78)
 OPS = ['call.start', 'http.request', 'net.connect', 'grant.raise', 'fs.commit']
-WIRE_VERSION = 6
+WIRE_VERSION = 7
 GATEWAY = '100.64.0.1'
 F_ADD_SEALS, ALL_SEALS = 1033, 15
 IP_TRANSPARENT = 19

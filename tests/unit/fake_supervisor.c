@@ -91,6 +91,7 @@ static void start(int client, uint32_t request)
 	wire_put_u32(&m, 5);
 	wire_put_u32(&m, 0);
 	wire_put_str(&m, "exit");
+	wire_put_u32(&m, 0);
 	msg_send(client, m.data, m.len, NULL, 0);
 }
 

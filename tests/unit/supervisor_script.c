@@ -101,6 +101,7 @@ void expect_exit(struct fake *f, int sock, const char *call, uint32_t status, co
 	uint32_t got = wire_get_u32(&p->in);
 	wire_get_u32(&p->in);
 	_cleanup_free_ char *why = wire_get_str(&p->in);
+	wire_get_u32(&p->in);
 	assert_true(wire_done(&p->in));
 	assert_string_equal(id, call);
 	assert_int_equal(got, status);

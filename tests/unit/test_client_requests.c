@@ -125,6 +125,7 @@ static void send_exit(struct stage *s, const char *id, uint32_t status, uint32_t
 	wire_put_u32(&m, status);
 	wire_put_u32(&m, sig);
 	wire_put_str(&m, reason);
+	wire_put_u32(&m, 0);
 	assert_int_equal(msg_send(s->peer, m.data, m.len, NULL, 0), 0);
 }
 
@@ -428,7 +429,7 @@ static void flags_and_descriptors_of_a_start(void **state)
 	assert_string_equal(argv[0], "true");
 	assert_true(strv_len(env) > 5);
 	assert_string_equal(cwd, "/tmp");
-	assert_int_equal(wire_get_u32(&got.in), START_FULL | START_BACKGROUND);
+	assert_int_equal(wire_get_u32(&got.in), START_FULL | START_BACKGROUND | START_ASYNC);
 	wire_get_u32(&got.in);
 	wire_get_u32(&got.in);
 	assert_int_equal(wire_get_u64(&got.in), 1500000);

@@ -82,6 +82,7 @@ static void a_call_is_used_once(void **state)
 	/* Nor after its end: that is the guardian's end too. */
 	script_exited(&f, first, 0);
 	expect_exit(&f, client, "a.1", 0, "exit");
+	fake_refill(&f);
 	expect_hung_up(&f, first);
 	close(first);
 	close(second);
