@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +54,15 @@ static int check_file(int fd, struct stat *ret, struct error *e)
 	return 0;
 }
 
+/* One writer: two would make two chains in one file. Where a file system has no locks there is none. */
+static int lock_file(int fd, const char *sandbox, struct error *e)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		return 0;
+	return fail(e, EBUSY, SANDBOX_STAGE_AUDIT, sandbox,
+		    "sandbox %s still writes its audit log, in which this must be recorded: end it first (nsbox rm)", sandbox);
+}
+
 static struct audit_log *log_new(int fd, const char *sandbox, struct error *e)
 {
 	struct audit_log *log = calloc(1, sizeof(*log));
@@ -73,6 +83,8 @@ int audit_log_new(int fd, const char *sandbox, struct audit_log **ret, struct er
 	struct stat st;
 
 	int r = check_file(fd, &st, e);
+	if (r == 0)
+		r = lock_file(fd, sandbox, e);
 	if (r < 0)
 		return r;
 	/* A chain starts in an empty file: behind old records it could not be verified. */
@@ -115,12 +127,14 @@ int audit_log_continue(int fd, const char *sandbox, struct audit_log **ret, stru
 	struct stat st;
 
 	int r = check_file(fd, &st, e);
+	if (r == 0)
+		r = lock_file(fd, sandbox, e);
 	if (r < 0)
 		return r;
 	struct audit_log *log = log_new(fd, sandbox, e);
 	if (!log)
 		return -ENOMEM;
-	r = read_last(fd, st.st_size, log);
+	r = fstat(fd, &st) < 0 ? -errno : read_last(fd, st.st_size, log);
 	if (r < 0) {
 		log->fd = -EBADF;
 		audit_log_free(log);

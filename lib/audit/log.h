@@ -19,7 +19,7 @@
 struct audit_log;
 
 /* fd: a regular file opened by the caller with O_APPEND, mode 0600, empty (anything else is refused); taken over on
- * success. sandbox: its id. */
+ * success, and locked (flock): -EBUSY, somebody else writes it. sandbox: its id. */
 int audit_log_new(int fd, const char *sandbox, struct audit_log **ret, struct error *e);
 /* Go on in the log of a sandbox that has ended: fd as above but readable too, and its last record whole. */
 int audit_log_continue(int fd, const char *sandbox, struct audit_log **ret, struct error *e);

@@ -672,3 +672,22 @@ def cost_follows_the_changes(t):
         equal(result.returncode, 0, 'commit')
         counts.append(int(re.findall(rb'\d+', result.stderr)[-1]))
     equal(counts[0], counts[1], 'changing system calls of the commit')
+
+
+@test
+def copy_of_a_running_sandbox(t):
+    """Its audit log has one writer: a copy is committed or discarded when the sandbox has ended."""
+    box = Work(t)
+    box.nsbox('create', '--name', 'live', '--net', 'none', '--overlay', '.').ok()
+    try:
+        box.nsbox('exec', 'live', '--', 'touch', 'fresh').ok()
+        box.nsbox('snapshot', 'live', 'copy').ok()
+        for command in ('commit', 'discard'):
+            refused(box.nsbox(command, 'copy'), 'still writes its audit log')
+        check(not os.path.exists(box.work + '/fresh'), 'nothing was committed')
+        box.nsbox('exec', 'live', '--', 'true').ok()
+    finally:
+        box.nsbox('rm', '-f', 'live').ok()
+    box.nsbox('commit', 'copy').ok()
+    check(os.path.exists(box.work + '/fresh'), 'committed')
+    box.nsbox('audit', 'verify', '--file', box.logs()[-1]).ok()

@@ -375,6 +375,11 @@ static void test_continue(void **state)
 	_cleanup_(free_log) struct audit_log *log = five_records(&fd), *more = NULL;
 	struct error e = { 0 };
 
+	/* By somebody else only when its writer is gone. */
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	_cleanup_close_ int other = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
+	assert_int_equal(audit_log_continue(other, "k3f9x2m1", &more, &e), -EBUSY);
 	int again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	assert_int_equal(audit_log_continue(again, "k3f9x2m1", &more, &e), 0);
 	assert_string_equal(audit_log_head(more), audit_log_head(log));
