@@ -148,6 +148,7 @@ def a_call_that_ends_first(t):
         call = box.start_exec('x', 'sh', '-c', ASK)
         until(lambda: os.path.exists(box.d + '/go'), 20, 'the command does not run')
         call.send_signal(signal.SIGTERM)
+        until(lambda: box.audit('http.deny'), 20, 'its request goes on waiting')
         with open(box.d + '/go', 'w') as f:
             f.write('go\n')
         call.communicate(timeout=30)
