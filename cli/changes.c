@@ -19,7 +19,7 @@ static const struct option diff_options[] = {
 	{ .id = OPTION_DIGEST, .name = "digest",
 	  .help = "one number for all that a commit would do, for nsbox commit --digest" },
 	{ .id = OPTION_JSON, .name = "json",
-	  .help = "a JSON object {id, name, workdir, roots, in_use, auditor, calls, changes, count}" },
+	  .help = "a JSON object {id, name, workdir, roots, in_use, auditor, own, calls, changes, count}" },
 	{ 0 },
 };
 
@@ -183,20 +183,43 @@ static int print_escaped(int fd)
 	return EXIT_YES;
 }
 
+static int patch(const char *id, const char *const *paths, int fd, sandbox_error **error)
+{
+	sandbox_runtime *runtime = NULL;
+
+	if (!changes_of_call(id))
+		return sandbox_changes_patch(id, paths, fd, error);
+	int r = sandbox_runtime_new(&runtime, error);
+	if (r == 0)
+		r = sandbox_changes_call_patch(runtime, id, paths, fd, error);
+	sandbox_runtime_free(runtime);
+	return r;
+}
+
 static int print_patch(const char *name, const char *const *paths)
 {
 	sandbox_error *error = NULL;
 
 	if (!isatty(STDOUT_FILENO))
-		return sandbox_changes_patch(name, paths, STDOUT_FILENO, &error) < 0 ? refuse_error(error) : EXIT_YES;
+		return patch(name, paths, STDOUT_FILENO, &error) < 0 ? refuse_error(error) : EXIT_YES;
 	int fd = memfd_create("patch", MFD_CLOEXEC);
 	if (fd < 0)
 		return refuse("cannot keep the patch: %s", strerrordesc_np(errno));
-	if (sandbox_changes_patch(name, paths, fd, &error) < 0) {
+	if (patch(name, paths, fd, &error) < 0) {
 		close(fd);
 		return refuse_error(error);
 	}
 	return print_escaped(fd);
+}
+
+/* Calls whose layers are kept. */
+static void put_own(struct buf *b, const json_t *own)
+{
+	const json_t *call;
+	size_t i;
+
+	json_array_foreach(own, i, call)
+		buf_printf(b, "%s%s", i ? ", " : "", json_string_value(call));
 }
 
 static int list_layers(bool json)
@@ -223,6 +246,9 @@ static int list_layers(bool json)
 			buf_printf(&line, "  (%s)", json_string_value(json_object_get(one, "name")));
 		if (json_is_true(json_object_get(one, "in_use")))
 			buf_puts(&line, "  running");
+		if (json_array_size(json_object_get(one, "own")) > 0)
+			buf_puts(&line, "  own layers of calls: ");
+		put_own(&line, json_object_get(one, "own"));
 		puts(buf_str(&line) ? buf_str(&line) : "");
 	}
 	json_decref(all);
@@ -248,6 +274,19 @@ static int print_digest(const char *text)
 	return EXIT_YES;
 }
 
+static int read_changes(const char *id, const char *const *paths, unsigned flags, char **ret_text, sandbox_error **error)
+{
+	sandbox_runtime *runtime = NULL;
+
+	if (!changes_of_call(id))
+		return sandbox_changes_read(id, paths, flags, ret_text, error);
+	int r = sandbox_runtime_new(&runtime, error);
+	if (r == 0)
+		r = sandbox_changes_call_read(runtime, id, paths, flags, ret_text, error);
+	sandbox_runtime_free(runtime);
+	return r;
+}
+
 static int run_diff(const struct command *self, int argc, char **argv)
 {
 	_cleanup_free_ char *text = NULL;
@@ -265,7 +304,7 @@ static int run_diff(const struct command *self, int argc, char **argv)
 	if (diff.patch)
 		return print_patch(words.word[0], paths_of(&words));
 	unsigned flags = diff.stat ? SANDBOX_CHANGES_LINES : diff.digest ? SANDBOX_CHANGES_DIGEST : 0;
-	if (sandbox_changes_read(words.word[0], paths_of(&words), flags, &text, &error) < 0)
+	if (read_changes(words.word[0], paths_of(&words), flags, &text, &error) < 0)
 		return refuse_error(error);
 	if (diff.digest)
 		return print_digest(text);
@@ -276,10 +315,11 @@ static int run_diff(const struct command *self, int argc, char **argv)
 
 const struct command command_diff = {
 	.name = "diff",
-	.arguments = "[ID [PATH...]]",
+	.arguments = "[ID|CALL [PATH...]]",
 	.summary = "show what a sandbox changed in its overlaid directories; without ID list the sandboxes with changes",
 	.text = "A added, M modified, D deleted, R renamed, m mode, T another type of file. In brackets: why the host would\n"
-		"execute it (commit wants --accept-executable then), or a conflict with a change on the host.",
+		"execute it (commit wants --accept-executable then), or a conflict with a change on the host. CALL is ID.NUMBER, a\n"
+		"call that ran with --view scratch: what it changed of the sandbox's working state.",
 	.options = (const struct option *const[]){ diff_options, NULL },
 	.run = run_diff,
 };
@@ -305,6 +345,26 @@ static int take_commit(void *arg, const struct option_reader *r)
 	else
 		commit->accept = true;
 	return 0;
+}
+
+/* All that a call wrote into a layer of its own. commit: else it is given up. */
+static int with_call(const struct words *words, bool commit, const char *digest)
+{
+	sandbox_runtime *runtime = NULL;
+	sandbox_error *error = NULL;
+	unsigned long n;
+
+	if (words->n > 1)
+		return refuse("nsbox %s takes the changes of a call as a whole: leave the paths away", commit ? "commit" : "discard");
+	int r = sandbox_runtime_new(&runtime, &error);
+	if (r == 0)
+		r = commit ? sandbox_changes_call_commit(runtime, words->word[0], digest, &n, &error) :
+			     sandbox_changes_call_discard(runtime, words->word[0], &n, &error);
+	sandbox_runtime_free(runtime);
+	if (r < 0)
+		return refuse_error(error);
+	say("%lu file%s %s", n, n == 1 ? "" : "s", commit ? "committed to the working state" : "discarded");
+	return EXIT_YES;
 }
 
 /* It may take minutes, and then somebody has to know why. */
@@ -346,6 +406,8 @@ static int run_commit(const struct command *self, int argc, char **argv)
 		return status - 1;
 	if (words.n == 0)
 		return refuse("nsbox commit needs the id of a sandbox (nsbox diff lists those with changes)");
+	if (changes_of_call(words.word[0]))
+		return with_call(&words, true, commit.digest);
 	tell_asked(words.word[0]);
 	if (sandbox_changes_commit_reviewed(words.word[0], paths_of(&words), commit.accept ? SANDBOX_COMMIT_EXECUTABLE : 0,
 					    commit.digest, &n, &error) < 0)
@@ -356,8 +418,10 @@ static int run_commit(const struct command *self, int argc, char **argv)
 
 const struct command command_commit = {
 	.name = "commit",
-	.arguments = "ID [PATH...]",
+	.arguments = "ID [PATH...] | CALL",
 	.summary = "apply changes of a sandbox that has ended to the host; what changed there meanwhile is never overwritten",
+	.text = "CALL is ID.NUMBER, a call that ran with --view scratch: its changes go to the working state of the sandbox, also\n"
+		"while that runs, and from there to the host like any other.",
 	.options = (const struct option *const[]){ commit_options, NULL },
 	.run = run_commit,
 };
@@ -373,6 +437,8 @@ static int run_discard(const struct command *self, int argc, char **argv)
 		return status - 1;
 	if (words.n == 0)
 		return refuse("nsbox discard needs the id of a sandbox (nsbox diff lists those with changes)");
+	if (changes_of_call(words.word[0]))
+		return with_call(&words, false, NULL);
 	if (sandbox_changes_discard(words.word[0], paths_of(&words), &n, &error) < 0)
 		return refuse_error(error);
 	say("%lu file%s discarded", n, n == 1 ? "" : "s");
@@ -381,59 +447,27 @@ static int run_discard(const struct command *self, int argc, char **argv)
 
 const struct command command_discard = {
 	.name = "discard",
-	.arguments = "ID [PATH...]",
+	.arguments = "ID [PATH...] | CALL",
 	.summary = "give up changes of a sandbox that has ended; the host's files stay as they are",
 	.run = run_discard,
 };
 
-/* Both take an id and the name of a copy. */
-static int with_copy(const struct command *self, int argc, char **argv, const char *usage,
-		     int (*f)(const char *id, const char *name, sandbox_error **error))
+static void tell_own(const json_t *own)
 {
-	sandbox_error *error = NULL;
-	struct words words;
+	_cleanup_buf_ struct buf line = { 0 };
 
-	int status = named_words(self, argc, argv, NULL, NULL, &words);
-	if (status)
-		return status - 1;
-	if (words.n != 2)
-		return refuse("%s", usage);
-	return f(words.word[0], words.word[1], &error) < 0 ? refuse_error(error) : EXIT_YES;
+	put_own(&line, own);
+	if (buf_str(&line))
+		say("layers of calls are kept: nsbox diff|commit|discard CALL, for %s", buf_str(&line));
 }
-
-static int run_snapshot(const struct command *self, int argc, char **argv)
-{
-	return with_copy(self, argc, argv, "nsbox snapshot needs the id of a sandbox and a name for the copy",
-			 sandbox_changes_snapshot);
-}
-
-const struct command command_snapshot = {
-	.name = "snapshot",
-	.arguments = "ID NAME",
-	.summary = "copy what a sandbox changed so far, under a name that diff, commit, discard, rollback and --fork take",
-	.run = run_snapshot,
-};
-
-static int run_rollback(const struct command *self, int argc, char **argv)
-{
-	return with_copy(self, argc, argv,
-			 "nsbox rollback needs the id of a sandbox and the name of a snapshot (nsbox diff lists them)",
-			 sandbox_changes_rollback);
-}
-
-const struct command command_rollback = {
-	.name = "rollback",
-	.arguments = "ID NAME",
-	.summary = "make the changes of a sandbox that has ended those of a snapshot",
-	.run = run_rollback,
-};
 
 void changes_tell(const char *id, bool drop)
 {
+	_cleanup_free_ char *text = NULL;
 	sandbox_error *error = NULL;
 	unsigned long n = 0;
 
-	int r = drop ? 0 : sandbox_changes_count(id, &n, &error);
+	int r = drop ? 0 : sandbox_changes_read(id, NULL, 0, &text, &error);
 	/* Nothing was written. */
 	if (r == -ENOENT) {
 		sandbox_error_free(error);
@@ -444,8 +478,27 @@ void changes_tell(const char *id, bool drop)
 		sandbox_error_free(error);
 		return;
 	}
-	if (n == 0)
-		sandbox_changes_discard(id, NULL, &n, NULL);
-	else
+	json_t *all = text ? json_loads(text, 0, NULL) : NULL;
+	const json_t *own = json_object_get(all, "own");
+	n = (unsigned long)json_integer_value(json_object_get(all, "count"));
+	if (n > 0)
 		say("%lu file%s changed: nsbox diff|commit|discard %s", n, n == 1 ? "" : "s", id);
+	if (json_array_size(own) > 0)
+		tell_own(own);
+	else if (n == 0)
+		sandbox_changes_discard(id, NULL, &n, NULL);
+	json_decref(all);
+}
+
+void changes_tell_call(sandbox_runtime *runtime, const char *call)
+{
+	_cleanup_free_ char *text = NULL;
+
+	/* Mostly there is none. */
+	if (sandbox_changes_call_read(runtime, call, NULL, 0, &text, NULL) < 0)
+		return;
+	json_t *all = json_loads(text, 0, NULL);
+	unsigned long n = (unsigned long)json_integer_value(json_object_get(all, "count"));
+	say("%lu file%s changed in a layer of its own: nsbox diff|commit|discard %s", n, n == 1 ? "" : "s", call);
+	json_decref(all);
 }

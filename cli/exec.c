@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "changes.h"
 #include "nsbox.h"
 #include "runner.h"
 #include "setup.h"
@@ -47,6 +48,8 @@ static int exec_all(struct exec *x)
 	status = runner_run(r);
 	if (r->detach && r->report.started)
 		puts(sandbox_call_id(r->call));
+	else if (r->report.started && sandbox_has_overlay(r->box))
+		changes_tell_call(r->runtime, sandbox_call_id(r->call));
 	return status;
 }
 

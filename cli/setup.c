@@ -43,7 +43,7 @@ const struct option setup_options[] = {
 	NARROW("bytes-up", "SIZE", "send at most SIZE"),
 	NARROW("rate", "N/s", "at most N requests a second (N/m: a minute, N/h: an hour), evenly"),
 	NARROW("credentials", "any|placeholders-only", "whether credentials that were not issued to the call may be sent"),
-	NARROW("view", "VIEW", "of overlaid directories: working, or committed (only what the host has, nothing written)"),
+	NARROW("view", "VIEW", "of overlaid directories: working, scratch (a layer of the call's own), or committed (only the host's)"),
 	{ 0 },
 };
 

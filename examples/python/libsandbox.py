@@ -231,6 +231,11 @@ PROTOTYPES = {
     'sandbox_changes_snapshot': (_int, _text, _text, _to_ptr),
     'sandbox_changes_rollback': (_int, _text, _text, _to_ptr),
     'sandbox_changes_discard': (_int, _text, _argv, _to_ulong, _to_ptr),
+    'sandbox_changes_call_read': (_int, _ptr, _text, _argv, _uint, _to_ptr, _to_ptr),
+    'sandbox_changes_call_patch': (_int, _ptr, _text, _argv, _int, _to_ptr),
+    'sandbox_changes_call_commit': (_int, _ptr, _text, _text, _to_ulong, _to_ptr),
+    'sandbox_changes_call_discard': (_int, _ptr, _text, _to_ulong, _to_ptr),
+    'sandbox_changes_call_rollback': (_int, _ptr, _text, _to_ulong, _to_ptr),
     # audit.h
     'sandbox_audit_path': (_int, _text, _to_ptr, _to_ptr),
     'sandbox_audit_verify': (_int, _text, _text, _to_int, _to_ptr, _to_ptr),
@@ -846,6 +851,36 @@ class Runtime(_Handle):
         # The call or sandbox that a lost supervisor had says so itself.
         with contextlib.suppress(SandboxError):
             self.dispatch()
+
+    def call_changes(self, call, paths=None, lines=False, digest=False):
+        """changes() of the layer of one call (view='scratch'), by its id."""
+        text = _ptr()
+        flags = (1 if lines else 0) | (2 if digest else 0)
+        self._call('sandbox_changes_call_read', self._get(), _in(call), _paths(paths), flags, ctypes.byref(text))
+        return json.loads(_take(text))
+
+    def write_call_patch(self, call, file, paths=None):
+        """write_patch() of it."""
+        self._call('sandbox_changes_call_patch', self._get(), _in(call), _paths(paths),
+                   file if isinstance(file, int) else file.fileno())
+
+    def commit_call(self, call, digest=None):
+        """Merge it into the working state of its sandbox; how many files."""
+        count = _ulong()
+        self._call('sandbox_changes_call_commit', self._get(), _in(call), _in_or_null(digest), ctypes.byref(count))
+        return count.value
+
+    def discard_call(self, call):
+        """Give it up; how many files."""
+        count = _ulong()
+        self._call('sandbox_changes_call_discard', self._get(), _in(call), ctypes.byref(count))
+        return count.value
+
+    def rollback_call(self, call):
+        """Give it up, or take its merging back; how many files."""
+        count = _ulong()
+        self._call('sandbox_changes_call_rollback', self._get(), _in(call), ctypes.byref(count))
+        return count.value
 
     def next_event(self):
         """The oldest event not pulled yet, or None."""

@@ -18,9 +18,9 @@ extern "C" {
 
 /** 1 when the sandbox has overlaid directories, else 0. */
 SANDBOX_API int sandbox_has_overlay(const sandbox *box);
-/** Sandboxes with changes: JSON array in a fresh string (free()): {id, name, workdir, roots, in_use, auditor}. roots
+/** Sandboxes with changes: JSON array in a fresh string (free()): {id, name, workdir, roots, in_use, auditor, own}. roots
  *  are the overlaid directories; in_use: it still runs, or another process works on its changes; auditor: one is asked
- *  before a commit. */
+ *  before a commit; own: ids of calls that wrote into layers of their own, which are kept. */
 SANDBOX_API int sandbox_changes_list(char **ret_json, sandbox_error **error);
 /** How many files were changed. -ENOENT when nothing of that sandbox is kept. */
 SANDBOX_API int sandbox_changes_count(const char *name, unsigned long *ret_count, sandbox_error **error);
@@ -29,7 +29,7 @@ SANDBOX_API int sandbox_changes_count(const char *name, unsigned long *ret_count
 /** Flag of sandbox_changes_read(): also a digest of all that a commit of them would do. */
 #define SANDBOX_CHANGES_DIGEST 2u
 /**
- * The changes: JSON object in a fresh string (free()): {id, name, workdir, roots, in_use, auditor, calls, count,
+ * The changes: JSON object in a fresh string (free()): {id, name, workdir, roots, in_use, auditor, own, calls, count,
  * changes}; calls: how many ran. Each change is {path, change, type, size, mode, flags, conflict, calls}, of a renamed
  * one also from, of another than a new one old_mode.
  * path is absolute; where it is not UTF-8, path_hex has its bytes. change: added, modified, deleted, renamed, mode or
@@ -73,6 +73,35 @@ SANDBOX_API int sandbox_changes_snapshot(const char *name, const char *snapshot,
 /** Make the changes of a sandbox that has ended those of the snapshot, which stays. -EXDEV when it is of other
  *  directories. */
 SANDBOX_API int sandbox_changes_rollback(const char *name, const char *snapshot, sandbox_error **error);
+
+/*
+ * A call with view = scratch (grant.h) writes into a layer of its own. When it has ended this is kept with the changes of the
+ * sandbox, also while that runs, until it is committed to the working state, which other calls see, or discarded. call is
+ * its id, ID.NUMBER, where ID may be the name of the sandbox. While the sandbox runs it must be a named one, or one of the
+ * runtime. The functions wait for answers of supervisors, and so may find news of calls (sandbox_runtime_dispatch()).
+ */
+
+/** As sandbox_changes_read(), with a member call: what it changed of the working state as that is now. */
+SANDBOX_API int sandbox_changes_call_read(sandbox_runtime *runtime, const char *call, const char *const *paths,
+					  unsigned flags, char **ret_json, sandbox_error **error);
+SANDBOX_API int sandbox_changes_call_patch(sandbox_runtime *runtime, const char *call, const char *const *paths, int fd,
+					   sandbox_error **error);
+/**
+ * Apply all of them to the working state of the sandbox. -EEXIST, and nothing is applied, when one of the files was
+ * changed there after the call began. After a crash or a kill at any point, committing again does the rest, and
+ * sandbox_changes_call_rollback() takes back what was done. digest: NULL, or as of sandbox_changes_commit_reviewed().
+ */
+SANDBOX_API int sandbox_changes_call_commit(sandbox_runtime *runtime, const char *call, const char *digest,
+					    unsigned long *ret_count, sandbox_error **error);
+/** Give them up. */
+SANDBOX_API int sandbox_changes_call_discard(sandbox_runtime *runtime, const char *call, unsigned long *ret_count,
+					     sandbox_error **error);
+/**
+ * As if the call had not been: give its changes up, or put back into the working state what committing them replaced.
+ * -EEXIST, and nothing is put back, when one of the files was changed since. -ENOENT of a call that had no layer of its own.
+ */
+SANDBOX_API int sandbox_changes_call_rollback(sandbox_runtime *runtime, const char *call, unsigned long *ret_count,
+					      sandbox_error **error);
 
 #ifdef __cplusplus
 }

@@ -20,8 +20,20 @@ int layers_open(bool make, struct error *e);
 /* Of a sandbox by its id, or by its name when there is only one of that name. */
 int layer_find(int layers, const char *name, bool change, struct layer *ret, struct error *e);
 
-/* changes_record.c: fs.commit or fs.discard of the selected changes, with more members (JSON, may be ""); what is lost by
- * a rollback. */
+/* What a record tells of the selected changes: their paths, as far as there is room, and how many there are. */
+struct changes_facts {
+	char **paths;
+	size_t files, executed;
+};
+
+void changes_facts_free(struct changes_facts *f);
+#define _cleanup_changes_facts_ __attribute__((cleanup(changes_facts_free)))
+
+/* changes_record.c: fs.commit or fs.discard of the selected changes; more members (JSON, may be ""); what is lost by a rollback.
+ * -ENOMEM: free what is in ret all the same. */
+int changes_facts(const struct changes *c, struct changes_facts *ret);
+int changes_record_facts(const struct layer *l, const struct changes_facts *facts, const char *event, const char *more,
+			 struct error *e);
 int changes_record(const struct layer *l, const struct changes *c, const char *event, const char *more, size_t *ret_n,
 		   struct error *e);
 int changes_record_rollback(const struct layer *l, const char *to, struct error *e);
@@ -35,6 +47,7 @@ int review_ask(const struct changes *c, const char *digest, char **ret_decided, 
 
 /* changes_path.c: absolute and canonical, but for the last component. */
 int path_absolute(const char *path, char **ret);
+int paths_absolute(const char *const *paths, char ***ret, struct error *e);
 
 /* changes_json.c: members about the layer; an object with those and the selected changes,
  * with lines also with how many lines came and went; digest: "" for none. */

@@ -12,6 +12,7 @@
 #include "overlay/digest.h"
 #include "overlay/executed.h"
 #include "overlay/patch.h"
+#include "overlay/scratch.h"
 #include "overlay/tree.h"
 
 /* A layer and the selected part of its changes. */
@@ -31,24 +32,6 @@ static void view_close(struct view *v)
 #define VIEW_NONE { .layers = -EBADF, .layer = LAYER_NONE }
 #define _cleanup_view_ __attribute__((cleanup(view_close)))
 
-static int absolute_paths(const char *const *paths, char ***ret, struct error *e)
-{
-	size_t n = 0;
-
-	while (paths[n])
-		n++;
-	char **v = calloc(n + 1, sizeof(*v));
-	int r = v ? 0 : -ENOMEM;
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = path_absolute(paths[i], &v[i]);
-	if (r == 0) {
-		*ret = v;
-		return 0;
-	}
-	strv_free(v);
-	return fail_errno(e, -r, SANDBOX_STAGE_USAGE, "paths", "cannot make the paths absolute");
-}
-
 static int view_find(const char *name, bool change, struct view *v, struct error *e)
 {
 	v->layers = layers_open(false, e);
@@ -65,7 +48,7 @@ static int view_open(const char *name, const char *const *paths, bool change, st
 
 	int r = view_find(name, change, v, e);
 	if (r == 0 && paths)
-		r = absolute_paths(paths, &absolute, e);
+		r = paths_absolute(paths, &absolute, e);
 	if (r == 0)
 		r = changes_scan(&v->layer, &v->changes, e);
 	/* Before anything else is looked at: the next commit would remove it too. */
@@ -175,14 +158,14 @@ static int erase(const struct view *v, struct error *e)
 		       0;
 }
 
-/* Out of the layer; the layer itself goes when nothing is left in it. */
+/* Out of the layer; the layer itself goes when nothing is left in it, and of no call either. */
 static int forget(struct view *v, struct error *e)
 {
 	bool all = true;
 
 	for (size_t i = 0; i < v->changes.n; i++)
 		all &= v->changes.v[i].selected;
-	return all ? erase(v, e) : changes_forget(&v->changes, e);
+	return all && scratch_is_empty(&v->layer) ? erase(v, e) : changes_forget(&v->changes, e);
 }
 
 int sandbox_changes_commit(const char *name, const char *const *paths, unsigned flags, unsigned long *ret_count,

@@ -9,7 +9,22 @@
 #include "client/changes.h"
 #include "overlay/executed.h"
 #include "overlay/patch.h"
+#include "overlay/scratch.h"
 #include "overlay/writers.h"
+
+/* The calls with a layer of their own. */
+static int put_own(struct buf *b, const struct layer *l)
+{
+	_cleanup_free_ uint32_t *numbers = NULL;
+	size_t n = 0;
+
+	int r = scratch_list(l, &numbers, &n);
+	if (r == 0)
+		r = buf_puts(b, ",\"own\":[");
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = buf_printf(b, "%s\"%s.%u\"", i ? "," : "", l->id, numbers[i]);
+	return r < 0 ? r : buf_putc(b, ']');
+}
 
 int layer_members(struct buf *b, const struct layer *l)
 {
@@ -18,6 +33,11 @@ int layer_members(struct buf *b, const struct layer *l)
 	for (size_t i = 0; i < l->n_roots; i++)
 		roots[i] = l->roots[i].path;
 	int r = json_member_string(b, "id", l->id);
+	if (r == 0 && l->call) {
+		char call[CALL_ID_MAX];
+		snprintf(call, sizeof(call), "%s.%u", l->id, l->call);
+		r = json_member_string(b, "call", call);
+	}
 	if (r == 0)
 		r = json_member_string(b, "name", l->name);
 	if (r == 0)
@@ -26,7 +46,9 @@ int layer_members(struct buf *b, const struct layer *l)
 		r = json_member_strv(b, "roots", roots);
 	if (r == 0)
 		r = json_member_raw(b, "in_use", l->in_use ? "true" : "false");
-	return r < 0 ? r : json_member_raw(b, "auditor", l->auditor ? "true" : "false");
+	if (r == 0)
+		r = json_member_raw(b, "auditor", l->auditor ? "true" : "false");
+	return r < 0 || l->call ? r : put_own(b, l);
 }
 
 static bool is_plain(const char *s)
@@ -99,6 +121,11 @@ static int put_writers(struct buf *b, const struct changes *c, const struct chan
 	uint32_t numbers[WRITERS_SHOWN];
 	bool more;
 
+	if (c->layer->call) {
+		snprintf(ids[0], sizeof(ids[0]), "%s.%u", c->layer->id, c->layer->call);
+		list[0] = ids[0];
+		return json_member_strv(b, "calls", list);
+	}
 	unsigned n = writers_between(w, &change->from, &change->to, numbers, &more);
 	for (unsigned i = 0; i < n; i++) {
 		snprintf(ids[i], sizeof(ids[i]), "%s.%u", c->layer->id, numbers[n - 1 - i]);
@@ -159,7 +186,7 @@ int changes_json(struct buf *b, const struct changes *c, bool lines, const char 
 	if (r == 0)
 		r = layer_members(b, c->layer);
 	if (r == 0)
-		r = json_member_int(b, "calls", (int64_t)writers.n);
+		r = json_member_int(b, "calls", c->layer->call ? 1 : (int64_t)writers.n);
 	if (r == 0)
 		r = buf_puts(b, ",\"changes\":[");
 	for (size_t i = 0; i < c->n && r == 0; i++) {

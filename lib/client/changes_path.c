@@ -93,3 +93,21 @@ int path_absolute(const char *path, char **ret)
 		return -ENOMEM;
 	return 0;
 }
+
+int paths_absolute(const char *const *paths, char ***ret, struct error *e)
+{
+	size_t n = 0;
+
+	while (paths[n])
+		n++;
+	char **v = calloc(n + 1, sizeof(*v));
+	int r = v ? 0 : -ENOMEM;
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = path_absolute(paths[i], &v[i]);
+	if (r == 0) {
+		*ret = v;
+		return 0;
+	}
+	strv_free(v);
+	return fail_errno(e, -r, SANDBOX_STAGE_USAGE, "paths", "cannot make the paths absolute");
+}

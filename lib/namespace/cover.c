@@ -32,13 +32,14 @@ struct one {
 	char *path;
 	struct located object;
 	int kept; /* COVER_KEEP: a detached copy */
-	uint32_t number; /* COVER_COMMITTED: of the overlay */
+	uint32_t number; /* COVER_COMMITTED, COVER_SCRATCH: of the overlay */
 };
 
 struct covers {
 	struct one all[COVERS_MAX];
 	size_t n;
 	int root, store;
+	uint32_t call;
 	int empty_file, empty_dir;
 	FILE *mountinfo; /* from before something may lie on it */
 };
@@ -175,7 +176,7 @@ static int read_all(struct covers *c, struct wire_reader *in, struct error *e)
 		o->kind = wire_get_u8(in);
 		o->path = wire_get_str(in);
 		o->kept = -EBADF;
-		o->number = o->kind == COVER_COMMITTED ? wire_get_u32(in) : 0;
+		o->number = o->kind == COVER_COMMITTED || o->kind == COVER_SCRATCH ? wire_get_u32(in) : 0;
 		/* /dev/pts is not renewed yet, and the call cannot start without the rest of /dev. */
 		in->bad |= o->kind == 0 || o->kind >= _COVER_KIND_MAX || !plan_path_ok(o->path) ||
 			   path_is_at_or_below(o->path, "/dev");
@@ -189,13 +190,15 @@ static int view_all(const struct covers *c, struct error *e)
 
 	if (c->store < 0)
 		return 0;
-	int r = views_open(&v, c->root, c->store, c->mountinfo, e);
+	int r = views_open(&v, c->root, c->store, c->call, c->mountinfo, e);
 	for (size_t i = 0; i < c->n && r == 0; i++) {
 		const struct one *o = &c->all[i];
 		if (o->kind == COVER_FRESH)
 			r = view_fresh(&v, o->path, e);
 		else if (o->kind == COVER_COMMITTED)
 			r = view_committed(&v, o->path, o->number, e);
+		else if (o->kind == COVER_SCRATCH)
+			r = view_scratch(&v, o->path, o->number, e);
 	}
 	int closed = views_close(&v, r < 0 ? NULL : e);
 	return r < 0 ? r : closed;
@@ -203,7 +206,7 @@ static int view_all(const struct covers *c, struct error *e)
 
 static bool is_view(const struct one *o)
 {
-	return o->kind == COVER_FRESH || o->kind == COVER_WRITABLE || o->kind == COVER_COMMITTED;
+	return o->kind == COVER_FRESH || o->kind == COVER_WRITABLE || o->kind == COVER_COMMITTED || o->kind == COVER_SCRATCH;
 }
 
 static int cover_all(struct covers *c, struct error *e)
@@ -227,7 +230,7 @@ bool covers_have_view(const void *data, size_t len)
 	return len > 0 && is_view(&(struct one){ .kind = *(const uint8_t *)data });
 }
 
-/* A rule holds for an object, and fresh directories are new ones. Added to the ruleset of all calls, they would stay in it
+/* A rule holds for an object, and fresh directories and those below a layer of the call's own are new ones. Added to the ruleset of all calls, they would stay in it
  * for every later one to carry. */
 static int own_ruleset(const struct covers *c, int *ret, struct error *e)
 {
@@ -236,14 +239,15 @@ static int own_ruleset(const struct covers *c, int *ret, struct error *e)
 	bool wanted = false;
 
 	for (size_t i = 0; i < c->n; i++) {
-		wanted |= c->all[i].kind == COVER_FRESH;
-		if (c->all[i].kind == COVER_FRESH || c->all[i].kind == COVER_WRITABLE)
+		enum cover_kind kind = c->all[i].kind;
+		wanted |= kind == COVER_FRESH || kind == COVER_SCRATCH;
+		if (kind == COVER_FRESH || kind == COVER_WRITABLE || kind == COVER_SCRATCH)
 			writable[n++] = c->all[i].path;
 	}
 	return wanted ? session_ruleset(writable, n, ret, e) : 0;
 }
 
-int cover_paths(const void *data, size_t len, int store, int *ret_ruleset, struct error *e)
+int cover_paths(const void *data, size_t len, int store, uint32_t call, int *ret_ruleset, struct error *e)
 {
 	static struct covers c = { .empty_file = -EBADF, .empty_dir = -EBADF };
 	struct wire_reader in = wire_reader(data, len);
@@ -251,6 +255,7 @@ int cover_paths(const void *data, size_t len, int store, int *ret_ruleset, struc
 	if (len == 0)
 		return 0;
 	c.store = store;
+	c.call = call;
 	c.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	c.mountinfo = fopen("/proc/self/mountinfo", "re");
 	int r = c.root < 0 || !c.mountinfo ? fail_errno(e, errno, SANDBOX_STAGE_MOUNT, "/", "cannot look at the root") :

@@ -143,7 +143,7 @@ static int prepare(const struct guardian_setup *s, int sock, bool *ret_layer, st
 	int r = s->full ? proc_renew(e) : guardian_enter(s, e);
 	/* Before the terminals: they are mounted over what the covers are made of. */
 	if (r == 0)
-		r = cover_paths(s->covers, s->covers_len, s->store, &own.ruleset, e);
+		r = cover_paths(s->covers, s->covers_len, s->store, s->number, &own.ruleset, e);
 	if (r == 0 && s->full)
 		r = own_terminals(e);
 	return r < 0 ? r : confine(&own, sock, ret_layer, e);

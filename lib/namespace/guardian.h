@@ -19,7 +19,7 @@
 /* Where a call goes. Descriptors are borrowed. */
 struct guardian_setup {
 	int init_pidfd, net, ruleset; /* net: -EBADF for none of its own */
-	uint32_t open_files;
+	uint32_t open_files, number; /* number: of the slot */
 	bool full, wired; /* wired: there is a way to a gateway */
 	const void *covers; /* cover.h; only of a full call */
 	size_t covers_len;

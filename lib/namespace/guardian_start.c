@@ -79,7 +79,7 @@ static int start(struct job *job)
 int guardian_start(const struct sandbox *s, struct slot *slot, int *ret_sock, struct error *e)
 {
 	struct guardian_setup setup = { .init_pidfd = s->init.pidfd, .net = slot->net, .ruleset = s->ruleset,
-					.open_files = s->open_files, .full = slot->full, .wired = s->net_mode == NET_GATEWAY,
+					.open_files = s->open_files, .number = slot->number, .full = slot->full, .wired = s->net_mode == NET_GATEWAY,
 					.covers = slot->covers.data, .covers_len = slot->covers.len,
 					.store = covers_have_view(slot->covers.data, slot->covers.len) ? s->store : -EBADF,
 					.base = s->base.data, .base_len = s->base.len };

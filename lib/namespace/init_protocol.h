@@ -11,7 +11,7 @@ enum init_message {
 	INIT_ROOT = 1,
 	/* i->l  u8 failed, [error | -]; fds: Landlock ruleset of the session, unless calls share the host's network the
 	 *       control socket, with a gateway the bundle file; last, when the plan has overlays, the mount namespace of their
-	 *       sources (view.h) */
+	 *       sources (view.h) and the directory of their working states, N of the N-th */
 	INIT_READY = 2,
 };
 

@@ -189,7 +189,7 @@ static void start_failed(struct sandbox *s, const struct error *e)
 static void init_is_ready(struct sandbox *s, struct wire_reader *in, const int *fds, size_t n_fds)
 {
 	struct error e = { 0 };
-	size_t want = (s->net_mode == NET_HOST ? 1 : s->net_mode == NET_NONE ? 2 : 3) + s->overlaid;
+	size_t want = (s->net_mode == NET_HOST ? 1 : s->net_mode == NET_NONE ? 2 : 3) + (s->overlaid ? 2 : 0);
 
 	bool failed = wire_get_u8(in);
 	if (failed)
@@ -205,8 +205,12 @@ static void init_is_ready(struct sandbox *s, struct wire_reader *in, const int *
 		return;
 	}
 	s->ruleset = fds[0];
-	s->store = s->overlaid ? fds[want - 1] : -EBADF;
+	s->store = s->overlaid ? fds[want - 2] : -EBADF;
 	s->state = SANDBOX_READY;
+	if (s->overlaid) {
+		send_number(LAUNCHER_WORKING, s->number, fds[want - 1]);
+		fd_close(fds[want - 1]);
+	}
 	if (s->net_mode != NET_HOST) {
 		send_number(LAUNCHER_CONTROL, s->number, fds[1]);
 		fd_close(fds[1]);
@@ -230,7 +234,7 @@ static void on_init_message(void *owner)
 {
 	struct sandbox *s = owner;
 	static uint8_t packet[4096];
-	int fds[4];
+	int fds[5];
 	size_t n_fds = 0;
 
 	ssize_t n = msg_recv(s->init.sock, packet, sizeof(packet), fds, ARRAY_LEN(fds), &n_fds);

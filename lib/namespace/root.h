@@ -57,12 +57,15 @@ int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *
 int root_etc_parts(int layer);
 
 /* root_overlay.c */
+/* The directory that came as root->layer, opened by way of the own mount namespace. */
+int root_open_layer(const struct root *root);
 int root_add_overlay(struct root *root, const struct plan *plan, const struct plan_step *s, struct error *e);
 /* root_hidden.c: what takes hidden names out of an overlay, to lie above the host's directory lower; dir: of the overlay in
  * the layer. *ret: -errno where nothing is hidden. */
 int root_hidden(const struct plan *plan, const struct plan_step *overlay, int lower, int dir, int *ret);
-/* root_store.c: a mount namespace with what the overlays are made of (view.h). */
-int root_store(const struct root *root, const struct plan *plan, int *ret, struct error *e);
+/* root_store.c: a mount namespace with what the overlays are made of (view.h), and a directory in it with each overlay,
+ * by its number, without what is mounted in it. */
+int root_store(const struct root *root, const struct plan *plan, int *ret, int *ret_working, struct error *e);
 
 /* root_plan.c */
 /* O_PATH of the host's object of a step; -ESTALE when it is another than the policy was checked with. */

@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "confine/caps.h"
 #include "namespace/mount.h"
+#include "namespace/overlay.h"
 #include "namespace/root.h"
 
 /* What the file system below the layer is, for those that are known not to carry one. */
@@ -36,19 +37,10 @@ static const char *trouble(int layer, int err)
 /* mask: of root_hidden.c, or -EBADF. */
 static int new_overlay(int mask, int lower, int upper, int work)
 {
-	char names[3][80];
-	const char *options[] = { "lowerdir", names[0], "upperdir", names[1], "workdir", names[2], "userxattr", NULL, NULL };
-
-	if (mask >= 0)
-		snprintf(names[0], sizeof(names[0]), "proc/self/fd/%d:proc/self/fd/%d", mask, lower);
-	else
-		snprintf(names[0], sizeof(names[0]), "proc/self/fd/%d", lower);
-	snprintf(names[1], sizeof(names[1]), "proc/self/fd/%d", upper);
-	snprintf(names[2], sizeof(names[2]), "proc/self/fd/%d", work);
 	int r = caps_use(CAP_DAC_OVERRIDE, true);
 	if (r < 0)
 		return r;
-	int tree = tree_new("overlay", options, MOUNT_SAFE);
+	int tree = overlay_new("proc", mask, lower, upper, work);
 	r = caps_use(CAP_DAC_OVERRIDE, false);
 	if (r < 0)
 		fd_close(tree);
@@ -60,7 +52,7 @@ static int new_overlay(int mask, int lower, int upper, int work)
  * namespace's, and an overlay takes only directories of our own. So it is opened once more by where it is, and must be
  * the same object.
  */
-static int open_layer(const struct root *root)
+int root_open_layer(const struct root *root)
 {
 	char link[40], path[PLAN_MAX_PATH + 1];
 	struct stat given, found;
@@ -89,7 +81,7 @@ int root_add_overlay(struct root *root, const struct plan *plan, const struct pl
 	if (lower < 0)
 		return lower;
 	snprintf(name, sizeof(name), "%u", (unsigned)s->size);
-	_cleanup_close_ int layer = open_layer(root);
+	_cleanup_close_ int layer = root_open_layer(root);
 	_cleanup_close_ int dir = layer < 0 ? layer : open_in(layer, name, false);
 	_cleanup_close_ int upper = dir < 0 ? dir : open_in(dir, "upper", false);
 	_cleanup_close_ int work = upper < 0 ? upper : open_in(dir, "work", false);
@@ -99,8 +91,7 @@ int root_add_overlay(struct root *root, const struct plan *plan, const struct pl
 	_cleanup_close_ int mask = hidden;
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, s->path, "cannot take what is hidden out of %s", s->path);
-	/* As descriptors, which only Linux 6.13 takes directly: through the links of our own /proc, which lies in the new
-	 * root. They also keep the host's paths out of the mount table that calls can read. */
+	/* Our own /proc lies in the new root. */
 	int tree = fchdir(root->fd) < 0 ? -errno : new_overlay(mask, lower, upper, work);
 	/* The state directory is in the overlaid one, and no lower directory may be in another. Then the names are covered. */
 	if (tree == -ELOOP && mask >= 0)

@@ -60,8 +60,56 @@ static int hide(int store, const struct plan *plan, const struct plan_step *over
 	return r;
 }
 
+/* Where calls with view = scratch make a layer of their own, each below its number. */
+static int add_scratch(int store, const struct root *root, struct error *e)
+{
+	int r = mkdirat(store, "scratch", 0700) < 0 ? -errno : 0;
+	_cleanup_close_ int layer = r < 0 ? r : root_open_layer(root);
+	_cleanup_close_ int source = layer < 0 ? layer : open_in(layer, "scratch", false);
+	_cleanup_close_ int tree = source < 0 ? source : tree_clone(source, MOUNT_SAFE, false);
+	_cleanup_close_ int place = tree < 0 ? tree : open_in(store, "scratch", false);
+
+	r = place < 0 ? place : tree_attach(tree, place);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, "scratch", "cannot keep the place for layers of calls") : 0;
+}
+
+/* What the sandbox has mounted in it, read-only for instance, is not for who works on it from outside. */
+static int take_overlays(const struct root *root, const struct plan *plan, int trees[PLAN_MAX_STEPS], struct error *e)
+{
+	for (size_t i = 0; i < plan->n_steps; i++) {
+		const struct plan_step *s = &plan->steps[i];
+		if (s->kind != PLAN_OVERLAY)
+			continue;
+		_cleanup_close_ int fd = open_in(root->fd, s->path, false);
+		trees[i] = fd < 0 ? fd : tree_clone(fd, MOUNT_SAFE, false);
+		if (trees[i] < 0)
+			return fail_errno(e, -trees[i], SANDBOX_STAGE_MOUNT, s->path, "cannot keep the overlay of %s", s->path);
+	}
+	return 0;
+}
+
+static int add_overlays(int store, const struct plan *plan, const int trees[PLAN_MAX_STEPS], struct error *e)
+{
+	int r = mkdirat(store, "working", 0700) < 0 ? -errno : 0;
+	_cleanup_close_ int working = r < 0 ? r : open_in(store, "working", false);
+
+	for (size_t i = 0; i < plan->n_steps && working >= 0 && r == 0; i++) {
+		char name[16];
+		if (plan->steps[i].kind != PLAN_OVERLAY)
+			continue;
+		snprintf(name, sizeof(name), "%u", (unsigned)plan->steps[i].size);
+		r = mkdirat(working, name, 0700) < 0 ? -errno : 0;
+		_cleanup_close_ int place = r < 0 ? r : open_in(working, name, false);
+		r = place < 0 ? place : tree_attach(trees[i], place);
+	}
+	if (r == 0 && working < 0)
+		r = working;
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, "working", "cannot keep the overlays") : 0;
+}
+
 /* In the new namespace, which is a copy of that with the host's files; nothing of those stays. */
-static int fill(const struct plan *plan, struct error *e)
+static int fill(const struct root *root, const struct plan *plan, const int trees[PLAN_MAX_STEPS], int *ret_working,
+		struct error *e)
 {
 	static const char *const options[] = { "size", "64k", "nr_inodes", "256", "mode", "0700", NULL };
 	_cleanup_close_ int place = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -77,14 +125,20 @@ static int fill(const struct plan *plan, struct error *e)
 		r = plan->steps[i].kind == PLAN_OVERLAY ? add_lower(store, &plan->steps[i], e) : 0;
 	for (size_t i = 0; i < plan->n_steps && r == 0; i++)
 		r = plan->steps[i].kind == PLAN_OVERLAY ? hide(store, plan, &plan->steps[i], e) : 0;
+	if (r == 0)
+		r = add_scratch(store, root, e);
+	if (r == 0)
+		r = add_overlays(store, plan, trees, e);
 	if (r < 0)
 		return r;
 	if (fchdir(store) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, "/", "cannot keep the sources of overlays");
-	return 0;
+	*ret_working = open_in(store, "working", false);
+	return *ret_working < 0 ? fail_errno(e, -*ret_working, SANDBOX_STAGE_MOUNT, "working", "cannot keep the overlays") : 0;
 }
 
-int root_store(const struct root *root, const struct plan *plan, int *ret, struct error *e)
+static int make(const struct root *root, const struct plan *plan, const int trees[PLAN_MAX_STEPS], int *ret,
+		int *ret_working, struct error *e)
 {
 	/* Through the new root's /proc, which lies over the host's. */
 	_cleanup_close_ int own = openat(root->fd, "proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
@@ -93,10 +147,24 @@ int root_store(const struct root *root, const struct plan *plan, int *ret, struc
 		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "unshare", "cannot make a mount namespace for views");
 	_cleanup_close_ int made = openat(root->fd, "proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	int r = made < 0 ? fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "/proc", "cannot keep a mount namespace for views") :
-			   fill(plan, e);
+			   fill(root, plan, trees, ret_working, e);
 	if (setns(own, CLONE_NEWNS) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_NAMESPACE, "setns", "cannot come back to the sandbox");
 	if (r == 0)
 		*ret = TAKE_FD(made);
+	return r;
+}
+
+int root_store(const struct root *root, const struct plan *plan, int *ret, int *ret_working, struct error *e)
+{
+	int trees[PLAN_MAX_STEPS];
+
+	for (size_t i = 0; i < plan->n_steps; i++)
+		trees[i] = -EBADF;
+	int r = take_overlays(root, plan, trees, e);
+	if (r == 0)
+		r = make(root, plan, trees, ret, ret_working, e);
+	for (size_t i = 0; i < plan->n_steps; i++)
+		fd_close(trees[i]);
 	return r;
 }

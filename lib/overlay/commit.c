@@ -34,10 +34,11 @@ struct commit {
 
 #define REFUSALS_SHOWN 5u
 
-const char *commit_refusal(const struct change *change, bool accept)
+static const char *refusal(const struct layer *l, const struct change *change, bool accept)
 {
 	if (change->conflict)
-		return "was changed on the host after the sandbox began";
+		return l->call ? "was changed in the sandbox since" :
+				 "was changed on the host after the sandbox began";
 	if (change->flags & CHANGE_SPECIAL)
 		return "is no file, directory or link, and cannot be committed: discard it";
 	if (change->flags & CHANGE_HIDDEN)
@@ -55,7 +56,7 @@ int commit_check(const struct changes *c, bool accept, struct error *e)
 	int r = 0;
 
 	for (size_t i = 0; i < c->n && r == 0; i++) {
-		const char *why = c->v[i].selected ? commit_refusal(&c->v[i], accept) : NULL;
+		const char *why = c->v[i].selected ? refusal(c->layer, &c->v[i], accept) : NULL;
 		if (!why)
 			continue;
 		first = first ? first : &c->v[i];
@@ -76,9 +77,9 @@ int commit_check(const struct changes *c, bool accept, struct error *e)
 static int conflict(const struct commit *m, const struct change *change)
 {
 	return fail(m->e, EEXIST, SANDBOX_STAGE_OVERLAY, change->path,
-		    "%s was changed on the host just now, and is left as it is; %zu changes were committed, the others are kept "
-		    "in the layer",
-		    change->path, m->n_done);
+		    "%s was changed %s just now, and is left as it is; %zu changes were committed, the others are kept in the "
+		    "layer",
+		    change->path, m->c->layer->call ? "in the sandbox" : "on the host", m->n_done);
 }
 
 /* ---- one rename ---- */
@@ -128,11 +129,11 @@ static bool is_same(const struct commit *m, const struct change *change, int dir
 	const struct stat *was = &change->was;
 	struct stat st;
 
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != was->st_dev || st.st_ino != was->st_ino ||
-	    ((st.st_mode ^ was->st_mode) & S_IFMT))
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || ((st.st_mode ^ was->st_mode) & S_IFMT) ||
+	    (!m->c->layer->call && (st.st_dev != was->st_dev || st.st_ino != was->st_ino)))
 		return false;
 	if (S_ISDIR(st.st_mode))
-		return !changes_touched(m->c, change->root, dir, name, &st);
+		return !changes_touched(m->c, change->root, dir, name, &st, true);
 	return st.st_mode == was->st_mode && st.st_size == was->st_size && st.st_mtim.tv_sec == was->st_mtim.tv_sec &&
 	       st.st_mtim.tv_nsec == was->st_mtim.tv_nsec &&
 	       (moved || was->st_nlink > 1 ||
@@ -159,6 +160,10 @@ static int replace(struct commit *m, const struct change *change, int dir, const
 	if (!is_same(m, change, dir, name, false))
 		return conflict(m, change);
 	int r = move(m, change, dir, dir, name, staging, staged, RENAME_EXCHANGE);
+	if (r == -EXDEV && m->c->layer->call) {
+		r = tree_remove(dir, name);
+		return r < 0 ? r : place_new(m, change, dir, name, staged);
+	}
 	if (r < 0 || is_same(m, change, staging, staged, true))
 		return r;
 	/* Written in the instant between: back with it. */
@@ -174,6 +179,8 @@ static int take_away(struct commit *m, const struct change *change, int dir, con
 	if (!is_same(m, change, dir, name, false))
 		return conflict(m, change);
 	int r = move(m, change, dir, dir, name, staging, staged, RENAME_NOREPLACE);
+	if (r == -EXDEV && m->c->layer->call)
+		return tree_remove(dir, name);
 	if (r < 0 || is_same(m, change, staging, staged, true))
 		return r;
 	if (renameat2(staging, staged, dir, name, RENAME_NOREPLACE) < 0)
@@ -194,7 +201,7 @@ static int set_mode(const struct commit *m, const struct change *change)
 	_cleanup_close_ int place = tree_open(m->c->lower[change->root], change->path, O_PATH);
 	if (place < 0 || fstat(place, &st) < 0)
 		return place < 0 ? place : -errno;
-	if (st.st_ino != change->was.st_ino || st.st_mode != change->was.st_mode)
+	if ((!m->c->layer->call && st.st_ino != change->was.st_ino) || st.st_mode != change->was.st_mode)
 		return conflict(m, change);
 	return tree_chmod(place, change->now.st_mode & 07777);
 }

@@ -10,15 +10,17 @@
  * layer forgets a change only when it is on the disk, it is itself the journal: what was applied is then equal to the
  * host's and no change any more, and committing again does the rest. All paths are walked below the root by descriptor,
  * through no link and over no mount.
+ *
+ * The layer of a single call is applied to the working state of its sandbox in the same way, which is an overlay, running
+ * calls on it or none. What differs there: writing gives a file another inode, and a directory that the host has cannot be
+ * renamed (EXDEV), so it is removed in its place, one file after the other.
  */
 #ifndef NSBOX_OVERLAY_COMMIT_H
 #define NSBOX_OVERLAY_COMMIT_H
 
 #include "overlay/changes.h"
 
-/* Why this change may not be committed, as a sentence's end, or NULL. accept: host-executed files too. */
-const char *commit_refusal(const struct change *change, bool accept);
-/* Nothing selected is refused; else an error that names the first ones. */
+/* Nothing selected is refused; else an error that names the first ones. accept: host-executed files neither. */
 int commit_check(const struct changes *c, bool accept, struct error *e);
 /* After commit_check(). The layer is left as it is. digest: of digest.h, which what is committed must have, or NULL. */
 int commit_apply(struct changes *c, const char *digest, struct error *e);

@@ -29,14 +29,6 @@ struct copied {
 	char *path;
 };
 
-struct copy {
-	const struct layer *from;
-	size_t root;
-	int to;		/* the top of the new tree */
-	void *links;	/* tsearch(3) of struct copied */
-	bool lifted;
-};
-
 static int by_ino(const void *pa, const void *pb)
 {
 	const struct copied *a = pa, *b = pb;
@@ -60,7 +52,7 @@ static int open_source(struct copy *c, int dir, const char *name, const char *pa
 
 	if ((st->st_mode & needed) == needed || geteuid() == 0)
 		return tree_open(dir, name, flags);
-	if (c->from->in_use)
+	if (!c->from || c->from->in_use)
 		return -EACCES;
 	int r = lifted_note(c->from, c->root, path, st->st_mode);
 	_cleanup_close_ int place = r < 0 ? r : tree_open(dir, name, O_PATH);
@@ -72,12 +64,13 @@ static int open_source(struct copy *c, int dir, const char *name, const char *pa
 	return r < 0 ? r : tree_open(dir, name, flags);
 }
 
-static int finish(int from, int to, const struct stat *st)
+/* Of what is no layer marks of overlayfs would be forged ones. */
+static int finish(const struct copy *c, int from, int to, const struct stat *st)
 {
 	const struct timespec times[2] = { st->st_atim, st->st_mtim };
 	struct stat now;
 
-	int r = fstat(to, &now) < 0 ? -errno : attr_clone(from, to);
+	int r = fstat(to, &now) < 0 ? -errno : c->from ? attr_clone(from, to) : attr_copy(from, to);
 	if (r == 0 && now.st_gid != st->st_gid && fchown(to, (uid_t)-1, st->st_gid) < 0)
 		r = -errno;
 	if (r == 0 && (fchmod(to, st->st_mode & 07777) < 0 || futimens(to, times) < 0))
@@ -129,7 +122,7 @@ static int copy_file(struct copy *c, int from_dir, int to_dir, const char *name,
 	if (r == 0 && ioctl(to, FICLONE, from) < 0)
 		r = content_copy(from, to, st->st_size);
 	if (r == 0)
-		r = finish(from, to, st);
+		r = finish(c, from, to, st);
 	if (place >= 0)
 		tree_chmod(place, st->st_mode & 07777);
 	return r;
@@ -164,7 +157,7 @@ static int copy_dir(struct copy *c, int from_dir, int to_dir, const char *name, 
 	if (r == 0)
 		r = to < 0 ? to : copy_entries(c, from, to, path, depth + 1);
 	if (r == 0)
-		r = finish(from, to, st);
+		r = finish(c, from, to, st);
 	if (place >= 0)
 		tree_chmod(place, st->st_mode & 07777);
 	return r;
@@ -204,6 +197,17 @@ static int copy_entries(struct copy *c, int from, int to, const char *path, unsi
 	return r;
 }
 
+int copy_object(struct copy *c, int from, int to, const char *name, const char *path)
+{
+	return copy_one(c, from, to, name, path, 0);
+}
+
+void copy_done(struct copy *c)
+{
+	tdestroy(c->links, copied_free);
+	c->links = NULL;
+}
+
 static int copy_root(const struct layer *from, size_t root, int to_layer, struct error *e)
 {
 	char name[24];
@@ -222,8 +226,8 @@ static int copy_root(const struct layer *from, size_t root, int to_layer, struct
 	if (r == 0)
 		r = to < 0 ? to : copy_entries(&c, upper, to, "", 0);
 	if (r == 0)
-		r = finish(upper, to, &st);
-	tdestroy(c.links, copied_free);
+		r = finish(&c, upper, to, &st);
+	copy_done(&c);
 	if (c.lifted)
 		lifted_forget(from);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, from->id, "cannot copy the changes of sandbox %s", from->id) : 0;
@@ -243,11 +247,11 @@ static int copy_mask(const struct layer *from, size_t root, int to_layer, struct
 	struct copy c = { .from = from, .root = root, .to = to };
 	if (r == 0)
 		r = to < 0 ? to : copy_entries(&c, mask, to, "", 0);
-	tdestroy(c.links, copied_free);
+	copy_done(&c);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, from->id, "cannot copy what is hidden from sandbox %s", from->id) : 0;
 }
 
-static int copy_facts(const struct layer *from, struct layer *ret)
+int layer_copy_facts(const struct layer *from, struct layer *ret)
 {
 	size_t n = 0;
 
@@ -278,7 +282,7 @@ static int copy_facts(const struct layer *from, struct layer *ret)
 
 int layer_copy(int parent, const struct layer *from, bool replace, struct layer *ret, struct error *e)
 {
-	if (copy_facts(from, ret) < 0)
+	if (layer_copy_facts(from, ret) < 0)
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, from->id, "out of memory");
 	int r = layer_begin(parent, ret, e);
 	for (size_t i = 0; i < from->n_roots && r == 0; i++) {

@@ -13,6 +13,7 @@
 
 #include "base/util.h"
 #include "overlay/layer_info.h"
+#include "overlay/scratch.h"
 #include "overlay/tree.h"
 
 void layer_close(struct layer *l)
@@ -28,6 +29,8 @@ void layer_close(struct layer *l)
 	for (size_t i = 0; l->protect && l->protect[i]; i++)
 		free(l->protect[i]);
 	free(l->protect);
+	for (size_t i = 0; i < l->n_merged; i++)
+		fd_close(l->merged[i]);
 	*l = (struct layer)LAYER_NONE;
 }
 
@@ -63,8 +66,8 @@ int layer_begin(int parent, struct layer *l, struct error *e)
 	if (mkdirat(parent, name, 0700) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_OVERLAY, l->id, "cannot make a layer in the state directory");
 	l->dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	return l->dir < 0 || flock(l->dir, LOCK_EX | LOCK_NB) < 0 ?
-		       fail_errno(e, errno, SANDBOX_STAGE_OVERLAY, l->id, "cannot lock the layer") : 0;
+	return l->dir < 0 || flock(l->dir, LOCK_EX | LOCK_NB) < 0 || mkdirat(l->dir, "scratch", 0700) < 0 ?
+		       fail_errno(e, errno, SANDBOX_STAGE_OVERLAY, l->id, "cannot make and lock the layer") : 0;
 }
 
 int layer_finish(int parent, struct layer *l, bool replace, int r, struct error *e)
@@ -81,7 +84,11 @@ int layer_finish(int parent, struct layer *l, bool replace, int r, struct error 
 		tree_remove(parent, name);
 		fd_close(TAKE_FD(l->dir));
 	} else if (r == 0 && replace) {
-		/* What was replaced. */
+		/* What was replaced, but for the layers of calls: what they were made on is told by times, so they are still
+		 * what they were. */
+		_cleanup_close_ int before = tree_open(parent, name, O_PATH | O_DIRECTORY);
+		if (before >= 0)
+			renameat2(before, "scratch", l->dir, "scratch", RENAME_EXCHANGE);
 		renameat(parent, name, parent, old);
 		tree_remove(parent, old);
 	}
@@ -143,6 +150,13 @@ int layer_lower(const struct layer *l, size_t n, struct error *e)
 	const struct layer_root *root = &l->roots[n];
 	struct stat st;
 
+	if (l->call) {
+		int merged = n < l->n_merged ? tree_open(l->merged[n], ".", O_RDONLY | O_DIRECTORY) : -EBADF;
+		return merged < 0 ? fail_errno(e, -merged, SANDBOX_STAGE_OVERLAY, root->path, "cannot open the working state of %s",
+					       root->path) :
+				    merged;
+	}
+
 	_cleanup_close_ int fd = tree_open_host(root->path);
 	if (fd < 0)
 		return fail_errno(e, -fd, SANDBOX_STAGE_OVERLAY, root->path, "cannot open %s", root->path);
@@ -176,7 +190,7 @@ bool layer_is_empty(const struct layer *l)
 		if (has_entries(l, i))
 			return false;
 	}
-	return true;
+	return scratch_is_empty(l);
 }
 
 int layer_erase(int parent, const char *id)

@@ -3,6 +3,7 @@
  * Layers: what the calls of one sandbox wrote into its overlaid directories, one directory each in the state directory.
  *
  *   info     what is to be known: lines "key value"
+ *   scratch  layers of single calls (scratch.h)
  *   N/upper  what was written into the N-th overlaid directory, as overlayfs keeps it; N/work is the kernel's own
  *
  * The directory itself is locked (flock) by the supervisor while the overlays may be mounted, and by whoever changes
@@ -41,6 +42,9 @@ struct layer {
 	uint64_t deadline_us; /* of its answers, 0: the default */
 	char *helpers; /* where its helper programs were, NULL: at their usual place */
 	char **protect; /* files that no commit may replace unasked: what the policy was read from; NULL at the end */
+	uint32_t call; /* of one call, over the working state of its sandbox; 0: of the sandbox, over the host's files */
+	int merged[LAYER_ROOTS_MAX]; /* of a call's layer: the working state of each root (O_PATH) */
+	size_t n_merged;
 	bool in_use; /* a sandbox, or another command, works on it just now */
 };
 
@@ -58,9 +62,9 @@ int layer_open(int parent, const char *id, bool change, struct layer *ret, struc
 void layer_close(struct layer *l);
 /* The directory that took the writes of the n-th root (O_RDONLY). */
 int layer_upper(const struct layer *l, size_t n, struct error *e);
-/* The n-th root on the host (O_RDONLY), when it is still the directory that was overlaid. */
+/* What the n-th root has below the layer (O_RDONLY): on the host, when it is still the directory that was overlaid. */
 int layer_lower(const struct layer *l, size_t n, struct error *e);
-/* Nothing at all was written. */
+/* Nothing at all was written, and no layer of a call is kept. */
 bool layer_is_empty(const struct layer *l);
 /* With all that is in it, at once for everybody else. */
 int layer_erase(int parent, const char *id);

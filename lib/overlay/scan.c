@@ -113,16 +113,17 @@ static bool born_after(int dir, const char *name, struct timespec since)
 	return t.tv_sec != 0 && is_after(t, since);
 }
 
-static bool is_touched(const struct changes *c, size_t root, int dir, const char *name, const struct stat *st,
+static bool is_touched(const struct changes *c, size_t root, int dir, const char *name, const struct stat *st, bool again,
 		       unsigned depth)
 {
 	_cleanup_names_ struct names names = { 0 };
 	const struct timespec since = c->layer->since;
 
-	if (st->st_dev != c->layer->roots[root].dev)
-		return true; /* a mount of the host, which the overlay did not show */
+	/* A mount of the host, which the overlay did not show. The files of an overlay have several devices. */
+	if (!c->layer->call && st->st_dev != c->layer->roots[root].dev)
+		return true;
 	if (!S_ISDIR(st->st_mode))
-		return is_after(st->st_ctim, since);
+		return is_after(again && c->layer->call ? st->st_mtim : st->st_ctim, since);
 	if (born_after(dir, name, since) || depth > CHANGES_DEPTH_MAX)
 		return true;
 	_cleanup_close_ int fd = tree_open(dir, name, O_RDONLY | O_DIRECTORY);
@@ -131,15 +132,15 @@ static bool is_touched(const struct changes *c, size_t root, int dir, const char
 	for (size_t i = 0; i < names.n; i++) {
 		struct stat sub;
 		if (fstatat(fd, names.v[i], &sub, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    is_touched(c, root, fd, names.v[i], &sub, depth + 1))
+		    is_touched(c, root, fd, names.v[i], &sub, again, depth + 1))
 			return true;
 	}
 	return false;
 }
 
-bool changes_touched(const struct changes *c, size_t root, int dir, const char *name, const struct stat *st)
+bool changes_touched(const struct changes *c, size_t root, int dir, const char *name, const struct stat *st, bool again)
 {
-	return is_touched(c, root, dir, name, st, 0);
+	return is_touched(c, root, dir, name, st, again, 0);
 }
 
 /* ---- one object ---- */
@@ -193,7 +194,7 @@ static __attribute__((noinline)) int add_file(const struct place *p, const char 
 	if (r < 0)
 		return r;
 	change->equal = equal;
-	change->conflict = was && changes_touched(p->list, p->root, p->lower, name, was);
+	change->conflict = was && changes_touched(p->list, p->root, p->lower, name, was, false);
 	change->flags = executed_flags(&(struct executed){ .layer = p->list->layer, .root = p->root, .path = change->path,
 							   .mode = now->st_mode, .target = target, .in_git = p->git });
 	return 0;
@@ -214,7 +215,7 @@ static int add_deleted(const struct place *p, const char *name, const struct sta
 	change->flags = EXECUTED_POLICY & executed_flags(&(struct executed){
 						  .layer = p->list->layer, .root = p->root, .path = change->path,
 						  .mode = was->st_mode, .target = "" });
-	change->conflict = changes_touched(p->list, p->root, p->lower, name, was);
+	change->conflict = changes_touched(p->list, p->root, p->lower, name, was, false);
 	return 0;
 }
 
@@ -266,7 +267,8 @@ static int add_dir(const struct place *p, const char *name, const struct stat *n
 {
 	_cleanup_close_ int upper = open_upper(p, name, now);
 	/* A mount of the host there is not what the overlay showed: then the directory is a conflict. */
-	bool both = was && S_ISDIR(was->st_mode) && was->st_dev == p->list->layer->roots[p->root].dev;
+	bool both = was && S_ISDIR(was->st_mode) &&
+		    (p->list->layer->call || was->st_dev == p->list->layer->roots[p->root].dev);
 	_cleanup_close_ int lower = both ? tree_open(p->lower, name, O_RDONLY | O_DIRECTORY) : -EBADF;
 	struct change *change = NULL;
 	int r = 0;
@@ -292,7 +294,7 @@ static int add_dir(const struct place *p, const char *name, const struct stat *n
 	if (change)
 		change->from = born(p->upper, name);
 	if (change && change->kind == CHANGE_TYPE)
-		change->conflict = changes_touched(p->list, p->root, p->lower, name, was);
+		change->conflict = changes_touched(p->list, p->root, p->lower, name, was, false);
 	_cleanup_free_ char *path = join(p, name);
 	if (!path)
 		return no_memory(p);
@@ -315,6 +317,9 @@ static int scan_one(const struct place *p, const char *name)
 {
 	struct stat now, was;
 
+	/* Left by a killed merging of a call's layer into this one. */
+	if (p->depth == 0 && strncmp(name, STAGING_PREFIX, sizeof(STAGING_PREFIX) - 1) == 0)
+		return 0;
 	if (fstatat(p->upper, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail_errno(p->e, errno, SANDBOX_STAGE_OVERLAY, name, "cannot examine %s", name);
 	bool below = p->lower >= 0 && fstatat(p->lower, name, &was, AT_SYMLINK_NOFOLLOW) == 0;

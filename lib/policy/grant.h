@@ -20,7 +20,8 @@
  *   numbers    timeout, ttl (microseconds), open_files, uses (requests), bytes_up, rate (requests an
  *              hour): 0 means no bound of its own
  *   choices    isolation (full is narrower), background (no is), credentials (placeholders-only is), view of overlaid
- *              directories (committed is: it sees what the host has, and writes nothing there)
+ *              directories (scratch is: what it writes is for nobody else; committed is still more: it sees what the host has, and
+ *              writes nothing there)
  *
  * Two orders: grant_is_subset() compares two grants as they are, so one that inherits is above one that names
  * something. grant_within() and grant_narrow() ask what a request asks: is everything that it names inside, since what
@@ -66,7 +67,7 @@ struct grant_secret {
 	char *name, *origin;
 };
 
-enum grant_view { GRANT_VIEW_WORKING = 0, GRANT_VIEW_COMMITTED };
+enum grant_view { GRANT_VIEW_WORKING = 0, GRANT_VIEW_SCRATCH, GRANT_VIEW_COMMITTED };
 
 enum grant_number { GRANT_TIMEOUT = 0, GRANT_TTL, GRANT_OPEN_FILES, GRANT_USES, GRANT_BYTES_UP, GRANT_RATE };
 

@@ -17,7 +17,7 @@ const struct value_kind value_kinds[VALUE_COUNT] = {
 	[VALUE_ISOLATION] = { "isolation", "from other calls", FORM_CHOICE, 0, { "light", "full" } },
 	[VALUE_BACKGROUND] = { "background", "what the call leaves running", FORM_CHOICE, 0, { "yes", "no" } },
 	[VALUE_CREDENTIALS] = { "credentials", "in requests", FORM_CHOICE, 0, { "any", "placeholders-only" } },
-	[VALUE_VIEW] = { "view", "of overlaid directories", FORM_CHOICE, 0, { "working", "committed" } },
+	[VALUE_VIEW] = { "view", "of overlaid directories", FORM_CHOICE, 0, { "working", "scratch", "committed" } },
 };
 
 void value_text(enum grant_value which, uint64_t v, char ret[32])

@@ -9,6 +9,7 @@
 #include "base/addresses.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "overlay/scratch.h"
 #include "overlay/writers.h"
 #include "policy/grant.h"
 #include "supervisor/decided.h"
@@ -63,7 +64,7 @@ struct call *call_new(struct sandbox *b, bool full)
 	call->full = full;
 	call->number = ++b->supervisor->last_number;
 	call->address = wired ? b->next_address++ : 0;
-	call->guardian.fd = call->guardian_source.fd = -EBADF;
+	call->guardian.fd = call->guardian_source.fd = call->scratch = -EBADF;
 	for (size_t i = 0; i < ARRAY_LEN(call->captures); i++)
 		call->captures[i] = (struct capture){ .source.fd = -EBADF, .call = call, .stream = (uint8_t)(i + 1) };
 	/* At the end: the oldest is used first. */
@@ -211,7 +212,8 @@ void call_go(struct call *call)
 		return;
 	}
 	call->state = CALL_STARTING;
-	call->noted = call->sandbox->layer >= 0;
+	/* What it writes into a layer of its own is not in that of all. */
+	call->noted = call->sandbox->layer >= 0 && !call->scratched;
 	if (call->noted)
 		writers_note(call->sandbox->layer, call->turn, true);
 	int r = call_bind(call, &e);
@@ -331,6 +333,9 @@ void call_runs(struct call *call)
 	start_close_stdio(call->start); /* the call has its own copies now */
 	call->state = CALL_RUNNING;
 	set_deadline(call);
+	/* Its guardian has made it by now. */
+	if (call->scratched && (call->scratch = scratch_take(call->sandbox->layer, call->number, call->turn)) < 0)
+		call->killed = true; /* what it wrote could not be kept */
 	if (call->killed)
 		guardian_send_signal(call, SIGKILL);
 	else if (call->pending_signal)

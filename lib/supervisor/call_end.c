@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "overlay/scratch.h"
 #include "overlay/writers.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
@@ -27,6 +28,19 @@ static void stop_noting(struct call *call)
 	call->noted = false;
 }
 
+/* The lock last: until then nobody else works on it. */
+static void scratch_give_back(struct call *call)
+{
+	int layer = call->sandbox->layer;
+
+	if (call->scratched && call->scratch >= 0)
+		scratch_end(layer, call->turn);
+	else if (call->scratched)
+		scratch_drop(layer, call->number);
+	call->scratched = false;
+	fd_close(TAKE_FD(call->scratch));
+}
+
 void call_free(struct call *call)
 {
 	for (struct call **at = &call->sandbox->calls; *at; at = &(*at)->next) {
@@ -37,6 +51,7 @@ void call_free(struct call *call)
 	}
 	stop_asking(call);
 	stop_noting(call);
+	scratch_give_back(call);
 	child_gone(call);
 	guardian_close(call);
 	output_close(call);
@@ -146,6 +161,8 @@ void call_cut(struct call *call)
 	}
 	protected_check(b, call->id);
 	stop_noting(call);
+	/* Before it is told: who hears of the end may go on with what the call wrote. */
+	scratch_give_back(call);
 	if (call->id[0])
 		over(call);
 	else

@@ -368,7 +368,7 @@ static int seal(struct rules *r, const struct policy *p, struct start *start, st
 	return k;
 }
 
-/* What the root plan has mounted writable, but for the overlaid directories, which the call sees read-only. */
+/* What the root plan has mounted writable, but for the overlaid directories, which have views of their own. */
 static int add_writable(struct rules *r, const struct policy *p, struct error *e)
 {
 	size_t n;
@@ -389,20 +389,22 @@ static int add_writable(struct rules *r, const struct policy *p, struct error *e
 static int add_views(struct rules *r, const struct policy *p, struct start *start, struct error *e)
 {
 	const struct policy_path *overlays[POLICY_OVERLAYS_MAX];
+	const enum grant_view view = grant_view(start->grant);
+	const bool committed = view == GRANT_VIEW_COMMITTED;
 	size_t n = policy_overlays(p, overlays);
 	char home[PLAN_MAX_PATH + 1];
 	int k = 0;
 
-	if (grant_view(start->grant) == GRANT_VIEW_WORKING || n == 0)
+	if (view == GRANT_VIEW_WORKING || n == 0)
 		return 0;
 	plan_home(p, home);
-	const char *const fresh[] = { "/tmp", "/var/tmp", home };
-	for (size_t i = 0; i < ARRAY_LEN(fresh) && k == 0; i++)
-		k = add_cover(r, COVER_FRESH, fresh[i], e);
+	const char *const places[] = { "/tmp", "/var/tmp", home };
+	for (size_t i = 0; i < ARRAY_LEN(places) && k == 0; i++)
+		k = add_cover(r, committed ? COVER_FRESH : COVER_WRITABLE, places[i], e);
 	if (k == 0)
 		k = add_writable(r, p, e);
 	for (size_t i = 0; i < n && k == 0; i++) {
-		k = add_cover(r, COVER_COMMITTED, overlays[i]->path, e);
+		k = add_cover(r, committed ? COVER_COMMITTED : COVER_SCRATCH, overlays[i]->path, e);
 		if (k == 0 && wire_put_u32(r->covers, (uint32_t)i) < 0)
 			k = fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "grant", "out of memory");
 	}

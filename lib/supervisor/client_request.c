@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/util.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
@@ -470,6 +471,51 @@ static int on_policy(struct supervisor *s, struct client *c, struct client_messa
 	return 0;
 }
 
+/* The sandbox that the call ran in, unless it still does. */
+static struct sandbox *sandbox_of_call(struct supervisor *s, const char *call)
+{
+	const char *dot = strrchr(call, '.');
+	_cleanup_free_ char *id = dot && !call_by_id(s, call) ? strndup(call, (size_t)(dot - call)) : NULL;
+
+	return id ? sandbox_by_id(s, id) : NULL;
+}
+
+/* What a client is about to do with what a call wrote. */
+static int record_working(struct sandbox *b, const char *call, uint32_t what, char *const *paths, uint64_t files,
+			  uint64_t executed)
+{
+	_cleanup_buf_ struct buf m = { 0 };
+
+	int r = json_member_strv(&m, "paths", paths);
+	if (r == 0)
+		r = json_member_int(&m, "files", (int64_t)files);
+	if (r == 0)
+		r = json_member_int(&m, "executed_by_host", (int64_t)executed);
+	if (r == 0 && what == WORKING_ROLLBACK)
+		r = json_member_string(&m, "rollback", call);
+	const char *members = r == 0 ? buf_str(&m) : NULL;
+	return members ? record_write(b, what == WORKING_COMMIT ? "fs.commit" : "fs.discard", call, NULL, members) : -ENOMEM;
+}
+
+static int on_working(struct supervisor *s, struct client *c, struct client_message_in *m)
+{
+	uint32_t request = wire_get_u32(&m->in);
+	_cleanup_free_ char *call = wire_get_str(&m->in);
+	uint32_t what = wire_get_u32(&m->in);
+	__attribute__((cleanup(strv_freep))) char **paths = wire_get_strv(&m->in, WORKING_PATHS_MAX);
+	uint64_t files = wire_get_u64(&m->in), executed = wire_get_u64(&m->in);
+
+	if (!wire_done(&m->in) || m->n_fds || what > WORKING_ROLLBACK || files > INT64_MAX || executed > files)
+		return -EPROTO;
+	struct sandbox *b = sandbox_of_call(s, call);
+	if (!b || b->state != SANDBOX_READY || b->working < 0)
+		return refuse(c, request, ENOENT, call, "there is no sandbox with overlays of such a call that has ended");
+	if (what != WORKING_LOOK && record_working(b, call, what, paths, files, executed) < 0)
+		return refuse(c, request, EIO, call, "cannot write the audit log; without it nothing is done");
+	client_reply(c, request, NULL, "", &b->working, 1);
+	return 0;
+}
+
 int client_request(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
 	static const struct {
@@ -486,6 +532,7 @@ int client_request(struct supervisor *s, struct client *c, struct client_message
 		{ MSG_REVOKE, true, false, on_revoke },	 { MSG_RULE, true, false, on_rule },
 		{ MSG_POLICY, true, false, on_policy },	 { MSG_SECRET, true, false, on_secret },
 		{ MSG_REVIEW, true, false, on_review },
+		{ MSG_WORKING, true, false, on_working },
 	};
 	uint32_t type = wire_get_u32(&m->in);
 

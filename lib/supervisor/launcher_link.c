@@ -168,6 +168,21 @@ static int on_control(struct supervisor *s, struct wire_reader *in, int *fds, si
 	return 0;
 }
 
+static int on_working(struct supervisor *s, struct wire_reader *in, int *fds, size_t n_fds)
+{
+	uint32_t number = wire_get_u32(in);
+
+	if (!wire_done(in) || n_fds != 1)
+		return -EPROTO;
+	struct sandbox *b = sandbox_by_number(s, number);
+	if (!b) /* its start failed elsewhere in the meantime */
+		return 0;
+	if (b->working >= 0 || b->layer < 0 || b->launched)
+		return -EPROTO;
+	b->working = TAKE_FD(fds[0]);
+	return 0;
+}
+
 static int on_slot_ready(struct supervisor *s, struct wire_reader *in, int *fds, size_t n_fds)
 {
 	struct error e = { 0 };
@@ -244,6 +259,8 @@ static int handle(struct supervisor *s, struct wire_reader *in, int *fds, size_t
 		return on_sandbox_ready(s, in, fds, n_fds);
 	case LAUNCHER_CONTROL:
 		return on_control(s, in, fds, n_fds);
+	case LAUNCHER_WORKING:
+		return on_working(s, in, fds, n_fds);
 	case LAUNCHER_SLOT_READY:
 		return on_slot_ready(s, in, fds, n_fds);
 	case LAUNCHER_LISTENING:

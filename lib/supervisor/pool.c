@@ -137,6 +137,7 @@ static void prepare_one(struct sandbox *b, unsigned kind, struct start *own)
 		return;
 	}
 	call->promised = own;
+	call->scratched = own && b->layer >= 0 && own->grant && grant_view(own->grant) == GRANT_VIEW_SCRATCH;
 	if (own)
 		own->own = call;
 	bool asked = launcher_send_slot(call) == 0;

@@ -69,7 +69,14 @@ enum client_message {
 	 *       MSG_CREATE. The sandbox has ended.  reply, minutes later when a person is asked: who allowed it and why as JSON
 	 *       members, "" when the auditor does not decide about commits; nothing of it is left then */
 	MSG_REVIEW = 19,
+	/* c->s  u32 request, str id of a call that has ended, u32 what will be done with what it wrote (enum working), strv
+	 *       paths of that, u64 number of files, u64 of those that the host would execute.  reply: "", when it is in the
+	 *       audit log; fd: of its sandbox, which has overlays, the directory with the working state of each, by its number */
+	MSG_WORKING = 20,
 };
+
+enum working { WORKING_LOOK = 0, WORKING_COMMIT = 1, WORKING_DISCARD = 2, WORKING_ROLLBACK = 3 };
+#define WORKING_PATHS_MAX 65536u
 
 enum secret_change { CHANGE_ADD = 0, CHANGE_ROTATE = 1, CHANGE_REVOKE = 2 };
 
@@ -116,6 +123,8 @@ enum launcher_message {
 	/* l->s  u32 sandbox; fd: its control socket, bound and not listening. Before LAUNCHER_SANDBOX_READY, unless calls
 	 *       share the network namespace of the host, where nobody can tell them apart */
 	LAUNCHER_CONTROL = 36,
+	/* l->s  u32 sandbox; fd: the directory with the working state of each, by its number. Before LAUNCHER_SANDBOX_READY, when it has overlays */
+	LAUNCHER_WORKING = 42,
 	/* s->l  u32 sandbox, u32 ticket, u32 n_ports, u32 ports...: more listeners */
 	LAUNCHER_LISTEN = 37,
 	/* l->s  u32 sandbox, u32 ticket, u8 failed, [error | -]; fds: the listeners, in the order asked */

@@ -48,6 +48,7 @@ static void drop_layer(struct sandbox *b)
 {
 	_cleanup_close_ int layers = b->layer >= 0 && b->drops_layer ? openat(b->layer, "..", O_PATH | O_CLOEXEC) : -EBADF;
 
+	fd_close(TAKE_FD(b->working));
 	if (layers >= 0)
 		layer_erase(layers, b->id);
 	fd_close(TAKE_FD(b->layer));
@@ -140,7 +141,7 @@ struct sandbox *sandbox_new(struct supervisor *s, const struct create_request *q
 	b->waiting_tail = &b->waiting;
 	b->next_address = CALL_ADDR_FIRST;
 	b->depth[s->scopes ? KIND_LIGHT : KIND_FULL] = 1;
-	b->policy_fd = b->layer = b->gateway_pidfd = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
+	b->policy_fd = b->layer = b->working = b->gateway_pidfd = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
 	b->auditor_source.fd = b->auditor_pidfd = b->control.fd = -EBADF;
 	b->next = s->sandboxes;
 	s->sandboxes = b;

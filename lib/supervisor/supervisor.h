@@ -136,6 +136,8 @@ struct call {
 	char id[64]; /* "" until a command has taken it */
 	uint32_t turn; /* the number in it */
 	bool noted; /* overlay/writers.h: that it began */
+	bool scratched; /* it has, or will have, a layer of its own (overlay/scratch.h) */
+	int scratch;	/* that, locked, once it runs; else -EBADF */
 	bool held;  /* what it was granted has not left for the gateway yet, so its command does not either */
 	bool full;
 	enum call_state state;
@@ -184,6 +186,7 @@ struct sandbox {
 	int policy_fd;
 	int layer; /* directory of its overlays, locked as long as they may be mounted; -EBADF: there are none */
 	bool drops_layer; /* nobody wants what is in it */
+	int working; /* directory with the working states of its overlays, O_PATH; -EBADF: none, or not there yet */
 	struct watch *watch; /* of what the host would execute; NULL: nothing is writable */
 	struct buf found_protected; /* elements of a JSON array */
 	struct audit_log *log;

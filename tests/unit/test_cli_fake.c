@@ -484,6 +484,51 @@ int sandbox_changes_snapshot(const char *name, const char *as, sandbox_error **e
 	return strcmp(name, "k3f9x2m1") == 0 ? 0 : no_changes(name, error);
 }
 
+int sandbox_changes_call_read(sandbox_runtime *runtime, const char *call, const char *const *paths, unsigned flags, char **ret,
+			      sandbox_error **error)
+{
+	(void)runtime;
+	show("changes of call %s\n", call);
+	return sandbox_changes_read("k3f9x2m1", paths, flags, ret, error);
+}
+
+int sandbox_changes_call_patch(sandbox_runtime *runtime, const char *call, const char *const *paths, int fd,
+			       sandbox_error **error)
+{
+	(void)runtime;
+	show("patch of call %s\n", call);
+	return sandbox_changes_patch("k3f9x2m1", paths, fd, error);
+}
+
+static int of_call(const char *verb, const char *call, const char *digest, unsigned long *ret)
+{
+	show("%s call %s %s\n", verb, call, digest ? digest : "-");
+	*ret = 2;
+	return 0;
+}
+
+int sandbox_changes_call_commit(sandbox_runtime *runtime, const char *call, const char *digest, unsigned long *ret,
+				sandbox_error **error)
+{
+	(void)runtime;
+	(void)error;
+	return of_call("commit", call, digest, ret);
+}
+
+int sandbox_changes_call_discard(sandbox_runtime *runtime, const char *call, unsigned long *ret, sandbox_error **error)
+{
+	(void)runtime;
+	(void)error;
+	return of_call("discard", call, NULL, ret);
+}
+
+int sandbox_changes_call_rollback(sandbox_runtime *runtime, const char *call, unsigned long *ret, sandbox_error **error)
+{
+	(void)runtime;
+	(void)error;
+	return of_call("rollback", call, NULL, ret);
+}
+
 int sandbox_changes_rollback(const char *name, const char *to, sandbox_error **error)
 {
 	show("rollback %s %s\n", name, to);

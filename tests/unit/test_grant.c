@@ -140,7 +140,7 @@ static void test_lines_refused(void **state)
 	refused(G "secret = A,,B\n", "23: [grant push] secret = A,,B: accepted: NAME[,NAME]");
 	refused(G "read_only = maybe\n", "23: [grant push] read_only = maybe: accepted: yes, no");
 	refused(G "read_only = yes\nwrite = src\n", "24: [grant push] write = src and read_only = yes (");
-	refused(G "view = all\n", "23: [grant push] view = all: accepted: working, committed");
+	refused(G "view = all\n", "23: [grant push] view = all: accepted: working, scratch, committed");
 	refused(G "timeout = x\n", "23: [grant push] timeout = x: accepted: a time above 0");
 	refused(G "ttl = 0\n", "23: [grant push] ttl = 0: accepted: a time above 0");
 	refused(G "uses = 0\n", "23: [grant push] uses = 0: accepted: a whole number from 1 to 1000000000");
@@ -603,6 +603,7 @@ static void test_narrowing(void **state)
 	narrow_refused(parent, BUILD("isolation", "light"), "isolation = light is more than its parent allows; accepted: full");
 	narrow_refused(parent, BUILD("background", "yes"), "accepted: no");
 	narrow_refused(parent, BUILD("view", "working"), "view = working is more than its parent allows; accepted: committed");
+	narrow_refused(parent, BUILD("view", "scratch"), "view = scratch is more than its parent allows; accepted: committed");
 	narrow_refused(parent, BUILD("credentials", "any"), "accepted: placeholders-only");
 	/* What is not named is inherited, and what is named keeps what is cut out of it. */
 	request = BUILD("write", "src", "ttl", "1s", "deny", "https://a.org/y");

@@ -163,7 +163,7 @@ static struct grant *random_grant(bool network)
 		{ "uses", "1", "2", "3" },	       { "bytes_up", "1", "2", "3" }, { "rate", "5/h", "1/m", "60/h" },
 		{ "isolation", "light", "full", "full" },
 		{ "background", "yes", "no", "no" },   { "credentials", "any", "any", "placeholders-only" },
-		{ "view", "working", "committed", "committed" },
+		{ "view", "working", "scratch", "committed" },
 	};
 	struct grant *g;
 
