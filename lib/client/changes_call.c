@@ -180,12 +180,13 @@ static int check_digest(const struct own *o, const char *digest, struct error *e
 }
 
 /* It is there already when a merging was killed: what was before that is in it. */
-static int prepare_undo(const struct own *o, struct error *e)
+static int find_undo(struct own *o, struct error *e)
 {
 	_cleanup_layer_ struct layer undo = LAYER_NONE;
 
 	int r = scratch_open(&o->of, o->layer.call, SCRATCH_UNDO, true, &undo, e);
-	return r == -ENOENT ? merged_undo(o->runtime, &o->of, &o->changes, e) : r;
+	o->layer.resumed = r == 0;
+	return r == -ENOENT ? 0 : r;
 }
 
 /* The merging is over. From now on only taking it back needs anything. */
@@ -209,6 +210,8 @@ int sandbox_changes_call_commit(sandbox_runtime *runtime, const char *call, cons
 
 	int r = find(runtime, call, true, &o, &e);
 	if (r == 0)
+		r = find_undo(&o, &e);
+	if (r == 0)
 		r = scan(&o, NULL, true, &e);
 	/* What the host would execute is looked at when it comes to the host. */
 	if (r == 0)
@@ -218,7 +221,7 @@ int sandbox_changes_call_commit(sandbox_runtime *runtime, const char *call, cons
 	if (r == 0)
 		r = record(&o, WORKING_COMMIT, &n, &e);
 	if (r == 0)
-		r = prepare_undo(&o, &e);
+		r = o.layer.resumed ? 0 : merged_undo(runtime, &o.of, &o.changes, &e);
 	if (r == 0)
 		r = merge(&o, &e);
 	if (r == 0)
@@ -248,9 +251,12 @@ static int half_merged(struct own *o, bool *ret_undo, struct error *e)
 	_cleanup_layer_ struct layer undo = LAYER_NONE;
 
 	int r = scratch_open(&o->of, o->layer.call, SCRATCH_UNDO, true, &undo, e);
-	*ret_undo = r == 0;
+	*ret_undo = o->layer.resumed = r == 0;
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
+	/* By a rollback that was killed too: it looked before it began. */
+	if (scratch_undo_began(&undo))
+		return 0;
 	r = scan(o, NULL, true, e);
 	if (r == 0)
 		r = commit_check(&o->changes, true, e);
@@ -287,14 +293,17 @@ int sandbox_changes_call_discard(sandbox_runtime *runtime, const char *call, uns
 /* What the merging replaced comes back. */
 static int take_back(struct own *o, unsigned long *ret_count, struct error *e)
 {
+	o->layer.resumed = scratch_undo_began(&o->layer);
 	int r = scan(o, NULL, true, e);
-
 	if (r < 0)
 		return r;
 	undo_settle(&o->changes);
 	r = commit_check(&o->changes, true, e);
 	if (r == 0)
 		r = record(o, WORKING_ROLLBACK, ret_count, e);
+	if (r == 0 && (r = scratch_begin_undo(&o->layer)) < 0)
+		fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, o->of.id, "cannot write that call %s.%" PRIu32 " is taken back", o->of.id,
+			   o->layer.call);
 	if (r == 0)
 		r = commit_apply(&o->changes, NULL, e);
 	if (r == 0)

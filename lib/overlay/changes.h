@@ -102,7 +102,8 @@ bool change_is_below(const struct change *c, const struct change *dir);
 /*
  * Whether the host's object `name` in dir, with all that is in it, was changed after the sandbox began. Directories
  * count by when they were made and by what is in them. again: while changes are applied, and so another name of a file may
- * be gone; of a call's layer, whose calls make such names, only what was written counts then.
+ * be gone; of a call's layer, whose calls make such names, only what was written counts then, and when that goes on after a
+ * kill.
  */
 bool changes_touched(const struct changes *c, size_t root, int dir, const char *name, const struct stat *st, bool again);
 /* Give the owner all rights in a directory of the layer until changes_free(); not while a sandbox runs on it. */

@@ -50,9 +50,9 @@ static int open_source(struct copy *c, int dir, const char *name, const char *pa
 	int flags = O_RDONLY | (S_ISDIR(st->st_mode) ? O_DIRECTORY : 0);
 	mode_t needed = S_ISDIR(st->st_mode) ? 0500 : 0400;
 
-	if ((st->st_mode & needed) == needed || geteuid() == 0)
+	if (!c->from || (st->st_mode & needed) == needed || geteuid() == 0)
 		return tree_open(dir, name, flags);
-	if (!c->from || c->from->in_use)
+	if (c->from->in_use)
 		return -EACCES;
 	int r = lifted_note(c->from, c->root, path, st->st_mode);
 	_cleanup_close_ int place = r < 0 ? r : tree_open(dir, name, O_PATH);

@@ -13,7 +13,7 @@ int layer_copy(int parent, const struct layer *from, bool replace, struct layer 
 
 /* The copying of one tree. */
 struct copy {
-	const struct layer *from; /* NULL: from a tree that is no layer, and may not be touched */
+	const struct layer *from; /* NULL: from a tree that is no layer; no mode is touched there */
 	size_t root;
 	int to;	     /* the top of the new tree */
 	void *links; /* tsearch(3) of what has several names */

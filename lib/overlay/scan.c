@@ -123,7 +123,7 @@ static bool is_touched(const struct changes *c, size_t root, int dir, const char
 	if (!c->layer->call && st->st_dev != c->layer->roots[root].dev)
 		return true;
 	if (!S_ISDIR(st->st_mode))
-		return is_after(again && c->layer->call ? st->st_mtim : st->st_ctim, since);
+		return is_after((again && c->layer->call) || c->layer->resumed ? st->st_mtim : st->st_ctim, since);
 	if (born_after(dir, name, since) || depth > CHANGES_DEPTH_MAX)
 		return true;
 	_cleanup_close_ int fd = tree_open(dir, name, O_RDONLY | O_DIRECTORY);

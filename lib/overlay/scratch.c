@@ -195,12 +195,27 @@ bool scratch_is_empty(const struct layer *of)
 	return empty;
 }
 
+/* What killed processes left: half erased; where no sandbox runs, also half made. */
+static void sweep(int all, bool in_use)
+{
+	_cleanup_names_ struct names names = { 0 };
+
+	if (names_read(all, &names) < 0)
+		return;
+	for (size_t i = 0; i < names.n; i++) {
+		if (strncmp(names.v[i], in_use ? ".old." : ".", in_use ? 5 : 1) == 0)
+			tree_remove(all, names.v[i]);
+	}
+}
+
 int scratch_lock(const struct layer *of, struct error *e)
 {
 	_cleanup_close_ int all = open_all(of->dir);
 
-	if (all >= 0 && flock(all, LOCK_EX | LOCK_NB) == 0)
+	if (all >= 0 && flock(all, LOCK_EX | LOCK_NB) == 0) {
+		sweep(all, of->in_use);
 		return TAKE_FD(all);
+	}
 	return fail_errno(e, all < 0 ? -all : errno == EWOULDBLOCK ? EBUSY : errno, SANDBOX_STAGE_OVERLAY, of->id,
 			  "cannot work on the layers of calls of sandbox %s", of->id);
 }
@@ -235,6 +250,18 @@ int scratch_finish(const struct layer *of, uint32_t call)
 	if (all < 0 || syncfs(all) < 0 || renameat2(all, from, all, to, RENAME_NOREPLACE) < 0 || fsync(all) < 0)
 		return all < 0 ? all : -errno;
 	return 0;
+}
+
+int scratch_begin_undo(const struct layer *undo)
+{
+	_cleanup_close_ int fd = openat(undo->dir, "begun", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	return fd < 0 || fsync(undo->dir) < 0 ? -errno : 0;
+}
+
+bool scratch_undo_began(const struct layer *undo)
+{
+	return faccessat(undo->dir, "begun", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int scratch_stamp(const struct layer *undo)

@@ -319,8 +319,11 @@ def operate(box, operations, seed, count, *flags):
     return box.nsbox('exec', 'x', *flags, '--', *box.python_command(operations, seed, count)).ok().json()
 
 
+DONE = 'nothing of a layer|taken back already'
+
+
 def in_pieces(box, words, seed):
-    """Kill a command at points all over its way until it comes through."""
+    """Kill a command at points all over its way, then let it come through."""
     r = random.Random(seed)
     at = 0
     for n in range(8):
@@ -328,10 +331,18 @@ def in_pieces(box, words, seed):
         result = subprocess.run([program(box.t, 'kill_at'), str(at), box.nsbox_path, *words], env=box.env, cwd=box.work,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         # Killed when all of it was done.
-        if result.returncode == 0 or re.search(b'nothing of a layer|taken back already', result.stderr):
-            return True
+        if result.returncode == 0 or re.search(DONE.encode(), result.stderr):
+            return
         equal(result.returncode, 137, 'status of %s, killed at %d (%r)' % (words, at, result.stderr))
-    return False
+    result = box.nsbox(*words)
+    check(result.code == 0 or re.search(DONE, result.err), 'when it is not killed: %r' % result)
+
+
+def half(box, words, seed):
+    """Kill it once somewhere, so that it is taken back from there; it may have come through."""
+    at = random.Random(seed).randrange(1, 120)
+    subprocess.run([program(box.t, 'kill_at'), str(at), box.nsbox_path, *words], env=box.env, cwd=box.work,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def without_links(tree):
@@ -351,13 +362,13 @@ def one_sequence(t, where, seed, ended, back, kill):
         same = direct.python(OPERATIONS, seed + '+', 30).json()
         equal(operate(box, OPERATIONS, seed + '+', 30, *SCRATCH), same, 'what the operations in the layer returned (seed %s)' % seed)
         layer = end(box, ended)
-        if not kill or not in_pieces(box, ['commit', layer + '.2'], seed):
-            # After a kill it may be taken back as it is.
-            if not (kill and back):
-                box.nsbox('commit', layer + '.2').ok()
-        if back:
-            if not kill or not in_pieces(box, ['rollback', layer, '2'], seed):
-                box.nsbox('rollback', layer, '2').ok()
+        for words in [['commit', layer + '.2']] + ([['rollback', layer, '2']] if back else []):
+            if not kill:
+                box.nsbox(*words).ok()
+            elif back and words[0] == 'commit':
+                half(box, words, seed)
+            else:
+                in_pieces(box, words, seed)
     finally:
         box.nsbox('rm', '-f', 'x')
     if json.loads(box.nsbox('diff', '--json').ok().out):
