@@ -93,9 +93,9 @@ static int get_answer(int sock, int *ret_fd)
 	return r;
 }
 
-static int request(int sock, const struct buf *m, const int fds[MERGED_FDS], int *ret_fd)
+static int request(int sock, const struct buf *m, const int *fds, size_t n_fds, int *ret_fd)
 {
-	int r = msg_send(sock, m->data, m->len, fds, MERGED_FDS);
+	int r = msg_send(sock, m->data, m->len, fds, n_fds);
 
 	return r < 0 ? r : get_answer(sock, ret_fd);
 }
@@ -139,10 +139,13 @@ static int mount_again(int sock, const struct layer *of, size_t n, int *ret, str
 		return lower < 0 ? lower : upper;
 	snprintf(path, sizeof(path), "%zu/work", n);
 	_cleanup_close_ int work = tree_open(of->dir, path, O_RDONLY | O_DIRECTORY);
-	const int fds[MERGED_FDS] = { lower, upper, work };
-	int r = work < 0 ? work : wire_put_u32(&m, MERGED_MOUNT);
+	/* What the sandbox did not see is not seen here either. */
+	snprintf(path, sizeof(path), "%zu/mask", n);
+	_cleanup_close_ int mask = work < 0 ? work : tree_open(of->dir, path, O_RDONLY | O_DIRECTORY);
+	const int fds[MERGED_FDS_MAX] = { lower, upper, work, mask };
+	int r = work < 0 ? work : mask < 0 && mask != -ENOENT ? mask : wire_put_u32(&m, MERGED_MOUNT);
 	if (r == 0)
-		r = request(sock, &m, fds, ret);
+		r = request(sock, &m, fds, mask < 0 ? MERGED_FDS : MERGED_FDS_MAX, ret);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, of->roots[n].path,
 				  "cannot mount the overlay of %s, below which the call's layer lies", of->roots[n].path) :
 		       0;
@@ -178,7 +181,7 @@ static int copy(void *arg, size_t root, int from, int to, int top, const char *n
 		r = wire_put_str(&m, name);
 	if (r == 0)
 		r = wire_put_str(&m, path);
-	return r < 0 ? r : request(*sock, &m, fds, NULL);
+	return r < 0 ? r : request(*sock, &m, fds, MERGED_FDS, NULL);
 }
 
 int merged_undo(struct sandbox_runtime *runtime, const struct layer *of, const struct changes *c, struct error *e)
@@ -192,11 +195,11 @@ int merged_undo(struct sandbox_runtime *runtime, const struct layer *of, const s
 int merged_record(struct sandbox_runtime *runtime, const struct layer *of, const struct layer *call, enum working what,
 		  const struct changes_facts *facts, struct error *e)
 {
-	char id[CALL_ID_MAX];
+	char rollback[CALL_ID_MAX + 16] = "";
 
 	if (of->in_use)
 		return ask(runtime, of, call, what, facts, NULL, e);
-	snprintf(id, sizeof(id), "%s.%" PRIu32, of->id, call->call);
-	return changes_record_facts(call, facts, what == WORKING_COMMIT ? "fs.commit" : "fs.discard",
-				    what == WORKING_ROLLBACK ? id : NULL, e);
+	if (what == WORKING_ROLLBACK)
+		snprintf(rollback, sizeof(rollback), "\"rollback\":\"%s.%" PRIu32 "\"", of->id, call->call);
+	return changes_record_facts(call, facts, what == WORKING_COMMIT ? "fs.commit" : "fs.discard", rollback, e);
 }
