@@ -64,6 +64,20 @@ static int tell(struct search *s, const char *path, bool git_dir)
 	return s->found(s->arg, whole, git_dir);
 }
 
+bool nested_look_failed(int err)
+{
+	return err == ENOMEM || err == EMFILE || err == ENFILE || err == ENOSYS || err == EPERM || err == EINTR || err == EIO;
+}
+
+/* 0 for what is left out. */
+static int look_failed(struct search *s, int err)
+{
+	if (!nested_look_failed(err))
+		return 0;
+	s->scan->failed = err;
+	return -err;
+}
+
 static DIR *open_level(const struct search *s, const struct level *l)
 {
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
@@ -72,7 +86,7 @@ static DIR *open_level(const struct search *s, const struct level *l)
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!d && fd >= 0)
-		close(fd);
+		fd_close(fd);
 	return d;
 }
 
@@ -96,7 +110,7 @@ static int take_dir(struct search *s, const struct level *l, int dir, const char
 	}
 	if (asprintf(&path, "%s%s%s", l->path, *l->path ? "/" : "", name) < 0 || asprintf(&git, "%s/.git", name) < 0)
 		return -ENOMEM;
-	int r = faccessat(dir, git, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? tell(s, path, false) : 0;
+	int r = faccessat(dir, git, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? tell(s, path, false) : look_failed(s, errno);
 	return r == 0 ? enqueue(s, l->path, name, l->depth + 1) : r;
 }
 
@@ -121,8 +135,8 @@ static int read_level(struct search *s, const struct level *l)
 
 	DIR *d = open_level(s, l);
 	if (!d)
-		return 0;
-	while (r == 0 && !s->scan->cut && (item = readdir(d))) {
+		return look_failed(s, errno);
+	while (r == 0 && !s->scan->cut && (errno = 0, item = readdir(d))) {
 		if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0)
 			continue;
 		if (s->scan->names == NESTED_NAMES) {
@@ -132,6 +146,8 @@ static int read_level(struct search *s, const struct level *l)
 		s->scan->names++;
 		r = take_name(s, l, dirfd(d), item, &marks);
 	}
+	if (r == 0 && !s->scan->cut && errno)
+		r = look_failed(s, errno);
 	closedir(d);
 	if (r < 0 || marks != 7 || !*l->path)
 		return r;
@@ -148,7 +164,7 @@ int nested_each(struct nested_scan *scan, const char *dir, nested_found found, v
 	struct search s = { .scan = scan, .top = strcmp(dir, "/") == 0 ? "" : dir, .found = found, .arg = arg };
 
 	s.fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int r = s.fd < 0 ? 0 : enqueue(&s, "", "", 0);
+	int r = s.fd < 0 ? look_failed(&s, errno) : enqueue(&s, "", "", 0);
 	for (; r == 0 && !scan->cut && s.at < s.n; s.at++) {
 		const struct level l = s.queue[s.at];
 		r = read_level(&s, &l);
@@ -156,7 +172,6 @@ int nested_each(struct nested_scan *scan, const char *dir, nested_found found, v
 	for (size_t i = 0; i < s.n; i++)
 		free(s.queue[i].path);
 	free(s.queue);
-	if (s.fd >= 0)
-		close(s.fd);
+	fd_close(s.fd);
 	return r;
 }

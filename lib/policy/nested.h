@@ -14,13 +14,18 @@
 struct nested_scan {
 	unsigned names, dirs, found;
 	bool cut; /* a bound was passed: there may be more */
+	int failed; /* errno of what is no state of a tree: no memory, no descriptors left ... */
 };
 
 /* path: of one, absolute; git_dir: it is what git takes for a repository, else the directory that has a .git. Not 0: the
  * search ends with that. */
 typedef int (*nested_found)(void *arg, const char *path, bool git_dir);
 
-/* Level by level, through no link and over no mount. 0, -ENOMEM, or what found returned; what cannot be read is left out. */
+/* Of the look itself. Everything else is what a tree can be made to answer by whoever writes in it. */
+bool nested_look_failed(int err);
+
+/* Level by level, through no link and over no mount. 0, -ENOMEM, -failed, or what found returned. What is not there any
+ * more, or may not be read, is left out. */
 int nested_each(struct nested_scan *s, const char *dir, nested_found found, void *arg);
 
 #endif

@@ -231,6 +231,8 @@ int add_default_protection(struct policy *p, struct error *e)
 	for (size_t i = 0; i < n && r == 0; i++) {
 		if (p->paths[i].kind == PATH_WRITE && p->paths[i].is_dir)
 			r = nested_each(&scan, p->paths[i].path, protect_nested, &nested);
+		if (scan.failed)
+			return look_failed(p->paths[i].path, scan.failed, e);
 	}
 	if (r == -ENOMEM)
 		return out_of_memory(e);

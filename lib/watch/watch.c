@@ -386,12 +386,13 @@ static int add_nested(void *arg, const char *path, bool git_dir)
 		return 0;
 	int fd = tree_open_host(path);
 	int r = fd < 0 ? fd : git_dir ? add_git_dir(n->policy, n->w, path, fd) : add_dir(n->policy, n->w, path, fd);
-	if (r < 0 && r != -ENOMEM) {
+	if (r < 0 && !nested_look_failed(-r)) {
 		while (n->w->n > before)
 			place_done(&n->w->places[--n->w->n]);
 		n->w->nested.cut = true;
+		return 0;
 	}
-	return r == -ENOMEM ? r : 0;
+	return r;
 }
 
 /* Behind the writable directories, which have their places then. */
@@ -406,7 +407,7 @@ static int add_all_nested(const struct policy *policy, struct watch *w, struct e
 		if (paths[i].kind == PATH_WRITE && paths[i].is_dir)
 			r = nested_each(&w->nested, paths[i].path, add_nested, &nested);
 	}
-	return r < 0 ? fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "watch", "out of memory") : 0;
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "watch", "cannot look for repositories below the workspace") : 0;
 }
 
 bool watch_is_cut(const struct watch *w)
