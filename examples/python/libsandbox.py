@@ -156,7 +156,6 @@ PROTOTYPES = {
     'sandbox_approvals': (_int, _ptr, _to_ptr, _to_ptr),
     'sandbox_decide': (_int, _ptr, _text, _text, _int, _to_ptr),
     # authority.h
-    'sandbox_allow': (_int, _ptr, _text, _to_ptr),
     'sandbox_add_rule': (_int, _ptr, _text, _text, _to_ptr),
     'sandbox_disallow': (_int, _ptr, _text, _to_ptr),
     'sandbox_rules': (_int, _ptr, _to_ptr, _to_ptr),

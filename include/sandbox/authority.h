@@ -14,12 +14,11 @@ extern "C" {
 #endif
 
 /**
- * Add a rule to what the sandbox may reach, in the form of `allow` of a policy. Calls without a grant, and those whose
- * grant names no rule, have it at once; a grant that names rules stays as it was made. -EEXIST: it is there already.
+ * Add a rule to what the sandbox may reach, with the key of [network] under which it would stand in a policy ("allow",
+ * "allow_private" or "passthrough") and in its form. It is refused where a policy would be, as beside another rule that
+ * contradicts it. Calls without a grant, and those whose grant names no rule, have it at once; a grant that names rules
+ * stays as it was made. -EEXIST: it is there already.
  */
-SANDBOX_API int sandbox_allow(sandbox *box, const char *rule, sandbox_error **error);
-/** The same with the key of [network] under which it stands: "allow", "allow_private" or "passthrough". It is refused
- *  where a policy would be, as beside another rule that contradicts it. */
 SANDBOX_API int sandbox_add_rule(sandbox *box, const char *key, const char *rule, sandbox_error **error);
 /**
  * Take away every allow, allow_private and passthrough rule of this text. Requests and connections that nothing else

@@ -60,11 +60,6 @@ int sandbox_add_rule(sandbox *box, const char *key, const char *rule, sandbox_er
 	return r < 0 ? error_publish(&e, error) : change(box, k, buf_str(&text), error);
 }
 
-int sandbox_allow(sandbox *box, const char *rule, sandbox_error **error)
-{
-	return sandbox_add_rule(box, "allow", rule, error);
-}
-
 int sandbox_disallow(sandbox *box, const char *rule, sandbox_error **error)
 {
 	_cleanup_buf_ struct buf text = { 0 };
