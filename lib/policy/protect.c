@@ -231,6 +231,11 @@ int add_default_protection(struct policy *p, struct error *e)
 	for (size_t i = 0; i < n && r == 0; i++) {
 		if (p->paths[i].kind == PATH_WRITE && p->paths[i].is_dir)
 			r = nested_each(&scan, p->paths[i].path, protect_nested, &nested);
+		/* Mostly it is nsbox in a sandbox. */
+		if (scan.failed == ENOSYS)
+			return fail(e, ENOSYS, SANDBOX_STAGE_POLICY, p->paths[i].path,
+				    "cannot look at %s to protect it: there is no openat2 (Linux 5.6) here. In a sandbox none can be "
+				    "made: what runs in one has neither that nor user namespaces", p->paths[i].path);
 		if (scan.failed)
 			return look_failed(p->paths[i].path, scan.failed, e);
 	}
