@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "supervisor/client_request.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
@@ -16,7 +17,7 @@
 /* Policy, log, questions. */
 #define REVIEW_FDS 3u
 
-static int refuse(struct client *c, uint32_t request, int err, const char *object, const char *text)
+int client_refuse(struct client *c, uint32_t request, int err, const char *object, const char *text)
 {
 	struct error e;
 	fail(&e, err, SANDBOX_STAGE_PROTOCOL, object, "%s", text);
@@ -24,7 +25,7 @@ static int refuse(struct client *c, uint32_t request, int err, const char *objec
 	return 0;
 }
 
-static int no_sandbox(struct client *c, uint32_t request, const char *id)
+int client_no_sandbox(struct client *c, uint32_t request, const char *id)
 {
 	struct error e;
 	fail(&e, ENOENT, SANDBOX_STAGE_PROTOCOL, id, "there is no sandbox %s (any more)", id);
@@ -76,16 +77,16 @@ static int on_create(struct supervisor *s, struct client *c, struct client_messa
 	if (!ok || m->n_fds != (size_t)n_secrets + n_fixed + layer)
 		return -EPROTO;
 	if (sandbox_by_id(s, id))
-		return refuse(c, q.request, EEXIST, id, "a sandbox with this id is there already");
+		return client_refuse(c, q.request, EEXIST, id, "a sandbox with this id is there already");
 	if (s->n_sandboxes >= MAX_SANDBOXES)
-		return refuse(c, q.request, EMFILE, id, "this supervisor has 4096 sandboxes already; use another runtime");
+		return client_refuse(c, q.request, EMFILE, id, "this supervisor has 4096 sandboxes already; use another runtime");
 	if (*name) {
 		int fds[NAMED_FDS];
 		for (size_t i = 0; i < NAMED_FDS; i++)
 			fds[i] = TAKE_FD(m->fds[CREATE_FDS + i]);
 		q.named = named_new(name, fds);
 		if (!q.named)
-			return refuse(c, q.request, ENOMEM, id, "out of memory");
+			return client_refuse(c, q.request, ENOMEM, id, "out of memory");
 	}
 	q.id = id;
 	q.policy_fd = m->fds[0];
@@ -108,12 +109,12 @@ static int on_review(struct supervisor *s, struct client *c, struct client_messa
 	if (!wire_done(&m->in) || !*id || strlen(id) >= 32 || !*name || !name_ok(name) || m->n_fds != REVIEW_FDS + NAMED_FDS)
 		return -EPROTO;
 	if (s->n_sandboxes > 0)
-		return refuse(c, q.request, EBUSY, id, "this supervisor has a sandbox already");
+		return client_refuse(c, q.request, EBUSY, id, "this supervisor has a sandbox already");
 	for (size_t i = 0; i < NAMED_FDS; i++)
 		fds[i] = TAKE_FD(m->fds[REVIEW_FDS + i]);
 	q.named = named_new(name, fds);
 	if (!q.named)
-		return refuse(c, q.request, ENOMEM, id, "out of memory");
+		return client_refuse(c, q.request, ENOMEM, id, "out of memory");
 	q.id = id;
 	q.policy_fd = m->fds[0];
 	q.log_fd = m->fds[1];
@@ -187,7 +188,7 @@ static int on_start(struct supervisor *s, struct client *c, struct client_messag
 	struct sandbox *b = c->inside ? c->inside : sandbox_by_id(s, id);
 	if (!b || (c->inside && *id)) {
 		start_free(start);
-		return no_sandbox(c, request, id);
+		return client_no_sandbox(c, request, id);
 	}
 	const char *why = b->review ? "the sandbox has ended, and a commit of its changes is being decided about" :
 			  b->state != SANDBOX_READY			     ? "the sandbox is ending" :
@@ -205,7 +206,7 @@ static int on_start(struct supervisor *s, struct client *c, struct client_messag
 		start_free(start);
 		if (c->asker)
 			child_refused(c->asker, why);
-		return refuse(c, request, EBUSY, id, why);
+		return client_refuse(c, request, EBUSY, id, why);
 	}
 	struct error e = { 0 };
 	if (call_grant_decide(b, start, grant, grant_len, &e) < 0) {
@@ -240,12 +241,12 @@ static int on_signal(struct supervisor *s, struct client *c, struct client_messa
 	struct call *call = call_by_id(s, id);
 	/* A call reaches what it started, over the connection that it did so. */
 	if (c->inside && (!call || !call->start || call->start->client != c))
-		return refuse(c, request, ESRCH, id, "this connection has started no such call, or it has ended");
+		return client_refuse(c, request, ESRCH, id, "this connection has started no such call, or it has ended");
 	struct sandbox *b = call ? NULL : sandbox_by_id(s, id);
 	if (b)
 		signal_all(b, signal);
 	else if (!call || !call_is_running(call))
-		return refuse(c, request, ESRCH, id, "the call has ended");
+		return client_refuse(c, request, ESRCH, id, "the call has ended");
 	else
 		call_signal(call, signal);
 	client_reply(c, request, NULL, "", NULL, 0);
@@ -261,8 +262,8 @@ static int on_revoke(struct supervisor *s, struct client *c, struct client_messa
 		return -EPROTO;
 	struct call *call = call_by_id(s, id);
 	if (!call)
-		return refuse(c, request, ESRCH, id, "the call has ended");
-	return call_revoke(call, c, request) < 0 ? refuse(c, request, ENOMEM, id, "out of memory") : 0;
+		return client_refuse(c, request, ESRCH, id, "the call has ended");
+	return call_revoke(call, c, request) < 0 ? client_refuse(c, request, ENOMEM, id, "out of memory") : 0;
 }
 
 static int on_cancel(struct supervisor *s, struct client *c, struct client_message_in *m)
@@ -316,11 +317,11 @@ static int on_destroy(struct supervisor *s, struct client *c, struct client_mess
 		return 0;
 	}
 	if (b && b->review)
-		return refuse(c, request, EBUSY, id, "a commit is being decided about (nsbox approve); force it to give that up");
+		return client_refuse(c, request, EBUSY, id, "a commit is being decided about (nsbox approve); force it to give that up");
 	if (!b || b->state == SANDBOX_STARTING || b->client)
-		return no_sandbox(c, request, id);
+		return client_no_sandbox(c, request, id);
 	if (!force && has_running(b))
-		return refuse(c, request, EBUSY, id, "calls are running in this sandbox; end them first, or force it");
+		return client_refuse(c, request, EBUSY, id, "calls are running in this sandbox; end them first, or force it");
 	/* One that is ending by itself is answered at its end too. */
 	if (b->state == SANDBOX_ENDING) {
 		b->client = c;
@@ -343,7 +344,7 @@ static int on_open(struct supervisor *s, struct client *c, struct client_message
 			return 0;
 		}
 	}
-	return refuse(c, request, ENOENT, "sandbox", "the sandbox is starting or ending; try again");
+	return client_refuse(c, request, ENOENT, "sandbox", "the sandbox is starting or ending; try again");
 }
 
 static int on_inspect(struct supervisor *s, struct client *c, struct client_message_in *m)
@@ -356,10 +357,10 @@ static int on_inspect(struct supervisor *s, struct client *c, struct client_mess
 		return -EPROTO;
 	struct sandbox *b = sandbox_by_id(s, id);
 	if (!b)
-		return no_sandbox(c, request, id);
+		return client_no_sandbox(c, request, id);
 	const char *text = inspect_sandbox(b, &json) == 0 ? buf_str(&json) : NULL;
 	if (!text || json.len > WIRE_MAX_PACKET / 2)
-		return refuse(c, request, text ? EMSGSIZE : ENOMEM, id, "too much to tell at once");
+		return client_refuse(c, request, text ? EMSGSIZE : ENOMEM, id, "too much to tell at once");
 	client_reply(c, request, NULL, text, NULL, 0);
 	return 0;
 }
@@ -374,145 +375,9 @@ static int on_pool(struct supervisor *s, struct client *c, struct client_message
 		return -EPROTO;
 	struct sandbox *b = sandbox_by_id(s, id);
 	if (!b || b->state != SANDBOX_READY)
-		return no_sandbox(c, request, id);
+		return client_no_sandbox(c, request, id);
 	pool_set_depth(b, depth);
 	client_reply(c, request, NULL, "", NULL, 0);
-	return 0;
-}
-
-static int on_approvals(struct supervisor *s, struct client *c, struct client_message_in *m)
-{
-	uint32_t request = wire_get_u32(&m->in);
-	_cleanup_free_ char *id = wire_get_str(&m->in);
-	_cleanup_buf_ struct buf json = { 0 };
-
-	if (!wire_done(&m->in) || m->n_fds)
-		return -EPROTO;
-	struct sandbox *b = sandbox_by_id(s, id);
-	if (!b)
-		return no_sandbox(c, request, id);
-	/* Questions of up to 64 KiB each do not fit a packet. */
-	_cleanup_close_ int fd = approvals_list(b, &json) < 0 ? -ENOMEM : memfd_from_bytes("approvals", json.data, json.len);
-	if (fd < 0)
-		return refuse(c, request, ENOMEM, id, "no memory or descriptors left");
-	client_reply(c, request, NULL, "", &fd, 1);
-	return 0;
-}
-
-static int on_decide(struct supervisor *s, struct client *c, struct client_message_in *m)
-{
-	uint32_t request = wire_get_u32(&m->in);
-	_cleanup_free_ char *id = wire_get_str(&m->in);
-	_cleanup_free_ char *ticket = wire_get_str(&m->in);
-	_cleanup_free_ char *digest = wire_get_str(&m->in);
-	uint32_t decision = wire_get_u32(&m->in);
-	struct error e;
-
-	if (!wire_done(&m->in) || m->n_fds || decision > APPROVAL_ALWAYS)
-		return -EPROTO;
-	struct sandbox *b = sandbox_by_id(s, id);
-	if (!b)
-		return no_sandbox(c, request, id);
-	int r = approval_decide(b, ticket, digest, decision, &e);
-	client_reply(c, request, r < 0 ? &e : NULL, "", NULL, 0);
-	return 0;
-}
-
-static int on_rule(struct supervisor *s, struct client *c, struct client_message_in *m)
-{
-	uint32_t request = wire_get_u32(&m->in);
-	_cleanup_free_ char *id = wire_get_str(&m->in);
-	uint8_t key = wire_get_u8(&m->in);
-	_cleanup_free_ char *rule = wire_get_str(&m->in);
-	_cleanup_free_ char *origin = wire_get_str(&m->in);
-
-	if (!wire_done(&m->in) || m->n_fds || key > RULE_KEY_PASSTHROUGH)
-		return -EPROTO;
-	struct sandbox *b = sandbox_by_id(s, id);
-	if (!b)
-		return no_sandbox(c, request, id);
-	change_rule(b, c, request, key, rule, origin);
-	return 0;
-}
-
-static int on_secret(struct supervisor *s, struct client *c, struct client_message_in *m)
-{
-	uint32_t request = wire_get_u32(&m->in);
-	_cleanup_free_ char *id = wire_get_str(&m->in);
-	uint8_t how = wire_get_u8(&m->in);
-	_cleanup_free_ char *name = wire_get_str(&m->in);
-	size_t len = 0;
-	const void *bytes = wire_get_bytes(&m->in, &len);
-
-	if (!wire_done(&m->in) || how > CHANGE_REVOKE || m->n_fds > (how != CHANGE_REVOKE) || (how == CHANGE_ADD && !m->n_fds) ||
-	    !len == (how == CHANGE_ADD))
-		return -EPROTO;
-	struct sandbox *b = sandbox_by_id(s, id);
-	if (!b)
-		return no_sandbox(c, request, id);
-	change_secret(b, c, request, how, name, bytes, len, m->n_fds ? m->fds[0] : -EBADF);
-	return 0;
-}
-
-static int on_policy(struct supervisor *s, struct client *c, struct client_message_in *m)
-{
-	uint32_t request = wire_get_u32(&m->in);
-	_cleanup_free_ char *id = wire_get_str(&m->in);
-
-	if (!wire_done(&m->in) || m->n_fds)
-		return -EPROTO;
-	struct sandbox *b = sandbox_by_id(s, id);
-	if (!b)
-		return no_sandbox(c, request, id);
-	_cleanup_close_ int fd = change_policy_fd(b);
-	if (fd < 0)
-		return refuse(c, request, -fd, id, "no memory or descriptors left");
-	client_reply(c, request, NULL, "", &fd, 1);
-	return 0;
-}
-
-/* The sandbox that the call ran in, unless it still does. */
-static struct sandbox *sandbox_of_call(struct supervisor *s, const char *call)
-{
-	const char *dot = strrchr(call, '.');
-	_cleanup_free_ char *id = dot && !call_by_id(s, call) ? strndup(call, (size_t)(dot - call)) : NULL;
-
-	return id ? sandbox_by_id(s, id) : NULL;
-}
-
-/* What a client is about to do with what a call wrote. */
-static int record_working(struct sandbox *b, const char *call, uint32_t what, char *const *paths, uint64_t files,
-			  uint64_t executed)
-{
-	_cleanup_buf_ struct buf m = { 0 };
-
-	int r = json_member_strv(&m, "paths", paths);
-	if (r == 0)
-		r = json_member_int(&m, "files", (int64_t)files);
-	if (r == 0)
-		r = json_member_int(&m, "executed_by_host", (int64_t)executed);
-	if (r == 0 && what == WORKING_ROLLBACK)
-		r = json_member_string(&m, "rollback", call);
-	const char *members = r == 0 ? buf_str(&m) : NULL;
-	return members ? record_write(b, what == WORKING_COMMIT ? "fs.commit" : "fs.discard", call, NULL, members) : -ENOMEM;
-}
-
-static int on_working(struct supervisor *s, struct client *c, struct client_message_in *m)
-{
-	uint32_t request = wire_get_u32(&m->in);
-	_cleanup_free_ char *call = wire_get_str(&m->in);
-	uint32_t what = wire_get_u32(&m->in);
-	__attribute__((cleanup(strv_freep))) char **paths = wire_get_strv(&m->in, WORKING_PATHS_MAX);
-	uint64_t files = wire_get_u64(&m->in), executed = wire_get_u64(&m->in);
-
-	if (!wire_done(&m->in) || m->n_fds || what > WORKING_ROLLBACK || files > INT64_MAX || executed > files)
-		return -EPROTO;
-	struct sandbox *b = sandbox_of_call(s, call);
-	if (!b || b->state != SANDBOX_READY || b->working < 0)
-		return refuse(c, request, ENOENT, call, "there is no sandbox with overlays of such a call that has ended");
-	if (what != WORKING_LOOK && record_working(b, call, what, paths, files, executed) < 0)
-		return refuse(c, request, EIO, call, "cannot write the audit log; without it nothing is done");
-	client_reply(c, request, NULL, "", &b->working, 1);
 	return 0;
 }
 

@@ -3,11 +3,13 @@
 #ifndef NSBOX_WATCH_INTERNAL_H
 #define NSBOX_WATCH_INTERNAL_H
 
+#include <nettle/sha2.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
 #include "policy/git_config.h"
+#include "policy/nested.h"
 #include "watch/watch.h"
 
 enum object_kind { OBJECT_MISSING = 0, OBJECT_FILE, OBJECT_DIRECTORY, OBJECT_LINK, OBJECT_OTHER };
@@ -68,5 +70,47 @@ void take_away(const struct check *c, int dir, const char *dir_path, const char 
 void cannot_look(const struct check *c, const char *dir_path, const char *name, int r);
 int config_restore(const struct config *c, int dir, const char *name);
 void config_check(const struct check *c, struct config *config, int dir, const char *dir_path, const char *name);
+
+enum watch_rule {
+	RULE_OBJECT, /* the same object as at the beginning, or none */
+	RULE_GIT,    /* the same, or a directory that is looked into */
+	RULE_HOOKS,  /* the same, or a directory with examples only */
+	RULE_CONFIG,
+};
+
+struct entry {
+	char *name;
+	enum watch_rule rule;
+	bool always; /* may change without a change of the directory */
+	struct object was;
+	uint8_t digest[SHA256_DIGEST_SIZE]; /* of a file with several names */
+	struct config config;
+};
+
+struct place {
+	char *path;
+	int dir;	   /* -EBADF: .git of the place before it */
+	bool local;	   /* its times are this kernel's own */
+	struct object seen; /* the directory, when all its names were as they have to be */
+	struct entry *entries;
+	size_t n;
+};
+
+struct watch {
+	struct keep keep;
+	struct place *places;
+	size_t n;
+	struct nested_scan nested;
+};
+
+#define LINKED_MAX (16u << 20) /* bytes of a file with several names that are compared */
+/* Of such a file, which somebody may write through another name. */
+int digest_of(int dir, const char *name, uint8_t ret[SHA256_DIGEST_SIZE]);
+/* -ENOENT: there is none, or what is there is no directory and looked at as such. */
+int open_git(int dir);
+
+/* places.c */
+int places_add(const struct policy *policy, struct watch *w, struct error *e);
+void place_done(struct place *p);
 
 #endif

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The places of a watch: the writable directories of a policy with their .git, repositories below them, and protected files
+ * that have other names. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+#include "base/util.h"
+#include "overlay/tree.h"
+#include "watch/internal.h"
+
+static const struct {
+	const char *name;
+	enum watch_rule rule;
+} in_git[] = {
+	{ "hooks", RULE_HOOKS },	 { "config", RULE_CONFIG }, { "config.worktree", RULE_CONFIG },
+	{ "commondir", RULE_OBJECT }, { "gitdir", RULE_OBJECT },
+};
+
+static int is_local(int dir, bool *ret)
+{
+	static const unsigned long known[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
+					       F2FS_SUPER_MAGIC };
+	struct statfs fs;
+
+	if (fstatfs(dir, &fs) < 0)
+		return -errno;
+	*ret = false;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		*ret |= (unsigned long)fs.f_type == known[i];
+	return 0;
+}
+
+static int add_entry(const struct policy *policy, struct place *p, int dir, const char *name, enum watch_rule rule)
+{
+	_cleanup_free_ char *path = NULL;
+	bool mounted;
+
+	if (asprintf(&path, "%s/%s", p->path, name) < 0)
+		return -ENOMEM;
+	if (!policy_watches(policy, path, &mounted))
+		return 0;
+	struct entry *more = reallocarray(p->entries, p->n + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	p->entries = more;
+	struct entry *entry = &p->entries[p->n++];
+	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = rule == RULE_CONFIG,
+				 .config = { .readable = true, .mode = 0644 } };
+	if (!entry->name)
+		return -ENOMEM;
+	if (dir < 0)
+		return 0;
+	if (rule == RULE_CONFIG) {
+		int k = config_begin(&entry->config, dir, name);
+		/* Then any other bytes are a change. */
+		return k == -EFBIG && mounted ? 0 : k;
+	}
+	int r = object_look(dir, name, &entry->was);
+	if (r == 0 && entry->was.kind == OBJECT_FILE && entry->was.nlink > 1) {
+		entry->always = true;
+		r = digest_of(dir, name, entry->digest);
+	}
+	return r;
+}
+
+void place_done(struct place *p)
+{
+	for (size_t k = 0; k < p->n; k++) {
+		free(p->entries[k].name);
+		config_done(&p->entries[k].config);
+	}
+	free(p->entries);
+	free(p->path);
+	fd_close(p->dir);
+}
+
+static struct place *add_place(struct watch *w, const char *path, int dir)
+{
+	struct place *more = reallocarray(w->places, w->n + 1, sizeof(*more));
+
+	if (!more)
+		return NULL;
+	w->places = more;
+	w->places[w->n] = (struct place){ .path = strdup(path), .dir = dir };
+	return w->places[w->n].path ? &w->places[w->n++] : NULL;
+}
+
+static int add_git_entries(const struct policy *policy, struct place *p, int dir)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(in_git) && r == 0; i++)
+		r = add_entry(policy, p, dir, in_git[i].name, in_git[i].rule);
+	return r;
+}
+
+/* .git of the last place. */
+static int add_git(const struct policy *policy, struct watch *w)
+{
+	_cleanup_free_ char *path = NULL;
+
+	_cleanup_close_ int git = open_git(w->places[w->n - 1].dir);
+	if (git < 0 && git != -ENOENT)
+		return git;
+	if (asprintf(&path, "%s/.git", w->places[w->n - 1].path) < 0)
+		return -ENOMEM;
+	struct place *p = add_place(w, path, -EBADF);
+	if (!p)
+		return -ENOMEM;
+	p->local = w->places[w->n - 2].local;
+	return add_git_entries(policy, p, git);
+}
+
+/* Takes the descriptor over. */
+static int add_dir(const struct policy *policy, struct watch *w, const char *path, int fd)
+{
+	struct object head;
+	struct place *p = add_place(w, path, fd);
+
+	if (!p) {
+		fd_close(fd);
+		return -ENOMEM;
+	}
+	int r = is_local(fd, &p->local);
+	for (size_t i = 0; policy_protected_name(i) && r == 0; i++) {
+		const char *name = policy_protected_name(i);
+		if (!strchr(name, '/'))
+			r = add_entry(policy, p, fd, name, RULE_OBJECT);
+	}
+	if (r == 0)
+		r = add_entry(policy, p, fd, ".git", RULE_GIT);
+	/* A directory of git itself: a bare one, or that of linked worktrees. */
+	if (r == 0 && object_look(fd, "HEAD", &head) == 0 && head.kind == OBJECT_FILE)
+		r = add_git_entries(policy, p, fd);
+	return r < 0 ? r : add_git(policy, w);
+}
+
+static int add_writable(const struct policy *policy, struct watch *w, const struct policy_path *path)
+{
+	struct stat st;
+	_cleanup_close_ int dir = open(path->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0 || fstat(dir, &st) < 0)
+		return -errno;
+	/* Whoever mounts it finds the same, and says so better. */
+	if (st.st_dev != path->dev || st.st_ino != path->ino)
+		return -ESTALE;
+	return add_dir(policy, w, path->path, TAKE_FD(dir));
+}
+
+struct nested {
+	const struct policy *policy;
+	struct watch *w;
+};
+
+static bool has_place(const struct watch *w, const char *path)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		if (strcmp(w->places[i].path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int add_git_dir(const struct policy *policy, struct watch *w, const char *path, int fd)
+{
+	struct place *p = add_place(w, path, fd);
+
+	if (!p) {
+		fd_close(fd);
+		return -ENOMEM;
+	}
+	int r = is_local(fd, &p->local);
+	return r < 0 ? r : add_git_entries(policy, p, fd);
+}
+
+/* An earlier call could have made one that cannot be looked at, so that is no reason to refuse the start. */
+static int add_nested(void *arg, const char *path, bool git_dir)
+{
+	const struct nested *n = arg;
+	size_t before = n->w->n;
+
+	if (has_place(n->w, path))
+		return 0;
+	int fd = tree_open_host(path);
+	int r = fd < 0 ? fd : git_dir ? add_git_dir(n->policy, n->w, path, fd) : add_dir(n->policy, n->w, path, fd);
+	if (r < 0 && !nested_look_failed(-r)) {
+		while (n->w->n > before)
+			place_done(&n->w->places[--n->w->n]);
+		n->w->nested.cut = true;
+		return 0;
+	}
+	return r;
+}
+
+/* Behind the writable directories, which have their places then. */
+static int add_all_nested(const struct policy *policy, struct watch *w, struct error *e)
+{
+	struct nested nested = { policy, w };
+	size_t n;
+	const struct policy_path *paths = policy_paths(policy, &n);
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (paths[i].kind == PATH_WRITE && paths[i].is_dir)
+			r = nested_each(&w->nested, paths[i].path, add_nested, &nested);
+	}
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "watch", "cannot look for repositories below the workspace") : 0;
+}
+
+static bool has_entry(const struct watch *w, const char *path)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		size_t len = strlen(w->places[i].path);
+		for (size_t k = 0; k < w->places[i].n && strncmp(path, w->places[i].path, len) == 0 && path[len] == '/'; k++) {
+			if (strcmp(path + len + 1, w->places[i].entries[k].name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* A mount keeps one name of a file from being written, not its others. */
+static int add_linked(const struct policy *policy, struct watch *w, const struct policy_path *path)
+{
+	struct object now;
+	const char *name = strrchr(path->path, '/') + 1;
+	_cleanup_free_ char *parent = strndup(path->path, (size_t)(name - 1 - path->path));
+	_cleanup_close_ int dir = parent ? open(*parent ? parent : "/", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -EBADF;
+
+	if (!parent || dir < 0)
+		return parent ? -errno : -ENOMEM;
+	int r = object_look(dir, name, &now);
+	if (r < 0 || now.kind != OBJECT_FILE || now.nlink < 2 || has_entry(w, path->path))
+		return r;
+	struct place *p = add_place(w, parent, dir);
+	if (!p)
+		return -ENOMEM;
+	int fd = TAKE_FD(dir);
+	return add_entry(policy, p, fd, name, RULE_OBJECT);
+}
+
+static int look_failed(const struct policy_path *path, int r, struct error *e)
+{
+	if (r == -EFBIG)
+		return fail(e, EFBIG, SANDBOX_STAGE_POLICY, path->path,
+			    "in %s a configuration of git is over %u KiB, or a protected file of several names is over %u MiB: "
+			    "keep it from being written with --protect FILE, or give the file one name",
+			    path->path, GIT_CONFIG_MAX >> 10, LINKED_MAX >> 20);
+	return fail_errno(e, -r, SANDBOX_STAGE_POLICY, path->path, "cannot look at what the host would execute in %s",
+			  path->path);
+}
+
+static int add_all(const struct policy *p, struct watch *w, struct error *e)
+{
+	size_t n, n_dirs = 0;
+	const struct policy_path *paths = policy_paths(p, &n);
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (paths[i].kind == PATH_WRITE && paths[i].is_dir && ++n_dirs > WATCH_DIRS_MAX)
+			return fail(e, E2BIG, SANDBOX_STAGE_POLICY, paths[i].path,
+				    "more than %u writable directories cannot be watched for what the host would execute: "
+				    "name one above them, or fewer", WATCH_DIRS_MAX);
+		if (paths[i].kind == PATH_WRITE && paths[i].is_dir)
+			r = add_writable(p, w, &paths[i]);
+		/* These come behind the directories. */
+		else if (paths[i].kind == PATH_PROTECT && !paths[i].is_dir && n_dirs)
+			r = add_linked(p, w, &paths[i]);
+		if (r < 0)
+			return look_failed(&paths[i], r, e);
+	}
+	return 0;
+}
+
+int places_add(const struct policy *policy, struct watch *w, struct error *e)
+{
+	int r = add_all(policy, w, e);
+
+	return r < 0 ? r : add_all_nested(policy, w, e);
+}
