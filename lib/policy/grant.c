@@ -22,23 +22,12 @@ int grant_new(struct grant **ret)
 	return 0;
 }
 
-static void rules_done(struct net_rules *rules)
-{
-	for (size_t i = 0; i < rules->n; i++) {
-		rule_free(rules->rule[i].rule);
-		free(rules->rule[i].text);
-		free(rules->rule[i].origin);
-	}
-	free(rules->rule);
-	rules_index_free(rules->index);
-}
-
 void grant_free(struct grant *g)
 {
 	if (!g || g->more_users-- > 0)
 		return;
-	rules_done(&g->allow);
-	rules_done(&g->deny);
+	net_rules_done(&g->allow);
+	net_rules_done(&g->deny);
 	for (size_t i = 0; i < g->n_secrets; i++) {
 		free(g->secrets[i].name);
 		free(g->secrets[i].origin);

@@ -239,6 +239,9 @@ int dump_line(struct buf *out, const char *key, const char *value, const char *r
 int dump_comment(struct buf *out, const char *text);
 int warn(struct policy *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* policy.c */
+void net_rules_done(struct net_rules *rules);
+
 /* index.c */
 int rules_index(struct net_rules *rules);
 void rules_index_free(struct rule_index *index);

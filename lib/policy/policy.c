@@ -14,7 +14,7 @@ int policy_new(struct policy **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-static void net_rules_done(struct net_rules *rules)
+void net_rules_done(struct net_rules *rules)
 {
 	for (size_t i = 0; i < rules->n; i++) {
 		rule_free(rules->rule[i].rule);

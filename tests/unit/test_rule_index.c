@@ -57,17 +57,6 @@ static struct net_rules room_for(size_t n)
 	return rules;
 }
 
-static void done(struct net_rules *rules)
-{
-	for (size_t i = 0; i < rules->n; i++) {
-		rule_free(rules->rule[i].rule);
-		free(rules->rule[i].text);
-		free(rules->rule[i].origin);
-	}
-	free(rules->rule);
-	rules_index_free(rules->index);
-}
-
 /* ---- the slow way ---- */
 
 /* Of two rules for the same host the one that says more about it comes first. */
@@ -206,8 +195,8 @@ static void the_same_as_all_of_them(void **state)
 				    .deny = random_rules(n / 20 + 1, RULE_DENY) };
 		for (unsigned i = 0; i < 60; i++)
 			one_target(&p, round);
-		done(&p.allow);
-		done(&p.deny);
+		net_rules_done(&p.allow);
+		net_rules_done(&p.deny);
 	}
 }
 
@@ -223,7 +212,7 @@ static void the_same_for_denials(void **state)
 			random_target(&to);
 			assert_ptr_equal(rules_match(&rules, &to.t, NULL), slowly(&rules, &to.t).first);
 		}
-		done(&rules);
+		net_rules_done(&rules);
 	}
 }
 
@@ -256,7 +245,7 @@ static void few_of_many(const char *form, const char *asks_for, bool found)
 		assert_true(asked <= AT_MOST);
 		assert_ptr_equal(r, found ? &rules.rule[i] : NULL);
 	}
-	done(&rules);
+	net_rules_done(&rules);
 }
 
 static void asks_few(void **state)
@@ -289,8 +278,8 @@ static void a_denial_asks_few(void **state)
 	policy_decide(&p, &t, &v);
 	assert_string_equal(v.reason, "path");
 	assert_true(asked <= AT_MOST);
-	done(&p.allow);
-	done(&p.deny);
+	net_rules_done(&p.allow);
+	net_rules_done(&p.deny);
 }
 
 int main(void)
