@@ -56,6 +56,8 @@ def run(test, slowness):
         output, code = done.stdout.decode('utf-8', 'replace'), done.returncode
     except subprocess.TimeoutExpired as expired:
         output, code = (expired.stdout or b'').decode('utf-8', 'replace'), 'no end in its time'
+    except OSError as error:
+        output, code = '', str(error)
     name = 'unit.' + test['name'].replace(' ', '-')
     good, said = judge(name, os.path.basename(test['cmd'][0]), output, code)
     took = time.monotonic() - begin
