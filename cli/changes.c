@@ -479,6 +479,10 @@ void changes_tell(const char *id, bool drop)
 		return;
 	}
 	json_t *all = text ? json_loads(text, 0, NULL) : NULL;
+	if (text && !all) {
+		say("what changed is kept, but cannot be listed (nsbox discard %s): out of memory", id);
+		return;
+	}
 	const json_t *own = json_object_get(all, "own");
 	n = (unsigned long)json_integer_value(json_object_get(all, "count"));
 	if (n > 0)

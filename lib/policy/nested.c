@@ -128,8 +128,7 @@ static int take_name(struct search *s, const struct level *l, int dir, const str
 
 static int read_level(struct search *s, const struct level *l)
 {
-	size_t before = s->n;
-	unsigned marks = 0, dirs = s->scan->dirs;
+	unsigned marks = 0;
 	struct dirent *item;
 	int r = 0;
 
@@ -151,10 +150,7 @@ static int read_level(struct search *s, const struct level *l)
 	closedir(d);
 	if (r < 0 || marks != 7 || !*l->path)
 		return r;
-	/* Nothing else in it is a worktree. */
-	while (s->n > before)
-		free(s->queue[--s->n].path);
-	s->scan->dirs = dirs;
+	/* What else is in it is looked through all the same: three names are soon made by who wants to hide a worktree. */
 	r = enqueue(s, l->path, "modules", MODULES_DEPTH);
 	return r < 0 ? r : tell(s, l->path, true);
 }

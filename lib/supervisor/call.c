@@ -229,18 +229,19 @@ void call_go(struct call *call)
 
 void calls_release(struct sandbox *b)
 {
-	struct error e;
+	struct error gone, taken_back;
 
-	fail(&e, ECONNRESET, SANDBOX_STAGE_GATEWAY, b->id, "the gateway of this sandbox has ended");
+	fail(&gone, ECONNRESET, SANDBOX_STAGE_GATEWAY, b->id, "the gateway of this sandbox has ended");
+	fail(&taken_back, ECANCELED, SANDBOX_STAGE_USAGE, b->id, "the call was taken back before it started");
 	for (struct call *c = b->calls, *next; c; c = next) {
 		next = c->next;
 		if (!c->held)
 			continue;
 		c->held = false;
-		if (b->gateway == GATEWAY_UP)
-			execute(c);
+		if (b->gateway != GATEWAY_UP || c->killed)
+			call_started(c, c->killed ? &taken_back : &gone, -EBADF);
 		else
-			call_started(c, &e, -EBADF);
+			execute(c);
 	}
 }
 

@@ -69,6 +69,7 @@ void call_drop(struct call *call)
 	stop_asking(call);
 	children_end(call);
 	call->id[0] = '\0';
+	call->held = false;
 	guardian_close(call); /* which makes a guardian leave */
 	call->state = CALL_CUTTING;
 	call->cut_asked = true;

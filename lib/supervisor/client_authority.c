@@ -2,6 +2,8 @@
 /* Requests about what a sandbox may do, from outside of it: what waits for a person, rules and secrets that change, and the
  * working state of its overlays. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -101,13 +103,19 @@ int on_policy(struct supervisor *s, struct client *c, struct client_message_in *
 	return 0;
 }
 
-/* The sandbox that the call ran in, unless it still does. */
+/* The sandbox that the call ran in, unless it still does, or never did. */
 static struct sandbox *sandbox_of_call(struct supervisor *s, const char *call)
 {
 	const char *dot = strrchr(call, '.');
 	_cleanup_free_ char *id = dot && !call_by_id(s, call) ? strndup(call, (size_t)(dot - call)) : NULL;
+	struct sandbox *b = id ? sandbox_by_id(s, id) : NULL;
+	char text[16];
 
-	return id ? sandbox_by_id(s, id) : NULL;
+	unsigned long turn = b ? strtoul(dot + 1, NULL, 10) : 0;
+	if (turn == 0 || turn > b->n_started)
+		return NULL;
+	snprintf(text, sizeof(text), "%lu", turn);
+	return strcmp(text, dot + 1) == 0 ? b : NULL;
 }
 
 /* What a client is about to do with what a call wrote. */

@@ -148,6 +148,11 @@ static void park(struct sandbox *b)
 	const struct park park = { .op = AUDITOR_FS_COMMIT, .call_id = "", .members = v->asked, .key = "commit",
 				   .reason = v->reason };
 
+	/* A person is shown one packet, and would decide about what is in none. */
+	if (strlen(v->questions.data ? (const char *)v->questions.data : "") + 1 < v->questions.len) {
+		give_verdict(v, REVIEW_DENIED, AUDITOR, "too much to be shown to a person at once: commit it in parts (PATH...)");
+		return;
+	}
 	v->verdict = REVIEW_PARKED;
 	if (!approval_park(b, &park))
 		give_verdict(v, REVIEW_DENIED, AUDITOR, AUDITOR_OVERLOADED);

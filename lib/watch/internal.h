@@ -101,6 +101,7 @@ struct watch {
 	struct place *places;
 	size_t n;
 	struct nested_scan nested;
+	bool skipped; /* a repository that cannot be looked at */
 };
 
 #define LINKED_MAX (16u << 20) /* bytes of a file with several names that are compared */

@@ -192,7 +192,7 @@ static int add_nested(void *arg, const char *path, bool git_dir)
 	if (r < 0 && !nested_look_failed(-r)) {
 		while (n->w->n > before)
 			place_done(&n->w->places[--n->w->n]);
-		n->w->nested.cut = true;
+		n->w->skipped = true;
 		return 0;
 	}
 	return r;

@@ -393,3 +393,19 @@ def a_nested_one_that_is_broken(t):
     os.symlink('lib', box.work + '/link')
     box.sh('true').ok()
     check('unwatched' in box.audit('sandbox.start')[0], 'record: %r' % box.audit('sandbox.start'))
+
+
+@cases([('broken', lambda box: (git(box, 'init', '-q', 'a'), open(box.work + '/a/.git/config', 'a').write('; ' + 'x' * (1 << 20)))),
+        ('looks-like-git', lambda box: [open(box.work + '/b/' + n, 'w').close() for n in ('HEAD', 'objects', 'refs')])])
+def nothing_hides_another(t, make):
+    """What an earlier call can leave does not keep the repositories beside and below it from being protected."""
+    box = Box(t)
+    os.makedirs(box.work + '/b/c')
+    git(box, 'init', '-q', 'b/c/lib')
+    git(box, 'init', '-q', 'z')
+    make(box)
+    for place in ('b/c/lib', 'z'):
+        box.sh('git -C %s config core.fsmonitor ./evil; mkdir -p %s/.git/hooks; echo evil > %s/.git/hooks/pre-commit' % (
+            place, place, place))
+        check('evil' not in read('%s/%s/.git/config' % (box.work, place)), 'configuration of %s' % place)
+        check(not os.path.exists('%s/%s/.git/hooks/pre-commit' % (box.work, place)), 'a hook in %s' % place)

@@ -217,7 +217,7 @@ class Faults:
             return '' if status == 95 and not err else 'exit status %d' % status
         if status == 127 and 'error while loading shared libraries' in err and hit.process in ('nsbox', 'fault_call'):
             return ''  # said by the loader, before our first instruction
-        if status == 137 and err.startswith('nsbox: the sandbox ended, and the command with it: '):
+        if status == 137 and (not err or err.startswith('nsbox: the sandbox ended, and the command with it: ')):
             return '' if self.recorded() else 'killed, and the log does not say why'
         if status not in ((125, 126, 127) if hit.call == 'execve' else (125,)):
             return 'exit status %d' % status
