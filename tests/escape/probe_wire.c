@@ -214,7 +214,7 @@ static void dns_query(const char *row, const char *resolver, const char *labels,
 	union address a;
 	socklen_t len = make_address(&a, resolver, 53);
 	int fd = socket(AF_INET, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
-	struct timeval tv = { .tv_sec = 1, .tv_usec = 500000 };
+	struct timeval tv = { .tv_sec = 4 };
 	ssize_t got = -1;
 
 	for (const char *s = labels; *s;) {
