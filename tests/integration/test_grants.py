@@ -302,12 +302,14 @@ def siblings_keep_what_they_have(t):
     box = Grants(t)
     named(box)
     try:
-        wide = box.start('exec', 'x', '--', './free', 'echo "$API_KEY" > key; sleep 1; ' + status('https://%s/w' % HOST))
+        wide = box.start('exec', 'x', '--', './free', 'echo "$API_KEY" > key; while [ ! -e go ]; do '
+                         'sleep 0.1; done; ' + status('https://%s/w' % HOST))
         while not os.path.exists(box.work + '/key') or not open(box.work + '/key').read().strip():
             check(wide.poll() is None, 'the wide call goes on')
         stolen = status('https://%s/n' % HOST, '-H "Authorization: Bearer $(cat key)"')
         narrow = box.nsbox('exec', 'x', '--allow', HOST, '--secret', 'OTHER_KEY', '--', './free', stolen)
         equal(narrow.out.split(), ['403'], 'a placeholder of another call')
+        open(box.work + '/go', 'w').close()
         equal(wide.communicate(timeout=20)[0].split(), [b'200'], 'the call that it belongs to')
         equal([r.target for r in box.origin.requests], ['/w'], 'what the origin saw')
         equal([r['reason'] for r in box.audit('secret.misuse')], ['other-call'], 'record')
