@@ -25,6 +25,7 @@
 
 /* One file of several names that was copied. */
 struct copied {
+	dev_t dev; /* the files of an overlay have several */
 	ino_t ino;
 	char *path;
 };
@@ -33,6 +34,8 @@ static int by_ino(const void *pa, const void *pb)
 {
 	const struct copied *a = pa, *b = pb;
 
+	if (a->dev != b->dev)
+		return a->dev < b->dev ? -1 : 1;
 	return a->ino < b->ino ? -1 : a->ino > b->ino;
 }
 
@@ -81,7 +84,7 @@ static int finish(const struct copy *c, int from, int to, const struct stat *st)
 /* A second name of what was copied already: 1 when it was. */
 static int copy_name(struct copy *c, const struct stat *st, int to, const char *name, const char *path)
 {
-	struct copied key = { .ino = st->st_ino };
+	struct copied key = { .dev = st->st_dev, .ino = st->st_ino };
 
 	if (st->st_nlink == 1)
 		return 0;
@@ -98,6 +101,7 @@ static int copy_name(struct copy *c, const struct stat *st, int to, const char *
 		free(one);
 		return -ENOMEM;
 	}
+	one->dev = st->st_dev;
 	one->ino = st->st_ino;
 	if (!tsearch(one, &c->links, by_ino)) {
 		copied_free(one);

@@ -23,6 +23,8 @@ static int by_file(const void *pa, const void *pb)
 
 	if (a->root != b->root)
 		return a->root < b->root ? -1 : 1;
+	if (a->now.st_dev != b->now.st_dev)
+		return a->now.st_dev < b->now.st_dev ? -1 : 1;
 	if (a->now.st_ino != b->now.st_ino)
 		return a->now.st_ino < b->now.st_ino ? -1 : 1;
 	if (keeps_file(a) != keeps_file(b))
@@ -32,7 +34,7 @@ static int by_file(const void *pa, const void *pb)
 
 static bool same_file(const struct change *a, const struct change *b)
 {
-	return a->root == b->root && a->now.st_ino == b->now.st_ino;
+	return a->root == b->root && a->now.st_dev == b->now.st_dev && a->now.st_ino == b->now.st_ino;
 }
 
 /* The names of one file: the first is what the others are linked to. */
@@ -46,8 +48,9 @@ static int settle(struct changes *c, struct change **v, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		v[i]->flags = flags;
 		v[i]->leader = (size_t)(v[0] - c->v);
-		/* Another file on the host, and so far the same one. */
-		if (i > 0 && keeps_file(v[i]) && v[i]->was.st_ino != v[0]->was.st_ino) {
+		/* Another file on the host, and so far the same one. The files of an overlay have several devices. */
+		if (i > 0 && keeps_file(v[i]) &&
+		    (v[i]->was.st_dev != v[0]->was.st_dev || v[i]->was.st_ino != v[0]->was.st_ino)) {
 			v[i]->kind = CHANGE_MODIFIED;
 			v[i]->equal = false;
 		}

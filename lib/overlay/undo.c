@@ -78,8 +78,13 @@ static int keep(struct undo *u, const struct change *change)
 	/* In a directory that is new too, or in the place of another file. */
 	if (from == -ENOENT || from == -ENOTDIR || from == -ELOOP)
 		return 0;
-	bool there = from >= 0 && fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	_cleanup_close_ int to = from < 0 ? from : open_way(u, change->root, change->path);
+	if (from < 0)
+		return from;
+	bool there = fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	/* What cannot be looked at is not missing: taking back would remove it. */
+	if (!there && errno != ENOENT)
+		return -errno;
+	_cleanup_close_ int to = open_way(u, change->root, change->path);
 	if (to < 0)
 		return to;
 	if (!there)
