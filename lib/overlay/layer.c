@@ -57,17 +57,57 @@ static int make_root(const struct layer *l, size_t n, struct error *e)
 #define NEW_PREFIX ".new."
 #define OLD_PREFIX ".old."
 
+/* A kill between the two exchanges of layer_finish() left the layers of calls with what was replaced. */
+static int recover_scratch(int parent, const char *name, const char *id)
+{
+	_cleanup_names_ struct names left = { 0 }, has = { 0 };
+
+	_cleanup_close_ int from = tree_open(parent, name, O_RDONLY | O_DIRECTORY);
+	_cleanup_close_ int old = from < 0 ? from : tree_open(from, "scratch", O_RDONLY | O_DIRECTORY);
+	int r = old < 0 ? old : names_read(old, &left);
+	if (r < 0 || left.n == 0)
+		return r == -ENOENT ? 0 : r;
+	_cleanup_close_ int to = tree_open(parent, id, O_RDONLY | O_DIRECTORY);
+	_cleanup_close_ int scratch = to < 0 ? to : tree_open(to, "scratch", O_RDONLY | O_DIRECTORY);
+	r = scratch < 0 ? scratch : names_read(scratch, &has);
+	if (r < 0 || has.n > 0)
+		return r < 0 ? r : -ENOTEMPTY;
+	return renameat2(from, "scratch", to, "scratch", RENAME_EXCHANGE) < 0 ? -errno : 0;
+}
+
 int layer_begin(int parent, struct layer *l, struct error *e)
 {
 	char name[32];
 
 	snprintf(name, sizeof(name), NEW_PREFIX "%s", l->id);
+	int r = recover_scratch(parent, name, l->id);
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, l->id,
+				  "cannot take over the layers of calls in %s/scratch in the state directory", name);
 	tree_remove(parent, name);
 	if (mkdirat(parent, name, 0700) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_OVERLAY, l->id, "cannot make a layer in the state directory");
 	l->dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	return l->dir < 0 || flock(l->dir, LOCK_EX | LOCK_NB) < 0 || mkdirat(l->dir, "scratch", 0700) < 0 ?
 		       fail_errno(e, errno, SANDBOX_STAGE_OVERLAY, l->id, "cannot make and lock the layer") : 0;
+}
+
+/* What was replaced, but for the layers of calls: what they were made on is told by times, so they are still what they
+ * were. Where they cannot be taken over it stays whole, and the next layer_begin() tries again. */
+static int drop_replaced(int parent, const char *name, const char *old, const struct layer *l, struct error *e)
+{
+	_cleanup_close_ int before = tree_open(parent, name, O_PATH | O_DIRECTORY);
+
+	int r = before < 0 ? before :
+		renameat2(before, "scratch", l->dir, "scratch", RENAME_EXCHANGE) < 0 && errno != ENOENT ? -errno : 0;
+	if (r < 0)
+		return fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, l->id,
+				  "the changes were replaced, but the layers of single calls could not be taken over: they are kept "
+				  "in %s/scratch in the state directory, and the same command tries again",
+				  name);
+	renameat(parent, name, parent, old);
+	tree_remove(parent, old);
+	return 0;
 }
 
 int layer_finish(int parent, struct layer *l, bool replace, int r, struct error *e)
@@ -84,13 +124,7 @@ int layer_finish(int parent, struct layer *l, bool replace, int r, struct error 
 		tree_remove(parent, name);
 		fd_close(TAKE_FD(l->dir));
 	} else if (r == 0 && replace) {
-		/* What was replaced, but for the layers of calls: what they were made on is told by times, so they are still
-		 * what they were. */
-		_cleanup_close_ int before = tree_open(parent, name, O_PATH | O_DIRECTORY);
-		if (before >= 0)
-			renameat2(before, "scratch", l->dir, "scratch", RENAME_EXCHANGE);
-		renameat(parent, name, parent, old);
-		tree_remove(parent, old);
+		r = drop_replaced(parent, name, old, l, e);
 	}
 	return r;
 }

@@ -15,6 +15,8 @@
 
 /* Each level costs a descriptor; what lies deeper is moved up before it is removed. */
 #define REMOVE_DEPTH 64u
+/* Trees of up to so many times that depth; in a directory that somebody fills all the while it would never end. */
+#define REMOVE_ROUNDS 4096u
 #define NAMES_MAX 1000000u
 
 static int open_how(int dir, const char *path, int flags, uint64_t resolve)
@@ -180,7 +182,7 @@ int tree_remove(int parent, const char *name)
 		return unlinkat(parent, name, 0) < 0 ? -errno : 0;
 	if (top < 0)
 		return top;
-	for (;;) {
+	for (unsigned round = 0; round < REMOVE_ROUNDS; round++) {
 		unsigned before = moved;
 		int r = remove_in(top, top, 0, &moved);
 		if (r < 0)
@@ -191,4 +193,5 @@ int tree_remove(int parent, const char *name)
 		if (errno != ENOTEMPTY || moved == before)
 			return -errno;
 	}
+	return -EBUSY;
 }

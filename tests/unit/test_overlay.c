@@ -468,6 +468,29 @@ static unsigned between(const struct writers *w, long from, long to, uint32_t re
 	return writers_between(w, &(struct timespec){ from, 0 }, &(struct timespec){ to, 0 }, ret, ret_more);
 }
 
+/* A kill in the middle of replacing a layer loses no layer of a call. */
+static void layers_of_calls_are_taken_over(void **state)
+{
+	struct world w;
+	(void)state;
+
+	ON_EACH(w) {
+		_cleanup_layer_ struct layer again = LAYER_NONE;
+		struct error e = { 0 };
+		memcpy(again.id, w.layer.id, sizeof(again.id));
+		assert_int_equal(mkdir("layers/.new.k3f9x2m1", 0700) | mkdir("layers/.new.k3f9x2m1/scratch", 0700), 0);
+		put("layers/.new.k3f9x2m1/scratch/3", "kept");
+		assert_int_equal(layer_begin(w.layers, &again, &e), 0);
+		assert_true(holds("layers/k3f9x2m1/scratch/3", "kept"));
+		/* Which are which nobody could tell. */
+		put("layers/.new.k3f9x2m1/scratch/4", "kept too");
+		layer_close(&again);
+		memcpy(again.id, w.layer.id, sizeof(again.id));
+		assert_int_equal(layer_begin(w.layers, &again, &e), -ENOTEMPTY);
+		assert_true(holds("layers/.new.k3f9x2m1/scratch/4", "kept too"));
+	}
+}
+
 static void writers_are_those_that_ran(void **state)
 {
 	char dir[] = "/var/tmp/nsbox-writers-XXXXXX", text[400];
@@ -536,6 +559,7 @@ int main(void)
 		cmocka_unit_test(names_that_are_executed),
 		cmocka_unit_test(line_differences_are_right),
 		cmocka_unit_test(deep_and_closed_trees_are_removed),
+		cmocka_unit_test(layers_of_calls_are_taken_over),
 		cmocka_unit_test(writers_are_those_that_ran),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
