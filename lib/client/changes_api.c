@@ -17,7 +17,7 @@
 
 /* A layer and the selected part of its changes. */
 struct view {
-	int layers;
+	int layers, lock;
 	struct layer layer;
 	struct changes changes;
 };
@@ -26,10 +26,11 @@ static void view_close(struct view *v)
 {
 	changes_free(&v->changes);
 	layer_close(&v->layer);
+	fd_close(v->lock);
 	fd_close(v->layers);
 }
 
-#define VIEW_NONE { .layers = -EBADF, .layer = LAYER_NONE }
+#define VIEW_NONE { .layers = -EBADF, .lock = -EBADF, .layer = LAYER_NONE }
 #define _cleanup_view_ __attribute__((cleanup(view_close)))
 
 static int view_find(const char *name, bool change, struct view *v, struct error *e)
@@ -39,7 +40,11 @@ static int view_find(const char *name, bool change, struct view *v, struct error
 		return fail(e, ENOENT, SANDBOX_STAGE_OVERLAY, name, "there are no changes of a sandbox %s", name);
 	if (v->layers >= 0 && change)
 		layers_sweep(v->layers);
-	return v->layers < 0 ? v->layers : layer_find(v->layers, name, change, &v->layer, e);
+	int r = v->layers < 0 ? v->layers : layer_find(v->layers, name, change, &v->layer, e);
+	/* A merging of a call's layer can outlive the sandbox that it began under. */
+	if (r == 0 && change && (v->lock = scratch_lock(&v->layer, e)) < 0)
+		r = v->lock;
+	return r;
 }
 
 static int view_open(const char *name, const char *const *paths, bool change, struct view *v, struct error *e)

@@ -50,7 +50,7 @@ static int parse(const char *call, char **ret_name, uint32_t *ret_number, struct
 	return *ret_name ? 0 : fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, call, "out of memory");
 }
 
-/* The layer of the sandbox; change: nobody else changes one of a call in it meanwhile. */
+/* The layer of the sandbox; change, or where it has ended: nobody else changes one of a call in it meanwhile. */
 static int find_sandbox(struct sandbox_runtime *runtime, const char *call, bool change, struct own *o, uint32_t *ret_number,
 			struct error *e)
 {
@@ -65,7 +65,8 @@ static int find_sandbox(struct sandbox_runtime *runtime, const char *call, bool 
 		return layers != -ENOENT ? layers :
 					   fail(e, ENOENT, SANDBOX_STAGE_OVERLAY, name, "there are no changes of a sandbox %s", name);
 	r = layer_find(layers, name, false, &o->of, e);
-	if (r == 0 && change && (o->lock = scratch_lock(&o->of, e)) < 0)
+	/* A merging can outlive the sandbox that it began under, whose overlays must not be mounted beside it. */
+	if (r == 0 && (change || !o->of.in_use) && (o->lock = scratch_lock(&o->of, e)) < 0)
 		r = o->lock;
 	return r;
 }
@@ -151,11 +152,14 @@ static int record(const struct own *o, enum working what, unsigned long *ret_cou
 }
 
 /* Into the working state, as the doing of the call; others that run meanwhile are named beside it. */
-static int merge(struct own *o, struct error *e)
+static int merge(struct own *o, const char *digest, struct error *e)
 {
 	writers_note(o->of.dir, o->layer.call, true);
-	int r = commit_apply(&o->changes, NULL, e);
+	int r = commit_apply(&o->changes, digest, e);
 	writers_note(o->of.dir, o->layer.call, false);
+	/* Left, it would say that this was half done, and what others changed is told less exactly then. */
+	if (r < 0 && !o->changes.begun && !o->layer.resumed)
+		(void)scratch_erase(&o->of, o->layer.call, SCRATCH_UNDO);
 	return r;
 }
 
@@ -168,15 +172,13 @@ static int erase(const struct own *o, enum scratch which, struct error *e)
 		       0;
 }
 
+/* Before anything is recorded; what is merged is looked at once more when it is staged. */
 static int check_digest(const struct own *o, const char *digest, struct error *e)
 {
 	char found[CHANGES_DIGEST_TEXT];
 
 	int r = digest ? changes_digest(&o->changes, NULL, found, e) : 0;
-	if (r < 0 || !digest || strcmp(found, digest) == 0)
-		return r;
-	return fail(e, ESTALE, SANDBOX_STAGE_OVERLAY, digest,
-		    "nothing was committed: the changes are not those that the digest was taken of; review them again");
+	return r < 0 || !digest ? r : changes_digest_compare(found, digest, e);
 }
 
 /* It is there already when a merging was killed: what was before that is in it. */
@@ -223,7 +225,7 @@ int sandbox_changes_call_commit(sandbox_runtime *runtime, const char *call, cons
 	if (r == 0)
 		r = o.layer.resumed ? 0 : merged_undo(runtime, &o.of, &o.changes, &e);
 	if (r == 0)
-		r = merge(&o, &e);
+		r = merge(&o, digest, &e);
 	if (r == 0)
 		r = settle(&o, &e);
 	if (r < 0)
@@ -306,6 +308,8 @@ static int take_back(struct own *o, unsigned long *ret_count, struct error *e)
 			   o->layer.call);
 	if (r == 0)
 		r = commit_apply(&o->changes, NULL, e);
+	if (r < 0 && !o->changes.begun && !o->layer.resumed)
+		scratch_end_undo(&o->layer);
 	if (r == 0)
 		r = erase(o, SCRATCH_CALL, e);
 	return r < 0 ? r : erase(o, SCRATCH_UNDO, e);

@@ -9,6 +9,7 @@
 #include "client/changes.h"
 #include "client/registry.h"
 #include "overlay/copy.h"
+#include "overlay/scratch.h"
 
 static int open_layers(const char *name, struct error *e)
 {
@@ -33,8 +34,9 @@ static int snapshot(const char *name, const char *as, struct error *e)
 		return fail(e, EEXIST, SANDBOX_STAGE_OVERLAY, as, "there are changes of the name %s already: discard them, or take "
 			    "another name", as);
 	r = layer_find(layers, name, false, &from, e);
-	if (r < 0)
-		return r;
+	_cleanup_close_ int lock = r < 0 ? r : scratch_lock(&from, e);
+	if (lock < 0)
+		return lock;
 	copy.name = strdup(as);
 	if (!copy.name || sandbox_id_new(copy.id) < 0)
 		return fail(e, copy.name ? EIO : ENOMEM, SANDBOX_STAGE_INTERNAL, as, "out of memory or random numbers");
@@ -59,8 +61,10 @@ static int rollback(const char *name, const char *to, struct error *e)
 	int r = layer_find(layers, name, true, &l, e);
 	if (r == 0)
 		r = layer_find(layers, to, true, &from, e);
-	if (r < 0)
-		return r;
+	/* A merging of a call's layer can outlive the sandbox that it began under. */
+	_cleanup_close_ int lock = r < 0 ? r : scratch_lock(&l, e);
+	if (lock < 0)
+		return lock;
 	if (!layers_match(&l, &from))
 		return fail(e, EXDEV, SANDBOX_STAGE_OVERLAY, to, "the changes of %s are of other directories than those of %s", to,
 			    name);

@@ -75,6 +75,7 @@ struct changes {
 	size_t n_opened;
 	struct opaque *opaque;
 	size_t n_opaque;
+	bool begun; /* commit_apply() changed something, or may have */
 };
 
 /* A directory of the layer that hides all of the host's. */

@@ -161,6 +161,7 @@ static int replace(struct commit *m, const struct change *change, int dir, const
 		return conflict(m, change);
 	int r = move(m, change, dir, dir, name, staging, staged, RENAME_EXCHANGE);
 	if (r == -EXDEV && m->c->layer->call) {
+		m->c->begun = true;
 		r = tree_remove(dir, name);
 		return r < 0 ? r : place_new(m, change, dir, name, staged);
 	}
@@ -179,8 +180,10 @@ static int take_away(struct commit *m, const struct change *change, int dir, con
 	if (!is_same(m, change, dir, name, false))
 		return conflict(m, change);
 	int r = move(m, change, dir, dir, name, staging, staged, RENAME_NOREPLACE);
-	if (r == -EXDEV && m->c->layer->call)
+	if (r == -EXDEV && m->c->layer->call) {
+		m->c->begun = true;
 		return tree_remove(dir, name);
+	}
 	if (r < 0 || is_same(m, change, staging, staged, true))
 		return r;
 	if (renameat2(staging, staged, dir, name, RENAME_NOREPLACE) < 0)
@@ -253,6 +256,8 @@ static int apply_pass(struct commit *m, enum pass pass)
 		if (!change->selected || pass_of(change) != pass)
 			continue;
 		int r = apply_one(m, i);
+		/* A conflict was left, or put back, as it was. */
+		m->c->begun |= r != -EEXIST;
 		if (r < 0 && memcmp(&before, m->e, sizeof(before)) == 0)
 			fail_errno(m->e, -r, SANDBOX_STAGE_OVERLAY, change->path,
 				   "cannot commit %s; %zu changes were committed, the others are kept in the layer", change->path,

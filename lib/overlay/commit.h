@@ -22,7 +22,8 @@
 
 /* Nothing selected is refused; else an error that names the first ones. accept: host-executed files neither. */
 int commit_check(const struct changes *c, bool accept, struct error *e);
-/* After commit_check(). The layer is left as it is. digest: of digest.h, which what is committed must have, or NULL. */
+/* After commit_check(). The layer is left as it is. digest: of digest.h, which what is committed must have, or NULL.
+ * On failure c->begun says whether anything may have been changed. */
 int commit_apply(struct changes *c, const char *digest, struct error *e);
 /* Remove what a killed commit left at the tops of the roots. */
 void commit_clean(const struct changes *c);

@@ -216,7 +216,10 @@ int scratch_lock(const struct layer *of, struct error *e)
 		sweep(all, of->in_use);
 		return TAKE_FD(all);
 	}
-	return fail_errno(e, all < 0 ? -all : errno == EWOULDBLOCK ? EBUSY : errno, SANDBOX_STAGE_OVERLAY, of->id,
+	if (all >= 0 && errno == EWOULDBLOCK)
+		return fail(e, EBUSY, SANDBOX_STAGE_OVERLAY, of->id,
+			    "another command works on the layers of calls of sandbox %s: wait for its end", of->id);
+	return fail_errno(e, all < 0 ? -all : errno, SANDBOX_STAGE_OVERLAY, of->id,
 			  "cannot work on the layers of calls of sandbox %s", of->id);
 }
 
@@ -262,6 +265,11 @@ int scratch_begin_undo(const struct layer *undo)
 bool scratch_undo_began(const struct layer *undo)
 {
 	return faccessat(undo->dir, "begun", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void scratch_end_undo(const struct layer *undo)
+{
+	unlinkat(undo->dir, "begun", 0);
 }
 
 int scratch_stamp(const struct layer *undo)

@@ -48,6 +48,8 @@ int scratch_finish(const struct layer *of, uint32_t call);
 /* Taking back begins now; whether it began before. */
 int scratch_begin_undo(const struct layer *undo);
 bool scratch_undo_began(const struct layer *undo);
+/* Nothing came of it. */
+void scratch_end_undo(const struct layer *undo);
 /* The merging has come to its end just now. */
 int scratch_stamp(const struct layer *undo);
 

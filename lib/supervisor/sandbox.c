@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "overlay/layer.h"
+#include "overlay/scratch.h"
 #include "supervisor/decided.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
@@ -48,8 +49,14 @@ static void drop_layer(struct sandbox *b)
 {
 	_cleanup_close_ int layers = b->layer >= 0 && b->drops_layer ? openat(b->layer, "..", O_PATH | O_CLOEXEC) : -EBADF;
 
+	struct layer of = LAYER_NONE;
+	struct error ignored;
+
 	fd_close(TAKE_FD(b->working));
-	if (layers >= 0)
+	of.dir = b->layer;
+	/* Not under a command that merges a call's layer into it just now. */
+	_cleanup_close_ int lock = layers < 0 ? -EBADF : scratch_lock(&of, &ignored);
+	if (lock >= 0)
 		layer_erase(layers, b->id);
 	fd_close(TAKE_FD(b->layer));
 }

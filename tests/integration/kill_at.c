@@ -2,7 +2,8 @@
 /*
  * kill_at N COMMAND...: run a command and kill it (SIGKILL) right before its N-th system call that changes files, so
  * that a crash can be had at every point there is. Exit status: 137 killed; else the command's own. N 0 kills never
- * and prints how many there were as the last line of stderr. Follows no children.
+ * and prints how many there were as the last line of stderr. With AT_EACH in the environment that is run by a shell
+ * before each of them. Follows no children.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,8 +49,11 @@ static int run(pid_t pid, long at)
 		int signal = WSTOPSIG(status) == (SIGTRAP | 0x80) || WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status);
 		if (WSTOPSIG(status) == (SIGTRAP | 0x80) &&
 		    ptrace(PTRACE_GET_SYSCALL_INFO, pid, (void *)sizeof(info), &info) > 0 &&
-		    info.op == PTRACE_SYSCALL_INFO_ENTRY && changes_files(&info) && ++n == at) {
-			kill(pid, SIGKILL);
+		    info.op == PTRACE_SYSCALL_INFO_ENTRY && changes_files(&info)) {
+			if (getenv("AT_EACH") && system(getenv("AT_EACH")) < 0)
+				return 125;
+			if (++n == at)
+				kill(pid, SIGKILL);
 			signal = 0;
 		}
 		ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(long)signal);

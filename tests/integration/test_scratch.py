@@ -2,6 +2,8 @@
 """Calls with a layer of their own (view = scratch): what they write is seen by no other call until it is accepted, and can be
 taken back afterwards. The oracle is what another call sees of the working state, and the host's files."""
 import contextlib
+import fcntl
+import glob
 import json
 import os
 import random
@@ -197,6 +199,89 @@ def conflicts(t, ended):
         check(changed(box, layer)['a']['calls'] == [layer + '.3'], 'who wrote a last')
         if not ended:
             equal(state(box), before, 'the working state')
+
+
+def meanwhile(box, script, *words):
+    """nsbox, while the script is run before each of its system calls that change files; its own commands are not followed."""
+    return subprocess.run([program(box.t, 'kill_at'), '0', box.nsbox_path, *words], env=dict(box.env, AT_EACH=script), cwd=box.work,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+
+
+def scratch_of(box):
+    path, = glob.glob(box.state + '/nsbox/layers/*/scratch')
+    return path
+
+
+@cases(ENDED)
+def written_after_the_digest(t, ended):
+    """By somebody with a descriptor of a file of the call's layer, when its digest was compared already."""
+    with named(t) as box:
+        call(box, 'echo own > a', *SCRATCH).ok()
+        number = end(box, ended) + '.2'
+        scratch = scratch_of(box)
+        digest = box.nsbox('diff', '--digest', number).ok().out.strip()
+        late = 'cd %s && [ -e .undo.2 -o -e 2.undo ] && echo bad > 2/0/upper/a' % scratch
+        result = meanwhile(box, late, 'commit', number, '--digest', digest)
+        equal(result.returncode, 125, 'status (%r)' % result)
+        check(b'not those that the digest was taken of' in result.stderr, 'stderr: %r' % result)
+        check('2.undo' not in os.listdir(scratch), 'what takes it back is left: %r' % os.listdir(scratch))
+        check('bad' in box.nsbox('diff', '--patch', number).ok().out, 'the twin: it was written too late to be seen')
+        refused(box.nsbox('commit', number, '--digest', digest), 'not those that the digest was taken of')
+        box.nsbox('commit', number).ok()
+
+
+@test
+def conflict_in_the_merging(t):
+    """It leaves nothing by which the next one would take a forged time for that of an unchanged file."""
+    with named(t) as box:
+        call(box, 'echo own > a', *SCRATCH).ok()
+        scratch, number = scratch_of(box), kept(box)[0]
+        done = t.path('done')
+        late = 'cd %s && [ -e 2.undo ] && ! [ -e %s ] && : > %s && cd %s && %s exec x -- sh -c "echo later > a" </dev/null' % (
+            scratch, done, done, box.work, box.nsbox_path)
+        result = meanwhile(box, late, 'commit', number)
+        equal(result.returncode, 125, 'status (%r)' % result)
+        check(b'was changed in the sandbox just now' in result.stderr, 'stderr: %r' % result)
+        call(box, 'touch -d "2001-01-01" a').ok()
+        refused(box.nsbox('commit', number), 'a was changed in the sandbox since')
+        equal(call(box, 'cat a').out, 'later\n', 'the working state')
+        equal(sorted(os.listdir(scratch)), ['2'], 'what is kept')
+
+
+@test
+def one_at_a_time(t):
+    """A merging that outlives its sandbox keeps others away from what it works on."""
+    with named(t) as box:
+        call(box, 'echo own > own', *SCRATCH).ok()
+        layer = end(box, True)
+        merging = os.open(scratch_of(box), os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(merging, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for words in (('commit', layer), ('discard', layer), ('snapshot', layer, 'copy'), ('diff', layer + '.2'),
+                      ('commit', layer + '.2')):
+            refused(box.nsbox(*words), 'another command works on the layers of calls')
+        os.close(merging)
+        box.nsbox('snapshot', layer, 'copy').ok()
+        merging = os.open('%s/nsbox/layers/%s/scratch' % (box.state, layer), os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(merging, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        refused(box.nsbox('rollback', layer, 'copy'), 'another command works on the layers of calls')
+        os.close(merging)
+        box.nsbox('rollback', layer, 'copy').ok()
+        equal(kept(box), [layer + '.2'], 'layers of calls')
+        box.nsbox('commit', layer + '.2').ok()
+        box.nsbox('commit', layer).ok()
+
+
+@test
+def names_like_ours(t):
+    """What a call puts under a name that looks like that of a merging's place is shown like anything else."""
+    with named(t) as box:
+        layer = json.loads(box.nsbox('diff', '--json').ok().out)[0]['id']
+        names = ['.nsbox-commit-', '.nsbox-commit-x', '.nsbox-commit-' + layer + 'x']
+        for flags, number in (SCRATCH, '.2'), ((), ''):
+            call(box, 'for d in %s; do mkdir $d; echo x > $d/f; done; echo x > .nsbox-commit-%s' % (' '.join(names), layer),
+                 *flags).ok()
+            found = changed(box, layer + number)
+            check({n + '/f' for n in names} | {'.nsbox-commit-' + layer} <= set(found), 'changes: %r' % sorted(found))
 
 
 @test
