@@ -31,6 +31,7 @@ struct call {
 	struct grant *grant;    /* NULL: all of the policy */
 	struct usage *usage;
 	bool bound;
+	bool used; /* something has come from it: its command runs */
 	char *about; /* for commands of secrets: a JSON object, or NULL */
 	struct holder *holders; /* its placeholders */
 	struct session *sessions;

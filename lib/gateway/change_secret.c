@@ -40,7 +40,7 @@ static int open_for_prepared(struct gateway *gw, size_t secret)
 	for (size_t i = 0; i < CALL_BUCKETS; i++) {
 		for (struct call *call = gw->calls.buckets[i]; call && r == 0; call = call->chain) {
 			char *env[2] = { NULL, NULL };
-			if (call->bound)
+			if (call->bound || call->used)
 				continue;
 			r = secrets_open_one(&gw->secrets, secret, call, &env[0]);
 			if (r == 0)

@@ -207,12 +207,12 @@ static bool body_may_change_length(const struct session *s)
 	for (struct holder *h = s->call->holders; h && !changes; h = h->next) {
 		const struct secret *secret = &s->gw->secrets.v[h->placeholder->secret];
 		struct secret_value v = { .data = secret->value, .len = secret->len };
-		if (secret->issuer && issue_value(s->gw, h, &v) < 0)
-			return true;
 		struct placeholder_hit hit = { .form = PLACEHOLDER_RAW };
 		struct buf text = { 0 };
-		if (!(secret->rule->inject & INJECT_BODY) || !secret_reaches(secret->rule, &s->x->target))
+		if (!(secret->rule->inject & INJECT_BODY) || secret->revoked || !secret_reaches(secret->rule, &s->x->target))
 			continue;
+		if (secret->issuer && issue_value(s->gw, h, &v) < 0)
+			return true;
 		changes = inject_body_value(body_form(&s->x->request), &hit, &v, &text) < 0 || text.len != h->placeholder->len;
 		buf_wipe(&text);
 	}

@@ -92,6 +92,7 @@ static void udp_ready(struct source *source, uint32_t events)
 		struct call *call = calls_by_addr(&d->gw->calls, ntohl(from.sin_addr.s_addr));
 		if (!call || (size_t)n > sizeof(query))
 			continue;
+		call->used = true;
 		size_t len = answer(d->gw, call, query, (size_t)n, reply);
 		/* A full socket loses the answer, as the network might: the client asks again. */
 		if (len)

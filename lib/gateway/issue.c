@@ -34,7 +34,9 @@ struct issue {
 	uint64_t expires, next_at; /* 0: never */
 	uint64_t again_at;	   /* after a failure: not before */
 	struct timer timer;
+	struct waiter waiter; /* for the record of the question */
 	bool asked, failing, had_one, renewing;
+	bool outdated; /* what is being asked for was, before it was to be renewed */
 	char *why; /* of the last failure */
 };
 
@@ -115,6 +117,7 @@ static void issue_free(struct issue *i)
 	if (i->issuer->first == i)
 		i->issuer->first = NULL;
 	timer_stop(&i->issuer->gw->loop, &i->timer);
+	records_forget(&i->issuer->gw->records, &i->waiter);
 	drop_value(i);
 	free(i->why);
 	free(i);
@@ -173,6 +176,7 @@ static bool end_issue(struct issue *i)
 	i->holder = NULL;
 	drop_value(i);
 	timer_stop(&r->gw->loop, &i->timer);
+	records_forget(&r->gw->records, &i->waiter);
 	finish_renewal(i, NULL);
 	int e = source_end(r->source.fd, i->number);
 	if (e < 0)
@@ -263,17 +267,35 @@ static void failed(struct issue *i, const char *why)
 	if (!i->failing)
 		record(i->issuer, call_of(i), "secret-refresh", why);
 	i->failing = true;
+	i->outdated = false;
 	finish_renewal(i, why);
+}
+
+/* The record is written: the command may run. */
+static void recorded(struct waiter *w, bool ok)
+{
+	struct issue *i = (struct issue *)((char *)w - offsetof(struct issue, waiter));
+	const struct call *call = call_of(i);
+
+	int r = ok ? source_ask(i->issuer->source.fd, i->number, call && call->about ? call->about : "") : -EIO;
+	if (r == 0)
+		return;
+	i->asked = false;
+	failed(i, !ok ? "the audit log cannot be written" : r == -EAGAIN ? "too many wait for its command" : HELPER_GONE);
+	set_timer(i);
+	wake(i->holder);
 }
 
 static void ask(struct issue *i)
 {
-	const struct call *call = call_of(i);
+	struct issuer *r = i->issuer;
+	_cleanup_buf_ struct buf members = { 0 };
 
-	int r = source_ask(i->issuer->source.fd, i->number, call && call->about ? call->about : "");
-	i->asked = r == 0;
-	if (r < 0)
-		failed(i, r == -EAGAIN ? "too many wait for its command" : HELPER_GONE);
+	json_member_string(&members, "name", r->gw->secrets.v[r->secret].rule->name);
+	records_add(&r->gw->records, "secret.ask", call_of(i), i->had_one ? "refresh" : "request", &members);
+	i->asked = true;
+	i->waiter.done = recorded;
+	records_wait(&r->gw->records, &i->waiter);
 }
 
 static void fired(struct timer *t)
@@ -361,6 +383,11 @@ static void answered(struct issue *i, struct source_answer *a)
 	/* Its call has ended meanwhile; the helper revokes it. */
 	if (!i->holder && i != i->issuer->first)
 		return;
+	if (i->outdated) {
+		i->outdated = false;
+		ask(i);
+		return;
+	}
 	if (a->value && secrets_keep(&gw->secrets, i->issuer->secret, a->value, a->len, &pages, &e) == 0) {
 		locked_free(&i->pages);
 		i->pages = pages;
@@ -383,6 +410,7 @@ void issuer_close(struct issuer *r)
 	while (r->issues) {
 		struct issue *i = r->issues;
 		struct holder *h = i->holder;
+		finish_renewal(i, HELPER_GONE);
 		ended(i, i->ending ? HELPER_GONE : NULL);
 		wake(h);
 	}
@@ -473,10 +501,14 @@ bool issuer_renew(struct issuer *r, uint32_t ticket)
 			continue;
 		i->renewing = true;
 		r->n_renewing++;
+		i->outdated = i->asked;
 		if (!i->asked)
 			ask(i);
 		set_timer(i);
 	}
+	if (r->source.fd < 0)
+		fail(&r->renewal_failed, ENOKEY, SANDBOX_STAGE_SECRET, r->gw->secrets.v[r->secret].rule->name,
+		     "Secret %s was not given by its command: " HELPER_GONE ".", r->gw->secrets.v[r->secret].rule->name);
 	if (--r->n_renewing == 0)
 		tell_renewal(r);
 	return true;

@@ -64,6 +64,7 @@ static void take(struct listener *l, int accepted)
 		refuse(gw, TAKE_FD(fd), NULL, dst, port, "unknown-call");
 		return;
 	}
+	call->used = true;
 	if (call->n_sessions >= CALL_MAX_CONNECTIONS || gw->n_sessions >= MAX_SESSIONS) {
 		refuse(gw, TAKE_FD(fd), call, dst, port, "too-many-connections");
 		return;

@@ -25,6 +25,7 @@ struct placeholder {
 	void *call;	/* whose it is; the table only keeps it */
 	size_t secret;	/* index into the policy's secrets */
 	size_t len;
+	uint64_t number; /* the later it came into the table, the greater */
 	size_t index;			      /* private */
 	struct placeholder_pattern *patterns; /* private */
 	char text[];	/* NUL-terminated */
@@ -43,6 +44,7 @@ struct placeholder_pattern;
 struct placeholder_table { /* private */
 	struct placeholder **all;
 	size_t n, cap;
+	uint64_t last; /* number */
 	struct placeholder_pattern **patterns; /* sorted by their bytes */
 	size_t n_patterns, patterns_cap, longest;
 	struct placeholder_block **buckets;

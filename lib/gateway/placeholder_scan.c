@@ -111,6 +111,8 @@ static int found(void *data, const struct placeholder_pattern *p, size_t start)
 							 : PLACEHOLDER_RAW;
 	struct placeholder_hit hit = {
 		.placeholder = p->owner,
+		.secret = p->owner->secret,
+		.owner_len = p->owner->len,
 		.form = p->base64 ? PLACEHOLDER_BASE64 : escape,
 		.escape = escape,
 		.shift = p->shift,

@@ -12,7 +12,8 @@
 enum placeholder_form { PLACEHOLDER_RAW, PLACEHOLDER_PERCENT, PLACEHOLDER_JSON, PLACEHOLDER_BASE64 };
 
 struct placeholder_hit {
-	const struct placeholder *placeholder;
+	const struct placeholder *placeholder; /* as long as it is in the table */
+	size_t secret, owner_len; /* of it */
 	enum placeholder_form form;
 	enum placeholder_form escape; /* how its characters are escaped, those of its base64 too: raw, percent or JSON */
 	uint8_t shift;	/* base64: how many bytes of something else stand before it in its group of three */

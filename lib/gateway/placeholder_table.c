@@ -270,6 +270,7 @@ int table_insert(struct placeholder_table *t, struct placeholder *p, size_t rand
 		free_patterns(p);
 		return -ENOMEM;
 	}
+	p->number = ++t->last;
 	p->index = t->n;
 	t->all[t->n++] = p;
 	for (struct placeholder_pattern *pattern = p->patterns; pattern; pattern = pattern->next)

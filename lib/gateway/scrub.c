@@ -11,7 +11,7 @@ static int wanted(void *data, const struct placeholder_hit *hit)
 {
 	const struct scrub *s = data;
 
-	return s->stand_in(s->data, hit->placeholder->secret) != NULL;
+	return s->stand_in(s->data, hit->secret) != NULL;
 }
 
 /* So many of its characters escaped, the rest as they are. */
@@ -28,7 +28,7 @@ static int put_escaped(struct buf *out, const uint8_t *text, size_t len, bool js
 static int base64_text(const struct placeholder_hit *hit, const struct placeholder *p, struct buf *ret)
 {
 	struct buf raw = { 0 }, text = { 0 };
-	size_t from = ((size_t)hit->shift * 8 + 5) / 6, value = hit->placeholder->len;
+	size_t from = ((size_t)hit->shift * 8 + 5) / 6, value = hit->owner_len;
 
 	int r = buf_append(&raw, "\0\0", hit->shift);
 	for (size_t n = 0; n < value && r == 0; n += p->len)
@@ -45,7 +45,7 @@ static int base64_text(const struct placeholder_hit *hit, const struct placehold
 static int replace(void *data, const struct placeholder_hit *hit, struct buf *out)
 {
 	const struct scrub *s = data;
-	const struct placeholder *p = s->stand_in(s->data, hit->placeholder->secret);
+	const struct placeholder *p = s->stand_in(s->data, hit->secret);
 	size_t width = (size_t)(hit->end - hit->start), before = out->len;
 	_cleanup_buf_ struct buf coded = { 0 };
 	const uint8_t *text = (const uint8_t *)p->text;

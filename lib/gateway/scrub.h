@@ -13,7 +13,7 @@
 typedef const struct placeholder *(*scrub_fn)(void *data, size_t secret);
 
 struct scrub {
-	const struct placeholder_table *values; /* their `secret` names them; not changed meanwhile */
+	const struct placeholder_table *values; /* their `secret` names them; they may come and go meanwhile */
 	scrub_fn stand_in;
 	void *data;
 	bool same_length; /* a replacement of another length is an error */

@@ -18,8 +18,8 @@ enum where { IN_HEADER = 1, IN_BODY = 2, IN_TRAILER = 4, IN_MESSAGE = 8 };
 struct answer_scrub {
 	bool body, coded; /* x->answer's body goes through here; it is compressed */
 	enum where where; /* what is being looked at */
-	size_t *searching; /* counted there */
-	uint8_t *recorded; /* of each secret: bits of enum where */
+	uint8_t *recorded; /* of each of so many secrets: bits of enum where */
+	size_t n_recorded;
 	struct scrub scrub;
 	struct inflater inflater;
 };
@@ -72,7 +72,8 @@ static void record(struct session *s, size_t secret)
 	struct answer_scrub *a = s->x->scrub;
 	_cleanup_buf_ struct buf members = { 0 };
 
-	if (a->recorded[secret] & a->where)
+	/* One that was added since is no secret of this call. */
+	if (secret >= a->n_recorded || a->recorded[secret] & a->where)
 		return;
 	a->recorded[secret] |= (uint8_t)a->where;
 	json_member_string(&members, "name", s->gw->secrets.v[secret].rule->name);
@@ -116,9 +117,8 @@ static int begin(struct session *s)
 	if (!x->scrub)
 		return -ENOMEM;
 	x->scrub->where = IN_HEADER;
-	x->scrub->searching = &s->gw->secrets.searching;
-	(*x->scrub->searching)++;
-	x->scrub->recorded = calloc(s->gw->secrets.n, 1);
+	x->scrub->n_recorded = s->gw->secrets.n;
+	x->scrub->recorded = calloc(x->scrub->n_recorded, 1);
 	x->scrub->scrub = (struct scrub){ .values = &s->gw->secrets.values, .stand_in = stand_in, .data = s,
 					  .same_length = true };
 	for (const struct holder *h = s->call->holders; h; h = h->next) {
@@ -300,6 +300,5 @@ void answer_scrub_free(struct answer_scrub *a)
 	scrub_reset(&a->scrub);
 	inflater_free(&a->inflater);
 	free(a->recorded);
-	(*a->searching)--;
 	free(a);
 }

@@ -111,19 +111,29 @@ static bool is_known(const struct secrets *s, size_t secret, const uint8_t *valu
 	return false;
 }
 
-/* All but the present ones: a server shows old ones for a while, and no longer. */
-static void forget_known(struct secrets *s, size_t secret)
+static bool in_use(const struct secret *x, const struct placeholder *p)
 {
+	return (p->len == x->len && memcmp(p->text, x->value, x->len) == 0) ||
+	       (x->issuer && issuer_holds(x->issuer, p->text, p->len));
+}
+
+/* False: all are in use. */
+static bool forget_oldest_known(struct secrets *s, size_t secret)
+{
+	const struct placeholder *oldest = NULL;
 	struct secret *x = &s->v[secret];
 
-	for (size_t i = s->values.n; i-- > 0;) {
+	for (size_t i = 0; i < s->values.n; i++) {
 		const struct placeholder *p = s->values.all[i];
-		if (p->secret != secret || (p->len == x->len && memcmp(p->text, x->value, x->len) == 0) ||
-		    (x->issuer && issuer_holds(x->issuer, p->text, p->len)))
-			continue;
-		placeholder_remove(&s->values, p);
-		x->n_known--;
+		if (p->secret == secret && (!oldest || p->number < oldest->number) && !in_use(x, p))
+			oldest = p;
 	}
+	if (!oldest)
+		return false;
+	x->n_known--;
+	x->known_bytes -= oldest->len;
+	placeholder_remove(&s->values, oldest);
+	return true;
 }
 
 static int index_value(struct secrets *s, size_t secret, const uint8_t *value, size_t len)
@@ -132,10 +142,13 @@ static int index_value(struct secrets *s, size_t secret, const uint8_t *value, s
 
 	if (!x->rule->scrub || is_known(s, secret, value, len))
 		return 0;
-	if (x->n_known >= KNOWN_VALUES && !s->searching && (x->value || x->issuer))
-		forget_known(s, secret);
+	while (x->n_known >= KNOWN_VALUES_MAX || (x->n_known && x->known_bytes + len > KNOWN_BYTES_MAX)) {
+		if (!forget_oldest_known(s, secret))
+			break;
+	}
 	int r = x->n_known >= KNOWN_VALUES_MAX ? -ENOSPC : placeholder_add_text(&s->values, value, len, secret);
 	x->n_known += r == 0;
+	x->known_bytes += r == 0 ? len : 0;
 	return r;
 }
 
@@ -154,7 +167,7 @@ int secrets_keep(struct secrets *s, size_t secret, const uint8_t *value, size_t 
 	r = index_value(s, secret, pages.data, len);
 	if (r < 0) {
 		locked_free(&pages);
-		return refuse(e, x->rule->name, -r, r == -ENOSPC ? "has changed too often while answers are being read" :
+		return refuse(e, x->rule->name, -r, r == -ENOSPC ? "has too many values in use" :
 								   "could not be loaded, for lack of memory");
 	}
 	x->resizes |= (x->usual && x->usual != len) || !scrub_is_plain(value, len);

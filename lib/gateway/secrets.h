@@ -31,13 +31,13 @@ struct secret {
 	struct locked pages; /* where it lies */
 	size_t usual; /* length of the last one, for placeholders */
 	bool resizes; /* an answer in which a placeholder stands for this one or an earlier one may have another length */
-	size_t n_known;	     /* of it in secrets.values */
+	size_t n_known, known_bytes; /* of it in secrets.values */
 };
 
-/* Values of one secret that answers are searched for: beyond the first the old ones go when no answer is being searched,
- * beyond the second there is no new one. */
-#define KNOWN_VALUES 16u
+/* Values of one secret that answers are searched for: beyond either the oldest that is not in use goes, and when all are,
+ * there is no new one. A server may take, and show, one that was replaced as long as it likes. */
 #define KNOWN_VALUES_MAX 1024u
+#define KNOWN_BYTES_MAX (1024u * 1024u)
 
 /* Who holds a placeholder; outlives the call, so that the string is still known for what it was. */
 struct holder {
@@ -57,7 +57,6 @@ struct secrets {
 	size_t n;
 	struct placeholder_table table;
 	struct placeholder_table values; /* what answers are searched for */
-	size_t searching; /* answers that are: what they have found must stay in the table */
 	bool unlocked;	  /* --allow-degraded locked-memory */
 	struct holder *dead, **dead_tail;
 	size_t n_dead, dead_bytes;

@@ -102,11 +102,14 @@ const char *answer_parse(const char *text, size_t len, time_t now, struct buf *r
 	*ret_seconds = 0;
 	json_t *root = len && *text == '{' ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	const json_t *value = root ? json_object_get(root, "value") : NULL;
-	/* A key that is JSON itself is a line like any other. */
 	if (json_is_string(value)) {
 		why = parse_expiry(json_object_get(root, "expires_at"), now, ret_seconds);
 		text = json_string_value(value);
 		len = json_string_length(value);
+	} else if (len && *text == '{') {
+		/* Never as a value: it may hold one, and what must not be sent. */
+		why = "it printed neither one line nor an object with the text \"value\" (a line that begins with { goes into "
+		      "one)";
 	} else if (len && text[len - 1] == '\n') {
 		len--;
 	}

@@ -10,7 +10,7 @@
 #include "base/buf.h"
 
 /*
- * A line, or a JSON object with "value" (text) and perhaps "expires_at": seconds since 1970, or RFC 3339. The value
+ * A line that does not begin with {, or a JSON object with "value" (text) and perhaps "expires_at": seconds since 1970, or RFC 3339. The value
  * goes to *ret, what is left of its time to *ret_seconds (0: no end). NULL, or why it cannot be used: never a part of it.
  */
 const char *answer_parse(const char *text, size_t len, time_t now, struct buf *ret, uint64_t *ret_seconds);

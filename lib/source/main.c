@@ -29,6 +29,7 @@
 #include "source/protocol.h"
 
 #define SOCKET 3
+#define NO_NUMBER 0u /* of what the gateway does not know of */
 #define PACE_MS 50 /* between two starts: whoever has the gateway shall not make a load of them */
 
 enum state {
@@ -47,6 +48,7 @@ struct value {
 	char *input; /* of its command */
 	char *last; /* what is revoked, NULL: nothing */
 	size_t last_len;
+	struct buf text; /* the value in it */
 	struct command command;
 };
 
@@ -111,15 +113,21 @@ static void forget(struct value *v)
 	*at = v->next;
 	source.n--;
 	command_forget(v->last, v->last_len);
+	buf_wipe(&v->text);
 	free(v->input);
 	free(v);
+}
+
+static bool same_text(const struct buf *a, const struct buf *b)
+{
+	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
 }
 
 /* Another one that is used is the same: a command may have but one to give. */
 static bool used_elsewhere(const struct value *v)
 {
 	for (const struct value *o = source.values; o; o = o->next) {
-		if (o != v && o->last && o->last_len == v->last_len && memcmp(o->last, v->last, v->last_len) == 0)
+		if (o != v && o->last && same_text(&o->text, &v->text))
 			return true;
 	}
 	return false;
@@ -131,7 +139,8 @@ static void revoke_or_forget(struct value *v)
 	v->state = WAITS_TO_REVOKE;
 	if (*source.revoke && v->last && !used_elsewhere(v))
 		return;
-	say(SOURCE_ENDED, v->number, "");
+	if (v->number != NO_NUMBER)
+		say(SOURCE_ENDED, v->number, "");
 	forget(v);
 }
 
@@ -145,6 +154,50 @@ static void drop_stderr(void)
 	source.quiet = true;
 }
 
+static struct value *add(uint32_t number)
+{
+	struct value *v = calloc(1, sizeof(*v)), **end = &source.values;
+
+	if (!v)
+		return NULL;
+	v->number = number;
+	v->command = (struct command){ .to = -1, .from = -1, .pidfd = -1 };
+	while (*end)
+		end = &(*end)->next;
+	*end = v;
+	source.n++;
+	return v;
+}
+
+/* v has got another value: the one before is nobody's. */
+static const char *replace(struct value *v, struct buf *text)
+{
+	char *last = malloc(v->command.output_len);
+	bool differs = v->last && !same_text(&v->text, text);
+	struct value *before = last && differs ? add(NO_NUMBER) : NULL;
+
+	if (!last || (differs && !before)) {
+		free(last);
+		return "no memory is left";
+	}
+	if (before) {
+		before->last = TAKE_PTR(v->last);
+		before->last_len = v->last_len;
+		before->text = v->text;
+		v->text = (struct buf){ 0 };
+	}
+	memcpy(last, v->command.output, v->command.output_len);
+	command_forget(v->last, v->last_len);
+	v->last = last;
+	v->last_len = v->command.output_len;
+	buf_wipe(&v->text);
+	v->text = *text;
+	*text = (struct buf){ 0 };
+	if (before)
+		revoke_or_forget(before);
+	return NULL;
+}
+
 static void asked(struct value *v, const char *why)
 {
 	struct buf text = { 0 };
@@ -152,15 +205,8 @@ static void asked(struct value *v, const char *why)
 
 	if (!why)
 		why = answer_parse(v->command.output, v->command.output_len, time(NULL), &text, &seconds);
-	if (!why) {
-		command_forget(v->last, v->last_len);
-		v->last_len = v->command.output_len;
-		v->last = malloc(v->last_len);
-		if (v->last)
-			memcpy(v->last, v->command.output, v->last_len);
-		else
-			why = "no memory is left";
-	}
+	if (!why)
+		why = replace(v, &text);
 	command_stop(&v->command);
 	v->state = HELD;
 	if (v->ended)
@@ -168,7 +214,7 @@ static void asked(struct value *v, const char *why)
 	else if (why)
 		say(SOURCE_FAILED, v->number, why);
 	else
-		say_value(v->number, seconds, &text);
+		say_value(v->number, seconds, &v->text);
 	buf_wipe(&text);
 	drop_stderr();
 }
@@ -181,7 +227,8 @@ static void over(struct value *v, const char *why)
 		return;
 	}
 	command_stop(&v->command);
-	say(SOURCE_ENDED, v->number, why ? why : "");
+	if (v->number != NO_NUMBER)
+		say(SOURCE_ENDED, v->number, why ? why : "");
 	forget(v);
 }
 
@@ -204,19 +251,24 @@ static void start_next(void)
 		over(v, why);
 }
 
-/* GRANT with this call in it: {"sandbox":...}\n becomes {"sandbox":...,"call":{...}}\n. NULL: out of form. */
+/* Only as what it says it is: it could end the object of GRANT and begin another one. */
+static bool is_object(const char *call)
+{
+	json_t *object = json_loads(call, JSON_REJECT_DUPLICATES, NULL);
+	bool good = json_is_object(object) && strlen(call) <= SOURCE_CALL_MAX && strlen(source.grant) > 2;
+
+	json_decref(object);
+	return good;
+}
+
+/* GRANT with this call in it: {"sandbox":...}\n becomes {"sandbox":...,"call":{...}}\n. NULL: no memory. */
 static char *describe(const char *call)
 {
-	size_t len = strlen(source.grant);
 	_cleanup_buf_ struct buf text = { 0 };
 
 	if (!*call)
 		return strdup(source.grant);
-	/* Only as what it says it is: it could end the object and begin another one. */
-	json_t *object = json_loads(call, JSON_REJECT_DUPLICATES, NULL);
-	bool good = json_is_object(object) && strlen(call) <= SOURCE_CALL_MAX && len > 2;
-	json_decref(object);
-	if (!good || buf_append(&text, source.grant, len - 2) < 0 || buf_puts(&text, ",\"call\":") < 0 ||
+	if (buf_append(&text, source.grant, strlen(source.grant) - 2) < 0 || buf_puts(&text, ",\"call\":") < 0 ||
 	    buf_puts(&text, call) < 0 || buf_puts(&text, "}\n") < 0 || !buf_str(&text))
 		return NULL;
 	return (char *)TAKE_PTR(text.data);
@@ -224,25 +276,19 @@ static char *describe(const char *call)
 
 static int on_ask(uint32_t number, const char *call)
 {
-	struct value *v = find(number), **end = &source.values;
-	char *input = describe(call);
+	struct value *v = find(number);
 
-	if (!input || (v && (v->state != HELD || v->ended)) || (!v && source.n == SOURCE_VALUES)) {
-		free(input);
+	if (number == NO_NUMBER || (*call && !is_object(call)) || (v && (v->state != HELD || v->ended)))
 		return -EPROTO;
-	}
-	if (!v) {
-		v = calloc(1, sizeof(*v));
-		if (!v) {
-			free(input);
-			return -ENOMEM;
-		}
-		v->number = number;
-		v->command = (struct command){ .to = -1, .from = -1, .pidfd = -1 };
-		while (*end)
-			end = &(*end)->next;
-		*end = v;
-		source.n++;
+	/* The place of a value that is replaced is free when it is revoked. */
+	bool full = source.n >= (v ? 2 : 1) * SOURCE_VALUES;
+	char *input = full ? NULL : describe(call);
+	if (input && !v)
+		v = add(number);
+	if (!input || !v) {
+		free(input);
+		say(SOURCE_FAILED, number, full ? "too many values are not revoked yet" : "no memory is left");
+		return 0;
 	}
 	free(v->input);
 	v->input = input;
@@ -252,7 +298,7 @@ static int on_ask(uint32_t number, const char *call)
 
 static void on_end(uint32_t number)
 {
-	struct value *v = find(number);
+	struct value *v = number == NO_NUMBER ? NULL : find(number);
 
 	if (!v)
 		say(SOURCE_ENDED, number, "");
@@ -268,7 +314,9 @@ static void gateway_left(void)
 	drop_stderr();
 	for (struct value *v = source.values, *next; v; v = next) {
 		next = v->next;
-		if (v->state == ASKS) {
+		if (v->state == ASKS && *source.revoke) {
+			v->ended = true; /* what it has made already has to be revoked, and only it can say what that is */
+		} else if (v->state == ASKS) {
 			v->ended = true;
 			over(v, "nobody waits for it any more");
 		} else if (!v->ended) {

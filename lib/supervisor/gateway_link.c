@@ -297,7 +297,7 @@ static bool gateway_event(const char *event)
 {
 	static const char *const names[] = { "dns.query", "net.allow",	"net.deny",	 "http.request",
 					     "http.deny", "secret.use", "secret.misuse", "secret.scrub",
-					     "limit.hit" };
+					     "secret.ask", "limit.hit" };
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcmp(event, names[i]) == 0)
 			return true;

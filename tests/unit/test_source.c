@@ -28,10 +28,8 @@ static void good_ones(void **state)
 		{ "{\"value\":\"key\",\"expires_at\":\"2027-01-15T08:01:00Z\"}", "key", 60 },
 		{ "{\"value\":\"key\",\"expires_at\":\"2027-01-15T09:31:00.123456+01:30\"}", "key", 60 },
 		{ "{\"value\":\"key\",\"expires_at\":\"2027-01-15 06:01:00-02:00\"}", "key", 60 },
-		/* Of another form, and so a key that looks like this. */
-		{ "{\"type\":\"service_account\"}\n", "{\"type\":\"service_account\"}", 0 },
-		{ "{\"value\":7}", "{\"value\":7}", 0 },
-		{ "{not json", "{not json", 0 },
+		{ "[1]", "[1]", 0 },
+		{ "{\"value\":\"{not json\"}", "{not json", 0 },
 	};
 	(void)state;
 
@@ -50,7 +48,8 @@ static void good_ones(void **state)
 static void bad_ones(void **state)
 {
 	static const char *const cases[] = {
-		"", "\n", "{\"value\":\"\"}", "{\"value\":\"key\",\"expires_at\":1800000000}",
+		"", "\n", "{", "{not json", "{\"value\":7}", "{\"type\":\"service_account\"}\n",
+		"{\"value\":\"key\",\"value\":\"key\"}", "{\"value\":\"key\"} more", "{\"value\":\"\"}", "{\"value\":\"key\",\"expires_at\":1800000000}",
 		"{\"value\":\"key\",\"expires_at\":\"2027-01-15T07:59:59Z\"}", "{\"value\":\"key\",\"expires_at\":\"soon\"}",
 		"{\"value\":\"key\",\"expires_at\":\"2027-01-15T08:01:00\"}", "{\"value\":\"key\",\"expires_at\":\"2027-01-15\"}",
 		"{\"value\":\"key\",\"expires_at\":\"2027-13-15T08:01:00Z\"}", "{\"value\":\"key\",\"expires_at\":[]}",
