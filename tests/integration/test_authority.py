@@ -335,6 +335,46 @@ def secrets_are_rotated(t):
 
 
 @test
+def old_values_are_known(t):
+    """A server may show what was replaced many times ago."""
+    script = 'while read line; do curl -s -H "Authorization: Bearer $KEY" https://%s/; echo " $KEY"; done' % HOST
+    with Keys(t) as box:
+        box.create_with(OLD)
+        call = box.start_exec('x', 'sh', '-c', script, stdin=subprocess.PIPE)
+        for i in range(20):
+            box.env['KEY'] = '%s-%d' % (NEW, i)
+            box.nsbox('secret', 'rotate', 'x', 'KEY').ok()
+        box.origin.handler = lambda connection, request: box.origin.reply(connection, body=OLD.encode())
+        call.stdin.write(b'\n')
+        call.stdin.flush()
+        shown, placeholder = call.stdout.readline().decode().split()
+        equal((box.sent(), shown), ('%s-19' % NEW, placeholder), 'what was sent, and what was seen')
+        call.communicate(timeout=30)
+
+
+@test
+def an_added_secret_is_not_for_calls_that_run(t):
+    """Nor is an answer to them searched for it."""
+    script = 'while read line; do curl -s https://%s/; echo; done' % HOST
+    with Keys(t) as box:
+        box.create_with(OLD)
+        box.origin.handler = lambda connection, request: box.origin.reply(connection, body=NEW.encode())
+        call = box.start_exec('x', 'sh', '-c', script, stdin=subprocess.PIPE)
+
+        def ask():
+            call.stdin.write(b'\n')
+            call.stdin.flush()
+            return call.stdout.readline().decode().strip()
+        equal(ask(), NEW, 'before')
+        box.env['LATER'] = NEW
+        box.nsbox('secret', 'add', 'x', 'LATER@https://' + HOST).ok()
+        equal((ask(), box.audit('secret.scrub')), (NEW, []), 'after')
+        shown = box.exec('x', 'sh', '-c', 'curl -s https://%s/; echo " $LATER"' % HOST).out.split()
+        equal(shown[0], shown[1], 'the control: one that starts later')
+        call.communicate(timeout=30)
+
+
+@test
 def secrets_are_revoked(t):
     script = 'echo up; while read line; do ' + ASK % ('KEY', HOST) + 'done'
     with Keys(t) as box:

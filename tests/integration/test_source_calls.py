@@ -80,6 +80,9 @@ def each_call_has_its_own(t):
         equal(len(box.files('revoked')), 3, 'revoked')
         uses = [r['call'] for r in box.audit('secret.use')]
         equal(len(set(uses)), 3, 'whose use it is: %r' % uses)
+        asked = box.audit('secret.ask')
+        equal([(r['name'], r['reason']) for r in asked], [('KEY', 'request')] * 2, 'records before the command runs')
+        check({r['call'] for r in asked} < set(uses), 'whose they are: %r' % asked)
 
 
 @test
@@ -235,32 +238,122 @@ def added_rotated_and_revoked(t):
             call.communicate(timeout=30)
 
 
+@test
+def long_bodies_without_it(t):
+    """What may not hold the secret asks for nothing, however long it is."""
+    with Issued(t) as box:
+        script = 'head -c 40000 /dev/zero | curl -s -o /dev/null -w "%%{http_code}" --data-binary @- https://%s/' % HOST
+        equal(box.exec('x', 'sh', '-c', script, flags=('--uses', '5')).out, '200', 'status')
+        equal(box.files('told'), ['told.1'], 'the command ran for the sandbox alone')
+        equal(box.exec('x', 'sh', '-c', ASK, flags=('--uses', '5')).out, '200\n', 'the control')
+        equal(box.files('told'), ['told.1', 'told.2'], 'and for who uses it')
+
+
+@test
+def rotated_with_and_without_a_helper(t):
+    with Issued(t) as box:
+        call = box.loop()
+        equal(box.ask(call), '200', 'status')
+        box.nsbox('secret', 'rotate', 'x', 'KEY').ok()
+        until(lambda: box.files('revoked') == ['revoked.1'], 20, 'what was replaced is not revoked')
+        equal((box.ask(call), box.sent()), ('200', [VALUE + '1', VALUE + '2']), 'values')
+        call.communicate(timeout=30)
+        os.kill(box.helper('nsbox-source'), signal.SIGKILL)
+        until(lambda: box.audit('limit.hit', reason='secret-refresh'), 20, 'its end is not seen')
+        refused = box.nsbox('secret', 'rotate', 'x', 'KEY')
+        check(refused.code == 125 and 'helper is gone' in refused.err, '%r' % refused)
+
+
+class Helper:
+    """A helper of its own, with this test in the place of the gateway."""
+
+    BASE = '{"allow":[],"sandbox":"x","secret":"KEY"}\n'
+
+    def __init__(self, t, ask, revoke):
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(20)
+        self.process = subprocess.Popen([t.prefix + '/libexec/nsbox/nsbox-source', ask, revoke, self.BASE],
+                                        preexec_fn=lambda: os.dup2(theirs.fileno(), 3), close_fds=False)
+        theirs.close()
+
+    def ask(self, number, text=b''):
+        self.socket.send(struct.pack('<III', 96, number, len(text)) + text)
+
+    def end(self, number):
+        self.socket.send(struct.pack('<II', 99, number))
+
+    def answer(self):
+        """Kind and number."""
+        return struct.unpack('<II', self.socket.recv(1 << 17)[:8])
+
+
+@test
+def the_helper_is_full(t):
+    """It says so, and goes on with what it has."""
+    helper = Helper(t, 'echo value-of-it', '')
+    for number in range(1, 2050):
+        helper.ask(number)
+    answers = []
+    while (98, 2049) not in answers:
+        answers.append(helper.answer())
+    equal({kind for kind, number in answers if number < 2049} - {97}, set(), 'what was taken is given')
+    equal(helper.process.poll(), None, 'the helper is there')
+    helper.socket.close()
+    helper.process.wait(timeout=20)
+
+
+@test
+def the_helper_is_left_while_a_command_runs(t):
+    """What that gives is revoked."""
+    d = t.path('d')
+    os.mkdir(d)
+    os.mkfifo(d + '/go')
+    helper = Helper(t, 'echo > %s/runs; read x < %s/go; echo value-of-it' % (d, d), 'cat > %s/revoked' % d)
+    helper.ask(1)
+    until(lambda: os.path.exists(d + '/runs'), 20, 'the command does not run')
+    helper.socket.close()
+    with open(d + '/go', 'w') as f:
+        f.write('go\n')
+    helper.process.wait(timeout=20)
+    with open(d + '/revoked') as f:
+        equal(f.read(), 'value-of-it\n', 'revoked')
+
+
+@test
+def the_same_value_with_another_end(t):
+    """It is the same one: revoked when nobody uses it any more."""
+    d = t.path('d')
+    os.mkdir(d)
+    text = 'echo >> %s/n; echo "{\\"value\\":\\"value-of-it\\",\\"expires_at\\":400000000$(wc -l < %s/n)}"' % (d, d)
+    helper = Helper(t, text, 'cat >> %s/revoked' % d)
+    for number in (1, 2):
+        helper.ask(number)
+        equal(helper.answer(), (97, number), 'a value')
+    helper.end(1)
+    equal((helper.answer(), os.path.exists(d + '/revoked')), ((100, 1), False), 'the other one goes on with it')
+    helper.end(2)
+    equal((helper.answer(), os.path.exists(d + '/revoked')), ((100, 2), True), 'then it is revoked')
+    helper.socket.close()
+    helper.process.wait(timeout=20)
+
+
 @cases([('not_json', b'{"id":1'), ('another_object', b'{},"secret":"OTHER"'), ('array', b'[1]'), ('two', b'{} {}'),
         ('number_twice', None)])
 def the_helper_takes_but_an_object(t, call):
     """Whoever has the gateway can neither change what the client said nor have anything else run: the helper leaves."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     d = t.path('d')
     os.mkdir(d)
-    helper = t.prefix + '/libexec/nsbox/nsbox-source'
-    base = '{"allow":[],"sandbox":"x","secret":"KEY"}\n'
-    process = subprocess.Popen([helper, 'cat > %s/told; echo value-of-it' % d, 'cat > %s/revoked' % d, base],
-                               preexec_fn=lambda: os.dup2(theirs.fileno(), 3), close_fds=False)
-    theirs.close()
-
-    def ask(number, text):
-        ours.send(struct.pack('<III', 96, number, len(text)) + text)
-    ask(1, b'{"id":"x.1"}')
-    kind, number = struct.unpack('<II', ours.recv(4096)[:8])
-    equal((kind, number), (97, 1), 'the control: an object')
+    helper = Helper(t, 'cat > %s/told; echo value-of-it' % d, 'cat > %s/revoked' % d)
+    helper.ask(1, b'{"id":"x.1"}')
+    equal(helper.answer(), (97, 1), 'the control: an object')
     with open(d + '/told') as f:
-        equal(json.load(f), dict(json.loads(base), call={'id': 'x.1'}), 'what it is told')
+        equal(json.load(f), dict(json.loads(helper.BASE), call={'id': 'x.1'}), 'what it is told')
     if call is None:
-        ask(1, b'')
-        ask(1, b'')
+        helper.ask(1)
+        helper.ask(1)
     else:
-        ask(2, call)
-    process.wait(timeout=20)
+        helper.ask(2, call)
+    helper.process.wait(timeout=20)
     until(lambda: os.path.exists(d + '/revoked'), 5, 'what it had given is not revoked')
     with open(d + '/told') as f:
         equal(json.load(f).get('secret'), 'KEY', 'what it was told')
