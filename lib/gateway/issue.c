@@ -89,17 +89,22 @@ static void tell_renewal(struct issuer *r)
 		_exit(0);
 }
 
+static void fail_renewal(struct issuer *r, const char *why)
+{
+	const char *name = r->gw->secrets.v[r->secret].rule->name;
+
+	fail(&r->renewal_failed, ENOKEY, SANDBOX_STAGE_SECRET, name, "Secret %s was not given by its command: %s.", name, why);
+}
+
 static void finish_renewal(struct issue *i, const char *why)
 {
 	struct issuer *r = i->issuer;
-	const char *name = r->gw->secrets.v[r->secret].rule->name;
 
 	if (!i->renewing)
 		return;
 	i->renewing = false;
 	if (why)
-		fail(&r->renewal_failed, ENOKEY, SANDBOX_STAGE_SECRET, name, "Secret %s was not given by its command: %s.", name,
-		     why);
+		fail_renewal(r, why);
 	if (--r->n_renewing == 0)
 		tell_renewal(r);
 }
@@ -507,8 +512,7 @@ bool issuer_renew(struct issuer *r, uint32_t ticket)
 		set_timer(i);
 	}
 	if (r->source.fd < 0)
-		fail(&r->renewal_failed, ENOKEY, SANDBOX_STAGE_SECRET, r->gw->secrets.v[r->secret].rule->name,
-		     "Secret %s was not given by its command: " HELPER_GONE ".", r->gw->secrets.v[r->secret].rule->name);
+		fail_renewal(r, HELPER_GONE);
 	if (--r->n_renewing == 0)
 		tell_renewal(r);
 	return true;
