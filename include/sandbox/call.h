@@ -109,7 +109,8 @@ enum sandbox_call_state {
 SANDBOX_API int sandbox_start(sandbox *box, const sandbox_command *command, sandbox_call **ret_call,
 			      sandbox_error **error);
 /** The same without waiting: the state is SANDBOX_CALL_STARTING until sandbox_runtime_dispatch() or a wait has seen the
- *  answer. Still fails at once for what can be known here. */
+ *  answer. That comes up to 2 ms after the start, or with the end of a shorter command: who does not wait for the start
+ *  makes the call cheaper. Still fails at once for what can be known here. */
 SANDBOX_API int sandbox_start_async(sandbox *box, const sandbox_command *command, sandbox_call **ret_call,
 				    sandbox_error **error);
 /** An enum sandbox_call_state. */
