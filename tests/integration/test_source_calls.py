@@ -264,6 +264,24 @@ def rotated_with_and_without_a_helper(t):
         check(refused.code == 125 and 'helper is gone' in refused.err, '%r' % refused)
 
 
+@test
+def rotated_while_the_command_runs(t):
+    """What it was asked for before is not what the rotation gives."""
+    source = COUNTS.replace('echo ', 'if [ $i = 2 ]; then mkfifo $d/go; read x < $d/go; fi; echo ')
+    with Issued(t, source=source) as box:
+        call = box.loop('--uses', '50')
+        call.stdin.write(b'\n')
+        call.stdin.flush()
+        until(lambda: os.path.exists(box.d + '/go'), 20, 'the command does not run')
+        rotation = box.start('secret', 'rotate', 'x', 'KEY')
+        until(lambda: 'revoked.1' in box.files('revoked'), 20, 'the rotation has not begun')
+        with open(box.d + '/go', 'w') as f:
+            f.write('go\n')
+        equal((rotation.wait(timeout=30), call.stdout.readline()), (0, b'200\n'), 'rotated, and the status')
+        equal(box.sent(), [VALUE + '3'], 'what was sent')
+        call.communicate(timeout=30)
+
+
 class Helper:
     """A helper of its own, with this test in the place of the gateway."""
 
