@@ -201,8 +201,8 @@ static void start(struct input *in, struct peer_client *c)
 	const int fds[3] = { place.null, place.null, place.null };
 	size_t n = flags & START_TERMINAL ? 0 : flags & START_LOG ? 1 : 3;
 
-	if ((flags & START_TERMINAL) && (flags & START_LOG))
-		flags &= ~(uint32_t)START_LOG;
+	if (flags & START_TERMINAL)
+		flags &= ~(uint32_t)(START_LOG | START_ASYNC);
 	snprintf(key, sizeof(key), "%u", how & 16 ? KEY_SHARED : KEY_START + number - FIRST_REQUEST);
 	fake_send(c->sock, fds, n, "uusvvsuuuqss", MSG_START, number, c->inside && !(how & 8) ? "" : id, argv, env, "/",
 		  flags, 24u, 80u, how & 4 ? (uint64_t)1000000 : (uint64_t)0, "", templates[how >> 6]);
