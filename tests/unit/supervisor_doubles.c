@@ -194,6 +194,9 @@ static bool expire_questions(struct fake *f)
 	/* An auditor's deadlines are its own to know. */
 	const uint64_t late = now_us() + 60u * 60u * 1000000ull;
 
+	/* The loop has ended, and with it the reading of what the others sent before. */
+	if (f->s.done)
+		return false;
 	for (struct sandbox *b = f->s.sandboxes; b; b = b->next) {
 		/* One that has ended is looked for again and again, for ever: not here. */
 		bool asked = b->auditor && auditor_next_deadline(b->auditor);
