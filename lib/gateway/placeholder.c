@@ -74,6 +74,13 @@ int placeholder_check(const char *name, const char *shape, size_t value_len, boo
 	return 0;
 }
 
+size_t placeholder_length(const char *shape, size_t value_len)
+{
+	struct shape s;
+
+	return parse_shape(shape, value_len, &s) < 0 ? 0 : s.prefix_len + s.random + s.suffix_len;
+}
+
 /* Characters [a-z0-9], each as likely: bytes above the last multiple of 36 are thrown away. */
 static int fill_random(char *to, size_t len)
 {
@@ -106,7 +113,7 @@ int placeholder_add(struct placeholder_table *t, const char *shape, size_t value
 		return r;
 	if (t->n >= PLACEHOLDERS_MAX)
 		return -ENOSPC;
-	size_t len = s.prefix_len + s.random + s.suffix_len;
+	size_t len = placeholder_length(shape, value_len);
 	struct placeholder *p = calloc(1, sizeof(*p) + len + 1);
 	if (!p)
 		return -ENOMEM;

@@ -37,6 +37,9 @@ struct placeholder {
  */
 int placeholder_check(const char *name, const char *shape, size_t value_len, bool scrub, struct error *e);
 
+/* How long one is; of a shape that is none 0. */
+size_t placeholder_length(const char *shape, size_t value_len);
+
 struct placeholder_block;
 struct placeholder_pattern;
 

@@ -15,8 +15,12 @@
 #include "gateway/issue.h"
 #include "gateway/scrub.h"
 #include "gateway/secret_source.h"
+#include "supervisor/protocol.h"
 
 #define SCRUB_MIN 8u /* of a value that answers are searched for; as placeholder_check() says */
+/* What GATEWAY_CALL_READY leaves for entries, each of them with its length. */
+#define ENTRIES_MAX (WIRE_MAX_PACKET - 12u)
+#define ENTRY_EXTRA (4u + 1u) /* and the '=' */
 #define TOO_LONG "is longer than 64 KiB; give a source that holds the value alone"
 
 static int refuse(struct error *e, const char *name, int err, const char *why)
@@ -152,12 +156,29 @@ static int index_value(struct secrets *s, size_t secret, const uint8_t *value, s
 	return r;
 }
 
+/* Does the environment of a call hold a placeholder for each, when this one has a value of this length? */
+static bool entries_fit(const struct secrets *s, const struct secret *one, size_t len)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < s->n + (one == &s->v[s->n]); i++) {
+		const struct secret *x = &s->v[i];
+		size_t usual = x == one ? len : x->usual;
+		if (usual && !x->revoked)
+			sum += ENTRY_EXTRA + strlen(x->rule->name) + placeholder_length(x->rule->placeholder, usual);
+	}
+	return sum <= ENTRIES_MAX;
+}
+
 int secrets_keep(struct secrets *s, size_t secret, const uint8_t *value, size_t len, struct locked *ret, struct error *e)
 {
 	struct secret *x = &s->v[secret];
 	struct locked pages;
 
 	int r = x->revoked ? refuse(e, x->rule->name, ENOENT, "was revoked") : check(value, len, x->rule, e);
+	if (r == 0 && !entries_fit(s, x, len))
+		r = refuse(e, x->rule->name, E2BIG, "is too long: placeholders are as long as values, and those of all secrets "
+						    "together may take 128 KiB in the environment; give it a shape (placeholder)");
 	if (r < 0)
 		return r;
 	r = locked_new(&pages, len, s->unlocked);

@@ -20,7 +20,6 @@ struct grant;
 struct source_answer;
 
 #define SECRET_MAX (64u * 1024u)
-#define SECRETS_EVER 1024u /* of a gateway: those that were revoked count */
 
 struct secret {
 	const struct policy_secret *rule;

@@ -46,7 +46,7 @@
 
 /* Bounds of one grant: past them is an error (E2BIG), never a cut. */
 #define GRANT_RULES_MAX 1024 /* allow; and as many deny */
-#define GRANT_SECRETS_MAX 64
+#define GRANT_SECRETS_MAX POLICY_SECRETS_MAX
 #define GRANT_PATHS_MAX 256 /* of each list */
 #define GRANT_ARGV_MAX 16   /* patterns */
 #define GRANT_WORDS_MAX 64  /* of one pattern */

@@ -16,7 +16,7 @@
 /* Bounds of one policy: past them is an error, never a cut. */
 #define ENTRIES_MAX 4096 /* paths, variables: each */
 #define RULES_MAX 16384  /* network rules of one kind */
-#define SECRETS_MAX 64
+#define SECRETS_MAX POLICY_SECRETS_MAX
 #define TARGETS_MAX 64   /* of one secret or quota */
 #define QUOTAS_MAX POLICY_QUOTAS_MAX
 #define QUOTA_REQUESTS_MAX 1000000000u

@@ -35,6 +35,9 @@ struct policy_path {
 
 struct rule; /* rule.h */
 
+/* Each is a descriptor of one packet (WIRE_MAX_FDS), where others need room too. */
+#define POLICY_SECRETS_MAX 128
+
 enum secret_inject {
 	INJECT_HEADER = 1,
 	INJECT_BASIC = 2,

@@ -69,7 +69,7 @@ static int add_match(struct policy_quota *q, const struct setting *s, struct err
 	struct rule **slot = grow(&q->match, &q->n_match, sizeof(*slot), TARGETS_MAX, "rules of a quota", s->origin, e);
 	if (!slot) {
 		rule_free(rule);
-		return -ENOMEM;
+		return -e->err;
 	}
 	*slot = rule;
 	return 0;

@@ -169,7 +169,7 @@ int set_secret(struct policy *p, const struct setting *s, struct error *e)
 	struct policy_secret *secret = get_secret(p, s, e);
 
 	if (!secret)
-		return -ENOMEM;
+		return -e->err;
 	/* Asked for by somebody: then it has to be there. */
 	secret->optional = secret->optional && s->from == FROM_BUILTIN;
 	if (strcmp(s->key, "source") == 0)

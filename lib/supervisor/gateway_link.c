@@ -240,7 +240,7 @@ static int on_ready(struct sandbox *b, struct wire_reader *in)
 static int add_placeholders(struct call *call, char **env)
 {
 	size_t have = strv_len(call->placeholders), more = strv_len(env);
-	char **all = have + more > WIRE_MAX_FDS ? NULL : reallocarray(call->placeholders, have + more + 1, sizeof(*all));
+	char **all = have + more > SECRETS_EVER ? NULL : reallocarray(call->placeholders, have + more + 1, sizeof(*all));
 
 	if (!all)
 		return -ENOMEM;
@@ -254,7 +254,7 @@ static int add_placeholders(struct call *call, char **env)
 static int on_call_ready(struct sandbox *b, struct wire_reader *in)
 {
 	uint32_t address = wire_get_u32(in);
-	_cleanup_(strv_freep) char **env = wire_get_strv(in, WIRE_MAX_FDS);
+	_cleanup_(strv_freep) char **env = wire_get_strv(in, POLICY_SECRETS_MAX);
 
 	if (!wire_done(in))
 		return -EPROTO;

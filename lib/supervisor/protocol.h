@@ -216,4 +216,7 @@ enum gateway_message {
 	GATEWAY_SECRET = 81,
 };
 
+/* Of one gateway: those that were revoked count. */
+#define SECRETS_EVER 1024u
+
 #endif

@@ -414,6 +414,46 @@ for i in range(100):
     equal(len([r for r in origin.requests if r.header('a') == [VALUE]]), 100, 'requests')
 
 
+def with_secrets(t, n, length):
+    """A box with n secrets, KEY_0 and so on, of values of this length."""
+    box, origin, _ = setup(t)
+    values = {'KEY_%d' % i: ('value-%03d-' % i).ljust(length, 'v') for i in range(n - 1)}
+    for name in values:
+        box.add('--secret', '%s@https://api.example.com/**' % name, **values)
+    return box, origin, values
+
+
+def refused(box, why):
+    result = box.sh('true')
+    equal(result.code, 125, 'exit status (%r)' % result)
+    check(why in result.err, '%r is not in %r' % (why, result.err))
+
+
+@test
+def as_many_as_there_may_be(t):
+    """Each goes out and each is searched for; one more is refused."""
+    box, origin, values = with_secrets(t, 128, 40)
+    origin.handler = lambda c, r: Origin.reply(c, body=' '.join(values.values()).encode())
+    got = box.python('''
+keys = ["API_KEY"] + ["KEY_%d" % i for i in range(127)]
+s, bodies = tls("api.example.com"), set()
+for i in range(0, 128, 16):
+    fields = ["X-%d: %s" % (k, os.environ[keys[k]]) for k in range(i, i + 16)]
+    bodies.add(send(s, "GET / HTTP/1.1\\r\\nHost: api.example.com\\r\\n" + "\\r\\n".join(fields) + "\\r\\n\\r\\n").body.decode())
+out(bodies == {" ".join(os.environ[k] for k in keys[1:])})''').ok().json()
+    sent = [v for r in origin.requests for name, v in r.headers if name.lower().startswith('x-')]
+    equal(sent, [VALUE, *values.values()], 'what the server was sent')
+    check(got is True, 'what the sandbox sees of the answer: %r' % got)
+    box.add('--secret', 'MORE@https://api.example.com/**', MORE=VALUE)
+    refused(box, 'more than 128 secrets in one policy')
+
+
+@test
+def too_much_for_one_environment(t):
+    """Placeholders are as long as the values, and go into one environment."""
+    refused(with_secrets(t, 6, 32000)[0], 'together')
+
+
 @test
 def small_pipes(t):
     """A user with very many pipes gets small ones. A value that does not fit into one arrives all the same."""

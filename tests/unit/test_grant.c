@@ -181,9 +181,9 @@ static void test_bounds(void **state)
 	refused(buf_str(&b), "1047: [grant push] allow = https://git.example.com/1024: more than 1024 rules in one grant");
 	b.len = 0;
 	buf_puts(&b, G);
-	for (int i = 0; i < 65; i++)
+	for (int i = 0; i < 129; i++)
 		buf_printf(&b, "secret = S%d\n", i);
-	refused(buf_str(&b), "87: [grant push] secret = S64: more than 64 secrets in one grant");
+	refused(buf_str(&b), "151: [grant push] secret = S128: more than 128 secrets in one grant");
 	b.len = 0;
 	buf_puts(&b, POLICY);
 	for (int i = 0; i < 129; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Policies with as many rules as there may be: what is dropped, refused and found, and that a grant is compared with
- * those of its hosts only. */
+/* Policies with as many rules and secrets as there may be: what is dropped, refused and found, and that a grant is
+ * compared with those of its hosts only. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -132,12 +132,61 @@ static void a_grant_meets_the_rules_of_its_hosts(void **state)
 	policy_free(p);
 }
 
+static void add_secret(struct policy *p, unsigned i, int want)
+{
+	char spec[64];
+
+	snprintf(spec, sizeof(spec), "KEY_%u@a.example.org", i);
+	assert_int_equal(policy_set(p, "secret", "spec", spec, "/", "test", &e), want);
+}
+
+static struct policy_secret *copy_of(const struct policy_secret *s)
+{
+	_cleanup_buf_ struct buf bytes = { 0 };
+	struct policy_secret *copy;
+
+	assert_int_equal(policy_secret_encode(s, &bytes), 0);
+	assert_int_equal(policy_secret_decode(bytes.data, bytes.len, &copy), 0);
+	return copy;
+}
+
+/* In a policy that is read, that comes from another process, and that is changed while it is in force. */
+static void so_many_secrets_and_no_more(void **state)
+{
+	struct policy *p = policy_of(0), *q;
+	_cleanup_buf_ struct buf bytes = { 0 };
+	size_t n;
+
+	(void)state;
+	say(p, "allow", "a.example.org");
+	for (unsigned i = 0; i < SECRETS_MAX; i++)
+		add_secret(p, i, 0);
+	add_secret(p, SECRETS_MAX, -E2BIG);
+	assert_non_null(strstr(e.message, "more than 128 secrets in one policy"));
+	assert_int_equal(policy_finish(p, &e), 0);
+	assert_int_equal(policy_encode(p, &bytes), 0);
+	assert_int_equal(policy_decode(bytes.data, bytes.len, &q, &e), 0);
+	const struct policy_secret *all = policy_secrets(q, &n);
+	assert_int_equal(n, 128);
+	assert_string_equal(all[127].name, "KEY_127");
+
+	_cleanup_(policy_secret_freep) struct policy_secret *one = copy_of(&all[127]);
+	one->name[0] = 'X';
+	assert_int_equal(policy_add_secret(q, one, &e), -E2BIG);
+	assert_non_null(strstr(e.message, "more than 128 secrets in one policy"));
+	assert_int_equal(policy_remove_secret(q, "KEY_3", &e), 0);
+	assert_int_equal(policy_add_secret(q, one, &e), 0);
+	policy_free(q);
+	policy_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_many_as_there_may_be),
 		cmocka_unit_test(one_more_is_refused),
 		cmocka_unit_test(what_is_said_twice_is_dropped),
+		cmocka_unit_test(so_many_secrets_and_no_more),
 		cmocka_unit_test(a_grant_meets_the_rules_of_its_hosts),
 	};
 
