@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is said at the end of a sandbox with overlays, and of a call of it. */
+/* Changes that are kept: what is said of them at the end of a sandbox, and what the commands for them share. */
 #ifndef NSBOX_CLI_CHANGES_H
 #define NSBOX_CLI_CHANGES_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include <sandbox/sandbox.h>
+
+#include "base/buf.h"
+#include "named.h"
 
 /* The sandbox has ended: say that its changes are kept, if there are any; or give them up. */
 void changes_tell(const char *id, bool drop);
@@ -18,5 +22,10 @@ static inline bool changes_of_call(const char *id)
 {
 	return strchr(id, '.') != NULL;
 }
+
+/* The words behind the first, or NULL for everything. */
+const char *const *changes_paths(struct words *words);
+/* Of the list of a sandbox: the calls whose layers are kept. */
+void changes_put_own(struct buf *b, const json_t *own);
 
 #endif
