@@ -11,5 +11,8 @@
  * their owner made read-only.
  */
 int overlay_new(const char *proc, int mask, int lower, int upper, int work);
+/* One that nothing can be written in, of at least two directories, the uppermost first; a negative one is left out. */
+#define OVERLAY_LOWERS 3u
+int overlay_read_only(const int lowers[OVERLAY_LOWERS]);
 
 #endif

@@ -63,6 +63,9 @@ int root_add_overlay(struct root *root, const struct plan *plan, const struct pl
 /* root_hidden.c: what takes hidden names out of an overlay, to lie above the host's directory lower; dir: of the overlay in
  * the layer. *ret: -errno where nothing is hidden. */
 int root_hidden(const struct plan *plan, const struct plan_step *overlay, int lower, int dir, int *ret);
+/* The same for calls that see what the host has: into the empty directory mask, which gets mode and times of the host's.
+ * How many names it takes out, or -errno. */
+int root_hidden_committed(const struct plan *plan, const struct plan_step *overlay, int lower, int mask);
 /* root_store.c: a mount namespace with what the overlays are made of (view.h), and a directory in it with each overlay,
  * by its number, without what is mounted in it. */
 int root_store(const struct root *root, const struct plan *plan, int *ret, int *ret_working, struct error *e);

@@ -9,6 +9,10 @@
  * at or below the name, nothing is put there and the name is covered as elsewhere (root_plan.c). A call can use the name
  * for something of its own, and remove the directory: a commit knows by the mask what it must leave as it is
  * (lib/overlay/hidden.c).
+ *
+ * The committed view has a mask of its own, kept in memory: the host may replace a file that is covered there by
+ * renaming another one to its name, and then the kernel takes the cover away; a whiteout stays. Nothing is written in that
+ * view, so its mask need not be like the host's in all.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -68,15 +72,16 @@ static bool has_attributes(int fd)
 	return n < 0 && errno != EOPNOTSUPP;
 }
 
-/* The host's directory, when a part of the mask can stand for it. */
+/* The host's directory, when a part of the mask can stand for it. dev: 0 for the committed view's. */
 static int open_like(int host, const char *name, dev_t dev, struct stat *ret)
 {
-	_cleanup_close_ int fd = openat(host, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd =
+		openat(host, name, (dev ? O_RDONLY : O_PATH) | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0 || fstat(fd, ret) < 0)
 		return -errno;
-	bool fits = ret->st_dev == dev && ret->st_uid == geteuid() && ret->st_gid == getegid() &&
-		    (ret->st_mode & 0500) == 0500 && !has_attributes(fd);
+	bool fits = !dev || (ret->st_dev == dev && ret->st_uid == geteuid() && ret->st_gid == getegid() &&
+			     (ret->st_mode & 0500) == 0500 && !has_attributes(fd));
 	return fits ? TAKE_FD(fd) : -EOPNOTSUPP;
 }
 
@@ -103,10 +108,10 @@ static int white_out(int mask, int host, const char *path, dev_t dev)
 	_cleanup_close_ int below = open_like(host, name, dev, &st);
 	if (below < 0)
 		return below;
-	if (mkdirat(mask, name, 0700) < 0 && errno != EEXIST)
+	if (mkdirat(mask, name, 0700) < 0 && (errno != EEXIST || fchmodat(mask, name, 0700, 0) < 0))
 		return -errno;
 	_cleanup_close_ int dir = openat(mask, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0 || fchmod(dir, 0700) < 0)
+	if (dir < 0)
 		return -errno;
 	int r = white_out(dir, below, path + n + 1, dev);
 	int k = set_like(dir, &st);
@@ -139,4 +144,23 @@ int root_hidden(const struct plan *plan, const struct plan_step *overlay, int lo
 		(void)white_out(mask, host, s->path + strlen(overlay->path) + 1, st.st_dev);
 	}
 	return 0;
+}
+
+int root_hidden_committed(const struct plan *plan, const struct plan_step *overlay, int lower, int mask)
+{
+	struct stat st;
+	int n = 0;
+
+	for (size_t i = 0; i < plan->n_steps; i++) {
+		const struct plan_step *s = &plan->steps[i];
+		if (!is_wanted(plan, overlay, s))
+			continue;
+		int r = white_out(mask, lower, s->path + strlen(overlay->path) + 1, 0);
+		/* Removed since the policy was read. */
+		if (r < 0 && r != -ENOENT && r != -ENOTDIR)
+			return r;
+		n++;
+	}
+	int r = fstat(lower, &st) < 0 ? -errno : set_like(mask, &st);
+	return r < 0 ? r : n;
 }

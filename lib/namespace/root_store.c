@@ -34,30 +34,40 @@ static int add_lower(int store, const struct plan_step *s, struct error *e)
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, s->path, "cannot keep %s for views of it", s->path) : 0;
 }
 
-/* In the host's directory there are no whiteouts: empty objects over what is hidden. */
-static int hide(int store, const struct plan *plan, const struct plan_step *overlay, struct error *e)
+/* What is hidden, to lie above the host's directory: as N.mask, and as N.kept what was hidden from a sandbox whose
+ * changes this one goes on from. Neither where nothing is. */
+static int add_masks(int store, const struct root *root, const struct plan *plan, const struct plan_step *s)
 {
-	int r = 0;
+	char name[24];
 
-	for (size_t i = 0; i < plan->n_steps && r == 0; i++) {
-		const struct plan_step *s = &plan->steps[i];
-		char path[PLAN_MAX_PATH + 32];
-		struct stat st;
-		size_t n = strlen(overlay->path);
-		if (s->kind != PLAN_HIDE || !path_is_at_or_below(s->path, overlay->path) || !s->path[n])
-			continue;
-		snprintf(path, sizeof(path), "%u%s", (unsigned)overlay->size, s->path + n);
-		_cleanup_close_ int fd = open_in(store, path, false);
-		/* Below another one that is hidden, or removed since the policy was read. */
-		if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
-			continue;
-		_cleanup_close_ int empty = fd < 0 || fstat(fd, &st) < 0 ? -EBADF :
-					    open_in(store, S_ISDIR(st.st_mode) ? "dir" : "file", false);
-		r = fd < 0 ? fd : empty < 0 ? -errno : tree_mask(fd, empty);
-		if (r < 0)
-			return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, s->path, "cannot hide %s", s->path);
-	}
-	return r;
+	snprintf(name, sizeof(name), "%u", (unsigned)s->size);
+	_cleanup_close_ int lower = open_in(store, name, false);
+	_cleanup_close_ int layer = lower < 0 ? lower : root_open_layer(root);
+	snprintf(name, sizeof(name), "%u/mask", (unsigned)s->size);
+	_cleanup_close_ int kept = layer < 0 ? layer : open_in(layer, name, false);
+	snprintf(name, sizeof(name), "%u.mask", (unsigned)s->size);
+	int r = layer < 0 ? layer : mkdirat(store, name, 0700) < 0 ? -errno : 0;
+	_cleanup_close_ int mask = r < 0 ? r : openat(store, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = r < 0 ? r : mask < 0 ? -errno : root_hidden_committed(plan, s, lower, mask);
+	if (r == 0 && kept == -ENOENT && unlinkat(store, name, AT_REMOVEDIR) < 0)
+		r = -errno;
+	if (r < 0 || kept < 0)
+		return r >= 0 && kept != -ENOENT ? kept : r;
+	snprintf(name, sizeof(name), "%u.kept", (unsigned)s->size);
+	r = mkdirat(store, name, 0700) < 0 ? -errno : 0;
+	_cleanup_close_ int place = r < 0 ? r : open_in(store, name, false);
+	_cleanup_close_ int tree = place < 0 ? place : tree_clone(kept, MOUNT_SAFE | MOUNT_ATTR_RDONLY, false);
+	return tree < 0 ? tree : tree_attach(tree, place);
+}
+
+static int add_hidden(int store, const struct root *root, const struct plan *plan, const struct plan_step *s,
+		      struct error *e)
+{
+	int r = add_masks(store, root, plan, s);
+
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, s->path, "cannot keep what is hidden in %s for views of it",
+				  s->path) :
+		       0;
 }
 
 /* Where calls with view = scratch make a layer of their own, each below its number. */
@@ -111,12 +121,11 @@ static int add_overlays(int store, const struct plan *plan, const int trees[PLAN
 static int fill(const struct root *root, const struct plan *plan, const int trees[PLAN_MAX_STEPS], int *ret_working,
 		struct error *e)
 {
-	static const char *const options[] = { "size", "64k", "nr_inodes", "256", "mode", "0700", NULL };
+	static const char *const options[] = { "size", "64k", "nr_inodes", ROOT_INODES, "mode", "0700", NULL };
 	_cleanup_close_ int place = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_close_ int store = place < 0 ? -errno : tree_new("tmpfs", options, MOUNT_SAFE | MOUNT_ATTR_NOEXEC);
 	int r = store < 0 ? store : tree_attach(store, place);
-	if (r == 0 && (mkdirat(store, "fresh", 0700) < 0 || mkdirat(store, "dir", 0555) < 0 ||
-		       mknodat(store, "file", S_IFREG, 0) < 0))
+	if (r == 0 && mkdirat(store, "fresh", 0700) < 0)
 		r = -errno;
 
 	if (r < 0)
@@ -124,7 +133,7 @@ static int fill(const struct root *root, const struct plan *plan, const int tree
 	for (size_t i = 0; i < plan->n_steps && r == 0; i++)
 		r = plan->steps[i].kind == PLAN_OVERLAY ? add_lower(store, &plan->steps[i], e) : 0;
 	for (size_t i = 0; i < plan->n_steps && r == 0; i++)
-		r = plan->steps[i].kind == PLAN_OVERLAY ? hide(store, plan, &plan->steps[i], e) : 0;
+		r = plan->steps[i].kind == PLAN_OVERLAY ? add_hidden(store, root, plan, &plan->steps[i], e) : 0;
 	if (r == 0)
 		r = add_scratch(store, root, e);
 	if (r == 0)

@@ -95,6 +95,9 @@ static int nest_add(struct nest *nest, int root, const char *place, bool part)
 		return nest->n < NESTED_MAX ? -ENOMEM : -E2BIG;
 	nest->all = more;
 	_cleanup_close_ int fd = open_in(root, place, false);
+	/* Below what is hidden. */
+	if (fd == -ENOENT)
+		return 0;
 	if (fd < 0 || fstatvfs(fd, &vfs) < 0)
 		return fd < 0 ? fd : -errno;
 	_cleanup_close_ int tree = part ? -EBADF : tree_clone(fd, MOUNT_SAFE, true);
@@ -218,13 +221,30 @@ static int put(const struct views *v, const char *path, int tree, enum put how, 
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, failed, "cannot make the call's view of %s", failed) : 0;
 }
 
-int view_committed(const struct views *v, const char *path, uint32_t n, struct error *e)
+/* Without what is hidden; where nothing is, the directory itself. */
+static int committed_new(const struct views *v, uint32_t n)
 {
-	char name[16];
+	char name[24];
 
 	snprintf(name, sizeof(name), "%u", n);
-	_cleanup_close_ int source = open_in(v->store, name, false);
-	_cleanup_close_ int tree = source < 0 ? source : tree_clone(source, MOUNT_SAFE | MOUNT_ATTR_RDONLY, true);
+	_cleanup_close_ int lower = open_in(v->store, name, false);
+	snprintf(name, sizeof(name), "%u.mask", n);
+	_cleanup_close_ int mask = lower < 0 ? lower : open_in(v->store, name, false);
+	if (mask == -ENOENT)
+		return tree_clone(lower, MOUNT_SAFE | MOUNT_ATTR_RDONLY, false);
+	snprintf(name, sizeof(name), "%u.kept", n);
+	_cleanup_close_ int kept = mask < 0 ? mask : open_in(v->store, name, false);
+	if (kept < 0 && kept != -ENOENT)
+		return kept;
+	int tree = overlay_read_only((const int[]){ mask, kept, lower });
+	/* As for the sandbox itself (root_overlay.c). */
+	return tree == -ELOOP && kept >= 0 ? overlay_read_only((const int[]){ mask, -EBADF, lower }) : tree;
+}
+
+int view_committed(const struct views *v, const char *path, uint32_t n, struct error *e)
+{
+	_cleanup_close_ int tree = committed_new(v, n);
+
 	if (tree < 0)
 		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, path, "cannot show %s as the host has it", path);
 	return put(v, path, tree, PUT_COMMITTED, e);

@@ -6,10 +6,11 @@
  * nobody is in. On its way into the sandbox the helper of a full call takes a copy of all that along (view_take()). The
  * guardian puts it into the call's namespace for a moment, mounts the views from it over the overlaid directories,
  * and takes it away again. A view covers everything that was mounted in such a directory, hidden paths too, so all
- * that is put back on top of it. A call with a layer of its own sees the working state as it goes on, below what it writes
- * itself: an overlay on the sandbox's overlay, with the mounts that keep parts of that read-only or in their place made
- * anew. What programs are steered by lies in the home and temporary directories as well, where
- * every call may write: a call that sees only what the host has gets new ones.
+ * that is put back on top of it, and names that the overlay did not show at all are whited out (root_hidden.c). A call
+ * with a layer of its own sees the working state as it goes on, below what it writes itself: an overlay on the sandbox's
+ * overlay, with the mounts that keep parts of that read-only or in their place made anew. What programs are steered by
+ * lies in the home and temporary directories as well, where every call may write: a call that sees only what the host has
+ * gets new ones.
  */
 #ifndef NSBOX_NAMESPACE_VIEW_H
 #define NSBOX_NAMESPACE_VIEW_H
@@ -33,7 +34,7 @@ int view_take(int store, int init_pidfd, int *ret, struct error *e);
 
 /* In the call's mount namespace, before /dev/pts is renewed. Borrows all; after a failure the namespace is of no use. */
 int views_open(struct views *v, int root, int store, uint32_t call, FILE *mountinfo, struct error *e);
-/* The n-th overlaid directory, which is path, as the host has it, read-only. */
+/* The n-th overlaid directory, which is path, as the host has it but for what is hidden, read-only. */
 int view_committed(const struct views *v, const char *path, uint32_t n, struct error *e);
 /* The n-th overlaid directory, which is path, below a layer of the call's own. */
 int view_scratch(struct views *v, const char *path, uint32_t n, struct error *e);

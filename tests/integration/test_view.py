@@ -2,6 +2,7 @@
 """Views of overlaid directories: what a call sees of what others wrote there. The host's files are the oracle."""
 import contextlib
 import os
+import subprocess
 
 from harness.box import Box
 from harness.registry import cases, check, equal, test
@@ -73,6 +74,77 @@ def committed_keeps_what_is_hidden_hidden(t):
         # The twin: the file is there on the host, and a sandbox without --hide shows it.
         with named(t, name='twin') as twin:
             equal(call(twin, 'cat .env', *COMMITTED).out, 'CANARY-ENV\n', 'without --hide')
+
+
+def replace(path):
+    """As editors save: another file gets the name."""
+    with open(path + '.new', 'w') as f:
+        f.write('CANARY-NEW\n')
+    os.rename(path + '.new', path)
+
+
+REPLACED = [('plain', None), ('not_ours', lambda box: other_group(box.work + '/s')), ('mount_below', None),
+            ('attribute', lambda box: os.setxattr(box.work + '/s', 'user.x', b'y')),
+            ('state_inside', lambda box: box.env.update(XDG_STATE_HOME=box.work + '/state')),
+            ('closed', lambda box: os.chmod(box.work + '/s', 0o311))]
+
+
+def other_group(path):
+    groups = [g for g in ([1] if os.geteuid() == 0 else os.getgroups()) if g != os.getegid()]
+    if groups:
+        os.chown(path, -1, groups[0])
+    return bool(groups)
+
+
+@cases([(name, name, change) for name, change in REPLACED])
+def committed_hides_what_the_host_replaces(t, name, change):
+    """Renaming over a file that is covered takes the cover away; in a call that runs, and before one starts."""
+    box = Box(t)
+    os.makedirs(box.work + '/s/dir/deep')
+    for path in ('s/.env', 's/dir/x', 'a'):
+        with open(os.path.join(box.work, path), 'w') as f:
+            f.write('CANARY-OLD\n' if path != 'a' else 'host\n')
+    if change and change(box) is False:
+        t.skip('this user has one group only')
+    flags = ['--tmpfs', 's/dir/deep'] if name == 'mount_below' else []
+    script = 'cat a; echo; read line; cat s/.env s/dir/x a 2>/dev/null; true'
+    for hide in (['--hide', 's/.env', '--hide', 's/dir'], []):
+        box.nsbox('create', '--net', 'none', '--overlay', '.', *hide, *flags, '--name', 'x').ok()
+        try:
+            running = box.start('exec', 'x', *COMMITTED, '--', 'sh', '-c', script, stdin=subprocess.PIPE)
+            equal([running.stdout.readline() for _ in range(2)], [b'host\n', b'\n'], 'a call that runs')
+            replace(box.work + '/s/.env')
+            os.rename(box.work + '/s/dir', box.work + '/s/moved%d' % len(hide))
+            os.makedirs(box.work + '/s/dir/deep')
+            replace(box.work + '/s/dir/x')
+            out, err = running.communicate(b'\n', timeout=60)
+            later = box.nsbox('exec', 'x', *COMMITTED, '--', 'sh', '-c', script, input='\n').ok().out
+            if hide:
+                equal(out.decode(), 'host\n', 'the call that ran (%r)' % err)
+                equal(later, 'host\n\nhost\n', 'one that came later')
+            else:
+                check('CANARY-NEW' in later, 'the twin: %r' % later)
+        finally:
+            box.nsbox('rm', '-f', 'x')
+
+
+@test
+def committed_of_what_goes_on(t):
+    """What was hidden from the sandbox whose changes it goes on from, and what those removed, without names for it."""
+    box = Box(t)
+    for path in ('.env', 'd/key', 'd/open'):
+        t.write('box/work/' + path, 'CANARY\n')
+    os.setxattr(box.work + '/d', 'user.x', b'y')
+    box.nsbox('run', '--net', 'none', '--overlay', '.', '--hide', '.env', '--', 'rm', '-r', 'd').ok()
+    layer = box.nsbox('diff', '--json').ok().json()[0]['id']
+    look = 'ls -A . d; cat .env d/key d/open; :'
+    for hide, seen in (['--hide', 'd/key'], ['.:', 'd', '', 'd:', 'open', 'CANARY']), ([], ['.:', 'd', '', 'd:', 'key', 'open',
+                                                                                         'CANARY', 'CANARY']):
+        box.nsbox('create', '--net', 'none', '--overlay', '.', '--fork', layer, *hide, '--name', 'x').ok()
+        try:
+            equal(call(box, look, *COMMITTED).out.split('\n')[:-1], seen, 'with %r' % hide)
+        finally:
+            box.nsbox('rm', '-f', 'x')
 
 
 @test
