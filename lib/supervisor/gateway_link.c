@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "base/util.h"
@@ -18,6 +19,7 @@
 
 #define MAX_RECORDS 1024u
 #define MAX_REASON 1024u
+#define ATTACH_LISTENERS 4u /* descriptors before them, of LAUNCHER_SANDBOX_READY */
 
 static void gateway_ready(struct supervisor *s, struct source *source, uint32_t events);
 
@@ -59,19 +61,37 @@ int gateway_spawn(struct sandbox *b, int policy_fd, const int *secret_fds, size_
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "nsbox-gateway", "cannot start the helper") : 0;
 }
 
+/* The gateway's end, or -errno. */
+static int make_binds(struct sandbox *b)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return -errno;
+	b->gateway_binds = pair[0];
+	return pair[1];
+}
+
 int gateway_attach(struct sandbox *b, const int *fds, size_t n_fds, struct error *e)
 {
 	_cleanup_buf_ struct buf m = { 0 };
 	uint16_t ports[128];
 	size_t n = policy_ports(b->policy, ports, ARRAY_LEN(ports));
+	int all[WIRE_MAX_FDS];
 
-	int r = wire_put_u32(&m, GATEWAY_ATTACH);
+	if (n_fds < ATTACH_LISTENERS || n_fds >= WIRE_MAX_FDS)
+		return fail(e, EPROTO, SANDBOX_STAGE_PROTOCOL, b->id, "the launcher made other sockets than a gateway needs");
+	int binds = make_binds(b), r = binds < 0 ? binds : wire_put_u32(&m, GATEWAY_ATTACH);
 	if (r == 0)
 		r = wire_put_u32(&m, (uint32_t)n);
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = wire_put_u32(&m, ports[i]);
+	memcpy(all, fds, ATTACH_LISTENERS * sizeof(int));
+	all[ATTACH_LISTENERS] = binds;
+	memcpy(all + ATTACH_LISTENERS + 1, fds + ATTACH_LISTENERS, (n_fds - ATTACH_LISTENERS) * sizeof(int));
 	if (r == 0)
-		r = send_to_gateway(b, &m, fds, n_fds);
+		r = send_to_gateway(b, &m, all, n_fds + 1);
+	fd_close(binds);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "nsbox-gateway", "cannot pass the gateway its listeners") : 0;
 }
 
@@ -105,7 +125,10 @@ int gateway_send_bind(struct call *call, const char *about)
 		r = wire_put_bytes(&m, grant.data, grant.len);
 	if (r == 0)
 		r = wire_put_str(&m, about);
-	return r < 0 ? r : send_to_gateway(call->sandbox, &m, NULL, 0);
+	if (r < 0 || msg_send(call->sandbox->gateway_binds, m.data, m.len, NULL, 0) == 0)
+		return r;
+	/* It is full, or broken, which shows here too. */
+	return send_to_gateway(call->sandbox, &m, NULL, 0);
 }
 
 int gateway_send_call_end(struct call *call)
@@ -204,6 +227,7 @@ void gateway_stop(struct sandbox *b)
 	if (b->gateway_source.fd >= 0)
 		loop_remove(b->supervisor, &b->gateway_source);
 	link_close(&b->gateway_link);
+	fd_close(TAKE_FD(b->gateway_binds));
 	/* Not waited for here: closing its packet socket takes the kernel 10 ms, and other sandboxes are served. */
 	if (b->gateway_pidfd >= 0 && b->gateway_exit.fd < 0) {
 		pidfd_send_signal(b->gateway_pidfd, SIGKILL, NULL, 0);

@@ -213,7 +213,7 @@ struct sandbox {
 	enum gateway_state gateway;
 	struct source gateway_source, gateway_exit;
 	struct link gateway_link;
-	int gateway_pidfd;
+	int gateway_pidfd, gateway_binds; /* for GATEWAY_CALL_BIND */
 	uint64_t gateway_deadline;
 
 	struct auditor *auditor; /* NULL: the policy names none */

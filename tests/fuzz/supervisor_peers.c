@@ -252,6 +252,18 @@ static void asked_of_call(struct peers *w, uint32_t *list, size_t *n, unsigned t
 		w->overflow = true;
 }
 
+/* Most are there; when the socket is full they come with the other messages. */
+static bool read_binds(struct peers *w, size_t index)
+{
+	struct fake_packet p;
+
+	if (w->f.gateways[index].binds < 0 || fake_receive(w->f.gateways[index].binds, &p) <= 0)
+		return false;
+	peers_require(p.type == GATEWAY_CALL_BIND, "message by the socket for binds");
+	fake_packet_close(&p);
+	return true;
+}
+
 static bool read_gateway(struct peers *w, size_t index)
 {
 	struct peer_gateway *g = &w->gateways[index];
@@ -274,6 +286,7 @@ static bool read_gateway(struct peers *w, size_t index)
 	case GATEWAY_ATTACH:
 		peers_require(g->config && !g->attach, "GATEWAY_ATTACH");
 		g->attach = true;
+		fake_attached(&w->f.gateways[index], &p);
 		break;
 	case GATEWAY_CALL:
 		asked_of_call(w, g->asked, &g->n_asked, 1, &p);
@@ -396,7 +409,7 @@ void peers_run(struct peers *w)
 				again = true;
 		}
 		for (size_t i = 0; i < w->f.n_gateways; i++)
-			again |= read_gateway(w, i);
+			again |= read_gateway(w, i) | read_binds(w, i);
 		for (size_t i = 0; i < w->n_clients; i++)
 			again |= read_client(w, &w->clients[i]);
 		for (size_t i = 0; i < w->n_auditors; i++)

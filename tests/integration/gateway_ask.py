@@ -592,5 +592,18 @@ def bad_messages_end_the_gateway(w):
         equal(g.process.wait(5), 1, second)
 
 
+@test
+def what_is_bound_counts_before_what_is_said_later(w):
+    g = w.gateway('allow = api.test')
+    top = g.call('top', '100.64.0.2')
+    leaf = g.call('leaf', '100.64.0.3', parent=top)
+    top.end()  # a child that is bound after its parent's end would end the gateway
+    equal(exchange(leaf.tls('api.test'), get('api.test', '/'))[0], 200)
+    other = g.call('other', '100.64.0.4')
+    g.binds.send(driver.u32(driver.AUDIT) + driver.u32(2))
+    g._send(driver.u32(driver.CALL_END) + socket.inet_aton(other.address)[::-1])
+    equal(g.process.wait(5), 1)
+
+
 if __name__ == '__main__':
     main(TESTS, World)

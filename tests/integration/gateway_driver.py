@@ -18,7 +18,7 @@ import time
 CONFIG, ATTACH, READY, CALL, CALL_READY, CALL_END, CALL_ENDED, RECORDS, WRITTEN, CALL_BIND, AUDIT, ASK, \
     DECIDED, ASK_CANCEL = range(64, 78)
 OPS = ['call.start', 'http.request', 'net.connect', 'grant.raise', 'fs.commit']
-WIRE_VERSION = 7
+WIRE_VERSION = 8
 GATEWAY = '100.64.0.1'
 F_ADD_SEALS, ALL_SEALS = 1033, 15
 IP_TRANSPARENT = 19
@@ -158,7 +158,10 @@ class Gateway:
         packets.bind(('lo', 0x0800))
         self.listeners += [udp, packets]
         tcp = [self._listener('0.0.0.0', p) for p in ports]
-        fds = [self.bundle.fileno(), udp.fileno(), self.listeners[0].fileno(), packets.fileno()]
+        self.binds, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs.setblocking(False)
+        self.listeners.append(theirs)
+        fds = [s.fileno() for s in (self.bundle, udp, self.listeners[0], packets, theirs)]
         self._send(u32(ATTACH) + u32(len(ports)) + b''.join(u32(p) for p in ports), fds + [s.fileno() for s in tcp])
         for s in self.listeners + tcp:
             s.close()
@@ -270,7 +273,7 @@ class Gateway:
         if grant or parent:
             above = struct.unpack('>I', socket.inet_aton(parent.address))[0] if parent else 0
             encoded = self._encode(grant) if grant else b''
-            self._send(u32(CALL_BIND) + u32(number) + u32(above) + text(encoded) + text(""))
+            self.binds.send(u32(CALL_BIND) + u32(number) + u32(above) + text(encoded) + text(""))
         return Call(self, name, address)
 
     def ca(self):

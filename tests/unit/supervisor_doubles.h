@@ -19,6 +19,7 @@
 
 struct fake_gateway {
 	int sock;    /* the gateway's end */
+	int binds;   /* that of the socket for GATEWAY_CALL_BIND, when it has taken it: fake_attached() */
 	int process; /* readable when it is gone; the supervisor has a copy as its pidfd */
 	bool gone;
 };
@@ -54,6 +55,8 @@ void fake_refill(struct fake *f);
 /* Our end of a new client connection. */
 int fake_client(struct fake *f);
 void fake_gateway_exit(struct fake_gateway *g);
+/* p: its GATEWAY_ATTACH, with the sockets. */
+void fake_attached(struct fake_gateway *g, struct fake_packet *p);
 
 /* A pair of sockets, neither of which blocks. */
 void fake_pair(int pair[2]);

@@ -129,7 +129,7 @@ static void make_ready(struct fake *f, int sock, uint32_t request, bool gateway,
 	expect_nothing(f, sock);
 	fake_send(f->launcher, null, gateway ? 4 : 0, "uub", LAUNCHER_SANDBOX_READY, box->number, 0u);
 	if (gateway) {
-		expect(f, box->gateway->sock, GATEWAY_ATTACH);
+		fake_attached(box->gateway, expect(f, box->gateway->sock, GATEWAY_ATTACH));
 		expect_nothing(f, sock);
 		fake_send(box->gateway->sock, NULL, 0, "ub", GATEWAY_READY, 0u);
 	}
