@@ -10,22 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "policy/grant_internal.h"
+#include "random.h"
 
 #include <cmocka.h>
-
-static uint64_t seed = 0x6ea47;
-
-static unsigned below(unsigned n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (unsigned)((seed >> 11) % n);
-}
-
-#define PICK(a) ((a)[below(ARRAY_LEN(a))])
 
 static bool with_network; /* targets are asked too, which takes most of the time */
 static struct policy *open_policy; /* allows the whole world, so that the grant decides */
