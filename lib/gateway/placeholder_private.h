@@ -25,7 +25,8 @@ struct placeholder_block {
 	uint32_t off; /* in the pattern */
 };
 
-/* One of the texts that mean a placeholder: its own, or the part of its base64 that does not depend on neighbours. */
+/* One of the texts that mean a placeholder: its own, as Latin-1 in UTF-8, or the part of its base64 that does not depend
+ * on neighbours. */
 struct placeholder_pattern {
 	struct placeholder *owner;
 	struct placeholder_pattern *next; /* of the owner */

@@ -16,7 +16,8 @@
 
 #define SLICE 4096u
 #define SLICE_CLEAN (4 * SLICE) /* without an escape in it */
-#define ESCAPE_MAX 6u /* \u0070 */
+#define ESCAPE_MAX 12u /* \ud83d\ude00 */
+#define CHARACTER_MAX 4u /* bytes of UTF-8 */
 
 enum lane { RAW, PERCENT, JSON, N_LANES };
 
@@ -47,32 +48,68 @@ static int hex_digits(const uint8_t *p, size_t len, size_t n)
 	return v;
 }
 
-/* The byte that p begins with, its escape undone; how many bytes it took, 0: that depends on what comes next. */
-static size_t decode(enum lane lane, const uint8_t *p, size_t len, uint8_t *ret)
+/* Bytes in the place of an escape, and how many of the stream it took: 0 when that depends on what comes next. */
+struct decoded {
+	uint8_t bytes[CHARACTER_MAX];
+	size_t n, width;
+};
+
+static struct decoded one_byte(int byte, size_t width)
+{
+	return (struct decoded){ .bytes = { (uint8_t)byte }, .n = 1, .width = width };
+}
+
+static struct decoded as_utf8(uint32_t c, size_t width)
+{
+	if (c < 0x80)
+		return one_byte((int)c, width);
+	struct decoded d = { .n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4, .width = width };
+	for (size_t i = d.n - 1; i; i--, c >>= 6)
+		d.bytes[i] = (uint8_t)(0x80 | (c & 0x3f));
+	d.bytes[0] = (uint8_t)(0xf0 << (4 - d.n) | c);
+	return d;
+}
+
+/* \uXXXX, or two of them that are one character. */
+static struct decoded decode_unicode(const uint8_t *p, size_t len)
+{
+	const struct decoded more = { 0 };
+	int high = hex_digits(p + 2, len - 2, 4), low;
+
+	if (high < 0)
+		return high == -2 ? more : one_byte(p[0], 1);
+	if (high < 0xd800 || high > 0xdfff)
+		return as_utf8((uint32_t)high, 6);
+	/* Half a character is in no text: 0xff is in none either. */
+	const struct decoded half = one_byte(0xff, 6);
+	if (high > 0xdbff || (len > 6 && p[6] != '\\') || (len > 7 && p[7] != 'u'))
+		return half;
+	low = len > 7 ? hex_digits(p + 8, len - 8, 4) : -2;
+	if (low == -2)
+		return more;
+	return low < 0xdc00 || low > 0xdfff ? half :
+					      as_utf8(0x10000u + ((uint32_t)(high - 0xd800) << 10) + (uint32_t)(low - 0xdc00), 12);
+}
+
+/* What p begins with, an escape of this lane undone. */
+static struct decoded decode(enum lane lane, const uint8_t *p, size_t len)
 {
 	static const char simple[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
 
-	*ret = p[0];
 	if (p[0] != ESCAPE[lane])
-		return 1;
+		return one_byte(p[0], 1);
 	if (len == 1)
-		return 0;
-	if (lane == JSON && p[1] != 'u') {
+		return (struct decoded){ 0 };
+	if (lane == JSON && p[1] == 'u')
+		return decode_unicode(p, len);
+	if (lane == JSON) {
 		const char *c = p[1] ? strchr(simple, p[1]) : NULL;
-		if (!c)
-			return 1;
-		*ret = (uint8_t)meaning[c - simple];
-		return 2;
+		return c ? one_byte(meaning[c - simple], 2) : one_byte(p[0], 1);
 	}
-	size_t head = lane == JSON ? 2 : 1, digits = lane == JSON ? 4 : 2;
-	int v = hex_digits(p + head, len - head, digits);
-	if (v == -2)
-		return 0;
-	if (v == -1)
-		return 1;
-	/* Above ASCII a JSON escape is a character and no byte: of those no pattern holds one that this is taken for. */
-	*ret = v < 0x80 || lane == PERCENT ? (uint8_t)v : 0xff;
-	return head + digits;
+	int v = hex_digits(p + 1, len - 1, 2);
+	if (v < 0)
+		return v == -2 ? (struct decoded){ 0 } : one_byte(p[0], 1);
+	return one_byte(v, 3);
 }
 
 struct search {
@@ -95,6 +132,16 @@ static uint64_t stream_length(const uint8_t *widths, size_t n)
 	return sum;
 }
 
+/* Is an escape among them? A sum would not tell: a pattern may end inside a character. */
+static bool any_escape(const uint8_t *widths, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (widths[i] != 1)
+			return true;
+	}
+	return false;
+}
+
 static int found(void *data, const struct placeholder_pattern *p, size_t start)
 {
 	const struct search *s = data;
@@ -104,7 +151,7 @@ static int found(void *data, const struct placeholder_pattern *p, size_t start)
 	uint64_t from = s->base + stream_length(s->widths, start);
 	uint64_t len = stream_length(s->widths ? s->widths + start : NULL, p->len);
 	/* Without an escape in it, it is the raw lane's. */
-	if (s->lane != RAW && len == p->len)
+	if (s->lane != RAW && !any_escape(s->widths + start, p->len))
 		return 0;
 	enum placeholder_form escape = s->lane == PERCENT ? PLACEHOLDER_PERCENT
 				       : s->lane == JSON ? PLACEHOLDER_JSON
@@ -174,38 +221,61 @@ static int lane_take(struct placeholder_lane *l, const struct placeholder_table 
 	return 0;
 }
 
+/* The decoded bytes of a slice: never more than it has. */
+#define DECODED_MAX (SLICE + ESCAPE_MAX + CHARACTER_MAX)
+struct decoding {
+	uint8_t bytes[DECODED_MAX], widths[DECODED_MAX];
+	size_t n;
+};
+
+/* The width of a character is that of its last byte: what begins inside of it begins with it. False: it goes on. */
+static bool take_decoded(struct decoding *to, const struct decoded *d)
+{
+	memcpy(to->bytes + to->n, d->bytes, CHARACTER_MAX);
+	memset(to->widths + to->n, 0, CHARACTER_MAX);
+	to->n += d->n;
+	if (d->width)
+		to->widths[to->n - 1] = (uint8_t)d->width;
+	return d->width;
+}
+
 /* A lane with escapes over one slice of the stream that begins at base. */
 static int lane_decode(struct placeholder_lane *l, const struct placeholder_table *t, struct search *s,
 		       const uint8_t *data, size_t len, uint64_t base)
 {
-	uint8_t decoded[SLICE + ESCAPE_MAX], widths[SLICE + ESCAPE_MAX];
-	size_t n = 0, at = 0, w;
+	struct decoding to;
+	size_t at = 0;
 
+	to.n = 0;
 	base -= l->n_partial;
 	while (l->n_partial && at < len) {
 		l->partial[l->n_partial++] = data[at++];
 		/* A refuted escape gives back its later bytes, which may begin another one. */
-		while (l->n_partial && (w = decode(s->lane, l->partial, l->n_partial, &decoded[n]))) {
-			widths[n++] = (uint8_t)w;
-			l->n_partial = (uint8_t)(l->n_partial - w);
-			memmove(l->partial, l->partial + w, l->n_partial);
+		while (l->n_partial) {
+			struct decoded d = decode(s->lane, l->partial, l->n_partial);
+			if (!take_decoded(&to, &d))
+				break;
+			l->n_partial = (uint8_t)(l->n_partial - d.width);
+			memmove(l->partial, l->partial + d.width, l->n_partial);
 		}
 	}
 	while (at < len) {
 		const uint8_t *escape = memchr(data + at, ESCAPE[s->lane], len - at);
 		size_t run = escape ? (size_t)(escape - data) - at : len - at;
-		memcpy(decoded + n, data + at, run);
-		memset(widths + n, 1, run);
-		n += run;
+		memcpy(to.bytes + to.n, data + at, run);
+		memset(to.widths + to.n, 1, run);
+		to.n += run;
 		at += run;
-		if (at == len || !(w = decode(s->lane, data + at, len - at, &decoded[n])))
+		if (at == len)
 			break;
-		widths[n++] = (uint8_t)w;
-		at += w;
+		struct decoded d = decode(s->lane, data + at, len - at);
+		if (!take_decoded(&to, &d))
+			break;
+		at += d.width;
 	}
 	memcpy(l->partial + l->n_partial, data + at, len - at);
 	l->n_partial = (uint8_t)(l->n_partial + len - at);
-	return lane_take(l, t, s, decoded, widths, n, base);
+	return lane_take(l, t, s, to.bytes, to.widths, to.n, base);
 }
 
 /* From now on the lane keeps what is pending itself; up to here it was what the raw lane has. */
@@ -231,8 +301,7 @@ static int lane_part(struct placeholder_lane *l, const struct placeholder_lane *
  */
 static void lane_join(struct placeholder_lane *l, const struct placeholder_lane *raw)
 {
-	if (!l->n_partial && l->pending.len == raw->pending.len &&
-	    stream_length(l->widths.data, l->widths.len) == l->widths.len)
+	if (!l->n_partial && l->pending.len == raw->pending.len && !any_escape(l->widths.data, l->widths.len))
 		l->own = false;
 }
 

@@ -26,7 +26,7 @@ typedef int (*placeholder_hit_fn)(void *data, const struct placeholder_hit *hit)
 
 struct placeholder_lane { /* private */
 	struct buf pending, widths; /* decoded bytes that may begin a placeholder, and how many of the stream each took */
-	uint8_t partial[8];	    /* an escape whose end has not come */
+	uint8_t partial[16];	    /* an escape whose end has not come */
 	uint8_t n_partial;
 	bool own; /* pending is this lane's own; else it is the same as that of the raw bytes */
 };

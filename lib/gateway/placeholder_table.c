@@ -229,6 +229,29 @@ static struct placeholder_pattern *base64_pattern(const struct placeholder_table
 	return pattern;
 }
 
+/*
+ * A text with other bytes than ASCII as it stands where a program took each byte for a character, as many do with
+ * headers, and wrote that as UTF-8. In JSON also with escapes, which are read as UTF-8.
+ */
+static struct placeholder_pattern *latin_pattern(const struct placeholder_table *t, struct placeholder *p)
+{
+	struct placeholder_pattern *pattern = NULL;
+	struct buf text = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; i < p->len && r == 0; i++) {
+		uint8_t c = (uint8_t)p->text[i];
+		if (c < 0x80)
+			r = buf_putc(&text, (char)c);
+		else
+			r = buf_append(&text, (const uint8_t[]){ (uint8_t)(0xc0 | c >> 6), (uint8_t)(0x80 | (c & 0x3f)) }, 2);
+	}
+	if (r == 0)
+		pattern = text.len > p->len ? make_pattern(t, p, text.data, text.len, text.len, -1) : p->patterns;
+	buf_wipe(&text);
+	return pattern;
+}
+
 static void free_patterns(struct placeholder *p)
 {
 	while (p->patterns) {
@@ -245,12 +268,13 @@ static int make_patterns(const struct placeholder_table *t, struct placeholder *
 	int n = 1;
 
 	p->patterns = make_pattern(t, p, (const uint8_t *)p->text, p->len, random_end, -1);
-	for (size_t i = 0; p->patterns && i < 6; i++) {
-		struct placeholder_pattern *pattern = base64_pattern(t, p, i / 2, i % 2, random_end);
+	for (size_t i = 0; p->patterns && i < 7; i++) {
+		struct placeholder_pattern *pattern = i < 6 ? base64_pattern(t, p, i / 2, i % 2, random_end) : latin_pattern(t, p);
 		if (!pattern) {
 			free_patterns(p);
 			break;
 		}
+		/* The same as one that is there. */
 		if (pattern == p->patterns)
 			continue;
 		pattern->next = p->patterns;

@@ -8,9 +8,9 @@ static int collect(void *data, const struct placeholder_hit *hit)
 {
 	struct rewrite *s = data;
 
-	/* Part of one that was replaced already. */
+	/* Part of one that was replaced already, or the end of one that was let go before it was one. */
 	if (hit->start < s->base)
-		return 0;
+		return s->cut && hit->start >= s->intact ? s->cut(s->data, hit) : 0;
 	int r = s->wanted(s->data, hit);
 	return r > 0 ? buf_append(&s->hits, hit, sizeof(*hit)) : r;
 }
@@ -60,7 +60,7 @@ int rewrite_take(struct rewrite *s, const void *data, size_t len, bool last, str
 		if (r == 0)
 			r = s->replace(s->data, &hits[i], out);
 		at += (size_t)(hits[i].end - s->base);
-		s->base = hits[i].end;
+		s->base = s->intact = hits[i].end;
 	}
 	if (r == 0)
 		r = pass(s, end, &at, out);
@@ -76,11 +76,21 @@ int rewrite_feed(struct rewrite *s, const void *data, size_t len, bool last, str
 	return r > 0 ? buf_append(out, data, len) : r;
 }
 
+void rewrite_next(struct rewrite *s)
+{
+	if (!placeholder_scan_held(&s->scan)) {
+		rewrite_reset(s);
+		return;
+	}
+	buf_wipe(&s->pending);
+	buf_free(&s->hits);
+}
+
 void rewrite_reset(struct rewrite *s)
 {
 	placeholder_scan_reset(&s->scan);
 	/* May hold what was to be kept from going on. */
 	buf_wipe(&s->pending);
 	buf_free(&s->hits);
-	s->base = 0;
+	s->base = s->intact = 0;
 }

@@ -15,12 +15,15 @@ struct rewrite {
 	int (*wanted)(void *data, const struct placeholder_hit *hit);
 	/* Append what stands there instead. 0 or < 0, as above. */
 	int (*replace)(void *data, const struct placeholder_hit *hit, struct buf *out);
+	/* One that begins in a text before this one (rewrite_next), and so has gone on in part. 0: no matter; < 0, as above. */
+	int (*cut)(void *data, const struct placeholder_hit *hit);
 	void *data;
 
 	/* Private. */
 	struct placeholder_scan scan;
 	struct buf pending; /* not yet passed on; its first byte is at `base` of the stream */
 	uint64_t base;
+	uint64_t intact; /* from here on nothing was replaced in what has gone on */
 	struct buf hits; /* struct placeholder_hit */
 };
 
@@ -29,6 +32,8 @@ struct rewrite {
 int rewrite_feed(struct rewrite *s, const void *data, size_t len, bool last, struct buf *out);
 /* The same without a copy: 1 when data is what would have been appended. */
 int rewrite_take(struct rewrite *s, const void *data, size_t len, bool last, struct buf *out);
+/* After the last bytes: another text follows. The end of this one is kept in mind if something may begin there. */
+void rewrite_next(struct rewrite *s);
 /* Back to the beginning of a stream. */
 void rewrite_reset(struct rewrite *s);
 

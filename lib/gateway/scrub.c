@@ -14,6 +14,13 @@ static int wanted(void *data, const struct placeholder_hit *hit)
 	return s->stand_in(s->data, hit->secret) != NULL;
 }
 
+static int cut(void *data, const struct placeholder_hit *hit)
+{
+	const struct scrub *s = data;
+
+	return s->texts && wanted(data, hit) ? -EXDEV : 0;
+}
+
 /* So many of its characters escaped, the rest as they are. */
 static int put_escaped(struct buf *out, const uint8_t *text, size_t len, bool json, size_t escapes)
 {
@@ -57,10 +64,11 @@ static int replace(void *data, const struct placeholder_hit *hit, struct buf *ou
 		text = coded.data;
 		len = coded.len;
 	}
+	/* Of characters outside of ASCII fewer than there were: nothing has to be escaped. */
 	if (r == 0 && hit->escape == PLACEHOLDER_PERCENT)
 		r = put_escaped(out, text, len, false, (width - hit->len) / 2);
 	else if (r == 0 && hit->escape == PLACEHOLDER_JSON)
-		r = put_escaped(out, text, len, true, (width - hit->len) / 5);
+		r = put_escaped(out, text, len, true, width > hit->len ? (width - hit->len) / 5 : 0);
 	else if (r == 0)
 		r = buf_append(out, text, len);
 	return r == 0 && s->same_length && out->len - before != width ? -EBADMSG : r;
@@ -71,6 +79,7 @@ int scrub_take(struct scrub *s, const void *data, size_t len, bool last, struct 
 	s->rewrite.table = s->values;
 	s->rewrite.wanted = wanted;
 	s->rewrite.replace = replace;
+	s->rewrite.cut = cut;
 	s->rewrite.data = s;
 	return rewrite_take(&s->rewrite, data, len, last, out);
 }
@@ -93,6 +102,11 @@ int scrub_text(const struct placeholder_table *values, scrub_fn stand_in, void *
 	r = scrub_feed(&s, text, len, true, out);
 	scrub_reset(&s);
 	return r < 0 ? r : 1;
+}
+
+void scrub_next(struct scrub *s)
+{
+	rewrite_next(&s->rewrite);
 }
 
 void scrub_reset(struct scrub *s)

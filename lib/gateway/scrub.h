@@ -17,6 +17,7 @@ struct scrub {
 	scrub_fn stand_in;
 	void *data;
 	bool same_length; /* a replacement of another length is an error */
+	bool texts; /* scrub_next() is used: a value that is cut into two of them is an error */
 
 	struct rewrite rewrite; /* private */
 };
@@ -25,11 +26,14 @@ struct scrub {
 bool scrub_is_plain(const void *value, size_t len);
 /*
  * Take the next bytes and append to out what may go on; of the last ones all that is left. 0, -EBADMSG (same_length
- * broken), -ENOMEM: nothing more of the stream may go on.
+ * broken), -EXDEV (the end of a value whose beginning went on in the text before), -ENOMEM: nothing more of the stream
+ * may go on.
  */
 int scrub_feed(struct scrub *s, const void *data, size_t len, bool last, struct buf *out);
 /* The same without a copy: 1 when data is what would have been appended. */
 int scrub_take(struct scrub *s, const void *data, size_t len, bool last, struct buf *out);
+/* After the last bytes: another text of the same stream follows. */
+void scrub_next(struct scrub *s);
 /* A whole text: 0 nothing in it, out as it was; 1 the new text was appended; -ENOMEM. */
 int scrub_text(const struct placeholder_table *values, scrub_fn stand_in, void *fn_data, const void *text, size_t len,
 	       struct buf *out);

@@ -280,10 +280,11 @@ int answer_scrub_message(struct session *s, const struct websocket_part *part, s
 
 	a->where = IN_MESSAGE;
 	a->scrub.same_length = false;
+	a->scrub.texts = true;
 	if (!websocket_is_control(part->opcode)) {
 		int r = scrub_feed(&a->scrub, part->data, part->len, part->last, out);
 		if (part->last)
-			scrub_reset(&a->scrub);
+			scrub_next(&a->scrub);
 		return r;
 	}
 	/* A control frame may come between the fragments of a message. */

@@ -4,7 +4,9 @@
  *
  * Fragments of messages need not stay as they were (RFC 6455 5.4): what is held back because it may be the beginning of
  * a placeholder or value goes on in a later one. A frame of up to 16 KiB is read as a whole before any of it goes on.
- * A message is looked at by itself: what is cut into two of them is found in neither.
+ * A message has to arrive when it has ended, so of what is cut into two of them the beginning has gone on. A placeholder
+ * is nothing but text then. A value that the beginning of the next message of the server completes ends the connection
+ * before it is complete; other messages between the two, or a byte, and it is not known for one.
  */
 #include "gateway/tunnel.h"
 
@@ -218,7 +220,7 @@ static int pump_down(struct session *s, bool *moved)
 static void refuse(struct session *s, int error)
 {
 	struct exchange *x = s->x;
-	const char *reason = error == -EACCES ? "secret-misuse" : error == -ENOKEY ? "secret-expired" :
+	const char *reason = error == -EACCES ? "secret-misuse" : error == -ENOKEY ? "secret-expired" : error == -EXDEV ? "secret-cut" :
 			     error == -ENOMEM ? "no-memory" : x->tunnel->ours ? "client-frame" : "bad-frame";
 	uint16_t code = error == -EBADMSG ? WEBSOCKET_PROTOCOL_ERROR : WEBSOCKET_POLICY_VIOLATION;
 	_cleanup_buf_ struct buf body = { 0 }, frame = { 0 };

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers: whatever the cuts, the same comes out, and no value in any form; a length that was promised is kept. Bytes
- * from 0x80 on stand for values and pieces of them in various forms, so that the fuzzer need not find them by itself.
+ * Answers: whatever the cuts, the same comes out, and no value in any form; a length that was promised is kept. Of several
+ * texts one behind the other no value comes out, and one over their border is the only reason to stop. Bytes from 0x80 on stand for values and pieces of them in various forms, so that the fuzzer need not find them by itself.
  */
+#include <errno.h>
+
 #include "../unit/placeholder_slow.h"
 #include "gateway/placeholder_private.h"
 #include "gateway/scrub.h"
@@ -18,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define TEXT_MAX 1024u
 
 /* The last changes lengths. */
-static const char *const VALUES[] = { "sk-real-7f3a9c21e8b4", "7f3a9c21", "another~value>0123", "a/b\"c\\d%41e?" };
+static const char *const VALUES[] = { "sk-real-7f3a9c21e8b4", "7f3a9c21", "another~value>0123", "a/b\"\xc3\xa9\\d%41\xf0\x9f\x98\x80?" };
 static const char *const NAMES[] = { "nsbox_0abcdefghijklm", "nsbox_0z", "nsbox_zyxwvutsrqpo", "nsbox_mnbvcxlkjhgf0123456" };
 #define N_VALUES (sizeof(VALUES) / sizeof(VALUES[0]))
 
@@ -39,6 +41,21 @@ static void prepare(struct placeholder_table *values, struct placeholder **names
 	}
 }
 
+/* A character as JSON escapes it, or a byte that is none; its length. */
+static size_t put_character(struct buf *out, const char *s, size_t len)
+{
+	const uint8_t *p = (const uint8_t *)s;
+	size_t n = p[0] < 0xc0 ? 1 : p[0] < 0xf0 ? 2 : 4;
+
+	if (n > len || n == 1)
+		buf_printf(out, "\\u%04x", p[0]);
+	else if (n == 2)
+		buf_printf(out, "\\u%04x", (p[0] & 0x1f) << 6 | (p[1] & 0x3f));
+	else
+		buf_puts(out, "\\uD83d\\ude00");
+	return n > len ? 1 : n;
+}
+
 static void put_form(struct buf *out, uint8_t c)
 {
 	const char *s = VALUES[c & 3];
@@ -46,8 +63,11 @@ static void put_form(struct buf *out, uint8_t c)
 
 	switch (c >> 2 & 7) {
 	case 0:
-	case 1:
 		buf_append(out, s + from, len - from);
+		break;
+	case 1:
+		for (size_t i = from; i < len;)
+			i += put_character(out, s + i, len - i);
 		break;
 	case 2:
 		for (size_t i = from; i < len; i++)
@@ -101,6 +121,43 @@ static void check(const struct placeholder_table *values, struct placeholder *co
 	buf_free(&two);
 }
 
+/* Does a value stand over the end of one of the texts? */
+static bool over_a_border(const struct placeholder_table *values, const struct buf *text, size_t step)
+{
+	static struct seen all;
+
+	naive(values, &all, (const char *)text->data, text->len);
+	for (size_t i = 0; i < all.n; i++) {
+		if (all.v[i].start / step != (all.v[i].end - 1) / step)
+			return true;
+	}
+	return false;
+}
+
+static void check_texts(const struct placeholder_table *values, struct placeholder *const *names, const struct buf *text,
+			size_t step, size_t piece)
+{
+	static struct seen left;
+	struct scrub s = { .values = values, .stand_in = stand_in, .data = (void *)names, .texts = true };
+	struct buf out = { 0 };
+	int r = 0;
+
+	for (size_t at = 0, to; at < text->len && r == 0; at = to) {
+		size_t end = (at / step + 1) * step; /* of a text */
+		to = at + piece < end ? at + piece : end;
+		to = to < text->len ? to : text->len;
+		bool last = to == end || to == text->len;
+		r = feed(&s, text->data + at, to - at, last, &out);
+		if (last)
+			scrub_next(&s);
+	}
+	CHECK(r == 0 || (r == -EXDEV && over_a_border(values, text, step)));
+	naive(values, &left, (const char *)out.data, out.len);
+	CHECK(left.n == 0);
+	scrub_reset(&s);
+	buf_free(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct placeholder_table all, alike;
@@ -116,6 +173,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (text.len) {
 		check(&all, names, false, &text, data[0] % 100 + 1);
 		check(&alike, alike_names, true, &text, data[0] % 100 + 1);
+		check_texts(&all, names, &text, data[0] % 100 + 1, data[0] % 7 + 1);
 	}
 	buf_free(&text);
 	return 0;

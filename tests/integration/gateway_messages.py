@@ -253,6 +253,40 @@ def long_messages(w):
 
 
 @test
+def value_in_two_messages(w):
+    """The end of it never arrives, whatever its form; what has only its beginning, or only its end, does."""
+    half = len(VALUE) // 2
+    escaped = ''.join('\\u%04x' % b for b in VALUE.encode())
+    coded = base64.b64encode(('u:' + VALUE).encode()).decode()
+    for parts in (['<' + VALUE[:half], VALUE[half:] + '>'], [VALUE[:1], VALUE[1:]], [VALUE[:-1], VALUE[-1:]],
+                  [VALUE[:5], VALUE[5:9], VALUE[9:]], [escaped[:9], escaped[9:]], [coded[:17], coded[17:]],
+                  [VALUE[:half], '', VALUE[half:]]):
+        k = Socket(w)
+        k.say(frame(parts[0], mask=False), frame('ping', PING, mask=False),
+              *[frame(p, BINARY, mask=False) for p in parts[1:]])
+        got = [k.frames.message() for _ in parts]
+        equal(got, [(TEXT, parts[0].encode()), (PING, b'ping')] + [(BINARY, p.encode()) for p in parts[1:-1]], parts)
+        k.refused(b'\x03\xf0nsbox: secret-cut')
+        k.g.wait_record('secret.scrub', name='KEY', host='api.test', where='message')
+        k.g.wait_record('http.request', reason='secret-cut')
+    k = Socket(w)
+    said = [VALUE[:half], 'x', VALUE[half:], VALUE[:half], VALUE[:half], VALUE[1:], 'x' + VALUE[:-1], 'y']
+    k.say(*[frame(p, mask=False) for p in said], frame(VALUE, mask=False), frame(VALUE, mask=False))
+    equal([k.frames.message() for _ in said], [(TEXT, p.encode()) for p in said])
+    equal([k.frames.message() for _ in '12'], [(TEXT, k.placeholder.encode())] * 2)
+
+
+@test
+def value_in_two_messages_in_fragments(w):
+    """Of the second one no fragment arrives that completes it."""
+    k = Socket(w)
+    k.say(frame('a' + VALUE[:10], fin=False, mask=False), frame(VALUE[10:12], CONTINUATION, mask=False),
+          frame(VALUE[12:14], fin=False, mask=False), frame(VALUE[14:] + 'z', CONTINUATION, mask=False))
+    equal(k.frames.message(), (TEXT, ('a' + VALUE[:12]).encode()))
+    k.refused(b'\x03\xf0nsbox: secret-cut')
+
+
+@test
 def misuse(w):
     """Not where it may be in messages: the server gets none of it, in any form."""
     forms = [('raw', lambda p: p), ('percent', lambda p: ''.join('%%%02x' % b for b in p.encode())),

@@ -17,6 +17,7 @@ from harness.registry import cases, check, equal, test
 
 HOST = 'api.example.com'
 VALUE = 'sk-real-7f3a9c21e8b44d06a5'
+WIDE = 'p\u00e4ss-w\u00f6rd-\u20ac-\U0001f600-0123456789'
 ODD = 'a/b"c+d=e f%g\\h?ij0123456789'
 
 FORMS = [
@@ -76,11 +77,12 @@ def plain(head, body):
 
 
 def sent(origin, value=VALUE):
-    equal(origin.requests[-1].header('authorization'), ['Bearer ' + value], 'what the server was sent')
+    equal(origin.requests[-1].header('authorization'), ['Bearer ' + value.encode().decode('latin-1')],
+          'what the server was sent')
 
 
-@cases([('%s_%s' % (kind, name), value, form) for kind, value in (('token', VALUE), ('odd', ODD), ('short', 'short-v8'))
-        for name, form in FORMS])
+@cases([('%s_%s' % (kind, name), value, form) for name, form in FORMS
+        for kind, value in (('token', VALUE), ('odd', ODD), ('wide', WIDE), ('short', 'short-v8'))])
 def body(t, value, form):
     text = b'{"you sent": "' + form(value) + b'", "end": 1}'
     box, origin = setup(t, lambda c, r: Origin.reply(c, body=text), value)

@@ -83,6 +83,22 @@ static void scrubbed(struct room *room, const struct buf *text, struct buf *ret)
 	buf_free(&out);
 }
 
+/* A character as JSON escapes it; its length. */
+static size_t put_character(struct buf *out, const char *s)
+{
+	const uint8_t *p = (const uint8_t *)s;
+	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	uint32_t c = n == 1 ? p[0] : p[0] & (0x7fu >> n);
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | (p[i] & 0x3f);
+	if (n < 4)
+		buf_printf(out, "\\u%04x", c);
+	else
+		buf_printf(out, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10), 0xdc00 + (c & 0x3ff));
+	return n;
+}
+
 static void put_form(struct buf *out, const char *s, uint32_t form, uint32_t bits)
 {
 	struct buf b64 = { 0 };
@@ -101,7 +117,11 @@ static void put_form(struct buf *out, const char *s, uint32_t form, uint32_t bit
 	}
 	for (size_t i = 0; i < len; i++) {
 		bool escaped = bits >> (i % 31) & 1;
-		if (form == 1 && (escaped || s[i] == '%'))
+		/* But one that is cut, or goes on. */
+		bool character = form == 2 && bits & 2 && (uint8_t)s[i] >= 0xc0 && i + 4 <= len;
+		if (character && escaped)
+			i += put_character(out, s + i) - 1;
+		else if (form == 1 && (escaped || s[i] == '%'))
 			buf_printf(out, i % 2 ? "%%%02x" : "%%%02X", (uint8_t)s[i]);
 		else if (form == 2 && (s[i] == '"' || s[i] == '\\' || (s[i] == '/' && bits & 1)))
 			buf_printf(out, "\\%c", s[i]);
@@ -114,7 +134,7 @@ static void put_form(struct buf *out, const char *s, uint32_t form, uint32_t bit
 }
 
 static const char *const VALUES[] = { "sk-real-7f3a9c21e8b44d06a5", "short-v8", "with/slash\"quote\\and%41percent?",
-				      "another_value.0123456789~>" };
+				      "another_value.0123456789~>", "p\xc3\xa4ss-\xe2\x82\xac-w\xc3\xb6rd-\xf0\x9f\x98\x80" };
 
 static void every_form(void **state)
 {
@@ -176,6 +196,68 @@ static void base64_decodes(void **state)
 	leave(&room);
 }
 
+/* Each text is the value, and what holds half of a character is not. */
+static void characters_outside_of_ascii(void **state)
+{
+	static const char value[] = "p\xc3\xa9-\xe2\x82\xac-\xf0\x9f\x98\x80-word";
+	static const char *const texts[] = {
+		value,
+		"p\\u00e9-\\u20ac-\\ud83d\\ude00-word",
+		"p\\u00E9-\\u20AC-\\uD83D\\uDE00-word",
+		"\\u0070\\u00e9\\u002d\\u20aC\\u002d\\uD83d\\uDe00\\u002d\\u0077\\u006f\\u0072\\u0064",
+		"p\\u00e9-\xe2\x82\xac-\\ud83d\\ude00-word",
+		"p\xc3\xa9-\\u20ac-\xf0\x9f\x98\x80-word",
+		"p%C3%A9-%e2%82%ac-%F0%9F%98%80-word",
+		"p\\u00c3\\u00a9-\\u00e2\\u0082\\u00ac-\\u00f0\\u009f\\u0098\\u0080-word",
+		"p\xc3\x83\xc2\xa9-\xc3\xa2\xc2\x82\xc2\xac-\xc3\xb0\xc2\x9f\xc2\x98\xc2\x80-word",
+	};
+	static const char *const others[] = {
+		"p\\u00e9-\\u20ac-\\ud83d-word", "p\\u00e9-\\u20ac-\\ude00\\ud83d-word", "p\\u00e9-\\u20ac-\\ud83d\\\\de00-word",
+		"p\\u00e9-\\u20ac-\\ud83d\\u0e00-word", "p\\u00e9-\\u20ac-\\ud83d\\u", "p\\u00e8-\\u20ac-\\ud83d\\ude00-word",
+	};
+	struct room room = { .values.texts = true };
+	struct buf text = { 0 }, out = { 0 };
+	(void)state;
+
+	add(&room, 0, value);
+	assert_false(scrub_is_plain(value, strlen(value)));
+	for (size_t i = 0; i < ARRAY_LEN(texts) + ARRAY_LEN(others); i++) {
+		bool is_value = i < ARRAY_LEN(texts);
+		text.len = 0;
+		buf_printf(&text, "before %s behind", is_value ? texts[i] : others[i - ARRAY_LEN(texts)]);
+		scrubbed(&room, &text, &out);
+		assert_memory_equal(out.data, "before ", 7);
+		assert_memory_equal(out.data + out.len - 7, " behind", 7);
+		bool same = out.len == text.len && memcmp(out.data, text.data, text.len) == 0;
+		if (same == is_value || (is_value && memmem(out.data, out.len, "word", 4)))
+			fail_msg("%s -> %.*s", buf_str(&text), (int)out.len, (char *)out.data);
+	}
+	buf_free(&text);
+	buf_free(&out);
+	leave(&room);
+}
+
+/* A value that is no UTF-8: JSON has its bytes as characters of Latin-1. */
+static void latin_in_json(void **state)
+{
+	static const char value[] = "caf\xe9-\xa9-word";
+	struct room room = { .values.texts = true };
+	struct buf text = { 0 }, out = { 0 };
+	(void)state;
+
+	add(&room, 0, value);
+	for (int i = 0; i < 2; i++) {
+		text.len = 0;
+		buf_puts(&text, i ? "[\"caf\xc3\xa9-\xc2\xa9-word\"]" : "[\"caf\\u00e9-\\u00a9-word\"]");
+		scrubbed(&room, &text, &out);
+		assert_non_null(memmem(out.data, out.len, room.stand_in[0]->text + 1, room.stand_in[0]->len - 1));
+		assert_null(memmem(out.data, out.len, "word", 4));
+	}
+	buf_free(&text);
+	buf_free(&out);
+	leave(&room);
+}
+
 static uint32_t next(uint32_t *seed)
 {
 	*seed ^= *seed << 13;
@@ -186,20 +268,20 @@ static uint32_t next(uint32_t *seed)
 
 static void mixtures(void **state)
 {
-	static const char *const noise[] = { "%", "\\", "\\u", "\\u00", "%7", "sk-", "short", "=", "/", "x", "{\"a\":" };
+	static const char *const noise[] = { "%", "\\", "\\u", "\\u00", "\\ud83d", "\\ud83d\\u", "%7", "sk-", "short", "=", "/", "x", "{\"a\":" };
 	struct room room = { .values.texts = true };
 	uint32_t seed = 20240611;
 	(void)state;
 
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < ARRAY_LEN(VALUES); i++)
 		add(&room, i, VALUES[i]);
 	/* One inside another. */
-	add(&room, 4, "7f3a9c21e8b4");
+	add(&room, ARRAY_LEN(VALUES), "7f3a9c21e8b4");
 	for (int round = 0; round < 400; round++) {
 		struct buf text = { 0 }, out = { 0 };
 		for (uint32_t n = next(&seed) % 5; n; n--) {
 			char piece[64];
-			snprintf(piece, sizeof(piece), "%s", VALUES[next(&seed) % 4]);
+			snprintf(piece, sizeof(piece), "%s", VALUES[next(&seed) % ARRAY_LEN(VALUES)]);
 			if (next(&seed) % 3 == 0)
 				piece[next(&seed) % strlen(piece)] = '\0';
 			put_form(&text, piece, next(&seed) % 6, next(&seed));
@@ -209,6 +291,67 @@ static void mixtures(void **state)
 		buf_free(&text);
 		buf_free(&out);
 	}
+	leave(&room);
+}
+
+/* Texts of one stream: what they were up to an error, one behind the other, holds no value. */
+static int texts(struct room *room, const struct buf *whole, size_t cut, size_t second, struct buf *out)
+{
+	const size_t ends[] = { cut, second, whole->len };
+	struct scrub s = { .values = &room->values, .stand_in = stand_in, .data = room, .texts = true };
+	int r = 0;
+
+	for (size_t i = 0, at = 0; i < ARRAY_LEN(ends) && r == 0; at = ends[i++]) {
+		r = scrub_feed(&s, whole->data + at, ends[i] - at, true, out);
+		scrub_next(&s);
+	}
+	scrub_reset(&s);
+	return r;
+}
+
+static void values_in_two_texts(void **state)
+{
+	static struct seen left;
+	(void)state;
+
+	for (size_t v = 0; v < ARRAY_LEN(VALUES); v++) {
+		struct room room = { .values.texts = true };
+		struct buf text = { 0 }, out = { 0 };
+		add(&room, 0, VALUES[v]);
+		for (uint32_t form = 0; form < 6; form++) {
+			text.len = 0;
+			buf_puts(&text, "..");
+			put_form(&text, VALUES[v], form, 0x55555555);
+			naive(&room.values, &left, (char *)text.data, text.len);
+			size_t begin = left.n ? left.v[0].start : 0, end = left.n ? left.v[0].end : 0;
+			for (size_t cut = 0; cut <= text.len; cut++) {
+				out.len = 0;
+				int r = texts(&room, &text, cut, cut + (cut < text.len), &out);
+				bool inside = (cut > begin && cut < end) || (cut + 1 > begin && cut + 1 < end);
+				assert_int_equal(r, inside ? -EXDEV : 0);
+				naive(&room.values, &left, (char *)out.data, out.len);
+				assert_int_equal(left.n, 0);
+			}
+		}
+		buf_free(&text);
+		buf_free(&out);
+		leave(&room);
+	}
+}
+
+/* What was replaced at the end of one text is not the beginning of another value. */
+static void replaced_before_the_border(void **state)
+{
+	struct room room = { .values.texts = true };
+	struct buf text = { 0 }, out = { 0 };
+	(void)state;
+
+	add(&room, 0, "abcabcabcabc");
+	buf_puts(&text, "abcabcabcabcabc.");
+	assert_int_equal(texts(&room, &text, 12, 15, &out), 0);
+	assert_int_equal(out.len, room.stand_in[0]->len + 4);
+	buf_free(&text);
+	buf_free(&out);
 	leave(&room);
 }
 
@@ -352,7 +495,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_form),	      cmocka_unit_test(base64_decodes),
 		cmocka_unit_test(mixtures),	      cmocka_unit_test(what_has_no_stand_in_stays),
-		cmocka_unit_test(another_length_is_an_error), cmocka_unit_test(inflates),
+		cmocka_unit_test(another_length_is_an_error), cmocka_unit_test(characters_outside_of_ascii),
+		cmocka_unit_test(latin_in_json), cmocka_unit_test(values_in_two_texts),
+		cmocka_unit_test(replaced_before_the_border), cmocka_unit_test(inflates),
 		cmocka_unit_test(wide_windows_are_counted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
