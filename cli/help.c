@@ -23,8 +23,10 @@ static void print_overview(void)
 {
 	puts("Usage: nsbox COMMAND [OPTIONS] [ARGUMENTS]\n\n"
 	     "Runs a command in Linux namespaces, with a gateway on the host as its only way out.\n");
-	for (const struct command *const *c = commands; *c; c++)
-		printf("  %-12s%s\n", (*c)->name, (*c)->summary);
+	for (const struct command *const *c = commands; *c; c++) {
+		if (!(*c)->internal)
+			printf("  %-12s%s\n", (*c)->name, (*c)->summary);
+	}
 	puts("\nnsbox help COMMAND explains one of them; nsbox(1) is the manual.");
 }
 
@@ -113,10 +115,14 @@ static int run_completion(const struct command *self, int argc, char **argv)
 	     "\tif [[ $COMP_CWORD -eq 1 ]]; then\n"
 	     "\t\tkey=''");
 	printf("\t\twords='");
-	for (const struct command *const *c = commands; *c; c++)
-		printf("%s ", (*c)->name);
+	for (const struct command *const *c = commands; *c; c++) {
+		if (!(*c)->internal)
+			printf("%s ", (*c)->name);
+	}
 	puts("'\n\tfi\n\tcase $key in");
 	for (const struct command *const *c = commands; *c; c++) {
+		if ((*c)->internal)
+			continue;
 		print_words(*c);
 		for (const struct command *const *s = (*c)->subcommands; s && *s; s++)
 			print_words(*s);

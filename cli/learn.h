@@ -8,11 +8,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "asking.h"
 #include "base/buf.h"
 #include "policy_args.h"
 
 /* What else is to be told of a run that is learned from. */
-#define LEARN_EVENTS ",http.request,net.allow,secret.use"
+#define LEARN_EVENTS ",http.request,net.allow,secret.use,approval.decided"
 
 #define LEARN_MAX_LINES 256u /* that are proposed in one section, and as many that are only named */
 
@@ -36,6 +37,7 @@ struct learn {
 	char **argv;	       /* the command with nsbox watch before it; owns no word */
 	json_t *rules;	       /* object: the rules ("read ~/x", "*.example.com") and secrets that were used */
 	struct proposals paths, network;
+	struct asking asking;  /* answers NULL: what no rule allows is denied and recorded, without a question */
 };
 
 /* Before the policy is made: may the file be written, and the workspace as an overlay. 0 or EXIT_NSBOX (said). */
@@ -45,6 +47,14 @@ int learn_prepare(struct learn *learn, sandbox_policy *policy, char **argv);
 /* When it has ended: what it used, and then the file. The same. */
 int learn_end(struct learn *learn, sandbox *box, sandbox_policy *policy, const json_t *used, const json_t *denied);
 void learn_free(struct learn *learn);
+
+/* For a policy that learning does not go with. EXIT_NSBOX (said). */
+int learn_refuse_other(void);
+/* learn_ask.c: before the policy is made, that a person is asked about requests that it has no rule for. 0 or EXIT_NSBOX
+ * (said). */
+int learn_ask(struct learn *learn, struct policy_args *args);
+/* After learn_prepare(), where that is so: for the command no more than the run's policy has. The same. */
+int learn_ask_command(const struct learn *learn, sandbox_command *command);
 
 /* The value, whose ownership goes over (NULL: no memory), for a key (NULL: a remark). A list that is full counts. */
 void propose(struct proposals *list, const char *key, char *value, const char *reason);
@@ -60,7 +70,9 @@ bool learn_is_secret(const char *path, const char *home);
 bool learn_holds_secrets(const char *directory, const char *home);
 /* Whether the host may execute, or take orders from, what is written there. */
 bool learn_is_executed(const char *path, const char *home);
-/* learn_file.c: the file as it is to be. */
+/* learn_file.c: of the comment of a line of the dump, "REASON/ORIGIN". */
+const char *learn_origin(const char *comment);
+/* The file as it is to be. */
 int learn_text(const struct learn *learn, struct buf *out);
 
 #endif

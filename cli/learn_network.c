@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From what the gateway denied to rules: one for each path with its methods, or one for all when there are many. */
+/* From what the gateway denied, and from what a person said, to rules: one for each path with its methods, or one for all when
+ * there are many. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@
 struct rule {
 	const char *key;
 	char *methods, *place;
-	json_int_t times;
+	json_int_t times; /* 0: a person said yes */
 };
 
 struct rules {
@@ -119,9 +120,55 @@ static void tell_why_not(struct learn *learn, const json_t *denial)
 		"denied, and for no rule of this policy to change");
 }
 
-void learn_network(struct learn *learn, const json_t *denied)
+/* Of the place that this is at. */
+static const char *answer_of(const struct learn *learn, const char *place)
 {
-	struct rules rules = { 0 };
+	const char *path = path_of(place);
+	_cleanup_free_ char *host = strndup(place, path ? (size_t)(path - place) : strlen(place));
+	const char *answer = host ? json_string_value(json_object_get(json_object_get(learn->asking.answers, host), "answer")) : NULL;
+
+	return answer ? answer : "";
+}
+
+/* `METHOD PLACE` or PLACE, as a rule has it. */
+static void add_line(struct rules *rules, const char *key, const char *text, json_int_t times)
+{
+	const char *space = strchr(text, ' ');
+	_cleanup_free_ char *methods = strndup(text, space ? (size_t)(space - text) : 0);
+
+	if (methods)
+		add(rules, key, methods, space ? space + 1 : text, times);
+}
+
+/* What a yes was said to. */
+static void add_answer(struct learn *learn, struct rules *rules, const char *text)
+{
+	if (learn_is_line(learn, "network", "allow", text))
+		add_line(rules, "allow", text, 0);
+	else
+		propose(&learn->network, NULL, strdup(text), "you said yes to it, and it is no rule");
+}
+
+static void take_answers(struct learn *learn, struct rules *rules)
+{
+	const char *place, *rule;
+	json_t *said, *yes;
+
+	json_object_foreach(learn->asking.answers, place, said) {
+		const char *answer = answer_of(learn, place);
+		if (strcmp(answer, "always") == 0) {
+			add_answer(learn, rules, place);
+			continue;
+		}
+		json_object_foreach(json_object_get(said, "rules"), rule, yes)
+			add_answer(learn, rules, rule);
+		if (strcmp(answer, "no") == 0)
+			propose(&learn->network, NULL, strdup(place), "was asked for, and you said no");
+	}
+}
+
+static void take_denials(struct learn *learn, const json_t *denied, struct rules *rules)
+{
 	json_t *denial;
 	size_t i;
 
@@ -135,17 +182,24 @@ void learn_network(struct learn *learn, const json_t *denied)
 			continue;
 		}
 		const char *space = strchr(text, ' ');
-		_cleanup_free_ char *methods = strndup(text, space ? (size_t)(space - text) : 0);
-		if (methods)
-			add(&rules, key, methods, space ? space + 1 : text,
-			    json_integer_value(json_object_get(denial, "count")));
+		if (*answer_of(learn, space ? space + 1 : text) == '\0')
+			add_line(rules, key, text, json_integer_value(json_object_get(denial, "count")));
 	}
+}
+
+void learn_network(struct learn *learn, const json_t *denied)
+{
+	struct rules rules = { 0 };
+
+	take_answers(learn, &rules);
+	take_denials(learn, denied, &rules);
 	gather(&rules);
-	for (i = 0; i < rules.n; i++) {
+	for (size_t i = 0; i < rules.n; i++) {
 		struct rule *rule = &rules.list[i];
-		char *value = NULL, reason[64];
-		snprintf(reason, sizeof(reason), "was asked for %" JSON_INTEGER_FORMAT " time%s, and denied", rule->times,
-			 rule->times == 1 ? "" : "s");
+		char *value = NULL, reason[64] = "you said yes to it";
+		if (rule->times)
+			snprintf(reason, sizeof(reason), "was asked for %" JSON_INTEGER_FORMAT " time%s, and denied", rule->times,
+				 rule->times == 1 ? "" : "s");
 		if (asprintf(&value, "%s%s%s", rule->methods, *rule->methods ? " " : "", rule->place) >= 0)
 			propose(&learn->network, rule->key, value, reason);
 		free_rule(rule);

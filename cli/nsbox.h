@@ -25,6 +25,7 @@ struct command {
 	const char *text; /* more for --help, may be NULL */
 	const struct option *const *options; /* tables, NULL-terminated */
 	const struct command *const *subcommands; /* NULL-terminated, instead of run */
+	bool internal; /* nsbox starts it itself: no word of it in help */
 	int (*run)(const struct command *self, int argc, char **argv); /* argv[0]: first word behind the name */
 };
 
@@ -33,7 +34,7 @@ extern const struct command command_run, command_create, command_exec, command_l
 	command_call, command_rm, command_prune, command_logs, command_events, command_cp, command_check, command_profile,
 	command_doctor, command_audit,
 	command_grant, command_allow, command_secret, command_approve, command_diff, command_commit, command_discard, command_snapshot, command_rollback,
-	command_version, command_help, command_completion, command_watch;
+	command_version, command_help, command_completion, command_watch, command_asker;
 
 /* commands.c: argv[0] is the first word behind "nsbox". The exit status. */
 int commands_run(int argc, char **argv);

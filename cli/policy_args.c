@@ -289,7 +289,9 @@ static void say_warnings(const sandbox_policy *p)
 
 	while (text && *text) {
 		size_t len = strcspn(text, "\n");
-		say("warning: %.*s", (int)len, text);
+		/* What is there to be asked about lets nothing through by itself. */
+		if (strncmp(text, LEARN_ORIGIN ":", strlen(LEARN_ORIGIN) + 1) != 0)
+			say("warning: %.*s", (int)len, text);
 		text += len + (text[len] == '\n');
 	}
 }
@@ -310,6 +312,8 @@ int policy_args_apply(const struct policy_args *args, sandbox_policy **ret_polic
 		r = apply_layer(p, &args->list[i]);
 	for (size_t i = 0; i < args->n && r == 0; i++)
 		r = apply_setting(p, &args->list[i]);
+	if (r == 0 && args->last)
+		r = args->last(p);
 	if (r == 0 && sandbox_policy_check(p, &error) < 0)
 		r = refuse_error(error);
 	if (r) {

@@ -32,6 +32,7 @@ struct relay {
 	sandbox_call *call;
 	int signals;
 	int terminal; /* of the call, -1: none */
+	struct asking *asking; /* NULL: nobody is asked about anything */
 	bool input_open, output_open, hung_up;
 	char last_input;
 	struct flow to_call, to_caller;
@@ -138,11 +139,25 @@ static void input_ended(struct relay *r)
 	r->to_call.len = n;
 }
 
+/* A person is asked: the terminal is for that alone. */
+static bool asks(const struct relay *r)
+{
+	return r->asking && r->asking->shown;
+}
+
 static void read_input(struct relay *r)
 {
-	ssize_t n = read(STDIN_FILENO, r->to_call.data, sizeof(r->to_call.data));
+	char typed[PIPE_BUF];
+	bool answer = asks(r);
+	char *to = answer ? typed : r->to_call.data;
+	ssize_t n = read(STDIN_FILENO, to, PIPE_BUF);
 
-	if (n > 0) {
+	if (n > 0 && answer) {
+		/* Ctrl-C is for the command also then: nobody has to answer first. */
+		if (memchr(typed, 3, (size_t)n) && r->to_call.len < sizeof(r->to_call.data))
+			r->to_call.data[r->to_call.len++] = 3;
+		asking_take(r->asking, typed, (size_t)n, now_us());
+	} else if (n > 0) {
 		r->to_call.len = (size_t)n;
 		r->last_input = r->to_call.data[n - 1];
 	} else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
@@ -204,8 +219,8 @@ static int turn(struct relay *r)
 	struct pollfd p[] = {
 		wish(sandbox_runtime_fd(r->runtime), true, false),
 		wish(r->signals, true, false),
-		wish(STDIN_FILENO, terminal && r->input_open && r->to_call.len == 0, false),
-		wish(STDOUT_FILENO, false, r->to_caller.len > 0),
+		wish(STDIN_FILENO, terminal && r->input_open && (asks(r) || r->to_call.len == 0), false),
+		wish(STDOUT_FILENO, false, r->to_caller.len > 0 && !asks(r)),
 		wish(r->terminal, terminal && !r->hung_up && r->to_caller.len == 0,
 		     terminal && !r->hung_up && r->to_call.len > 0),
 	};
@@ -247,6 +262,7 @@ int relay_run(sandbox_runtime *runtime, sandbox_call *call, int signals, struct 
 		.call = call,
 		.signals = signals,
 		.terminal = sandbox_call_terminal(call),
+		.asking = report->asking,
 		.input_open = true,
 		.output_open = true,
 		.last_input = '\n',
@@ -262,6 +278,8 @@ int relay_run(sandbox_runtime *runtime, sandbox_call *call, int signals, struct 
 		/* Before the first poll: a short command may have ended while it was started. A loss ends the call too. */
 		sandbox_runtime_dispatch(runtime, NULL);
 		report_take_events(report, runtime);
+		if (r.asking)
+			asking_look(r.asking, now_us());
 		if (sandbox_call_state(call) >= SANDBOX_CALL_ENDED) {
 			result = sandbox_call_wait(call, 0, &error);
 			break;
@@ -270,6 +288,8 @@ int relay_run(sandbox_runtime *runtime, sandbox_call *call, int signals, struct 
 		if (result < 0)
 			break;
 	}
+	if (r.asking)
+		asking_end(r.asking);
 	if (result == 0)
 		drain(&r);
 	restore_terminal();

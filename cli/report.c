@@ -99,14 +99,18 @@ void report_take_events(struct report *report, sandbox_runtime *runtime)
 
 	while (sandbox_runtime_next_event(runtime, &event) == 0 && event) {
 		bool ours = !report->call || strcmp(sandbox_event_call(event), report->call) == 0;
+		bool approval = strncmp(sandbox_event_name(event), "approval.", 9) == 0;
 		if (ours && is_denial(sandbox_event_name(event)))
 			report_add_denial(report, sandbox_event_json(event));
 		else if (ours && strcmp(sandbox_event_name(event), "fs.protected") == 0)
 			report_add_protected(report, sandbox_event_json(event));
-		else if (report->used)
+		else if (report->used && !approval)
 			add_used(report, sandbox_event_json(event));
+		/* Any event: those of what waits may be among the lost ones. */
+		if (report->asking)
+			report->asking->look = true;
 		/* Before it has started, a call has no id that would tell its own from others. */
-		if (strcmp(sandbox_event_name(event), "approval.asked") == 0 && (ours || !report->started))
+		else if (strcmp(sandbox_event_name(event), "approval.asked") == 0 && (ours || !report->started))
 			say_asked(sandbox_event_json(event));
 		sandbox_event_free(event);
 	}

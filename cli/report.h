@@ -7,6 +7,7 @@
 #include <sandbox/sandbox.h>
 #include <stdbool.h>
 
+#include "asking.h"
 #include "base/buf.h"
 
 /* Different denials kept; a program that scans would fill the memory else. The audit log has them all. */
@@ -15,6 +16,7 @@
 struct report {
 	json_t *denied; /* array, or NULL: none yet */
 	json_t *used;	/* array of what was allowed; NULL: nobody wants to know */
+	struct asking *asking; /* who asks about what waits for a person; NULL: it is only said */
 	uint64_t left_out;
 	json_t *protected_paths; /* array, or NULL: what was moved from where the host would execute it */
 	char *sandbox;

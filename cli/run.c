@@ -20,7 +20,7 @@ static const struct option own_options[] = {
 	{ .id = OPTION_DRY_RUN, .name = "dry-run", .help = "print the effective policy with its sources and start nothing" },
 	{ .id = OPTION_LEARN, .name = "learn", .value = "FILE",
 	  .help = "write a policy into the new FILE: what of this one was used, and what was missing; the workspace is an "
-		  "overlay" },
+		  "overlay; on a terminal it asks about requests that no rule allows" },
 	{ 0 },
 };
 
@@ -48,7 +48,7 @@ static int run_in(struct run *run, sandbox_policy *policy)
 {
 	struct runner *r = &run->runner;
 	/* Where a person may have to decide, another process has to find it. */
-	bool asks = sandbox_policy_auditor(policy) != NULL;
+	bool asks = sandbox_policy_auditor(policy) && !run->learn.file;
 	bool stays = run->name || r->detach, named = stays || asks;
 	sandbox_error *error = NULL;
 
@@ -60,11 +60,14 @@ static int run_in(struct run *run, sandbox_policy *policy)
 	if (run->learn.file)
 		r->argv = run->learn.argv;
 	status = runner_prepare(r);
+	if (status == 0 && r->report.asking)
+		status = learn_ask_command(&run->learn, r->command);
 	if (status)
 		return status;
 	if (named ? sandbox_create_named(r->runtime, policy, run->name, &r->box, &error) :
 		    sandbox_create(r->runtime, policy, &r->box, &error))
 		return refuse_error(error);
+	run->learn.asking.box = r->box;
 	status = runner_run(r);
 	if (run->learn.file && r->report.started &&
 	    learn_end(&run->learn, r->box, policy, r->report.used, r->report.denied))
@@ -98,7 +101,13 @@ static int begin_learning(struct run *run)
 	if (run->name || r->detach || run->dry_run)
 		return refuse("--learn goes with neither --name, -d nor --dry-run: it is about one command, and tells at its end");
 	r->report.used = json_array();
-	return r->report.used ? learn_begin(&run->learn, &run->policy) : refuse("out of memory");
+	int status = r->report.used ? learn_begin(&run->learn, &run->policy) : refuse("out of memory");
+	/* A private terminal can also have pipes outside, and nobody is there then. */
+	bool asks = runner_on_terminal(r) && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	if (status || !asks || !policy_args_gateway(&run->policy))
+		return status;
+	r->report.asking = &run->learn.asking;
+	return learn_ask(&run->learn, &run->policy);
 }
 
 static int run_all(struct run *run)

@@ -93,7 +93,7 @@ static int call_status(const sandbox_call *call)
 	return signal ? 128 + signal : sandbox_call_exit_status(call);
 }
 
-static bool on_terminal(const struct runner *r)
+bool runner_on_terminal(const struct runner *r)
 {
 	if (r->detach)
 		return false;
@@ -115,7 +115,7 @@ int runner_prepare(struct runner *r)
 	if (sandbox_command_new((const char *const *)r->argv, &r->command, &error) < 0 ||
 	    (r->isolation && sandbox_command_set_isolation(r->command, r->isolation, &error) < 0))
 		return refuse_error(error);
-	if (on_terminal(r)) {
+	if (runner_on_terminal(r)) {
 		relay_window_size(&rows, &columns);
 		k = sandbox_command_set_terminal(r->command, rows, columns);
 	}
@@ -161,7 +161,7 @@ int runner_run(struct runner *r)
 
 	r->report.sandbox = strdup(sandbox_id(r->box));
 	if (!r->detach) {
-		signals = relay_signals(on_terminal(r));
+		signals = relay_signals(runner_on_terminal(r));
 		if (signals < 0)
 			return refuse("cannot take signals: %s", strerrordesc_np(-signals));
 	}

@@ -27,6 +27,8 @@ struct runner {
 extern const struct option call_options[], detach_options[];
 /* The option just read. 0 or EXIT_NSBOX (said). */
 int runner_take(struct runner *runner, const struct option_reader *r);
+/* It gets a private terminal. */
+bool runner_on_terminal(const struct runner *runner);
 /* Make the command from argv and the options, to be changed before it runs. 0 or EXIT_NSBOX (said). */
 int runner_prepare(struct runner *runner);
 /* Run it in the box: detached until it has started, else until it has ended. The exit status. */

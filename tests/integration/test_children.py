@@ -8,7 +8,7 @@ from harness.box import Box
 from harness.named import Named
 from harness.registry import cases, check, equal, marked, test, until
 from test_grants import HOST, OTHER, VALUE, Grants, status
-from test_terminal import Terminal
+from harness.terminal import Terminal
 
 BOTH = [('light', ['--isolation', 'light']), ('full', ['--isolation', 'full'])]
 

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nsbox run --learn on a terminal: what no rule allows waits for the person there, and becomes what was answered."""
+import os
+import re
+import signal
+import time
+
+from harness.box import Box
+from harness.origin import Origin
+from harness.registry import check, equal, test
+from harness.terminal import Terminal
+
+HOST, OTHER = 'api.example.com', 'other.example.com'
+
+
+class Learning:
+    """A command on a terminal whose policy is learned."""
+
+    def __init__(self, t, script, *flags):
+        self.origin = Origin(t.pki.context([HOST, OTHER]))
+        self.box = Box(t).connect(self.origin, HOST, OTHER)
+        self.file = os.path.join(self.box.dir, 'learned.ini')
+        self.flags = [*self.box.flags, *flags]
+        self.script = script
+        self.term = Terminal(self.box, 'run', '--rm', *self.flags, '--learn', self.file, '--', 'sh', '-c', script)
+
+    def answer(self, word):
+        """What is typed in the first second is not taken: type until it is."""
+        end = time.monotonic() + 60
+        self.term.expect(rb'allow it\? yes \(this request\), always \(all of [^)]*\), no \(nothing of it\): ')
+        while not re.search(re.escape(word.encode()) + rb'\r\n', self.term.seen):
+            check(time.monotonic() < end, 'the answer is not taken: %r' % self.term.seen)
+            self.term.type(word.encode() + b'\r')
+            self.term.pump(0.3)
+
+    def learned(self):
+        """The lines that count, and the comments."""
+        with open(self.file) as f:
+            text = f.read().splitlines()
+        return ([re.sub(r' ;.*', '', line) for line in text if line and line[0] not in ';['],
+                [line[2:] for line in text if line.startswith(';')])
+
+    def targets(self):
+        return [(r.method, r.target) for r in self.origin.requests]
+
+
+def curl(path, host=HOST, *options):
+    return 'curl -s -o /dev/null -w "code %%{http_code}\\n" %s https://%s%s' % (' '.join(options), host, path)
+
+
+@test
+def yes_no_always(t):
+    """A yes is for the request, an always for the host, a no for the host; nothing leaves before, and each becomes what
+    the file has."""
+    script = '; '.join([curl('/a'), curl('/a'), curl('/b'), curl('/c', HOST, '-X', 'POST'), curl('/d'),
+                        curl('/x', OTHER), curl('/y', OTHER)])
+    l = Learning(t, script)
+    l.term.expect(rb'no rule allows GET https://api\.example\.com/a\r\n')
+    equal(l.targets(), [], 'before the answer')
+    l.answer('yes')
+    for _ in range(2):
+        l.term.expect(rb'code 200')
+    l.term.expect(rb'no rule allows GET https://api\.example\.com/b\r\n')
+    equal(l.targets(), [('GET', '/a')] * 2, 'the same request is not asked about twice')
+    l.answer('always')
+    for _ in range(3):
+        l.term.expect(rb'code 200')
+    l.term.expect(rb'no rule allows GET https://other\.example\.com/x\r\n')
+    l.answer('no')
+    for _ in range(2):
+        l.term.expect(rb'code 403')
+    equal(l.term.wait(), 0, 'exit status')
+    equal(l.targets(), [('GET', '/a')] * 2 + [('GET', '/b'), ('POST', '/c'), ('GET', '/d')], 'what the origin saw')
+    counted, comments = l.learned()
+    equal([line for line in counted if not line.startswith(('connect_to', 'upstream_ca'))],
+          ['version = 1', 'allow = https://api.example.com'], 'lines')
+    check('https://other.example.com: was asked for, and you said no' in comments, 'comments: %r' % comments)
+    # Under the file, without anybody at a terminal.
+    again = l.box.nsbox('run', '-f', l.file, '--', 'sh', '-c', script)
+    equal(again.out.split()[1::2], ['200'] * 5 + ['403'] * 2, 'under the policy (%r)' % again)
+
+
+@test
+def one_request_only(t):
+    l = Learning(t, curl('/a?x=1') + '; ' + curl('/a', HOST, '-X', 'POST'))
+    l.answer('yes')
+    l.term.expect(rb'code 200')
+    l.term.expect(rb'no rule allows POST https://api\.example\.com/a\r\n')
+    l.answer('no')
+    l.term.expect(rb'code 403')
+    equal(l.term.wait(), 0, 'exit status')
+    equal(l.targets(), [('GET', '/a?x=1')], 'what the origin saw')
+    counted, comments = l.learned()
+    check('allow = GET https://api.example.com/a' in counted, 'lines: %r' % counted)
+    check(not any('POST' in line for line in counted), 'lines: %r' % counted)
+    check('https://api.example.com: was asked for, and you said no' in comments, 'comments: %r' % comments)
+
+
+@test
+def rules_are_not_asked_about(t):
+    """What the policy allows goes on as without --learn, what it denies stays denied, and neither is a question."""
+    l = Learning(t, curl('/v1/a') + '; ' + curl('/v1/no') + '; ' + curl('/', OTHER), '--allow',
+                 'GET https://%s/v1/**' % HOST, '--deny', 'https://%s/v1/no' % HOST, '--deny', OTHER)
+    l.term.expect(rb'code 200')
+    for _ in range(2):
+        l.term.expect(rb'code 403')
+    equal(l.term.wait(), 0, 'exit status')
+    check(b'allow it?' not in l.term.seen, 'asked: %r' % l.term.seen)
+    equal(l.targets(), [('GET', '/v1/a')], 'what the origin saw')
+    check('allow = GET https://%s/v1/**' % HOST in l.learned()[0], 'lines: %r' % l.learned()[0])
+
+
+@test
+def what_is_no_answer(t):
+    """Another word and an answer of the terminal itself decide nothing; Ctrl-C is for the command, which ends with it."""
+    l = Learning(t, curl('/a') + '; echo went on')
+    l.term.expect(rb'allow it\?')
+    time.sleep(1.5)
+    l.term.type(b'y\r\x1b[24;80Ryes\ralways so\r\ry\x7fno way\r')
+    for _ in range(5):
+        l.term.expect(rb'yes, always or no: ')
+    equal(len(l.box.audit('approval.asked')), 1, 'what waits')
+    equal(l.box.audit('approval.decided'), [], 'what was decided')
+    l.term.type(b'\x03')
+    equal(l.term.wait(), 128 + signal.SIGINT, 'exit status')
+    equal(l.targets(), [], 'what the origin saw')
+    check(b'went on' not in l.term.seen, 'it went on: %r' % l.term.seen)
+    equal([line for line in l.learned()[0] if 'allow' in line], [], 'rules')
+
+
+@test
+def output_waits_for_the_answer(t):
+    """Nothing of the command comes between the question and the answer, and nothing of it is lost."""
+    l = Learning(t, '(%s) & (while sleep 0.1; do echo tick; done) & wait $!' % curl('/a').replace('code', 'co""de'))
+    l.term.expect(rb'allow it\?[^\n]*: ')
+    time.sleep(1)
+    l.term.pump()
+    equal(l.term.seen, b'', 'behind the question')
+    l.term.type(b'no\r')
+    l.term.expect(rb'tick')
+    l.term.type(b'\x03')
+    l.term.wait()
+
+
+@test
+def nobody_waits_any_more(t):
+    """The client has gone: its question is taken back, and the next one is asked."""
+    l = Learning(t, curl('/a', HOST, '-m', '1') + '; ' + curl('/x', OTHER))
+    l.term.expect(rb'no rule allows GET https://api\.example\.com/a\r\n')
+    l.term.expect(rb'\(not waited for any more\)')
+    l.term.expect(rb'no rule allows GET https://other\.example\.com/x\r\n')
+    l.answer('yes')
+    l.term.expect(rb'code 200')
+    equal(l.term.wait(), 0, 'exit status')
+    equal(l.targets(), [('GET', '/x')], 'what the origin saw')
+
+
+@test
+def where_nobody_is_asked(t):
+    """Without a terminal, or with that of the caller, it is recorded; an auditor of one's own is refused as ever."""
+    l = Learning(t, 'true')
+    l.term.wait()
+    script = curl('/a')
+    for name, flags, inside in (('pipe', [], script), ('own', ['-T'], script)):
+        file = os.path.join(l.box.dir, name)
+        term = Terminal(l.box, 'run', '--rm', *l.flags, *flags, '--learn', file, '--', 'sh', '-c',
+                        inside) if flags else None
+        if term:
+            term.expect(rb'code 403')
+            term.wait()
+            check(b'allow it?' not in term.seen, 'asked: %r' % term.seen)
+        else:
+            equal(l.box.nsbox('run', '--rm', *l.flags, '--learn', file, '--', 'sh', '-c', inside).out, 'code 403\n', name)
+        with open(file) as f:
+            check('allow = GET https://%s/a ; was asked for 1 time, and denied' % HOST in f.read(), name)
+    term = Terminal(l.box, 'run', *l.flags, '--auditor', 'exec:/bin/false', '--learn', l.box.dir + '/x', '--', 'true')
+    term.expect(rb'--learn does not go with')
+    equal(term.wait(), 125, 'with an auditor')
+
+
+@test
+def calls_inside_ask_too(t):
+    """A call that the command starts inside has no more than the command."""
+    l = Learning(t, 'nsbox call -- ' + curl('/a'))
+    l.term.expect(rb'no rule allows GET https://api\.example\.com/a\r\n')
+    equal(l.targets(), [], 'before the answer')
+    l.answer('no')
+    l.term.expect(rb'code 403')
+    equal(l.term.wait(), 0, 'exit status')
+    equal(l.targets(), [], 'what the origin saw')
