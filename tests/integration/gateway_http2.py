@@ -9,22 +9,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
-import gateway_http as base                 # noqa: E402  (enters the namespace)
-from gateway_http import equal, exchange, get   # noqa: E402
-from harness import hpack                   # noqa: E402
-from harness.http2 import *                 # noqa: E402,F403
-import harness.http2 as h2                  # noqa: E402
+import gateway_world  # noqa: E402  (enters the namespace)
+from gateway_world import equal, exchange, get, main, test  # noqa: E402
+from harness import hpack  # noqa: E402
+from harness.http2 import *  # noqa: E402,F403
+import harness.http2 as h2  # noqa: E402
 
-TESTS = []
 # DATA, END_STREAM and the like come from harness.http2.
 
 
-def test(f):
-    TESTS.append(f)
-    return f
-
-
-class World(base.World):
+class World(gateway_world.World):
     """As for HTTP/1, and an HTTP/2 origin behind h2.test."""
 
     def __init__(self, build, pki):
@@ -468,4 +462,4 @@ def bad_servers(w):
 
 
 if __name__ == '__main__':
-    base.main(TESTS, World)
+    main(World)

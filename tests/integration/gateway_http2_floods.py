@@ -11,18 +11,11 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-from gateway_http import equal, main                          # noqa: E402  (enters the namespace)
-from gateway_http2 import World                               # noqa: E402
+from gateway_world import equal, main, test  # noqa: E402  (enters the namespace)
+from gateway_http2 import World  # noqa: E402
 from gateway_http2_frames import changed, head, open_stream, u32  # noqa: E402
-from harness import hpack                                     # noqa: E402
-from harness.http2 import *                                   # noqa: E402,F403
-
-TESTS = []
-
-
-def test(f):
-    TESTS.append(f)
-    return f
+from harness import hpack  # noqa: E402
+from harness.http2 import *  # noqa: E402,F403
 
 
 def flood(w, send, *reasons, limit=100000, seconds=30):
@@ -160,4 +153,4 @@ def idle_memory(w):
 
 
 if __name__ == '__main__':
-    main(TESTS, World)
+    main(World)

@@ -13,18 +13,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
-import gateway_http as base                 # noqa: E402  (enters the namespace)
-from gateway_http import equal              # noqa: E402
-from gateway_http2 import World             # noqa: E402
-from harness import hpack                   # noqa: E402
-from harness.http2 import *                 # noqa: E402,F403
+from gateway_world import equal, main, test  # noqa: E402  (enters the namespace)
+from gateway_http2 import World  # noqa: E402
+from harness import hpack  # noqa: E402
+from harness.http2 import *  # noqa: E402,F403
 
-TESTS, CASES = [], []
-
-
-def test(f):
-    TESTS.append(f)
-    return f
+CASES = []
 
 
 def case(name, *codes, stream=False, origin=0):
@@ -412,4 +406,4 @@ def prefaces(w):
 
 
 if __name__ == '__main__':
-    base.main(TESTS, World)
+    main(World)

@@ -14,20 +14,14 @@ from urllib.parse import quote
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-from gateway_http import World, equal, exchange, main  # noqa: E402  (enters the namespace)
-from gateway_websocket import read_until, upgrade      # noqa: E402
+from gateway_world import World, equal, exchange, main, test  # noqa: E402  (enters the namespace)
+from gateway_websocket import read_until, upgrade  # noqa: E402
 from harness.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frames, frame  # noqa: E402
 
-TESTS = []
 VALUE = 'sk-real-7f3a9c21e8b44d06a5'
 ODD = 'a/b"c+d=e f%g\\h?ij0123456789'
 SECRET = '[secret KEY]\nsource = env:KEY\nallow = https://api.test/**\ninject = %s\n%s'
 MISUSE, BAD_FRAME = b'\x03\xf0nsbox: secret-misuse', b'\x03\xea'
-
-
-def test(f):
-    TESTS.append(f)
-    return f
 
 
 class Socket:
@@ -390,4 +384,4 @@ def ends_of_a_connection(w):
 
 
 if __name__ == '__main__':
-    main(TESTS, World)
+    main(World)

@@ -11,10 +11,9 @@ from urllib.parse import parse_qsl, quote, unquote
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-from gateway_http import equal, exchange, main  # noqa: E402  (enters the namespace)
-from gateway_http2 import World                 # noqa: E402
+from gateway_world import equal, exchange, main, test  # noqa: E402  (enters the namespace)
+from gateway_http2 import World  # noqa: E402
 
-TESTS = []
 ID, KEY = 'AKIDEXAMPLE0123456789', 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY'
 TOKEN = 'session-token-value/0123456789=='
 TIME = '20150830T123600Z'
@@ -31,11 +30,6 @@ key_id = AWS_ACCESS_KEY_ID
 source = env:C
 allow = https://api.test/**
 '''
-
-
-def test(f):
-    TESTS.append(f)
-    return f
 
 
 def sha(data):
@@ -221,4 +215,4 @@ def the_key_itself(w):
 
 
 if __name__ == '__main__':
-    main(TESTS, World)
+    main(World)

@@ -13,16 +13,10 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-from gateway_http import Nameserver, World, driver, equal, exchange, get, main  # noqa: E402  (enters the namespace)
-from harness.origin import Origin, TcpListener                                               # noqa: E402
+from gateway_world import Nameserver, World, driver, equal, exchange, get, main, test  # noqa: E402  (enters the namespace)
+from harness.origin import Origin, TcpListener  # noqa: E402
 
-TESTS = []
 HOLES = ['203.0.113.66', '203.0.113.67', '2001:db8::66', '2001:db8::67']
-
-
-def test(f):
-    TESTS.append(f)
-    return f
 
 
 def ip(*words):
@@ -401,4 +395,4 @@ def first_request_is_not_tried_again(w):
 
 
 if __name__ == '__main__':
-    main(TESTS, World)
+    main(World)

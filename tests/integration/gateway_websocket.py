@@ -10,18 +10,12 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-from gateway_http import driver, equal, exchange, get, main  # noqa: E402  (enters the namespace)
-from gateway_http2 import World                              # noqa: E402
-from harness.http2 import RST_STREAM, frame                  # noqa: E402
-from harness.registry import until                           # noqa: E402
+from gateway_world import equal, exchange, get, main, test  # noqa: E402  (enters the namespace)
+from gateway_http2 import World  # noqa: E402
+from harness.http2 import RST_STREAM, frame  # noqa: E402
+from harness.registry import until  # noqa: E402
 
-TESTS = []
 GRANTS = '[grant bytes]\nallow = https://api.test/**\nbytes_up = 1000\n'
-
-
-def test(f):
-    TESTS.append(f)
-    return f
 
 
 def upgrade(path='/', extra=''):
@@ -209,4 +203,4 @@ def questions_about_streams(w):
 
 
 if __name__ == '__main__':
-    main(TESTS, World)
+    main(World)

@@ -1,0 +1,145 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway alone: names, what they lead to, and who may go there. usage: gateway_names.py BUILD_DIR [PATTERN]"""
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+
+from gateway_world import Nameserver, driver, equal, exchange, get, main, test  # noqa: E402  (enters the namespace)
+
+
+@test
+def names(w):
+    g = w.gateway('allow = api.test')
+    c, d = g.call(), g.call('c2', '100.64.0.3')
+    first = c.resolve('one.test')
+    equal(first[0], 0)
+    assert first[1].startswith('198.1'), first
+    equal(d.resolve('ONE.test'), first)
+    assert c.resolve('two.test')[1] != first[1]
+    equal(c.resolve('single')[0], 3)
+    equal(c.resolve('localhost')[0], 3)
+    equal(c.resolve('one.test', 28), (0, None))
+    equal(c.resolve('1.0.18.198.in-addr.arpa', 12)[0], 3)
+    query = c.query('three.test')
+    s = socket.socket()
+    s.bind((c.address, 0))
+    s.connect((driver.GATEWAY, 53))
+    s.sendall(struct.pack('>H', len(query)) + query[:5])
+    s.sendall(query[5:])
+    answer = s.recv(600)
+    equal(answer[2:4], query[:2])
+    equal(answer[9], 1, 'answers')
+    for _ in range(3):
+        c.resolve('one.test')
+    time.sleep(0.1)
+    equal(len([r for r in g.records if r['event'] == 'dns.query' and r['call'] == 'c1']), 3)
+
+
+@test
+def resolved_addresses(w):
+    names = Nameserver({'metadata.test': ['169.254.169.254'], 'rebound.test': ['127.0.0.1', '10.0.0.1'],
+                        'inside.test': ['127.0.0.9']})
+    server = socket.create_server(('127.0.0.9', 80), reuse_port=True)
+    g = w.gateway('allow = *.test', 'allow_private = http://inside.test/**')
+    c = g.call()
+    for host in ('metadata.test', 'rebound.test'):
+        status, headers, body = exchange(c.connect(host, 80), get(host))
+        equal((status, headers['x-nsbox-denied']), (403, 'private-address'), host)
+        assert b'--allow-private http://' + host.encode() in body, body
+        g.wait_record('http.deny', host=host, reason='private-address')
+    status, _, body = exchange(c.connect('missing.test', 80), get('missing.test'))
+    equal(status, 502)
+    assert b'no-such-host' in body, body
+    s = c.connect('inside.test', 80)
+    s.sendall(get('inside.test').encode())
+    peer, _ = server.accept()
+    peer.recv(4096)
+    peer.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi')
+    equal(driver.read_answer(s)[2], b'hi')
+    exchange(c.connect('unlisted.example', 80), get('unlisted.example'))
+    assert 'unlisted.example' not in [name for name, kind in names.asked], names.asked
+    server.close()
+
+
+def serve_hi(server):
+    peer, _ = server.accept()
+    peer.recv(4096)
+    peer.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi')
+
+
+@test
+def rebinding(w):
+    """A name that leads elsewhere the second time, or elsewhere for the other family: what is private is never dialled, and
+    what was checked is what is dialled. The server behind the private addresses is the oracle; a rule for private ones is
+    the control."""
+    public = '192.0.1.5'  # leads nowhere in this namespace
+
+    def turns(first, then):
+        return lambda kind, n: first if n == 1 else then
+    Nameserver({'turns.test': turns([public], ['127.0.0.9']), 'six.test': turns([public], ['::1']),
+                'both.test': [public, '::1'], 'mapped.test': ['::ffff:127.0.0.9'], 'mixed.test': [public, '127.0.0.9'],
+                'late.test': lambda kind, n: [public] if kind == 1 else None if n == 1 else ['::1'],
+                'control.test': turns([public], ['127.0.0.9'])})
+    servers = [socket.create_server(('127.0.0.9', 80), reuse_port=True),
+               socket.create_server(('::1', 80), family=socket.AF_INET6, reuse_port=True)]
+    for s in servers:
+        s.setblocking(False)
+    g = w.gateway('allow = *.test', 'allow_private = http://control.test/**')
+    c = g.call()
+    for host in ('turns.test', 'six.test', 'both.test', 'mapped.test', 'mixed.test', 'late.test'):
+        first, second = (exchange(c.connect(host, 80), get(host)) for _ in range(2))
+        assert first[0] in (403, 502, 504) and second[0] in (403, 502, 504), (host, first, second)
+        if host in ('turns.test', 'six.test'):
+            equal((first[0], second[0], second[1]['x-nsbox-denied']), (502, 403, 'private-address'), host)
+        for s in servers:
+            try:
+                raise AssertionError('%s was dialled: %r' % (host, s.accept()[1]))
+            except BlockingIOError:
+                pass
+    equal(exchange(c.connect('control.test', 80), get('control.test'))[0], 502)
+    servers[0].setblocking(True)
+    thread = threading.Thread(target=serve_hi, args=(servers[0],))
+    thread.start()
+    equal(exchange(c.connect('control.test', 80), get('control.test'))[0], 200)
+    thread.join()
+    for s in servers:
+        s.close()
+
+
+@test
+def one_family_is_never_answered(w):
+    """A server of names that drops such questions: the other family is enough (RFC 8305). Waiting for it would take all the
+    attempts, which are longer than 7 s."""
+    Nameserver({'four.test': lambda kind, n: ['127.0.0.9'] if kind == 1 else None,
+                'six.test': lambda kind, n: ['::1'] if kind == 28 else None,
+                'late.test': lambda kind, n: ([] if kind == 28 else None if n == 1 else ['127.0.0.9'])})
+    servers = {'four.test': socket.create_server(('127.0.0.9', 80), reuse_port=True),
+               'six.test': socket.create_server(('::1', 80), family=socket.AF_INET6, reuse_port=True)}
+    servers['late.test'] = servers['four.test']
+    g = w.gateway('allow = *.test', *['allow_private = http://%s/**' % h for h in servers])
+    c = g.call()
+    for host in ('four.test', 'six.test'):
+        thread = threading.Thread(target=serve_hi, args=(servers[host],))
+        thread.start()
+        begun = time.monotonic()
+        equal(exchange(c.connect(host, 80), get(host))[0], 200)
+        assert time.monotonic() - begun < 6, 'it waited for the other family'
+        thread.join()
+    # Without any address the answer that is missing is waited for.
+    thread = threading.Thread(target=serve_hi, args=(servers['late.test'],))
+    thread.start()
+    equal(exchange(c.connect('late.test', 80), get('late.test'))[0], 200)
+    thread.join()
+    for s in servers.values():
+        s.close()
+
+
+if __name__ == '__main__':
+    main()
