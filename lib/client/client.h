@@ -149,7 +149,7 @@ int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, i
 		 struct error *e);
 /* What else the gateway gets to see alone, in the order of the wire: the keys of client certificates, the
  * password of upstream_proxy. */
-int upstream_secrets_open(const struct policy *policy, int *fds, size_t max, size_t *ret_n, struct error *e);
+int upstream_secrets_open(const struct sandbox *b, const struct policy *policy, int *fds, size_t max, size_t *ret_n, struct error *e);
 
 /* Of one secret of it, for a sandbox that runs by present. The descriptor, or -errno. */
 int secret_open(const struct sandbox *b, const struct sandbox_policy *policy, const struct policy *present,

@@ -77,7 +77,7 @@ static int open_hidden(struct sandbox *b, const struct sandbox_policy *policy, i
 	int r = secrets_open(b, policy, fds, max, ret_n, e);
 	if (r < 0)
 		return r;
-	r = upstream_secrets_open(b->policy, fds + *ret_n, max - *ret_n, &more, e);
+	r = upstream_secrets_open(b, b->policy, fds + *ret_n, max - *ret_n, &more, e);
 	while (r < 0 && *ret_n > 0)
 		fd_close(fds[--*ret_n]);
 	*ret_n += more;

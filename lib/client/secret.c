@@ -81,11 +81,13 @@ static int describe(const struct sandbox *b, const struct policy_secret *s, stru
 	_cleanup_buf_ struct buf targets = { 0 };
 	int r = buf_puts(out, "{");
 
+	if (r == 0)
+		r = buf_puts(&targets, "[");
 	for (size_t i = 0; i < s->n_allow && r == 0; i++) {
 		_cleanup_buf_ struct buf text = { 0 };
 		r = rule_text(s->allow[i], &text);
-		if (r == 0)
-			r = buf_puts(&targets, i ? "," : "[");
+		if (r == 0 && i)
+			r = buf_puts(&targets, ",");
 		if (r == 0)
 			r = json_text(&targets, (const char *)text.data, text.len);
 	}
@@ -234,7 +236,18 @@ int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, i
 	return r;
 }
 
-int upstream_secrets_open(const struct policy *policy, int *fds, size_t max, size_t *ret_n, struct error *e)
+static int open_login(const struct sandbox *b, const struct policy *policy, const struct policy_upstream_proxy *proxy,
+		      struct error *e)
+{
+	const struct policy_secret login = { .name = (char *)"upstream_proxy", .source_arg = proxy->source_arg,
+					     .origin = proxy->origin };
+	if (proxy->source == SOURCE_EXEC)
+		return from_command(b, policy, NULL, &login, e);
+	return proxy->source == SOURCE_ENV ? from_environment(&login, e) : from_file(&login, e);
+}
+
+int upstream_secrets_open(const struct sandbox *b, const struct policy *policy, int *fds, size_t max, size_t *ret_n,
+			  struct error *e)
 {
 	size_t n, done = 0;
 	const struct policy_client_cert *certs = policy_client_certs(policy, &n);
@@ -248,9 +261,7 @@ int upstream_secrets_open(const struct policy *policy, int *fds, size_t max, siz
 	}
 	const struct policy_upstream_proxy *proxy = policy_upstream_proxy(policy);
 	if (r == 0 && proxy && proxy->source_arg) {
-		const struct policy_secret password = { .name = (char *)"upstream_proxy", .source_arg = proxy->source_arg,
-							.origin = proxy->origin };
-		fds[done] = proxy->source == SOURCE_ENV ? from_environment(&password, e) : from_file(&password, e);
+		fds[done] = open_login(b, policy, proxy, e);
 		r = fds[done] < 0 ? fds[done] : 0;
 		done += r == 0;
 	}

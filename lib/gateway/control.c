@@ -98,7 +98,7 @@ static int configure(struct gateway *gw, struct error *e)
 	if (r == 0)
 		r = trust_init(&gw->trust, gw->policy, fds + 1 + n, e);
 	if (r == 0)
-		r = upstream_proxy_init(&gw->proxy, gw->policy, fds[n_fds - 1], gw->secrets.unlocked, e);
+		r = upstream_login_init(&gw->login, gw->policy, &fds[n_fds - 1], CONTROL_FD, gw->secrets.unlocked, e);
 	close_fds(fds, n_fds);
 	return r;
 }
@@ -476,6 +476,9 @@ int control_start(struct gateway *gw)
 		if (r < 0)
 			return r;
 	}
+	int r = upstream_login_start(gw);
+	if (r < 0)
+		return r;
 	gw->control = (struct source){ .fd = CONTROL_FD, .ready = control_event };
 	if (fcntl(CONTROL_FD, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;

@@ -16,7 +16,7 @@
 #include "gateway/resolver.h"
 #include "gateway/secrets.h"
 #include "gateway/trust.h"
-#include "gateway/upstream_proxy.h"
+#include "gateway/upstream_login.h"
 #include "policy/policy.h"
 
 struct session;
@@ -36,7 +36,7 @@ struct gateway {
 	struct secrets secrets;
 	struct ca ca;
 	struct trust trust;
-	struct upstream_proxy proxy;
+	struct upstream_login login; /* at upstream_proxy */
 	struct resolver resolver;
 	struct names names;
 	struct calls calls;

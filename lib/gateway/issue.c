@@ -8,12 +8,6 @@
 #include "gateway/exchange.h"
 #include "gateway/issue_private.h"
 
-/* So long before the end of one the next is asked for, in time for a slow command and a second try. */
-#define EARLY_US (60 * SECOND_US)
-#define AGAIN_US (5 * SECOND_US) /* after a failure */
-/* Longer is as good as for ever, and fits a clock of microseconds. */
-#define SECONDS_MAX (100ull * 365 * 86400)
-
 void issue_record(const struct issuer *r, const struct call *call, const char *reason, const char *why)
 {
 	_cleanup_buf_ struct buf members = { 0 };
@@ -69,10 +63,7 @@ void issue_set_timer(struct issue *i)
 
 void issue_hold(struct issue *i, uint64_t seconds)
 {
-	uint64_t time = (seconds < SECONDS_MAX ? seconds : SECONDS_MAX) * SECOND_US;
-
-	i->expires = seconds ? i->issuer->gw->loop.now + time : 0;
-	i->next_at = seconds ? i->expires - (time > 5 * EARLY_US ? EARLY_US : time / 5) : 0;
+	source_times(i->issuer->gw->loop.now, seconds, &i->expires, &i->next_at);
 }
 
 void issue_wake(struct holder *h)
@@ -91,7 +82,7 @@ static void failed(struct issue *i, const char *why)
 {
 	uint64_t now = i->issuer->gw->loop.now;
 
-	i->again_at = now + AGAIN_US;
+	i->again_at = now + SOURCE_AGAIN_US;
 	i->next_at = i->expires ? i->again_at : 0;
 	free(i->why);
 	i->why = strdup(why);

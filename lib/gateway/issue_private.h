@@ -7,9 +7,6 @@
 #include "gateway/issue.h"
 #include "gateway/secret_source.h"
 
-#define SECOND_US 1000000ull
-#define HELPER_GONE "its helper is gone"
-
 struct issue {
 	struct issue *next;
 	struct issuer *issuer;

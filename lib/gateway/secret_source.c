@@ -3,12 +3,40 @@
 #include "gateway/secret_source.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "base/wire.h"
 #include "source/protocol.h"
+
+/* So long before the end of one the next is asked for, in time for a slow command and a second try. */
+#define EARLY_US (60 * SECOND_US)
+/* Longer is as good as for ever, and fits a clock of microseconds. */
+#define SECONDS_MAX (100ull * 365 * 86400)
+
+int source_wait(int fd, int parent_fd)
+{
+	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = parent_fd, .events = POLLRDHUP } };
+	int r;
+
+	do
+		r = poll(p, 2, -1);
+	while (r < 0 && errno == EINTR);
+	if (r >= 0 && p[1].revents)
+		_exit(0);
+	return r < 0 ? -errno : 0;
+}
+
+void source_times(uint64_t now, uint64_t seconds, uint64_t *ret_expires, uint64_t *ret_next)
+{
+	uint64_t time = (seconds < SECONDS_MAX ? seconds : SECONDS_MAX) * SECOND_US;
+
+	*ret_expires = seconds ? now + time : 0;
+	*ret_next = seconds ? *ret_expires - (time > 5 * EARLY_US ? EARLY_US : time / 5) : 0;
+}
 
 static int send_number(int fd, enum source_message type, uint32_t number, const char *text)
 {

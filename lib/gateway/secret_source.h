@@ -3,6 +3,9 @@
 #ifndef NSBOX_GATEWAY_SECRET_SOURCE_H
 #define NSBOX_GATEWAY_SECRET_SOURCE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "gateway/locked.h"
 
 struct source_answer {
@@ -15,6 +18,14 @@ struct source_answer {
 	struct locked pages;
 };
 
+#define SECOND_US 1000000ull
+#define SOURCE_AGAIN_US (5 * SECOND_US) /* after a failure; not before */
+#define HELPER_GONE "its helper is gone"
+
+/* Until there is something to read, or its end, but no longer than the supervisor at parent_fd lives. 0 or -errno. */
+int source_wait(int fd, int parent_fd);
+/* When a value that came now and is good for so many seconds (0: for ever) ends, and when to ask for the next: 0, never. */
+void source_times(uint64_t now, uint64_t seconds, uint64_t *ret_expires, uint64_t *ret_next);
 /* 0 or -errno: nobody is there, or (-EAGAIN) does not take more for now. call: a JSON object, or "". */
 int source_ask(int fd, uint32_t number, const char *call);
 int source_end(int fd, uint32_t number);

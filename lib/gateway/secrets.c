@@ -5,7 +5,6 @@
 #include "policy/grant.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,19 +35,6 @@ static int no_pages(struct error *e, const char *name, int r)
 				      "accept that it may be swapped out by --allow-degraded locked-memory");
 }
 
-static int wait_readable(int fd, int parent_fd)
-{
-	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = parent_fd, .events = POLLRDHUP } };
-	int r;
-
-	do
-		r = poll(p, 2, -1);
-	while (r < 0 && errno == EINTR);
-	if (r >= 0 && p[1].revents)
-		_exit(0);
-	return r < 0 ? -errno : 0;
-}
-
 /* Twice the room, and nothing left where it was. */
 static int grow_pages(struct locked *pages, bool unlocked)
 {
@@ -70,7 +56,7 @@ static ssize_t read_pipe(const struct secrets *s, int fd, struct locked *to, int
 	size_t len = 0;
 
 	for (;;) {
-		if (wait_readable(fd, parent_fd) < 0)
+		if (source_wait(fd, parent_fd) < 0)
 			return refuse(e, name, EIO, "could not be read");
 		ssize_t n = read(fd, to->data + len, to->size - len);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -310,7 +296,7 @@ static int take_answer(struct secrets *s, size_t i, int *fd, int parent_fd, stru
 	struct secret *x = &s->v[i];
 	struct source_answer answer = { 0 };
 
-	if (wait_readable(*fd, parent_fd) < 0)
+	if (source_wait(*fd, parent_fd) < 0)
 		return refuse(e, x->rule->name, EIO, "could not be read");
 	int r = source_read(*fd, s->unlocked, &answer);
 	if (r == -EPERM || r == -ENOMEM)

@@ -16,52 +16,11 @@
 #include "gateway/upstream_private.h"
 
 #define ANSWER_US (30u * 1000000u) /* it resolves and dials meanwhile */
-#define PASSWORD_MAX 1024u
-
-static int refuse(struct error *e, const char *why)
-{
-	return fail(e, EINVAL, SANDBOX_STAGE_SECRET, "upstream_proxy", "The password of upstream_proxy %s.", why);
-}
-
-static int check(const struct upstream_proxy *p, struct error *e)
-{
-	for (size_t i = 0; i < p->len; i++) {
-		if (p->value.data[i] < ' ' || p->value.data[i] == 0x7f)
-			return refuse(e, "contains control bytes");
-	}
-	return memchr(p->value.data, ':', p->len) ? 0 : refuse(e, "is not of the form USER:PASSWORD");
-}
-
-int upstream_proxy_init(struct upstream_proxy *p, const struct policy *policy, int fd, bool unlocked, struct error *e)
-{
-	const struct policy_upstream_proxy *proxy = policy_upstream_proxy(policy);
-
-	if (!proxy || !proxy->source_arg)
-		return 0;
-	int r = locked_new(&p->value, PASSWORD_MAX + 2, unlocked);
-	if (r < 0)
-		return refuse(e, r == -EPERM ? "cannot be kept in locked memory (RLIMIT_MEMLOCK)" : "cannot be kept: no memory");
-	for (;;) {
-		ssize_t n = read(fd, p->value.data + p->len, PASSWORD_MAX + 2 - p->len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return refuse(e, "cannot be read");
-		if (n == 0)
-			break;
-		p->len += (size_t)n;
-		if (p->len > PASSWORD_MAX + 1)
-			return refuse(e, "is longer than 1024 bytes");
-	}
-	if (p->len && p->value.data[p->len - 1] == '\n')
-		p->len--;
-	return check(p, e);
-}
 
 /* The value is in the clear only there and in what is sent, as every secret that is put in. */
 static int put_password(struct upstream *u)
 {
-	const struct upstream_proxy *p = &u->gw->proxy;
+	const struct upstream_login *p = &u->gw->login;
 	_cleanup_(buf_wipe) struct buf line = { 0 };
 
 	if (!p->len)
@@ -93,6 +52,10 @@ static int put_request(struct upstream *u)
 void proxy_begin(struct upstream *u)
 {
 	u->state = UPSTREAM_PROXY;
+	if (!upstream_login_there(u->gw)) {
+		upstream_fail(u, "upstream-proxy", "there is no password for it: what its command gave has expired");
+		return;
+	}
 	u->proxy_answer = calloc(1, sizeof(*u->proxy_answer));
 	if (!u->proxy_answer || put_request(u) < 0) {
 		upstream_fail(u, "no-memory", NULL);

@@ -205,6 +205,12 @@ int check_grant_line(const struct setting *s, struct error *e)
 	return check_line(find_section("grant x", &name), s, e);
 }
 
+static bool starts_command(const struct setting *s)
+{
+	return strncmp(s->value, "exec:", 5) == 0 || strcmp(s->key, "revoke") == 0 ||
+	       (strcmp(s->key, "upstream_proxy") == 0 && strstr(s->value, "exec:"));
+}
+
 int policy_apply(struct policy *p, const struct setting *s, struct error *e)
 {
 	struct setting own = *s;
@@ -232,7 +238,7 @@ int policy_apply(struct policy *p, const struct setting *s, struct error *e)
 		return fail(e, EINVAL, SANDBOX_STAGE_POLICY, s->section,
 			    "%s: a quota's name is 1 to 64 letters, digits, '-' and '_'", s->origin);
 	/* What it starts on the host may be what an earlier run put into the project. */
-	if (s->from == FROM_PROJECT && (strncmp(s->value, "exec:", 5) == 0 || strcmp(s->key, "revoke") == 0))
+	if (s->from == FROM_PROJECT && starts_command(s))
 		return bad_setting(&own, e, EPERM, "a project's file starts no command on the host: give it with --policy or a flag");
 	return section->set(p, &own, e);
 }

@@ -12,7 +12,7 @@
 #define PROXY_SCHEME "http://"
 #define PROXY_FORM                                                                                                \
 	"it is not shown, it may hold a password; accepted: http://HOST:PORT, or http://HOST:PORT SOURCE with "   \
-	"SOURCE = env:VARIABLE or file:PATH that holds USER:PASSWORD"
+	"SOURCE = env:VARIABLE, file:PATH or exec:COMMAND that gives USER:PASSWORD"
 
 void client_certs_free(struct policy *p)
 {
@@ -149,12 +149,17 @@ const struct policy_upstream_proxy *policy_upstream_proxy(const struct policy *p
 	return p->proxy.host ? &p->proxy : NULL;
 }
 
-/* env:VARIABLE or file:PATH with USER:PASSWORD. */
+/* env:VARIABLE, file:PATH or exec:COMMAND with USER:PASSWORD. */
 static int parse_source(const struct setting *s, const char *text, struct policy_upstream_proxy *to)
 {
 	if (strncmp(text, "env:", 4) == 0 && variable_name_valid(text + 4, strlen(text + 4))) {
 		to->source = SOURCE_ENV;
 		to->source_arg = strdup(text + 4);
+		return to->source_arg ? 0 : -ENOMEM;
+	}
+	if (strncmp(text, "exec:", 5) == 0 && text[5]) {
+		to->source = SOURCE_EXEC;
+		to->source_arg = strdup(text + 5);
 		return to->source_arg ? 0 : -ENOMEM;
 	}
 	to->source = SOURCE_FILE;
@@ -206,6 +211,7 @@ int check_upstream_proxy(const struct policy *p, struct error *e)
 
 int dump_upstream_proxy(const struct policy *p, struct buf *out)
 {
+	static const char *const kinds[] = { [SOURCE_ENV] = "env", [SOURCE_FILE] = "file", [SOURCE_EXEC] = "exec" };
 	const struct policy_upstream_proxy *x = &p->proxy;
 	_cleanup_buf_ struct buf b = { 0 };
 	bool v6 = x->host && strchr(x->host, ':');
@@ -214,7 +220,7 @@ int dump_upstream_proxy(const struct policy *p, struct buf *out)
 		return 0;
 	int r = buf_printf(&b, PROXY_SCHEME "%s%s%s:%u", v6 ? "[" : "", x->host, v6 ? "]" : "", x->port);
 	if (r == 0 && x->source_arg)
-		r = buf_printf(&b, " %s:%s", x->source == SOURCE_ENV ? "env" : "file", x->source_arg);
+		r = buf_printf(&b, " %s:%s", kinds[x->source], x->source_arg);
 	if (r < 0 || !buf_str(&b))
 		return -ENOMEM;
 	return dump_line(out, "upstream_proxy", buf_str(&b), "the way to all servers", x->origin);
@@ -246,5 +252,5 @@ void get_upstream_proxy(struct wire_reader *r, struct policy *p)
 	x->source = (enum secret_source)source;
 	x->source_arg = checked_optional(r, VALUE_MAX);
 	x->origin = checked_text(r, ORIGIN_MAX);
-	r->bad = r->bad || (source != SOURCE_ENV && source != SOURCE_FILE);
+	r->bad = r->bad || (source != SOURCE_ENV && source != SOURCE_FILE && source != SOURCE_EXEC);
 }

@@ -21,7 +21,7 @@ enum client_message {
 	/* c->s  u32 request, str sandbox id, str name ("": not a named one), u32 n_secrets; fds: policy memfd, audit log
 	 *       (append), state directory, with a name the entry's directory, its lock (held), the directory of the socket and the
 	 *       listening socket NAME.sock in it; then one pipe a secret, the key of each client_cert, and the password of
-	 *       upstream_proxy when it has one, which n_secrets counts too; last, when the policy has overlays, the locked
+	 *       upstream_proxy when it has one (as a secret's), which n_secrets counts too; last, when the policy has overlays, the locked
 	 *       directory of their layer (overlay/layer.h).  reply: "" */
 	MSG_CREATE = 3,
 	/* c->s  u32 request, str sandbox id, strv argv, strv env, str cwd, u32 start flags, u32 rows, u32 columns,

@@ -190,7 +190,8 @@ def project_file_is_no_way_out(t):
     head = '[sandbox]\nversion = 1\n'
     t.write('box/work/x', '#!/bin/sh\ntouch %s/ran\n' % box.dir)
     os.chmod(box.work + '/x', 0o755)
-    for line in ('[secret K]\nsource = exec:./x\nallow = a.example\n', '[audit]\nauditor = exec:%s/x\n' % box.work):
+    for line in ('[network]\nupstream_proxy = http://127.0.0.1:1 exec:./x\n',
+                 '[secret K]\nsource = exec:./x\nallow = a.example\n', '[audit]\nauditor = exec:%s/x\n' % box.work):
         t.write('box/work/.nsbox.ini', head + line)
         box.nsbox('profile', 'trust', '--yes').ok()
         refused(box.sh('true'), 'starts no command on the host')

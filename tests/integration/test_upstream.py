@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway verifies the origin before it sends anything: a secret never reaches the wrong server."""
 import base64
+import json
+import os
 import socket
 import ssl
 import threading
@@ -140,11 +142,14 @@ def client_certificate_with_another_key(t):
     check('is not the key of the certificate' in result.err, '%r' % result)
 
 
-@test
-def proxy(t):
-    """Everything goes through the proxy of the policy, which gets a password that the sandbox does not have."""
+def through_proxy(t, source, name='box', **env):
+    """A box, what the proxy was asked, and the server; the proxy connects everything to that."""
     heads = []
-    origin = Origin(t.pki.context([HOST]))
+
+    def answer(connection, request):
+        Origin.reply(connection, body='hello', headers=[('Connection', 'close')])
+        return False
+    origin = Origin(t.pki.context([HOST]), handler=answer)
 
     def serve(sock):
         head = sock.recv(65536)
@@ -169,15 +174,86 @@ def proxy(t):
             serve(listener.accept()[0])
     listener = socket.create_server(('127.0.0.1', 0))
     threading.Thread(target=accept, daemon=True).start()
-    policy = t.write('proxy.ini', '[sandbox]\nversion = 1\n[network]\nupstream_proxy = http://127.0.0.1:%d env:PROXY_LOGIN\n'
-                     % listener.getsockname()[1])
-    box = Box(t).add('-f', policy, '--allow', HOST, '--upstream-ca', t.pki.ca + '@' + HOST, PROXY_LOGIN='me:' + VALUE)
+    policy = t.write(name + '.ini', '[sandbox]\nversion = 1\n[network]\nupstream_proxy = http://127.0.0.1:%d %s\n'
+                     % (listener.getsockname()[1], source))
+    box = Box(t, name).add('-f', policy, '--allow', HOST, '--upstream-ca', t.pki.ca + '@' + HOST, **env)
+    return box, heads, origin
+
+
+def login(head):
+    """What the proxy was shown."""
+    fields = [f.split(' ')[2] for f in head.split('\r\n') if f.startswith('Proxy-Authorization: Basic ')]
+    return base64.b64decode(fields[0]).decode() if fields else None
+
+
+@test
+def proxy(t):
+    """Everything goes through the proxy of the policy, which gets a password that the sandbox does not have."""
+    box, heads, _ = through_proxy(t, 'env:PROXY_LOGIN', PROXY_LOGIN='me:' + VALUE)
     result = box.sh('curl -sS -o /dev/null -w "%%{http_code}" https://%s/; env' % HOST).ok()
     check(result.out.startswith('200') and VALUE not in result.out, '%r' % result)
     equal([h.split('\r\n')[0] for h in heads], ['CONNECT %s:443 HTTP/1.1' % HOST])
-    check(base64.b64encode(('me:' + VALUE).encode()).decode() in heads[0], 'the password at the proxy')
+    equal(login(heads[0]), 'me:' + VALUE, 'the password at the proxy')
     check(VALUE not in repr(box.audit()), 'the password in the audit log')
-    box = Box(t, 'unset').add('-f', policy, '--allow', HOST)
+    box = through_proxy(t, 'env:PROXY_LOGIN', 'unset')[0]
     result = box.run('true')
     equal(result.code, 125)
     check('PROXY_LOGIN' in result.err, '%r' % result)
+
+
+# A number more each time, good for so many seconds.
+COUNTS = '''n=$(($(cat $d/n 2>/dev/null) + 1)); test $n -le $most || exit 1; echo $n > $d/n; cat > $d/told
+printf '{"value":"me:%s-%%d","expires_at":%%d}' $n $(($(date +%%s) + %d))
+'''
+
+
+def with_command(t, text, most=100):
+    d = t.path('source')
+    os.mkdir(d)
+    script = t.write('login.sh', 'd=%s; most=%d\n%s' % (d, most, text))
+    return through_proxy(t, 'exec:sh ' + script), d
+
+
+@test
+def proxy_with_a_command(t):
+    """It is asked before the sandbox starts, and again before what it gave expires."""
+    (box, heads, origin), d = with_command(t, COUNTS % (VALUE, 5))
+    result = box.python('''
+import time
+for _ in range(4):
+    out(fetch("https://%s/").status)
+    time.sleep(2.5)
+''' % HOST).ok()
+    # Of a machine that stood still for so long.
+    expired = [r for r in box.audit('limit.hit') if r['reason'] == 'secret-expired']
+    check(set(result.out.split()) == {'200'} or expired, 'statuses: %r' % result)
+    logins = [login(h) for h in heads]
+    check(logins[0] == 'me:%s-1' % VALUE and logins[-1] > logins[0] and logins == sorted(logins), 'logins: %r' % logins)
+    with open(os.path.join(d, 'told')) as f:
+        told = json.load(f)
+    equal((told['secret'], told['allow']), ('upstream_proxy', []), 'what the command is told')
+    check(VALUE not in repr(box.audit()) and VALUE not in result.out, 'the password in the audit log, or inside')
+    check({'upstream_proxy'} == {r['name'] for r in box.audit('secret.ask')}, 'records: %r' % box.audit())
+
+
+@test
+def proxy_whose_command_fails_later(t):
+    """502, and the proxy is asked for nothing without a login."""
+    (box, heads, origin), d = with_command(t, COUNTS % (VALUE, 3), most=1)
+    curl = 'curl -sS -w " %%{http_code}\\n" https://%s/;' % HOST
+    result = box.sh('%s sleep 4; %s' % (curl, curl)).ok()
+    check(' 200\n' in result.out and result.out.endswith(' 502\n'), '%r' % result)
+    check('upstream-proxy' in result.out and 'expired' in result.out, 'the reason: %r' % result.out)
+    equal([login(h) for h in heads], ['me:%s-1' % VALUE], 'what the proxy was shown')
+    equal(len(origin.requests), 1, 'requests')
+    equal([r['reason'] for r in box.audit('limit.hit')], ['secret-refresh', 'secret-expired'], 'records')
+
+
+@cases([('fails', 'exit 3', 'it failed'), ('form', 'echo %s' % VALUE, 'USER:PASSWORD'),
+        ('control', 'printf "me:%s\\001"' % VALUE, 'control bytes'),
+        ('long', 'printf "me:%s%%02000d" 1' % VALUE, '1024 bytes')])
+def proxy_with_an_unusable_command(t, text, why):
+    (box, heads, _), d = with_command(t, text)
+    result = box.sh('true')
+    equal(result.code, 125, '%r' % result)
+    check('upstream_proxy' in result.err and why in result.err and VALUE not in result.err, '%r' % result)

@@ -39,7 +39,7 @@ static struct policy *rich_policy(void)
 	snprintf(line, sizeof(line), "%s %s b.example.org", in_dir("ca.pem"), in_dir("ca.pem"));
 	set(p, "network", "client_cert", line);
 	set(p, "network", "upstream_proxy", "http://[::1]:3128");
-	set(p, "network", "upstream_proxy", "http://Proxy.Corp:3128/ env:PROXY_LOGIN");
+	set(p, "network", "upstream_proxy", "http://Proxy.Corp:3128/ exec:print login");
 	set(p, "secret", "spec", "API_KEY=env:REAL@https://api.example.com/**,x.example.org");
 	set(p, "secret API_KEY", "inject", "header, query, path, body");
 	set(p, "secret API_KEY", "placeholder", "sk-ant-{random:40}");

@@ -307,6 +307,7 @@ static void test_project(void **state)
 	assert_non_null(strstr(e.message, "a project's file starts no command on the host"));
 	assert_int_equal(load_project("[sandbox]\nversion = 1\n[secret K]\nrevoke = ./x\n"), -EPERM);
 	assert_int_equal(load_project("[sandbox]\nversion = 1\n[audit]\nauditor = exec:./x\n"), -EPERM);
+	assert_int_equal(load_project("[sandbox]\nversion = 1\n[network]\nupstream_proxy = http://p.org:1 exec:./x\n"), -EPERM);
 
 	snprintf(path, sizeof(path), "%s/.nsbox.ini", work);
 	_cleanup_buf_ struct buf b = { 0 };
