@@ -254,7 +254,9 @@ void call_take(struct call *call, struct start *start)
 	call->promised = NULL;
 	start->own = NULL;
 	child_taken(call);
-	call->turn = ++call->sandbox->n_started;
+	/* Who answered knows the call by its number. */
+	call->turn = start->turn ? start->turn : ++call->sandbox->n_started;
+	start->turn = 0;
 	snprintf(call->id, sizeof(call->id), "%s.%u", call->sandbox->id, call->turn);
 	clock_gettime(CLOCK_REALTIME, &now);
 	call->started_us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
@@ -288,21 +290,37 @@ static void set_deadline(struct call *call)
 	loop_deadline(call->sandbox->supervisor, call->deadline);
 }
 
-/* The program is not the one that was decided about: in another prepared call, and decided about once more. */
-static void start_again(struct call *call)
+/* Its start in another prepared call, where its program is shown. */
+static void take_another(struct call *call)
 {
 	struct sandbox *b = call->sandbox;
 	struct start *start = call->start;
 
-	program_changed(call);
 	call->start = NULL;
+	/* What was of the call that is no more: placeholders, and the pipes to us. */
 	for (size_t i = start->n_env; start->env[i]; i++)
-		free(TAKE_PTR(start->env[i])); /* placeholders of the call that is no more */
-	start->flags &= ~(uint32_t)START_EXPECT;
+		free(TAKE_PTR(start->env[i]));
+	for (size_t i = 1; start->flags & START_LOG && i < ARRAY_LEN(start->stdio); i++)
+		fd_close(TAKE_FD(start->stdio[i]));
+	start->flags &= ~(uint32_t)(START_EXPECT | START_SHOW);
 	start->shows = true;
-	free(TAKE_PTR(start->decided_by));
 	call_drop(call);
 	call_ask(b, start);
+}
+
+void call_move(struct call *call)
+{
+	call->start->agreed = TAKE_PTR(call->shown);
+	call->start->turn = call->turn;
+	take_another(call);
+}
+
+/* The program is not the one that was decided about: that is decided about once more. */
+static void start_again(struct call *call)
+{
+	program_changed(call);
+	free(TAKE_PTR(call->start->decided_by));
+	take_another(call);
 }
 
 /* Not for somebody who has taken it back meanwhile, and not where nothing is prepared any more. */

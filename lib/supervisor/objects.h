@@ -91,7 +91,9 @@ struct start {
 	bool on_base; /* and of those that every grant has */
 	char *decided_by; /* who let it start, NULL: nobody was asked */
 	size_t n_env;	  /* without placeholders */
-	bool shows;	  /* the program that was expected was another one: have it shown */
+	bool shows;	  /* have the program shown, whatever was expected: it was another one, or agreed to elsewhere */
+	struct shown *agreed; /* the program that may start without another question; NULL: none */
+	uint32_t turn;	      /* struct call, when it has one before it has a call */
 };
 
 /* The program of a call, as its guardian found it (GUARDIAN_SHOWN). */

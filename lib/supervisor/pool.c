@@ -14,6 +14,7 @@
 #include "base/util.h"
 #include "policy/grant.h"
 #include "supervisor/decided.h"
+#include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
 #define ADAPTIVE_MAX 32u
@@ -67,6 +68,7 @@ void start_free(struct start *start)
 	decided_unref(start->decided);
 	buf_free(&start->paths);
 	free(start->decided_by);
+	shown_free(start->agreed);
 	buf_free(&start->covers);
 	free(start);
 }

@@ -145,6 +145,21 @@ static void deny_execution(struct call *call)
 	call_denied(call, &e, e.message);
 }
 
+/* Who decides has seen it, unless it is what was agreed to when it was shown before, byte by byte. */
+static void decide_about(struct call *call)
+{
+	const struct shown *p = call->shown, *agreed = call->start->agreed;
+	bool same = agreed && strcmp(agreed->path, p->path) == 0 && memcmp(agreed->digest, p->digest, sizeof(p->digest)) == 0;
+
+	shown_free(TAKE_PTR(call->start->agreed));
+	if (same) {
+		call_go(call);
+		return;
+	}
+	free(TAKE_PTR(call->start->decided_by));
+	question_call(call);
+}
+
 static int first_look(struct call *call)
 {
 	struct shown *p = call->shown;
@@ -158,7 +173,7 @@ static int first_look(struct call *call)
 		return guardian_send_program(call, p->copied) < 0 ? -EPROTO : 0;
 	p->read = true;
 	remember_found(call);
-	question_call(call);
+	decide_about(call);
 	return 0;
 }
 
@@ -183,7 +198,7 @@ int program_shown(struct call *call, struct shown *shown)
 	if (!wanted)
 		return -EPROTO;
 	remember_found(call);
-	question_call(call);
+	decide_about(call);
 	return 0;
 }
 

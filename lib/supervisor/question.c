@@ -132,7 +132,17 @@ static int grant_of_answer(const struct sandbox *b, const char *text, struct gra
 	return r;
 }
 
-/* An answer that names more than the call would have is one of somebody who takes it for another call: refused whole. */
+/* Another view, more covers, or an own pid namespace: what the prepared call that was taken does not have. */
+static bool needs_another(const struct call *call, const struct buf *covers)
+{
+	const struct start *start = call->start;
+
+	return (start->flags & START_FULL && !call->full) || start->covers.len != covers->len ||
+	       (covers->len > 0 && memcmp(start->covers.data, covers->data, covers->len) != 0);
+}
+
+/* An answer that names more than the call would have is one of somebody who takes it for another call: refused whole.
+ * 1: it can go on in another prepared call only. */
 static int narrow_call(struct call *call, const char *text, struct error *e)
 {
 	const struct policy *policy = call->sandbox->policy;
@@ -154,41 +164,27 @@ static int narrow_call(struct call *call, const char *text, struct error *e)
 		return fail_errno(e, -r, SANDBOX_STAGE_AUDITOR, "narrow", "cannot compute the narrower grant");
 	if (r == 0)
 		return grant_excess_error(&excess, "the answer", "the call", e);
-	bool viewed = start->grant && grant_view(start->grant) == grant_view(both);
 	grant_free(start->grant);
 	start->grant = both;
 	decided_unref(TAKE_PTR(start->decided)); /* which is of another one */
-	/* Its place is prepared already. */
-	if (grant_full(both) && !call->full)
-		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_AUDITOR, "isolation",
-			    "the answer asks for isolation = full, and the call is a light one");
-	if (!viewed && grant_view(both) != GRANT_VIEW_WORKING)
-		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_AUDITOR, "view",
-			    "the answer asks for another view, and that of the call is made already");
 	_cleanup_buf_ struct buf covers = start->covers;
-	size_t sealed = start->seals_len;
 	start->covers = (struct buf){ 0 };
 	r = call_grant_apply(call->sandbox, start, e);
-	/* Seals are a second line, and those that the answer would add come too late. */
-	size_t len = covers.len - sealed;
-	if (r == 0 && (start->covers.len - start->seals_len != len ||
-		       (len > 0 && memcmp(start->covers.data + start->seals_len, covers.data + sealed, len) != 0)))
-		return fail(e, EOPNOTSUPP, SANDBOX_STAGE_AUDITOR, "hide",
-			    "the answer hides paths, or takes them away below others that can be written, and the call's view "
-			    "of the files is made already");
-	return r;
+	return r < 0 ? r : needs_another(call, &covers);
 }
 
 void question_decided(struct call *call, enum auditor_decision decision, const char *by, const char *reason,
 		      const char *grant)
 {
 	struct error e = { 0 };
+	int r = 0;
 
 	/* Whatever the answer is, nothing starts there: call_lost() tells it. */
 	if (call->sandbox->state == SANDBOX_ENDING)
 		return;
 	if (decision == AUDITOR_NARROW) {
-		if (narrow_call(call, grant, &e) < 0) {
+		r = narrow_call(call, grant, &e);
+		if (r < 0) {
 			record_write(call->sandbox, "auditor.error", call->id, e.message, "");
 			deny_call(call, by, e.message);
 			return;
@@ -199,7 +195,10 @@ void question_decided(struct call *call, enum auditor_decision decision, const c
 	}
 	if (!call->start->decided_by)
 		call->start->decided_by = strdup(by);
-	call_go(call);
+	if (r > 0)
+		call_move(call);
+	else
+		call_go(call);
 }
 
 static void call_answered(void *context, uint64_t ticket, const struct auditor_result *result)

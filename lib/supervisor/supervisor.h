@@ -172,6 +172,8 @@ void call_runs(struct call *call);
 bool call_starts_async(const struct call *call);
 /* Somebody decided about the program that its guardian has shown. */
 void call_go(struct call *call);
+/* The same, in another prepared call: what it may do became less than this one is prepared for. */
+void call_move(struct call *call);
 void call_denied(struct call *call, const struct error *failure, const char *reason);
 /* It cannot be shown: not there, not executable. Nobody decided anything. */
 void call_not_shown(struct call *call, const struct error *failure);

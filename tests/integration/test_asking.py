@@ -180,7 +180,8 @@ def narrow(t, isolation):
               'record: %r' % granted)
 
 
-WIDER = [('path', {'write': '/srv'}), ('rule', {'allow': 'https://evil.example/**'}), ('secret', {'secret': 'NO_SUCH'})]
+WIDER = [('path', {'write': '/srv'}), ('rule', {'allow': 'https://evil.example/**'}), ('secret', {'secret': 'NO_SUCH'}),
+         ('path_of_a_full_one', {'write': '/srv', 'isolation': 'full'})]
 
 
 @cases(WIDER)
@@ -209,15 +210,6 @@ def unusable_grant(t, grant):
         box.add(*NET)
         denied(box, box.run(*box.marked()))
         check(box.audit('auditor.error'), 'no record of the error')
-
-
-@test
-def narrowed_to_another_view(t):
-    """The call's view is made before it is asked about, so such an answer cannot be followed: it is a denial."""
-    with Asked(t, lambda q: {'decision': 'narrow', 'grant': {'view': 'committed'}}) as box:
-        box.add(*NET)
-        denied(box, box.run(*box.marked()))
-        check('view' in box.audit('auditor.error')[0]['reason'], 'the error: %r' % box.audit('auditor.error'))
 
 
 def swap(box, how):
