@@ -5,7 +5,6 @@ import glob
 import json
 import os
 import signal
-import time
 
 from harness.asked import OPS, Asked
 from harness.named import gone, within

@@ -3,7 +3,7 @@
 not run and one message says why; and nothing is left on the host."""
 import os
 
-from harness.fault import SANITIZED, Faults, program
+from harness.fault import Faults, program
 from harness.registry import cases, check, equal, test
 
 FULL = ('ENOSYS', 'EPERM', 'ENOMEM')

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 from harness.box import Box
-from harness.registry import cases, check, descendants, equal, test, until
+from harness.registry import cases, check, descendants, equal, until
 from test_host import SANITIZED, build
 
 LONG = 'NSBOX_TEST_LONG' in os.environ

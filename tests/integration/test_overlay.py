@@ -3,63 +3,15 @@
 import errno
 import json
 import os
-import random
 import re
 import shutil
 import subprocess
-import tempfile
 
 from harness.api import Api
-from harness.box import Box
 from harness.fault import chain_problem, program
-from harness.overlay import OPERATIONS, difference, snapshot
-from harness.registry import cases, check, equal, remove, test
-from harness.work import changes
-
-
-class Work(Box):
-    """A workspace with a few files, overlaid."""
-
-    def __init__(self, t, name='box', filled=True):
-        super().__init__(t, name)
-        self.add('--net', 'none', '--overlay', '.')
-        files = (('a', 'one\n'), ('b', 'two\n'), ('d/x', 'x\n'), ('d/sub/y', 'y\n'), ('keep', 'kept\n'))
-        for path, content in files if filled else ():
-            self.put(path, content)
-
-    def put(self, path, content=''):
-        path = os.path.join(self.work, path)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, 'w') as f:
-            f.write(content)
-
-    def get(self, path):
-        with open(os.path.join(self.work, path)) as f:
-            return f.read()
-
-    def layers(self):
-        where = self.state + '/nsbox/layers'
-        return sorted(n for n in os.listdir(where) if n[0] != '.') if os.path.isdir(where) else []
-
-    def write(self, script, *args, **kwargs):
-        """Run a script; the id of the layer that it left."""
-        before = set(self.layers())
-        self.sh(script, *args, **kwargs).ok()
-        new = set(self.layers()) - before
-        equal(len(new), 1, 'new layers')
-        return new.pop()
-
-    def diff(self, layer, *args):
-        return self.nsbox('diff', layer, *args).ok().out.splitlines()
-
-    def changes(self, layer):
-        return changes(self, layer)
-
-
-def refused(result, *words):
-    equal(result.code, 125, 'exit status (%r)' % result)
-    for word in words:
-        check(word in result.err, '%r is not in %r' % (word, result))
+from harness.overlay import difference, snapshot
+from harness.registry import cases, check, equal, test
+from harness.work import Work, refused
 
 
 @test
@@ -464,126 +416,6 @@ def git_in_an_overlay(t):
     out('fsck', '--strict')
 
 
-def random_tree(root, seed):
-    r = random.Random(seed)
-    dirs = [root]
-    for _ in range(8):
-        dirs.append(os.path.join(r.choice(dirs), 'd%d' % r.randrange(1, 4)))
-        os.makedirs(dirs[-1], exist_ok=True)
-    for n in range(25):
-        path = os.path.join(r.choice(dirs), r.choice(['a', 'b.txt', 'c', 'f%d' % n]))
-        if os.path.isdir(path):
-            continue
-        if os.path.lexists(path):
-            os.unlink(path)
-        if r.random() < 0.15:
-            os.symlink(r.choice(['a', '../c', 'none']), path)
-            continue
-        with open(path, 'wb') as f:
-            f.write(r.randbytes(r.choice([0, 3, 4096, 70000])))
-        os.chmod(path, r.choice([0o644, 0o600, 0o755]))
-        if r.random() < 0.3:
-            os.setxattr(path, 'user.one', b'host')
-
-
-def contents(tree):
-    """What must never be seen by halves: files and links; directories change in steps."""
-    return {k: v[:1] + v[1:4] if v[0] == 'file' else v for k, v in tree.items() if v[0] != 'directory'}
-
-
-def commit_in_pieces(box, layer, before, after, seed):
-    """Kill the commit at points all over its way; after each kill every file is as before or as after."""
-    r = random.Random(seed)
-    command = [program(box.t, 'kill_at')]
-    low = 1
-    for n in range(12):
-        at = low if n < 4 else r.randrange(low, low + 60)
-        low = at + r.randrange(1, 25)
-        result = subprocess.run([*command, str(at), box.nsbox_path, 'commit', '--accept-executable', layer], env=box.env,
-                                cwd=box.work, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        code = result.returncode
-        now = {k: v for k, v in contents(snapshot(box.work)).items() if not k.startswith(b'.nsbox-commit-')}
-        for key in set(before) | set(after) | set(now):
-            check(now.get(key) in (before.get(key), after.get(key)),
-                  'killed at %d: %r is %.300r, neither %.200r nor %.200r' %
-                  (at, key, now.get(key), before.get(key), after.get(key)))
-        if code == 0 or layer not in box.layers():
-            return
-        equal(code, 137, 'status of the commit that was killed at %d (%r)' % (at, result.stderr))
-
-
-def one_sequence(t, where, seed, kill):
-    box, direct = Work(t, where + '/overlay', False), Box(t, where + '/direct')
-    for one in (box, direct):
-        random_tree(one.work, seed)
-    first = contents(snapshot(box.work))
-    a = box.python(OPERATIONS, seed, 40).json()
-    b = direct.python(OPERATIONS, seed, 40, flags=['--net', 'none']).json()
-    equal(a, b, 'what the operations returned (seed %s)' % seed)
-    layers = box.layers()
-    if layers and not kill:
-        # A copy of the layer serves as well, and a sandbox goes on from it.
-        box.nsbox('snapshot', layers[0], 'first').ok()
-        box.nsbox('discard', layers[0]).ok()
-        a = box.python(OPERATIONS, seed + '+', 30, flags=['--fork', 'first']).json()
-        b = direct.python(OPERATIONS, seed + '+', 30, flags=['--net', 'none']).json()
-        equal(a, b, 'what the operations in the copy returned (seed %s)' % seed)
-        box.nsbox('discard', 'first').ok()
-        layers = box.layers()
-    want = snapshot(direct.work)
-    if layers and kill:
-        commit_in_pieces(box, layers[0], first, contents(want), seed)
-    if box.layers():
-        box.nsbox('commit', '--accept-executable', layers[0]).ok()
-    equal(difference(snapshot(box.work), want), '', 'seed %s: after the commit' % seed)
-    equal(box.layers(), [], 'layers')
-
-
-@cases([('disk', None, False), ('disk_killed', None, True), ('memory', '/dev/shm', False), ('memory_killed', '/dev/shm', True)],
-       timeout=240)
-def random_changes(t, where, kill):
-    """A commit makes of the host what the same operations would have made of it."""
-    if where:
-        t.tmp = tempfile.mkdtemp(prefix='nsbox-test-', dir=where)
-    try:
-        try:
-            os.setxattr(t.tmp, 'user.probe', b'x')
-        except OSError as error:
-            t.skip('no user attributes on the file system of %s: %s' % (t.tmp, error))
-        for n in range(int(os.environ.get('NSBOX_TEST_SEQUENCES', '10'))):
-            one_sequence(t, 's%d' % n, '%s-%d' % (os.environ.get('NSBOX_TEST_SEED', 'fixed'), n), kill)
-    finally:
-        if where:
-            remove(t.tmp)
-
-
-EDIT = r"""
-import random
-r = random.Random(sys.argv[1])
-for n in range(12):
-    path = r.choice(['one', 'two', 'sub/three', 'sub/four', 'new %d' % n, 'n\t\xe9"\\\\%d' % n])
-    lines = open(path).read().splitlines(True) if os.path.exists(path) else []
-    for _ in range(r.choice([1, 1, 2, 5, 60])):
-        at = r.randrange(len(lines) + 1)
-        kind = r.randrange(3)
-        if kind == 0:
-            lines[at:at + r.randrange(4)] = []
-        elif kind == 1:
-            lines[at:at] = ['new %d\n' % r.randrange(5)] * r.randrange(1, 4)
-        elif at < len(lines):
-            lines[at] = 'changed %d\n' % r.randrange(9)
-    text = ''.join(lines)
-    with open(path, 'w') as f:
-        f.write(text[:-1] if text and r.random() < 0.3 else text)
-if r.random() < 0.5:
-    os.unlink(r.choice(['one', 'two']))
-if r.random() < 0.5:
-    os.rename('sub/four', 'sub/five')
-if r.random() < 0.5:
-    os.symlink('one', 'link'); os.chmod('sub/three', 0o755)
-"""
-
-
 @test
 def through_the_api(t):
     with Api(t) as api:
@@ -617,45 +449,6 @@ def through_the_api(t):
         equal((open('old').read(), os.path.exists('Makefile'), sb.list_changes()), ('one\ntwo\n', False, []), 'the end')
         with api.runtime.create(api.policy()) as box:
             check(not box.has_overlay, 'has_overlay')
-
-
-@test(timeout=120)
-def patch_is_what_changed(t):
-    """git applies the patch to a copy of the workspace, and then that is as the commit makes the workspace."""
-    if not shutil.which('git'):
-        t.skip('no git on this machine')
-    for n in range(8):
-        box = Work(t, 'p%d' % n, False)
-        r = random.Random(n)
-        for name in ('one', 'two', 'sub/three', 'sub/four'):
-            box.put(name, ''.join('line %d\n' % r.randrange(30) for _ in range(r.choice([0, 5, 200, 3000]))))
-        shutil.copytree(box.work, box.dir + '/copy')
-        box.python(EDIT, n).ok()
-        layer = box.layers()[0]
-        patch = box.nsbox('diff', '--patch', layer).ok().out_bytes
-        result = subprocess.run(['git', 'apply', '-'], input=patch, cwd=box.dir + '/copy', stderr=subprocess.PIPE,
-                                env=dict(box.env, GIT_CEILING_DIRECTORIES=box.dir))
-        check(result.returncode == 0, 'git apply: %r, %r' % (result.stderr, patch[:3000]))
-        stat = box.nsbox('diff', '--stat', layer).ok().out.splitlines()
-        box.nsbox('commit', '--accept-executable', layer).ok()
-        equal(difference(snapshot(box.dir + '/copy'), snapshot(box.work)), '', 'after the patch (%d)' % n)
-        plus = sum(1 for line in patch.split(b'\n') if line[:1] == b'+' and line[:4] != b'+++ ')
-        check(('+%d ' % plus) in stat[-1], '%r, but %d lines of the patch begin with +' % (stat, plus))
-
-
-@test
-def patch_of_what_is_no_text(t):
-    box = Work(t)
-    layer = box.write('printf "a\\0b" > bin; printf "\\033[2Jhidden\\n" > esc; rm -r d; head -c 9000000 /dev/zero > big')
-    result = box.nsbox('diff', '--patch', layer).ok()
-    equal(result.out.count('Binary files differ'), 2, 'binary files')
-    check('deleted file mode 100644\n--- a/d/sub/y\n+++ /dev/null\n@@ -1 +0,0 @@\n-y\n' in result.out, 'patch: %r' % result)
-    # On a terminal nothing of it is obeyed.
-    if not shutil.which('script'):
-        t.skip('no script(1) on this machine, which makes the terminal')
-    shown = subprocess.run(['script', '-qec', '%s diff --patch %s esc' % (box.nsbox_path, layer), '/dev/null'],
-                           cwd=box.work, env=box.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout
-    check(b'\\x1b[2Jhidden' in shown and b'\x1b[2J' not in shown, 'on a terminal: %r' % shown)
 
 
 @test

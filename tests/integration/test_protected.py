@@ -6,7 +6,6 @@ import os
 import subprocess
 
 from harness.box import Box
-from harness.named import Named
 from harness.registry import cases, check, equal, test, until
 
 

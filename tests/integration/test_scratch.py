@@ -12,9 +12,9 @@ import subprocess
 
 from harness.box import Box
 from harness.fault import chain_problem, program
-from harness.overlay import OPERATIONS, difference, snapshot
+from harness.overlay import OPERATIONS, difference, random_tree, snapshot
 from harness.registry import cases, check, equal, test
-from test_overlay import random_tree, refused
+from harness.work import refused
 
 SCRATCH = ('--view', 'scratch')
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trees as values, and random changes to them: for comparing what an overlay and a commit made of them."""
 import os
+import random
 import stat
 
 # Runs inside, in an overlay or on the files themselves: the same seed makes the same changes. Prints what each
@@ -146,3 +147,25 @@ def difference(got, want):
         if got.get(key) != want.get(key):
             lines.append('%r: %.300r, not %.300r' % (key, got.get(key), want.get(key)))
     return '; '.join(lines[:4])
+
+
+def random_tree(root, seed):
+    r = random.Random(seed)
+    dirs = [root]
+    for _ in range(8):
+        dirs.append(os.path.join(r.choice(dirs), 'd%d' % r.randrange(1, 4)))
+        os.makedirs(dirs[-1], exist_ok=True)
+    for n in range(25):
+        path = os.path.join(r.choice(dirs), r.choice(['a', 'b.txt', 'c', 'f%d' % n]))
+        if os.path.isdir(path):
+            continue
+        if os.path.lexists(path):
+            os.unlink(path)
+        if r.random() < 0.15:
+            os.symlink(r.choice(['a', '../c', 'none']), path)
+            continue
+        with open(path, 'wb') as f:
+            f.write(r.randbytes(r.choice([0, 3, 4096, 70000])))
+        os.chmod(path, r.choice([0o644, 0o600, 0o755]))
+        if r.random() < 0.3:
+            os.setxattr(path, 'user.one', b'host')
