@@ -70,10 +70,17 @@ void issue_wake(struct holder *h)
 {
 	struct call *call = h ? h->call : NULL;
 
+	for (struct session *s = call ? call->sessions : NULL; s; s = s->next) {
+		if (s->x)
+			s->x->issued = s->x->state == EXCHANGE_SECRET && s->x->awaits == h;
+	}
+	/* From the beginning after each, which may end others; marked, so that one that waits again is not met again. */
 	for (struct session *s = call ? call->sessions : NULL; s;) {
-		bool waits = s->x && s->x->state == EXCHANGE_SECRET && s->x->awaits == h;
-		if (waits)
+		bool waits = s->x && s->x->issued;
+		if (waits) {
+			s->x->issued = false;
 			session_run(s);
+		}
 		s = waits ? call->sessions : s->next;
 	}
 }
@@ -167,6 +174,9 @@ int issue_value(struct gateway *gw, struct holder *h, struct secret_value *ret)
 {
 	struct issuer *r = gw->secrets.v[h->placeholder->secret].issuer;
 
+	/* Nobody would answer. */
+	if (r->source.fd < 0)
+		return -ENOKEY;
 	if (!h->issue)
 		take_first(gw, r, h);
 	if (!h->issue)
@@ -188,11 +198,12 @@ bool issue_asked(const struct holder *h)
 	return h->issue && h->issue->asked && !h->issue->len;
 }
 
-const char *issue_failure(const struct holder *h, const char **ret_why)
+const char *issue_failure(const struct gateway *gw, const struct holder *h, const char **ret_why)
 {
 	const struct issue *i = h->issue;
+	bool gone = gw->secrets.v[h->placeholder->secret].issuer->source.fd < 0;
 
-	*ret_why = i ? i->why : NULL;
+	*ret_why = gone ? HELPER_GONE : i ? i->why : NULL;
 	return i && i->had_one ? "secret-expired" : "secret-unavailable";
 }
 

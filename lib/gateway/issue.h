@@ -42,12 +42,12 @@ bool issuer_renew(struct issuer *r, uint32_t ticket);
 
 /*
  * What the call of this placeholder has been given: 0; -EINPROGRESS: the command has been asked, and its sessions are
- * run when it has answered; -ENOKEY: there is none, and asking again has to wait.
+ * run when it has answered; -ENOKEY: there is none, and asking again has to wait, or is in vain.
  */
 int issue_value(struct gateway *gw, struct holder *h, struct secret_value *ret);
 bool issue_asked(const struct holder *h);
 /* Why there is none: a reason, and a text or NULL. */
-const char *issue_failure(const struct holder *h, const char **ret_why);
+const char *issue_failure(const struct gateway *gw, const struct holder *h, const char **ret_why);
 
 /* Its values are worth nothing. True: control_ended() is called when they are revoked. */
 bool issues_end(struct gateway *gw, struct call *call);

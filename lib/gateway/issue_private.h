@@ -46,7 +46,7 @@ void issue_ask(struct issue *i);
 void issue_answered(struct issue *i, struct source_answer *a);
 /* What has to be done next has a time. */
 void issue_set_timer(struct issue *i);
-/* The requests that wait for it: each goes on, or is refused, so that none is met twice. h: NULL for nobody's. */
+/* The requests that wait for it: each goes on, is refused, or waits again. h: NULL for nobody's. */
 void issue_wake(struct holder *h);
 /* In the audit log, as limit.hit. call and why may be NULL. */
 void issue_record(const struct issuer *r, const struct call *call, const char *reason, const char *why);

@@ -51,7 +51,8 @@ void request_unreachable(struct session *s)
 void request_without_secret(struct session *s)
 {
 	const struct holder *h = s->x->lacks;
-	const char *why, *name = s->gw->secrets.v[h->placeholder->secret].rule->name, *reason = issue_failure(h, &why);
+	const char *name = s->gw->secrets.v[h->placeholder->secret].rule->name;
+	const char *why, *reason = issue_failure(s->gw, h, &why);
 	bool expired = strcmp(reason, "secret-expired") == 0;
 
 	request_refuse(s, "http.deny", 502, reason, "The command of a secret of the request has not given it.");

@@ -16,6 +16,7 @@ import threading
 
 CONFIG, ATTACH, READY, CALL, CALL_READY, CALL_END, CALL_ENDED, RECORDS, WRITTEN, CALL_BIND, AUDIT, ASK, \
     DECIDED, ASK_CANCEL = range(64, 78)
+CHANGED, SECRET, REVOKE = 80, 81, 2
 OPS = ['call.start', 'http.request', 'net.connect', 'grant.raise', 'fs.commit']
 WIRE_VERSION = 8
 GATEWAY = '100.64.0.1'
@@ -77,7 +78,7 @@ class Gateway:
         self.build = build
         self.records, self.events = [], threading.Condition()
         self.names = {}  # address -> name: the gateway knows addresses only
-        self.calls, self.ended = {}, set()
+        self.calls, self.ended, self.changed = {}, set(), {}
         self.hold = False      # keep acknowledgements back
         self.fail_writes = False
         self.tickets = []
@@ -204,6 +205,9 @@ class Gateway:
                     self.ended.add(self.names[message.u32()])
                 elif kind == ASK:
                     self._on_ask(message)
+                elif kind == CHANGED:
+                    ticket = message.u32()
+                    self.changed[ticket] = message.u8() == 0
                 elif kind == ASK_CANCEL:
                     self.cancelled.append(message.u64())
                 self.events.notify_all()
@@ -274,6 +278,11 @@ class Gateway:
             encoded = self._encode(grant) if grant else b''
             self.binds.send(u32(CALL_BIND) + u32(number) + u32(above) + text(encoded) + text(""))
         return Call(self, name, address)
+
+    def revoke_secret(self, name, ticket=1):
+        self._send(u32(SECRET) + u32(ticket) + bytes([REVOKE]) + text(name) + text(b''))
+        self.wait(lambda: ticket in self.changed)
+        assert self.changed[ticket]
 
     def ca(self):
         data = os.pread(self.bundle.fileno(), 1 << 24, 0).decode()
