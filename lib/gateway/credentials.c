@@ -267,7 +267,7 @@ static int sign_again(struct session *s, const struct http1_request_out *how)
 
 	int r = signing_begin(s, &signing, &key);
 	if (r == -EACCES) {
-		x->misuse = "target";
+		x->misuse = s->gw->secrets.v[key].revoked ? "revoked" : "target";
 		record(s, "secret.misuse", key, PLACE_SIGV4, x->misuse);
 		if (s->gw->secrets.v[key].rule->on_misuse == MISUSE_KILL)
 			control_kill_call(s->gw, s->call);

@@ -210,7 +210,7 @@ static enum ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO *
 		/* Clients send no name for an address literal (RFC 6066). */
 		strcpy(name, session_host(s, text));
 	} else if (r < 0) {
-		s->sni = NULL;
+		free(TAKE_PTR(s->sni));
 		return ssl_select_cert_error;
 	} else if (strcmp(name, session_host(s, text)) != 0) {
 		s->misdirected = true;

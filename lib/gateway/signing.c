@@ -157,7 +157,7 @@ static int begin(struct session *s, struct signing *g, size_t *ret_secret)
 	const struct secret *secret = &s->gw->secrets.v[key->placeholder->secret];
 	*ret_secret = key->placeholder->secret;
 	g->key = key->placeholder;
-	if (!s->x->verdict.allowed || !authority_secret(s->call, secret->rule, &s->x->target) ||
+	if (secret->revoked || !s->x->verdict.allowed || !authority_secret(s->call, secret->rule, &s->x->target) ||
 	    (!s->tls && !secret->rule->insecure))
 		return -EACCES;
 	r = credentials_value(s, key, &g->value);

@@ -52,11 +52,11 @@ def signature(key, scope, method, path, query, headers, names, payload, time=TIM
 
 
 class Client:
-    def __init__(self, w, **kwargs):
+    def __init__(self, w, secrets=SECRETS, key=KEY, grant=None):
         self.w = w
-        self.g = w.gateway('allow = api.test', 'allow = other.test', *w.connect_to('other.test')[:2], secrets=SECRETS,
-                           values=[ID, KEY, TOKEN], **kwargs)
-        self.c = self.g.call()
+        self.g = w.gateway('allow = api.test', 'allow = other.test', *w.connect_to('other.test')[:2], secrets=secrets,
+                           values=[ID, key, TOKEN])
+        self.c = self.g.call(grant=grant)
         self.id, self.key, self.token = [self.c.env[n] for n in ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY',
                                                                  'AWS_SESSION_TOKEN')]
 
@@ -204,6 +204,15 @@ def towards_another_host(w):
     k = Client(w)
     k.refused(k.signed(host='other.test'), 'secret-misuse', host='other.test')
     k.g.wait_record('secret.misuse', name='AWS_SECRET_ACCESS_KEY', where='sigv4', reason='target')
+
+
+@test
+def with_a_key_that_was_revoked(w):
+    k = Client(w)
+    k.send(k.signed())
+    k.g.revoke_secret('AWS_SECRET_ACCESS_KEY')
+    k.refused(k.signed(), 'secret-misuse')
+    k.g.wait_record('secret.misuse', name='AWS_SECRET_ACCESS_KEY', where='sigv4', reason='revoked')
 
 
 @test
