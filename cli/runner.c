@@ -188,6 +188,9 @@ int runner_run(struct runner *r)
 		say("the sandbox ended, and the command with it: its init, or what guards the command, was killed, perhaps for "
 		    "lack of memory (nsbox audit show %s)",
 		    sandbox_id(r->box));
+	if (strcmp(r->report.reason, "unrecorded") == 0)
+		return refuse("the command ended, but the audit log of %s could not be written any more (is the disk full?): what it "
+			      "did last, and files that the host would execute, may be missing in it", sandbox_id(r->box));
 	return call_status(r->call);
 }
 

@@ -771,7 +771,8 @@ class Event(typing.NamedTuple):
 
 
 class Exit(typing.NamedTuple):
-    """How a call ended: status, signal (0: none), and "exit", "signal", "timeout", "killed" or "lost"."""
+    """How a call ended: status, signal (0: none), and "exit", "signal", "timeout", "killed", "lost", "expired", "revoked" or
+    "unrecorded"."""
     status: int
     signal: int
     reason: str
@@ -779,7 +780,8 @@ class Exit(typing.NamedTuple):
     @property
     def shell_status(self):
         """One number, as nsbox run gives it."""
-        return 124 if self.reason == 'timeout' else 128 + self.signal if self.signal else self.status
+        ours = {'timeout': 124, 'unrecorded': 125}.get(self.reason)
+        return ours or (128 + self.signal if self.signal else self.status)
 
 
 class Completed(typing.NamedTuple):

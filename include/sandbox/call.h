@@ -136,7 +136,8 @@ SANDBOX_API int sandbox_call_revoke(sandbox_call *call, sandbox_error **error);
 /**
  * Wait until it ended, at most timeout_ms (-1: for ever; 0: only look): 0, -ETIMEDOUT, or -ECONNRESET when the
  * supervisor died. Then exit status and signal (0: none) are known, and `reason` is "exit", "signal", "timeout",
- * "killed", "lost" (its sandbox collapsed), "expired" (its ttl) or "revoked". For a call that failed to start: the error of it.
+ * "killed", "lost" (its sandbox collapsed), "expired" (its ttl), "revoked" or "unrecorded" (the audit log could not be
+ * written any more: what happened before the end may be missing in it). For a call that failed to start: the error of it.
  */
 SANDBOX_API int sandbox_call_wait(sandbox_call *call, int timeout_ms, sandbox_error **error);
 SANDBOX_API int sandbox_call_exit_status(const sandbox_call *call);

@@ -257,14 +257,14 @@ static int put_line(struct audit_log *log, const char *event, const char *call, 
 int audit_log_add(struct audit_log *log, const char *event, const char *call, const char *members,
 		  const char **ret_line)
 {
-	int r = log->failure;
-
-	if (r == 0 && strlen(members) > AUDIT_MAX_LINE / 2)
-		r = -EMSGSIZE;
-	if (r == 0 && !one_line(members))
-		r = -EINVAL;
-	if (r == 0)
-		r = put_line(log, event, call, members);
+	if (log->failure < 0)
+		return log->failure;
+	/* Nothing of it is in the chain: whoever sent it is denied, and the log goes on. */
+	if (strlen(members) > AUDIT_MAX_LINE / 2)
+		return -EMSGSIZE;
+	if (!one_line(members))
+		return -EINVAL;
+	int r = put_line(log, event, call, members);
 	if (r == 0 && log->line.len > AUDIT_MAX_LINE)
 		r = -EMSGSIZE;
 	if (r == 0)

@@ -27,8 +27,8 @@ void audit_log_free(struct audit_log *log);
 /*
  * Queue one record. call may be NULL (the member is then left out); members: further JSON members written with
  * json_member_*(), without leading comma, may be "". ret_line, when given, points at the finished line without newline
- * until the next add. Members with a control byte or of more than AUDIT_MAX_LINE are refused: -EINVAL, -EMSGSIZE.
- * After any failure every later add and flush fails too: the chain would have a hole.
+ * until the next add. Members with a control byte or of more than AUDIT_MAX_LINE / 2 are refused, and nothing else is:
+ * -EINVAL, -EMSGSIZE. After any other failure every later add and flush fails too: the chain would have a hole.
  */
 int audit_log_add(struct audit_log *log, const char *event, const char *call, const char *members,
 		  const char **ret_line);

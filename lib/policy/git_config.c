@@ -324,6 +324,14 @@ static bool is_part_of(const struct git_keys *keys, const struct git_keys *befor
 	return true;
 }
 
+/* A name can be as long as the file, and reports are not to be. */
+static char *told_name(char *name)
+{
+	if (name && strlen(name) > GIT_KEY_TOLD)
+		strcpy(name + GIT_KEY_TOLD - 3, "...");
+	return name;
+}
+
 int git_config_filter(const char *text, size_t len, const struct git_keys *before, struct buf *out, size_t *ret_removed,
 		      char **removed, size_t max)
 {
@@ -340,7 +348,7 @@ int git_config_filter(const char *text, size_t len, const struct git_keys *befor
 		r = buf_append(out, text + copied, now.v[i].begin - copied);
 		copied = now.v[i].end;
 		if (removed && n < max)
-			removed[n] = TAKE_PTR(now.v[i].name);
+			removed[n] = told_name(TAKE_PTR(now.v[i].name));
 		n++;
 	}
 	if (r == 0)

@@ -13,6 +13,7 @@
 
 #define GIT_CONFIG_MAX (1u << 20) /* bytes of a file */
 #define GIT_KEYS_MAX 4096u	   /* that execute, in one file */
+#define GIT_KEY_TOLD 256u	   /* bytes of a name that are told */
 
 /* One key that executes, as `section.subsection.key`, first and last part in lower case. */
 struct git_key {
@@ -37,7 +38,7 @@ bool git_key_executes(const char *name, const char *value);
 
 /*
  * The text without what executes now and did not before: what stays of such keys is a part of before, in its order. What
- * was taken out is counted, its names are added to removed (a string array, NULL-terminated, at most max; may be NULL).
+ * was taken out is counted, its names are added to removed (a string array, NULL-terminated, at most max, each cut; may be NULL).
  * -EBADMSG: it cannot be read, or what would be left is not what was meant.
  */
 int git_config_filter(const char *text, size_t len, const struct git_keys *before, struct buf *out, size_t *ret_removed,

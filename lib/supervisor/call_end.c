@@ -101,8 +101,8 @@ static void tell_exit(struct call *call, bool left)
 	if (r == 0 && left)
 		r = json_member_string(&m, "background", "goes on");
 	const char *members = r == 0 ? buf_str(&m) : NULL;
-	record_write(call->sandbox, "call.exit", call->id, reason, members ? members : "");
-	client_call_exit(call, reason);
+	int written = record_write(call->sandbox, "call.exit", call->id, reason, members ? members : "");
+	client_call_exit(call, written < 0 ? "unrecorded" : reason);
 }
 
 void call_exited(struct call *call, uint32_t status, uint32_t signal, bool left)

@@ -83,6 +83,22 @@ static void names_are_told(void **state)
 	free(removed[1]);
 }
 
+static void long_names_are_told_cut(void **state)
+{
+	_cleanup_buf_ struct buf left = { 0 }, text = { 0 };
+	char *removed[4] = { 0 };
+	size_t n = 0;
+	(void)state;
+
+	assert_int_equal(buf_printf(&text, "[alias \"%0600000d\"]\nx = !evil\n", 0), 0);
+	assert_int_equal(filter("", buf_str(&text), &left, &n, removed), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(strlen(removed[0]), GIT_KEY_TOLD);
+	assert_memory_equal(removed[0], "alias.000", 9);
+	assert_string_equal(removed[0] + GIT_KEY_TOLD - 4, "0...");
+	free(removed[0]);
+}
+
 /* What git would not read is not taken apart. */
 static void bad_files(void **state)
 {
@@ -190,8 +206,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(new_keys_are_taken_out), cmocka_unit_test(what_was_there_stays),
-		cmocka_unit_test(names_are_told),	  cmocka_unit_test(bad_files),
-		cmocka_unit_test(git_sees_the_same),
+		cmocka_unit_test(names_are_told),	  cmocka_unit_test(long_names_are_told_cut),
+		cmocka_unit_test(bad_files),		  cmocka_unit_test(git_sees_the_same),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
