@@ -5,7 +5,8 @@
 usage: abuse.py --prefix DIR [NAME...]     NAME: GROUP or GROUP-CASE
 Each case runs three times: inside, where it must have no effect that a server on the host or the program sees; on the
 host straight to the servers, where it must have it (the control, else the case is skipped); and after it a good request,
-or the same with a made-up placeholder, has to come through the same gateway. The table of all of them is printed."""
+or the same with a made-up placeholder, has to come through the same gateway. The table of all of them is printed. "The
+host" is a closed world with a network of its own, in which the names of servers lead where the test says."""
 import argparse
 import fnmatch
 import os
@@ -13,13 +14,15 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.join(HERE, '..', 'quadrants')]
 sys.dont_write_bytecode = True
 
 import abuse_room                  # noqa: E402  (finds the harness)
 import abuse_requests              # noqa: E402,F401
 import abuse_http2                 # noqa: E402,F401
+import abuse_names                 # noqa: E402
 import abuse_secrets               # noqa: E402,F401
+import world                       # noqa: E402
 from abuse_cases import CASES      # noqa: E402
 from harness import registry       # noqa: E402
 from harness.pki import Pki        # noqa: E402
@@ -59,6 +62,8 @@ class Table:
             if case.effect(seen):
                 return self.add(case, 'not ok', 'it had its effect: servers %r, inside %.300r' % (
                     {n: bytes(b[:200]) for n, b in seen.raw.items() if b}, seen.result), seen.result)
+            if case.alive and not case.alive(seen):
+                return self.add(case, 'not ok', 'what is allowed of it did not come through', seen.result)
             if case.twin == 'key':
                 room.twin(case)
             return self.add(case, 'ok', '', seen.result)
@@ -83,6 +88,8 @@ def main():
     parser.add_argument('--prefix', required=True)
     parser.add_argument('names', nargs='*')
     options = parser.parse_args()
+    world.enter()
+    world.foreign(abuse_names.PUBLIC)
     registry.subreaper()
     directory = tempfile.mkdtemp(prefix='nsbox-abuse-')
     table = Table()

@@ -7,11 +7,12 @@ CASES = []
 class Case:
     """code runs in the hand (abuse_hand.py), inside and outside; effect(seen) says whether the abuse had its effect, from
     what the servers and the hand saw. twin: what has to work through the same gateway: a plain request, or ('key') the
-    same abuse with a made-up placeholder, so that only the secret makes the difference."""
+    same abuse with a made-up placeholder, so that only the secret makes the difference. alive(seen): the part of it that
+    is allowed came through."""
 
-    def __init__(self, group, name, what, code, effect, twin):
+    def __init__(self, group, name, what, code, effect, twin, alive):
         self.group, self.name, self.what, self.code = group, name, what, code
-        self.effect, self.twin = effect, twin
+        self.effect, self.twin, self.alive = effect, twin, alive
 
 
 def reached(seen):
@@ -24,5 +25,5 @@ def told(seen):
     return seen.tells()
 
 
-def case(group, name, what, code, effect=reached, twin='plain'):
-    CASES.append(Case(group, name, what, code, effect, twin))
+def case(group, name, what, code, effect=reached, twin='plain', alive=None):
+    CASES.append(Case(group, name, what, code, effect, twin, alive))

@@ -14,6 +14,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'integration'))
 
+import abuse_names                                    # noqa: E402
 import abuse_servers                                  # noqa: E402
 from harness.box import Box, INSIDE, PYTHON, peak_memory  # noqa: E402
 from harness.http2 import Http2Origin                 # noqa: E402
@@ -45,13 +46,14 @@ allow = https://{other}
 allow = https://old.example.com
 allow = http://{other}
 allow = https://{h2}
+allow = *.{names}
 {bad}
 [secret KEY]
 source = env:KEY
 allow = https://{api}/open/**
 allow = https://{h2}
 {bad}
-""".format(api=API, other=OTHER, h2=H2, bad='\n'.join('allow = https://' + name for name in BAD))
+""".format(api=API, other=OTHER, h2=H2, names=abuse_names.DOMAIN, bad='\n'.join('allow = https://' + name for name in BAD))
 
 
 class Void(Exception):
@@ -110,6 +112,11 @@ class Room:
                         'plain': Origin(), 'plain other': Origin(), 'address': Origin(), 'address tls': Origin(context)}
         for name, (names, how) in BAD.items():
             self.servers[name] = Origin(t.pki.context(names, **how))
+        names = t.pki.context(['*.' + abuse_names.DOMAIN])
+        for name, address, port in (('public', abuse_names.PUBLIC, 80), ('public tls', abuse_names.PUBLIC, 443),
+                                    ('private', abuse_names.PRIVATE, 80), ('private tls', abuse_names.PRIVATE, 443),
+                                    ('private six', '::1', 80), ('private metadata', abuse_names.METADATA, 80)):
+            self.servers[name] = Origin(names if port == 443 else None, handler=abuse_servers.close, address=(address, port))
         self.h2 = Http2Origin(t.pki.context([H2]), on_end=abuse_servers.answer_h2)
         old = t.pki.context(['old.example.com'], weak=True)
         old.set_ciphers('ALL:@SECLEVEL=0')
@@ -144,16 +151,17 @@ class Room:
             at[name + ':443'] = self.servers[name].port
         for address in ADDRESSES + ('closed.example.com',):
             at[address + ':80'], at[address + ':443'] = self.servers['address'].port, self.servers['address tls'].port
-        at['resolver:53'] = self.resolver.port
+        at['resolver:53'] = 53
         at['quic:443'] = self.udp.port
         return at
 
     def make_box(self):
         box = Box(self.t)
         for name, port in self.there().items():
-            if ':53' not in name and 'quic' not in name:
+            if 'resolver' not in name and 'quic' not in name:
                 box.flags += ['--connect-to', '%s:127.0.0.1:%d' % (name, port)]
         box.flags += ['--connect-to', '%s:443:127.0.0.1:%d' % (H2, self.h2.port), '--upstream-ca', self.t.pki.ca]
+        box.flags += ['--upstream-ca', '%s@turns-tls.%s' % (self.t.pki.ca, abuse_names.DOMAIN)]
         path = self.t.write('policy.ini', POLICY)
         box.env['LANG'] = 'C.UTF-8'
         return box.add('-f', path, KEY=VALUE)

@@ -18,6 +18,8 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, ATTR_RDONLY = 442, -100, 0x8000, 1
 SIOCSIFADDR, SIOCSIFNETMASK, SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8916, 0x891c, 0x8913, 0x8914, 1
 PR_SET_PDEATHSIG = 1
+RTM_NEWROUTE, NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE = 24, 1, 4, 0x400
+RT_TABLE_LOCAL, RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL, RTA_DST, RTA_OIF, RTA_PREFSRC = 255, 3, 254, 2, 1, 4, 7
 
 # Public to the eye of a gateway, which refuses what is private or reserved; here they lead nowhere else.
 SERVERS, EVIL, METADATA = '44.0.0.1', '45.0.0.1', '169.254.169.254'
@@ -70,6 +72,21 @@ def loopback(addresses):
         for number, address in enumerate(addresses):
             for what, value in ((SIOCSIFADDR, address), (SIOCSIFNETMASK, '255.255.255.255')):
                 request('lo:%d' % number, what, struct.pack('HH4s', socket.AF_INET, 0, socket.inet_aton(value)))
+
+
+def foreign(address, source='127.0.0.1'):
+    """In the world: a server may be at this address, but connections to it come from another. So it is none of the machine's
+    own to somebody who asks the kernel, as a gateway does."""
+    def attribute(kind, value):
+        return struct.pack('HH', len(value) + 4, kind) + value
+    route = struct.pack('8BI', socket.AF_INET, 32, 0, 0, RT_TABLE_LOCAL, RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL, 0)
+    route += attribute(RTA_DST, socket.inet_aton(address)) + attribute(RTA_PREFSRC, socket.inet_aton(source))
+    route += attribute(RTA_OIF, struct.pack('I', socket.if_nametoindex('lo')))
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as s:
+        s.send(struct.pack('IHHII', 16 + len(route), RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE, 1, 0) + route)
+        error, = struct.unpack('i', s.recv(4096)[16:20])
+    if error:
+        raise OSError(-error, 'route to ' + address)
 
 
 def go_on_as_init():

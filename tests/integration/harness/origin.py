@@ -90,7 +90,8 @@ class Origin:
         self.connections = []
         self.tls_failures = 0
         self.accepted = 0
-        self.listener = socket.create_server(address, backlog=2048)
+        self.listener = socket.create_server(address, family=socket.AF_INET6 if ':' in address[0] else socket.AF_INET,
+                                             backlog=2048)
         self.port = self.listener.getsockname()[1]
         self.acceptor = threading.Thread(target=self._accept, daemon=True)
         self.acceptor.start()
