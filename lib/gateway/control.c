@@ -20,7 +20,7 @@
 #include "supervisor/protocol.h"
 
 #define POLICY_MAX (16u * 1024u * 1024u)
-#define FIXED_FDS 5u /* bundle, UDP 53, TCP 53, packet socket, binds */
+#define FIXED_FDS 5u /* bundle, UDP 53, TCP 53, packet socket, quiet messages */
 
 static uint8_t packet[WIRE_MAX_PACKET];
 
@@ -136,7 +136,7 @@ static int take_sockets(struct gateway *gw, int *fds, const uint16_t *ports, siz
 	if (r == 0)
 		r = attempts_init(gw, TAKE_FD(fds[3]));
 	if (r == 0)
-		gw->binds = TAKE_FD(fds[4]);
+		gw->quiet = TAKE_FD(fds[4]);
 	for (size_t i = 0; i < n_ports && r == 0; i++)
 		r = listeners_add(gw, TAKE_FD(fds[FIXED_FDS + i]), ports[i], false);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "listeners", "Cannot use the listeners of the sandbox") : 0;
@@ -375,19 +375,21 @@ static int on_secret(struct gateway *gw, struct wire_reader *in, int *fds, size_
 	return 0;
 }
 
-/* What it says of calls, which is there before they can do anything. */
-static void take_binds(struct gateway *gw)
+/* What is said of calls is there before they can do anything. */
+static void take_quiet(struct gateway *gw)
 {
 	static uint8_t bytes[WIRE_MAX_PACKET];
 
 	for (;;) {
-		ssize_t n = msg_recv(gw->binds, bytes, sizeof(bytes), NULL, 0, NULL);
+		ssize_t n = msg_recv(gw->quiet, bytes, sizeof(bytes), NULL, 0, NULL);
 		if (n == -EAGAIN)
 			return;
 		if (n == 0 || n == -ECONNRESET)
 			_exit(0);
 		struct wire_reader in = wire_reader(bytes, n > 0 ? (size_t)n : 0);
-		if (n < 0 || wire_get_u32(&in) != GATEWAY_CALL_BIND || on_call_bind(gw, &in) < 0)
+		uint32_t type = n < 0 ? 0 : wire_get_u32(&in);
+		if ((type != GATEWAY_CALL_BIND || on_call_bind(gw, &in) < 0) &&
+		    (type != GATEWAY_CALL_END || on_call_end(gw, &in) < 0))
 			_exit(1);
 	}
 }
@@ -398,7 +400,7 @@ static int handle(struct gateway *gw, struct wire_reader *in, int *fds, size_t n
 
 	/* Calls are bound before what was said later; what every request gets is no reason to look. */
 	if (type != GATEWAY_WRITTEN)
-		take_binds(gw);
+		take_quiet(gw);
 	switch (type) {
 	case GATEWAY_CALL:
 		return on_call(gw, in);
@@ -444,7 +446,7 @@ void control_take(struct gateway *gw)
 {
 	while (take_one(gw))
 		;
-	take_binds(gw);
+	take_quiet(gw);
 }
 
 /* Level-triggered, unlike the streams: mostly one message comes at a time, and looking for a second one that is not there

@@ -30,7 +30,7 @@ struct gateway {
 	char *sandbox;
 	struct source control; /* fd 3 */
 	bool control_full;     /* it is also watched for room */
-	int binds;	       /* GATEWAY_CALL_BIND, looked at when a call does something */
+	int quiet;	       /* what is said of calls without waking anybody */
 	struct records records;
 	struct questions questions;
 	struct secrets secrets;

@@ -132,10 +132,10 @@ void call_done(struct call *call)
 		record_write(call->sandbox, "call.exit", call->id, call->revoked ? "revoked" : "background-ended", "");
 		call->id[0] = '\0'; /* nobody waits for more */
 	}
-	/* Of a call that sent nothing the gateway knows the placeholders only, and nobody is left to use them. */
-	if (call->sent && call->sandbox->gateway == GATEWAY_UP && gateway_send_call_end(call) == 0)
-		call->cut_asked = true;
-	else
+	bool up = call->address && call->sandbox->gateway == GATEWAY_UP;
+	call->cut_asked = up && (call->sent ? gateway_send_call_end(call) : gateway_send_quiet_end(call)) == 0;
+	/* Of a call that sent nothing there is no connection to wait for; sockets that it gave away come too late. */
+	if (!call->cut_asked || !call->sent)
 		call_cut(call);
 }
 

@@ -62,13 +62,13 @@ int gateway_spawn(struct sandbox *b, int policy_fd, const int *secret_fds, size_
 }
 
 /* The gateway's end, or -errno. */
-static int make_binds(struct sandbox *b)
+static int make_quiet(struct sandbox *b)
 {
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return -errno;
-	b->gateway_binds = pair[0];
+	b->gateway_quiet = pair[0];
 	return pair[1];
 }
 
@@ -81,33 +81,46 @@ int gateway_attach(struct sandbox *b, const int *fds, size_t n_fds, struct error
 
 	if (n_fds < ATTACH_LISTENERS || n_fds >= WIRE_MAX_FDS)
 		return fail(e, EPROTO, SANDBOX_STAGE_PROTOCOL, b->id, "the launcher made other sockets than a gateway needs");
-	int binds = make_binds(b), r = binds < 0 ? binds : wire_put_u32(&m, GATEWAY_ATTACH);
+	int quiet = make_quiet(b), r = quiet < 0 ? quiet : wire_put_u32(&m, GATEWAY_ATTACH);
 	if (r == 0)
 		r = wire_put_u32(&m, (uint32_t)n);
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = wire_put_u32(&m, ports[i]);
 	memcpy(all, fds, ATTACH_LISTENERS * sizeof(int));
-	all[ATTACH_LISTENERS] = binds;
+	all[ATTACH_LISTENERS] = quiet;
 	memcpy(all + ATTACH_LISTENERS + 1, fds + ATTACH_LISTENERS, (n_fds - ATTACH_LISTENERS) * sizeof(int));
 	if (r == 0)
 		r = send_to_gateway(b, &m, all, n_fds + 1);
-	fd_close(binds);
+	fd_close(quiet);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "nsbox-gateway", "cannot pass the gateway its listeners") : 0;
 }
 
-static int send_call(struct call *call, uint32_t type)
+static int send_now(struct sandbox *b, const struct buf *m)
+{
+	return send_to_gateway(b, m, NULL, 0);
+}
+
+/* Without waking it: it looks before it believes an address. */
+static int send_quietly(struct sandbox *b, const struct buf *m)
+{
+	/* Full, or broken, which shows there too. From then on all of them go there, or they would change their order. */
+	b->gateway_loud = b->gateway_loud || msg_send(b->gateway_quiet, m->data, m->len, NULL, 0) < 0;
+	return b->gateway_loud ? send_now(b, m) : 0;
+}
+
+static int send_call(struct call *call, uint32_t type, int (*send)(struct sandbox *, const struct buf *))
 {
 	_cleanup_buf_ struct buf m = { 0 };
 
 	int r = wire_put_u32(&m, type);
 	if (r == 0)
 		r = wire_put_u32(&m, call->address);
-	return r < 0 ? r : send_to_gateway(call->sandbox, &m, NULL, 0);
+	return r < 0 ? r : send(call->sandbox, &m);
 }
 
 int gateway_send_call(struct call *call)
 {
-	return send_call(call, GATEWAY_CALL);
+	return send_call(call, GATEWAY_CALL, send_now);
 }
 
 int gateway_send_bind(struct call *call, const char *about)
@@ -125,15 +138,17 @@ int gateway_send_bind(struct call *call, const char *about)
 		r = wire_put_bytes(&m, grant.data, grant.len);
 	if (r == 0)
 		r = wire_put_str(&m, about);
-	if (r < 0 || msg_send(call->sandbox->gateway_binds, m.data, m.len, NULL, 0) == 0)
-		return r;
-	/* It is full, or broken, which shows here too. */
-	return send_to_gateway(call->sandbox, &m, NULL, 0);
+	return r < 0 ? r : send_quietly(call->sandbox, &m);
 }
 
 int gateway_send_call_end(struct call *call)
 {
-	return send_call(call, GATEWAY_CALL_END);
+	return send_call(call, GATEWAY_CALL_END, send_now);
+}
+
+int gateway_send_quiet_end(struct call *call)
+{
+	return send_call(call, GATEWAY_CALL_END, send_quietly);
 }
 
 int gateway_send_audit(struct sandbox *b)
@@ -227,7 +242,7 @@ void gateway_stop(struct sandbox *b)
 	if (b->gateway_source.fd >= 0)
 		loop_remove(b->supervisor, &b->gateway_source);
 	link_close(&b->gateway_link);
-	fd_close(TAKE_FD(b->gateway_binds));
+	fd_close(TAKE_FD(b->gateway_quiet));
 	/* Not waited for here: closing its packet socket takes the kernel 10 ms, and other sandboxes are served. */
 	if (b->gateway_pidfd >= 0 && b->gateway_exit.fd < 0) {
 		pidfd_send_signal(b->gateway_pidfd, SIGKILL, NULL, 0);

@@ -215,7 +215,8 @@ struct sandbox {
 	enum gateway_state gateway;
 	struct source gateway_source, gateway_exit;
 	struct link gateway_link;
-	int gateway_pidfd, gateway_binds; /* for GATEWAY_CALL_BIND */
+	int gateway_pidfd, gateway_quiet;
+	bool gateway_loud; /* what is for gateway_quiet goes by the link */
 	uint64_t gateway_deadline;
 
 	struct auditor *auditor; /* NULL: the policy names none */

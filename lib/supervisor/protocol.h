@@ -168,12 +168,17 @@ enum guardian_message {
 	GUARDIAN_GO = 55,
 };
 
-/* ---- supervisor <-> gateway (fd 3 of the gateway). A call is its address. ---- */
+/*
+ * ---- supervisor <-> gateway (fd 3 of the gateway). A call is its address. ----
+ * Quiet messages come by a socket of their own, which wakes nobody, as most calls never use the network: the gateway takes
+ * what is there before it believes an address, and before any other message but GATEWAY_WRITTEN. Once that socket was full
+ * they come like the others.
+ */
 enum gateway_message {
 	/* s->g  u32 WIRE_VERSION, str sandbox id, u32 n_secrets; fds: policy memfd, one pipe a secret (policy order), then
 	 *       the key of each client_cert, and the password of upstream_proxy when it has one */
 	GATEWAY_CONFIG = 64,
-	/* s->g  u32 n_ports, u32 ports...; fds: bundle file, UDP 53, TCP 53, packet socket, socket for GATEWAY_CALL_BIND,
+	/* s->g  u32 n_ports, u32 ports...; fds: bundle file, UDP 53, TCP 53, packet socket, socket of quiet messages,
 	 *       listeners */
 	GATEWAY_ATTACH = 65,
 	/* g->s  u8 failed, [error | -]: once, after both of the above; the gateway is confined by then */
@@ -183,12 +188,10 @@ enum gateway_message {
 	GATEWAY_CALL_READY = 68,
 	/* s->g  u32 address, u32 address of the call that asked for it (0: none; what this one uses counts against that one
 	 *       too), bytes grant (policy/grant.h; none: all of the policy), str what commands of secrets are told of the call (a
-	 *       JSON object; "": it has no secret of one): before its command runs. It comes by a socket of its own, which wakes
-	 *       nobody, as most calls never use the network: the gateway takes what is there before it believes an address,
-	 *       and before any other message but GATEWAY_WRITTEN. When that socket is full it comes like the others */
+	 *       JSON object; "": it has no secret of one): before its command runs. Quiet */
 	GATEWAY_CALL_BIND = 73,
 	/* s->g  u32 address: cut its connections, forget its placeholders.   g->s GATEWAY_CALL_ENDED  u32 address, when
-	 *       what commands of secrets gave it is revoked too, or after five seconds */
+	 *       what commands of secrets gave it is revoked too, or after five seconds. Quiet for a call that sent nothing */
 	GATEWAY_CALL_END = 69,
 	GATEWAY_CALL_ENDED = 70,
 	/* g->s  u64 ticket (0: no answer wanted), u32 n, n times: str event, u32 address of the call (0: none), str reason,

@@ -27,6 +27,8 @@ static void cut(struct call *call)
 		if (c->parent_number == call->number && call_is_running(c))
 			cut(c);
 	}
+	/* And what has not started yet never will: the gateway does not know whose share it would have. */
+	children_end(call);
 	call_signal(call, SIGKILL);
 }
 

@@ -148,7 +148,7 @@ struct sandbox *sandbox_new(struct supervisor *s, const struct create_request *q
 	b->waiting_tail = &b->waiting;
 	b->next_address = CALL_ADDR_FIRST;
 	b->depth[s->scopes ? KIND_LIGHT : KIND_FULL] = 1;
-	b->policy_fd = b->layer = b->working = b->gateway_pidfd = b->gateway_binds = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
+	b->policy_fd = b->layer = b->working = b->gateway_pidfd = b->gateway_quiet = b->gateway_link.fd = b->gateway_source.fd = b->gateway_exit.fd = -EBADF;
 	b->auditor_source.fd = b->auditor_pidfd = b->control.fd = -EBADF;
 	b->next = s->sandboxes;
 	s->sandboxes = b;

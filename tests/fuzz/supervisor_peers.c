@@ -253,13 +253,17 @@ static void asked_of_call(struct peers *w, uint32_t *list, size_t *n, unsigned t
 }
 
 /* Most are there; when the socket is full they come with the other messages. */
-static bool read_binds(struct peers *w, size_t index)
+static bool read_quiet(struct peers *w, size_t index)
 {
 	struct fake_packet p;
 
-	if (w->f.gateways[index].binds < 0 || fake_receive(w->f.gateways[index].binds, &p) <= 0)
+	if (w->f.gateways[index].quiet < 0 || fake_receive(w->f.gateways[index].quiet, &p) <= 0)
 		return false;
-	peers_require(p.type == GATEWAY_CALL_BIND, "message by the socket for binds");
+	struct peer_gateway *g = &w->gateways[index];
+	if (p.type == GATEWAY_CALL_END)
+		asked_of_call(w, g->ends, &g->n_ends, 2, &p);
+	else
+		peers_require(p.type == GATEWAY_CALL_BIND, "message that wakes nobody");
 	fake_packet_close(&p);
 	return true;
 }
@@ -409,7 +413,7 @@ void peers_run(struct peers *w)
 				again = true;
 		}
 		for (size_t i = 0; i < w->f.n_gateways; i++)
-			again |= read_gateway(w, i) | read_binds(w, i);
+			again |= read_gateway(w, i) | read_quiet(w, i);
 		for (size_t i = 0; i < w->n_clients; i++)
 			again |= read_client(w, &w->clients[i]);
 		for (size_t i = 0; i < w->n_auditors; i++)

@@ -158,7 +158,7 @@ class Gateway:
         packets.bind(('lo', 0x0800))
         self.listeners += [udp, packets]
         tcp = [self._listener('0.0.0.0', p) for p in ports]
-        self.binds, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.quiet, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs.setblocking(False)
         self.listeners.append(theirs)
         fds = [s.fileno() for s in (self.bundle, udp, self.listeners[0], packets, theirs)]
@@ -276,7 +276,7 @@ class Gateway:
         if grant or parent:
             above = struct.unpack('>I', socket.inet_aton(parent.address))[0] if parent else 0
             encoded = self._encode(grant) if grant else b''
-            self.binds.send(u32(CALL_BIND) + u32(number) + u32(above) + text(encoded) + text(""))
+            self.quiet.send(u32(CALL_BIND) + u32(number) + u32(above) + text(encoded) + text(""))
         return Call(self, name, address)
 
     def revoke_secret(self, name, ticket=1):

@@ -200,7 +200,13 @@ def what_is_bound_counts_before_what_is_said_later(w):
     top.end()  # a child that is bound after its parent's end would end the gateway
     equal(exchange(leaf.tls('api.test'), get('api.test', '/'))[0], 200)
     other = g.call('other', '100.64.0.4')
-    g.binds.send(driver.u32(driver.AUDIT) + driver.u32(2))
+    g.quiet.send(driver.u32(driver.CALL_END) + socket.inet_aton(leaf.address)[::-1])
+    try:
+        equal(leaf.connect('198.18.0.1', 443).recv(10), b'')
+    except ConnectionResetError:
+        pass
+    g.wait_record('net.deny', reason='unknown-call')
+    g.quiet.send(driver.u32(driver.AUDIT) + driver.u32(2))
     g._send(driver.u32(driver.CALL_END) + socket.inet_aton(other.address)[::-1])
     equal(g.process.wait(5), 1)
 

@@ -44,7 +44,7 @@ static int start_gateway(struct supervisor *s, int *ret_sock, int *ret_pidfd)
 		return -EAGAIN;
 	fake_pair(pair);
 	struct fake_gateway *g = &f->gateways[f->n_gateways++];
-	*g = (struct fake_gateway){ .sock = pair[1], .binds = -EBADF, .process = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+	*g = (struct fake_gateway){ .sock = pair[1], .quiet = -EBADF, .process = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	*ret_sock = pair[0];
 	*ret_pidfd = dup(g->process);
 	need(*ret_pidfd >= 0, "eventfd");
@@ -110,14 +110,14 @@ void fake_gateway_exit(struct fake_gateway *g)
 	g->gone = true;
 	need(write(g->process, &one, sizeof(one)) == sizeof(one), "eventfd");
 	fd_close(TAKE_FD(g->sock));
-	fd_close(TAKE_FD(g->binds));
+	fd_close(TAKE_FD(g->quiet));
 }
 
 void fake_attached(struct fake_gateway *g, struct fake_packet *p)
 {
 	/* Behind the file of the bundle, two of DNS, and the one of packets. */
-	need(p->n_fds > 4 && g->binds < 0, "GATEWAY_ATTACH");
-	g->binds = TAKE_FD(p->fds[4]);
+	need(p->n_fds > 4 && g->quiet < 0, "GATEWAY_ATTACH");
+	g->quiet = TAKE_FD(p->fds[4]);
 }
 
 /* The signal goes to an eventfd, and nowhere; that the supervisor closed its end first shows that it was sent. */
@@ -160,7 +160,7 @@ void fake_close(struct fake *f)
 	fd_close(f->launcher);
 	for (size_t i = 0; i < f->n_gateways; i++) {
 		fd_close(f->gateways[i].sock);
-		fd_close(f->gateways[i].binds);
+		fd_close(f->gateways[i].quiet);
 		fd_close(f->gateways[i].process);
 	}
 }

@@ -19,7 +19,7 @@
 
 struct fake_gateway {
 	int sock;    /* the gateway's end */
-	int binds;   /* that of the socket for GATEWAY_CALL_BIND, when it has taken it: fake_attached() */
+	int quiet;   /* the same of the socket that wakes nobody, when it has taken it: fake_attached() */
 	int process; /* readable when it is gone; the supervisor has a copy as its pidfd */
 	bool gone;
 };

@@ -267,6 +267,27 @@ static void what_was_revoked_does_not_start_again(void **state)
 	assert_null(f.s.sandboxes->waiting);
 }
 
+static void what_a_revoked_call_asked_for_never_starts(void **state)
+{
+	uint32_t request, revoke = new_request();
+	struct call *first = NULL, *child = NULL;
+
+	(void)state;
+	_cleanup_close_ int second = run_first();
+	request = script_start(&f, client, "a", 0);
+	assert_non_null(strstr(asked(), "\"id\":2"));
+	for (struct call *c = f.s.sandboxes->calls; c; c = c->next) {
+		first = c->state == CALL_RUNNING ? c : first;
+		child = c->state == CALL_ASKING ? c : child;
+	}
+	child->parent_number = first->number; /* as if that had asked for it */
+	fake_send(client, NULL, 0, "uus", MSG_REVOKE, revoke, "a.1");
+	assert_int_equal(expect_failure(&f, client, request), ECANCELED);
+	answer("{\"id\":2,\"decision\":\"allow\"}");
+	expect_hung_up(&f, second);
+	assert_int_equal(log_count(&box, "call.start"), 1);
+}
+
 static void without_a_gateway_nothing_starts_again(void **state)
 {
 	uint32_t request;
@@ -454,6 +475,7 @@ int main(void)
 		TEST(what_has_changed_is_decided_about_anew),
 		TEST(what_was_taken_back_does_not_start_again),
 		TEST(what_was_revoked_does_not_start_again),
+		TEST(what_a_revoked_call_asked_for_never_starts),
 		TEST(without_a_gateway_nothing_starts_again),
 		TEST(an_ending_sandbox_starts_nothing),
 		TEST(a_person_decides),

@@ -141,7 +141,7 @@ static void a_grant_is_bound_before_its_command(void **state)
 	assert_int_equal(wire_put_bytes(&m, bytes.data, bytes.len), 0);
 	assert_int_equal(wire_put_str(&m, ""), 0);
 	assert_int_equal(msg_send(client, m.data, m.len, fds, 3), 0);
-	struct fake_packet *p = expect(&f, box.gateway->binds, GATEWAY_CALL_BIND);
+	struct fake_packet *p = expect(&f, box.gateway->quiet, GATEWAY_CALL_BIND);
 	assert_int_equal(wire_get_u32(&p->in), address);
 	assert_int_equal(wire_get_u32(&p->in), 0);
 	const void *sent = wire_get_bytes(&p->in, &len);

@@ -126,12 +126,12 @@ static void a_decision_goes_with_its_policy(void **state)
 	(void)state;
 
 	start_with(rule);
-	expect(&f, box.gateway->binds, GATEWAY_CALL_BIND);
+	expect(&f, box.gateway->quiet, GATEWAY_CALL_BIND);
 	expect(&f, guardian, GUARDIAN_EXEC);
 	fake_refill(&f);
 	int second = script_slot(&f, &box, expect_slot(&f, &box));
 	start_with(rule);
-	expect(&f, box.gateway->binds, GATEWAY_CALL_BIND);
+	expect(&f, box.gateway->quiet, GATEWAY_CALL_BIND);
 	expect(&f, second, GUARDIAN_EXEC);
 	_cleanup_free_ char *log = fake_log_text(box.log);
 	const char *one = strstr(log, "\"granted\":["), *other = one ? strstr(one + 1, "\"granted\":[") : NULL;
@@ -152,7 +152,7 @@ static void fill_sockets(struct sandbox *b)
 	fake_put(&m, "uqu", GATEWAY_WRITTEN, (uint64_t)1, 0u);
 	while (b->gateway_link.queued == 0)
 		assert_int_equal(link_send(&b->gateway_link, &m, NULL, 0), 0);
-	while (msg_send(b->gateway_binds, m.data, m.len, NULL, 0) == 0)
+	while (msg_send(b->gateway_quiet, m.data, m.len, NULL, 0) == 0)
 		;
 }
 
