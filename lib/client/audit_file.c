@@ -11,12 +11,11 @@ int audit_file_open(const struct policy *p, const char *given, char **ret_path, 
 {
 	struct path_verdict verdict;
 
-	/* The log is evidence against what runs inside: there it must be neither written nor read. What the sandbox has
-	 * of its own under that name (/tmp, a tmpfs) is another directory. */
+	/* The log is evidence against what runs inside: there it must be neither written nor read. */
 	int r = policy_check_path(p, given, false, &verdict, e);
 	if (r < 0)
 		return r;
-	if (verdict.allowed && strcmp(verdict.reason, "private") != 0 && strncmp(verdict.rule, "tmpfs ", 6) != 0)
+	if (path_verdict_shows(&verdict))
 		return fail(e, EINVAL, SANDBOX_STAGE_AUDIT, given,
 			    "the audit log %s lies where the sandbox can see it (%s); name a file outside", given,
 			    verdict.rule[0] ? verdict.rule : verdict.reason);

@@ -84,7 +84,7 @@ bool layers_match(const struct layer *a, const struct layer *b)
 }
 
 /* wanted: of the new sandbox; its dir is set. */
-static int fork_into(int layers, const char *name, struct layer *wanted, struct error *e)
+static int fork_into(int layers, const char *name, const struct policy *policy, struct layer *wanted, struct error *e)
 {
 	_cleanup_layer_ struct layer from = LAYER_NONE, copy = LAYER_NONE;
 
@@ -94,6 +94,9 @@ static int fork_into(int layers, const char *name, struct layer *wanted, struct 
 	if (!layers_match(&from, wanted))
 		return fail(e, EXDEV, SANDBOX_STAGE_OVERLAY, name,
 			    "the changes of %s are of other directories (nsbox diff lists them): overlay the same ones", name);
+	/* Inherited, so not yet looked at with this policy. */
+	if (!wanted->auditor && from.auditor && (r = policy_check_auditor(policy, from.auditor, e)) < 0)
+		return r;
 	snprintf(copy.id, sizeof(copy.id), "%s", wanted->id);
 	copy.name = TAKE_PTR(wanted->name);
 	copy.audit = TAKE_PTR(wanted->audit);
@@ -125,7 +128,7 @@ int layer_make_for(struct sandbox *b, const struct sandbox_policy *policy, struc
 	int r = describe(b, policy->policy, overlays, n, &l);
 	if (r < 0)
 		return fail(e, -r, SANDBOX_STAGE_INTERNAL, b->id, "out of memory");
-	r = policy->fork ? fork_into(layers, policy->fork, &l, e) : layer_make(layers, &l, e);
+	r = policy->fork ? fork_into(layers, policy->fork, b->policy, &l, e) : layer_make(layers, &l, e);
 	if (r < 0)
 		return r;
 	*ret = l;

@@ -171,7 +171,7 @@ static int hide_one(struct policy *p, const char *path, bool make, struct error 
 		int r = policy_check_path(p, path, false, &verdict, e);
 		if (r < 0)
 			return r;
-		if (verdict.allowed && strcmp(verdict.reason, "private") != 0 && strncmp(verdict.rule, "tmpfs ", 6) != 0)
+		if (path_verdict_shows(&verdict))
 			fd_close(make_path(path, NULL));
 	}
 	return policy_hide(p, path, e);

@@ -295,3 +295,8 @@ int policy_check_path(const struct policy *p, const char *path, bool write, stru
 	}
 	return 0;
 }
+
+bool path_verdict_shows(const struct path_verdict *verdict)
+{
+	return verdict->allowed && strcmp(verdict->reason, "private") != 0 && strncmp(verdict->rule, "tmpfs ", 6) != 0;
+}

@@ -39,7 +39,7 @@ int policy_hide(struct policy *p, const char *dir, struct error *e)
 	r = refuse_grants_in(p, path, e);
 	if (r == 0)
 		r = policy_check_path(p, path, false, &verdict, e);
-	if (r < 0 || !verdict.allowed || strcmp(verdict.reason, "private") == 0 || strncmp(verdict.rule, "tmpfs ", 6) == 0)
+	if (r < 0 || !path_verdict_shows(&verdict))
 		return r;
 	/* Hidden entries come last, so the order stays right at the end; the verdict says that it is not among them. Not by
 	 * grow(): a decoded policy has no room to spare. */

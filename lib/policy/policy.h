@@ -286,6 +286,10 @@ int policy_check_url(const struct policy *p, const char *url, const char *method
 		     struct error *e);
 /* Absolute, relative to the current directory, or below ~/. */
 int policy_check_path(const struct policy *p, const char *path, bool write, struct path_verdict *ret, struct error *e);
+/* What the host has there is there inside, not something of the sandbox's own under that name (/tmp, a tmpfs). */
+bool path_verdict_shows(const struct path_verdict *verdict);
+/* -EPERM when something in the sandbox could take the place of the auditor that spec names, or see its socket. */
+int policy_check_auditor(const struct policy *p, const char *spec, struct error *e);
 
 /* ---- names and paths shared by parser, DNS and HTTP so that the same bytes are compared ---- */
 /*

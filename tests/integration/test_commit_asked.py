@@ -298,3 +298,16 @@ def beside_requests(t):
             box.add('--allow', 'http://nothing.example')
             box.run('/usr/bin/curl', '-s', '-o', '/dev/null', 'http://nothing.example/').ok()
             equal([q['op'] for q in box.auditor.questions], asked, 'what is asked')
+
+
+@test
+def fork_that_writes_where_the_auditor_is(t):
+    """It inherits the auditor of the layer, so its own policy may not reach it either."""
+    with Commits(t) as box:
+        place = os.path.dirname(box.auditor.path)
+        at = box.flags.index('--auditor')
+        fork = ('run', *box.flags[:at], *box.flags[at + 2:], '--fork', box.layer)
+        result = box.nsbox(*fork, '--read', place, '--', 'true')
+        equal(result.code, 125, 'exit status (%r)' % result)
+        check('the auditor unix:%s lies where' % box.auditor.path in result.err, 'message: %r' % result)
+        box.nsbox(*fork, '--rm', '--', 'true').ok()
