@@ -25,7 +25,8 @@
 #define CHANGES_BYTES_MAX (256u << 20) /* of their paths together */
 #define CHANGES_DEPTH_MAX 200u
 #define CHANGES_PATH_MAX 4095u
-/* At the top of a root, for the time of a commit; a name of ours, so nothing of it is ever committed. */
+/* At the top of a root, for the time of a commit, or of the moment (temporary.h); a name of ours, so nothing of it is ever
+ * committed. */
 #define STAGING_PREFIX ".nsbox-commit-"
 
 enum change_kind {

@@ -15,6 +15,7 @@
 #include "overlay/digest.h"
 #include "overlay/executed.h"
 #include "overlay/stage.h"
+#include "overlay/temporary.h"
 #include "overlay/tree.h"
 
 /* Directories of the host that were made writable for the commit. */
@@ -30,6 +31,12 @@ struct commit {
 	struct lifted *lifted;
 	size_t n_lifted, n_done;
 	struct error *e;
+};
+
+/* A name in a directory. */
+struct entry {
+	int dir;
+	const char *name;
 };
 
 #define REFUSALS_SHOWN 5u
@@ -103,90 +110,85 @@ static int lift(struct commit *m, const struct change *change, int dir)
 	return tree_chmod(dir, (st.st_mode & 07777) | 0700);
 }
 
-/* Between the staging directory and dir, whichever way; a directory without write permission gets it for the time. */
-static int move(struct commit *m, const struct change *change, int dir, int from, const char *from_name, int to,
-		const char *to_name, unsigned flags)
+/* Between the place, in dir, and where it is staged, whichever way; a directory without write permission gets it for the
+ * time. */
+static int move(struct commit *m, const struct change *change, int dir, struct entry from, struct entry to, unsigned flags)
 {
-	if (renameat2(from, from_name, to, to_name, flags) == 0)
+	if (renameat2(from.dir, from.name, to.dir, to.name, flags) == 0)
 		return 0;
 	if (errno != EACCES)
 		return -errno;
 	int r = lift(m, change, dir);
 	/* What is moved may be a directory that its owner may not change. */
-	if (r == -EACCES && from == dir) {
-		_cleanup_close_ int place = tree_open(from, from_name, O_PATH | O_DIRECTORY);
+	if (r == -EACCES && from.dir == dir) {
+		_cleanup_close_ int place = tree_open(from.dir, from.name, O_PATH | O_DIRECTORY);
 		r = place < 0 ? -EACCES : tree_chmod(place, 0700);
 	}
 	if (r < 0)
 		return r;
-	return renameat2(from, from_name, to, to_name, flags) < 0 ? -errno : 0;
+	return renameat2(from.dir, from.name, to.dir, to.name, flags) < 0 ? -errno : 0;
 }
 
 /* The host's is still what the list was made from. moved: renaming sets ctime, so that says nothing any more; neither
  * does it for a file of several names, of which another one may just have been committed. */
-static bool is_same(const struct commit *m, const struct change *change, int dir, const char *name, bool moved)
+static bool is_same(const struct commit *m, const struct change *change, struct entry at, bool moved)
 {
 	const struct stat *was = &change->was;
 	struct stat st;
 
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || ((st.st_mode ^ was->st_mode) & S_IFMT) ||
+	if (fstatat(at.dir, at.name, &st, AT_SYMLINK_NOFOLLOW) < 0 || ((st.st_mode ^ was->st_mode) & S_IFMT) ||
 	    (!m->c->layer->call && (st.st_dev != was->st_dev || st.st_ino != was->st_ino)))
 		return false;
 	if (S_ISDIR(st.st_mode))
-		return !changes_touched(m->c, change->root, dir, name, &st, true);
+		return !changes_touched(m->c, change->root, at.dir, at.name, &st, true);
 	return st.st_mode == was->st_mode && st.st_size == was->st_size && st.st_mtim.tv_sec == was->st_mtim.tv_sec &&
 	       st.st_mtim.tv_nsec == was->st_mtim.tv_nsec &&
 	       (moved || was->st_nlink > 1 ||
 		(st.st_ctim.tv_sec == was->st_ctim.tv_sec && st.st_ctim.tv_nsec == was->st_ctim.tv_nsec));
 }
 
-static int place_new(struct commit *m, const struct change *change, int dir, const char *name, const char *staged)
+static int place_new(struct commit *m, const struct change *change, struct entry at, struct entry staged)
 {
-	int staging = m->staging.dir[change->root];
 	struct stat st;
 
-	int r = move(m, change, dir, staging, staged, dir, name, RENAME_NOREPLACE);
+	int r = move(m, change, at.dir, staged, at, RENAME_NOREPLACE);
 	/* Made by the host meanwhile, or by a commit that was killed. */
-	if (r == -EEXIST && S_ISDIR(change->now.st_mode) && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	if (r == -EEXIST && S_ISDIR(change->now.st_mode) && fstatat(at.dir, at.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    S_ISDIR(st.st_mode))
 		return 0;
 	return r == -EEXIST ? conflict(m, change) : r;
 }
 
-static int replace(struct commit *m, const struct change *change, int dir, const char *name, const char *staged)
+static int replace(struct commit *m, const struct change *change, struct entry at, struct entry staged)
 {
-	int staging = m->staging.dir[change->root];
-
-	if (!is_same(m, change, dir, name, false))
+	if (!is_same(m, change, at, false))
 		return conflict(m, change);
-	int r = move(m, change, dir, dir, name, staging, staged, RENAME_EXCHANGE);
+	int r = move(m, change, at.dir, at, staged, RENAME_EXCHANGE);
 	if (r == -EXDEV && m->c->layer->call) {
 		m->c->begun = true;
-		r = tree_remove(dir, name);
-		return r < 0 ? r : place_new(m, change, dir, name, staged);
+		r = tree_remove(at.dir, at.name);
+		return r < 0 ? r : place_new(m, change, at, staged);
 	}
-	if (r < 0 || is_same(m, change, staging, staged, true))
+	if (r < 0 || is_same(m, change, staged, true))
 		return r;
 	/* Written in the instant between: back with it. */
-	if (renameat2(dir, name, staging, staged, RENAME_EXCHANGE) < 0)
+	if (renameat2(at.dir, at.name, staged.dir, staged.name, RENAME_EXCHANGE) < 0)
 		return -errno;
 	return conflict(m, change);
 }
 
-static int take_away(struct commit *m, const struct change *change, int dir, const char *name, const char *staged)
+static int take_away(struct commit *m, const struct change *change, struct entry at, struct entry staged)
 {
-	int staging = m->staging.dir[change->root];
-
-	if (!is_same(m, change, dir, name, false))
+	if (!is_same(m, change, at, false))
 		return conflict(m, change);
-	int r = move(m, change, dir, dir, name, staging, staged, RENAME_NOREPLACE);
+	int r = move(m, change, at.dir, at, staged, RENAME_NOREPLACE);
 	if (r == -EXDEV && m->c->layer->call) {
 		m->c->begun = true;
-		return tree_remove(dir, name);
+		return tree_remove(at.dir, at.name);
 	}
-	if (r < 0 || is_same(m, change, staging, staged, true))
+	if (r < 0 || is_same(m, change, staged, true))
 		return r;
-	if (renameat2(staging, staged, dir, name, RENAME_NOREPLACE) < 0)
+	if (renameat2(staged.dir, staged.name, at.dir, at.name, RENAME_NOREPLACE) < 0)
 		return -errno;
 	return conflict(m, change);
 }
@@ -209,29 +211,57 @@ static int set_mode(const struct commit *m, const struct change *change)
 	return tree_chmod(place, change->now.st_mode & 07777);
 }
 
+static int apply_at(struct commit *m, const struct change *change, struct entry at, struct entry staged)
+{
+	if (change->kind == CHANGE_DELETED)
+		return take_away(m, change, at, staged);
+	if (change->kind == CHANGE_ADDED || change->kind == CHANGE_RENAMED)
+		return place_new(m, change, at, staged);
+	return replace(m, change, at, staged);
+}
+
+/* In a working state. */
+static int apply_running(struct commit *m, size_t i, struct entry at)
+{
+	const struct change *change = &m->c->v[i];
+	char name[TEMPORARY_NAME_MAX];
+
+	int r = temporary_name(m->c, change, name);
+	if (r == 0 && change->kind != CHANGE_DELETED) {
+		r = temporary_make(&m->staging, i, at.dir, name);
+		if (r == -EACCES && (r = lift(m, change, at.dir)) == 0)
+			r = temporary_make(&m->staging, i, at.dir, name);
+	}
+	if (r == 0)
+		r = apply_at(m, change, at, (struct entry){ at.dir, name });
+	int k = tree_remove(at.dir, name);
+	if (r == 0 && change->kind != CHANGE_DELETED)
+		stage_drop(&m->staging, i);
+	return r < 0 ? r : k;
+}
+
 static int apply_one(struct commit *m, size_t i)
 {
 	const struct change *change = &m->c->v[i];
+	int staging = m->staging.dir[change->root];
 	char staged[STAGED_NAME_MAX];
-	const char *name;
+	struct entry at;
 
 	if (change->kind == CHANGE_MODE)
 		return set_mode(m, change);
+	_cleanup_close_ int dir = at.dir = tree_open_parent(m->c->lower[change->root], change->path, &at.name);
+	if (dir < 0)
+		return dir == -ENOENT || dir == -ENOTDIR || dir == -ELOOP || dir == -EXDEV ? conflict(m, change) : dir;
+	if (m->c->layer->call)
+		return apply_running(m, i, at);
 	staged_name(i, staged);
 	const struct change *leader = change->leader != CHANGES_NO_OTHER ? &m->c->v[change->leader] : NULL;
 	if (leader && leader->kind == CHANGE_MODE) {
-		int r = stage_link_host(&m->staging, change, leader->path, staged);
+		int r = stage_link_host(m->c, change, leader->path, staging, staged);
 		if (r < 0)
 			return r;
 	}
-	_cleanup_close_ int dir = tree_open_parent(m->c->lower[change->root], change->path, &name);
-	if (dir < 0)
-		return dir == -ENOENT || dir == -ENOTDIR || dir == -ELOOP || dir == -EXDEV ? conflict(m, change) : dir;
-	if (change->kind == CHANGE_DELETED)
-		return take_away(m, change, dir, name, staged);
-	if (change->kind == CHANGE_ADDED || change->kind == CHANGE_RENAMED)
-		return place_new(m, change, dir, name, staged);
-	return replace(m, change, dir, name, staged);
+	return apply_at(m, change, at, (struct entry){ staging, staged });
 }
 
 /* ---- all of them ---- */
@@ -300,7 +330,7 @@ static int finish_dirs(struct commit *m, bool all)
 static int sync_roots(const struct commit *m)
 {
 	for (size_t i = 0; i < m->c->layer->n_roots; i++) {
-		if (m->staging.dir[i] >= 0 && syncfs(m->staging.dir[i]) < 0)
+		if (m->staging.dir[i] >= 0 && syncfs(m->c->lower[i]) < 0)
 			return fail_errno(m->e, errno, SANDBOX_STAGE_OVERLAY, m->c->layer->roots[i].path,
 					  "cannot write to the disk; the changes are kept in the layer too");
 	}
@@ -334,6 +364,8 @@ int commit_apply(struct changes *c, const char *digest, struct error *e)
 	if (r == 0)
 		r = sync_roots(&m);
 	stage_close(&m.staging);
+	if (c->layer->call)
+		temporary_clean(c);
 	if (r < 0 && e)
 		*e = failure;
 	return r;
@@ -343,4 +375,6 @@ void commit_clean(const struct changes *c)
 {
 	for (size_t i = 0; i < c->layer->n_roots; i++)
 		stage_remove(c, i);
+	if (c->layer->call)
+		temporary_clean(c);
 }

@@ -12,8 +12,9 @@
  * through no link and over no mount.
  *
  * The layer of a single call is applied to the working state of its sandbox in the same way, which is an overlay, running
- * calls on it or none. What differs there: writing gives a file another inode, and a directory that the host has cannot be
- * renamed (EXDEV), so it is removed in its place, one file after the other.
+ * calls on it or none. What differs there: a directory for what is staged would be open to all of them, so that is in the
+ * layer, and each object gets a name of the moment beside its place (temporary.h); writing gives a file another inode; and
+ * a directory that the host has cannot be renamed (EXDEV), so it is removed in its place, one file after the other.
  */
 #ifndef NSBOX_OVERLAY_COMMIT_H
 #define NSBOX_OVERLAY_COMMIT_H
@@ -25,7 +26,7 @@ int commit_check(const struct changes *c, bool accept, struct error *e);
 /* After commit_check(). The layer is left as it is. digest: of digest.h, which what is committed must have, or NULL.
  * On failure c->begun says whether anything may have been changed. */
 int commit_apply(struct changes *c, const char *digest, struct error *e);
-/* Remove what a killed commit left at the tops of the roots. */
+/* Remove what a killed commit left beside the places. */
 void commit_clean(const struct changes *c);
 
 /* forget.c: the layer holds nothing of the selected changes any more; the host is not touched. */

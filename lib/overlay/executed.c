@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "overlay/changes.h"
 #include "policy/policy.h"
 
 /* Patterns of fnmatch(3) for the last one or two components; with '/' at the end for any in a row, since in such a
@@ -173,7 +174,7 @@ unsigned executed_flags(const struct executed *x)
 
 	if (!S_ISREG(x->mode) && !S_ISLNK(x->mode) && !S_ISDIR(x->mode))
 		return CHANGE_SPECIAL;
-	if (strncmp(x->path, ".nsbox-commit-", 14) == 0)
+	if (strncmp(x->path, STAGING_PREFIX, sizeof(STAGING_PREFIX) - 1) == 0 || strstr(x->path, "/" STAGING_PREFIX))
 		flags |= CHANGE_SPECIAL;
 	if (protected_by_policy(x->path) || any(x->path, tool, ARRAY_LEN(tool)))
 		flags |= EXECUTED_TOOL;

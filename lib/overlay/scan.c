@@ -313,23 +313,12 @@ static int add_dir(const struct place *p, const char *name, const struct stat *n
 	return r;
 }
 
-/* Left by a killed merging of a call's layer into this one. Any other name, or what is no directory, a call made. */
-static bool is_staging(const struct place *p, const char *name, const struct stat *st)
-{
-	const size_t n = sizeof(STAGING_PREFIX) - 1;
-
-	return p->depth == 0 && S_ISDIR(st->st_mode) && strncmp(name, STAGING_PREFIX, n) == 0 &&
-	       strcmp(name + n, p->list->layer->id) == 0;
-}
-
 static int scan_one(const struct place *p, const char *name)
 {
 	struct stat now, was;
 
 	if (fstatat(p->upper, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail_errno(p->e, errno, SANDBOX_STAGE_OVERLAY, name, "cannot examine %s", name);
-	if (is_staging(p, name, &now))
-		return 0;
 	bool below = p->lower >= 0 && fstatat(p->lower, name, &was, AT_SYMLINK_NOFOLLOW) == 0;
 	if (S_ISCHR(now.st_mode) && now.st_rdev == 0)
 		return below ? add_deleted(p, name, &was, &now) : 0;

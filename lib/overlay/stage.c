@@ -21,9 +21,14 @@ void staged_name(size_t i, char ret[STAGED_NAME_MAX])
 	snprintf(ret, STAGED_NAME_MAX, "%zu", i);
 }
 
-static void directory_name(const struct changes *c, char ret[64])
+/* Where, and as what. */
+static int parent_of(const struct changes *c, size_t root, char ret_name[64])
 {
-	snprintf(ret, 64, STAGING_PREFIX "%s", c->layer->id);
+	if (c->layer->call)
+		snprintf(ret_name, 64, "staged-%zu", root);
+	else
+		snprintf(ret_name, 64, STAGING_PREFIX "%s", c->layer->id);
+	return c->layer->call ? c->layer->dir : c->lower[root];
 }
 
 void stage_remove(const struct changes *c, size_t root)
@@ -31,9 +36,9 @@ void stage_remove(const struct changes *c, size_t root)
 	char name[64];
 	struct stat st;
 
-	directory_name(c, name);
-	if (fstatat(c->lower[root], name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
-		tree_remove(c->lower[root], name);
+	int parent = parent_of(c, root, name);
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+		tree_remove(parent, name);
 }
 
 void stage_close(struct staging *s)
@@ -46,6 +51,15 @@ void stage_close(struct staging *s)
 	}
 }
 
+void stage_drop(const struct staging *s, size_t i)
+{
+	const struct change *change = &s->c->v[i];
+	char name[STAGED_NAME_MAX];
+
+	staged_name(i, name);
+	unlinkat(s->dir[change->root], name, S_ISDIR(change->now.st_mode) ? AT_REMOVEDIR : 0);
+}
+
 static int open_one(struct staging *s, size_t root, struct error *e)
 {
 	char name[64];
@@ -53,13 +67,13 @@ static int open_one(struct staging *s, size_t root, struct error *e)
 	if (s->dir[root] >= 0)
 		return 0;
 	stage_remove(s->c, root);
-	directory_name(s->c, name);
-	int r = mkdirat(s->c->lower[root], name, 0700) < 0 ? -errno : 0;
-	s->dir[root] = r < 0 ? -EBADF : tree_open(s->c->lower[root], name, O_RDONLY | O_DIRECTORY);
+	int parent = parent_of(s->c, root, name);
+	int r = mkdirat(parent, name, 0700) < 0 ? -errno : 0;
+	s->dir[root] = r < 0 ? -EBADF : tree_open(parent, name, O_RDONLY | O_DIRECTORY);
 	if (r == 0 && s->dir[root] < 0)
 		r = s->dir[root];
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, s->c->layer->roots[root].path, "cannot make %s in %s", name,
-				  s->c->layer->roots[root].path) :
+				  s->c->layer->call ? "the layer" : s->c->layer->roots[root].path) :
 		       0;
 }
 
@@ -100,16 +114,12 @@ void stage_close_source(const struct changes *c, const struct change *change, in
 		lifted_forget(c->layer);
 }
 
-static int copy_opened(const struct staging *s, const struct change *change, int from, const char *name)
+int stage_copy_file(int from, int to, const struct change *change)
 {
 	const struct timespec times[2] = { change->now.st_atim, change->now.st_mtim };
 	struct stat st;
 
-	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-	_cleanup_close_ int to = openat(s->dir[change->root], name, flags, 0600);
-	if (to < 0 || fstat(to, &st) < 0)
-		return -errno;
-	int r = content_copy(from, to, change->now.st_size);
+	int r = fstat(to, &st) < 0 ? -errno : content_copy(from, to, change->now.st_size);
 	if (r == 0)
 		r = attr_copy(from, to);
 	if (r == 0 && st.st_gid != change->now.st_gid && fchown(to, (uid_t)-1, change->now.st_gid) < 0)
@@ -121,22 +131,24 @@ static int copy_opened(const struct staging *s, const struct change *change, int
 
 static int copy_file(const struct staging *s, const struct change *change, const char *name)
 {
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
 	_cleanup_close_ int place = -EBADF, from = stage_open_source(s->c, change, &place);
-	int r = from < 0 ? from : copy_opened(s, change, from, name);
+	_cleanup_close_ int to = from < 0 ? from : openat(s->dir[change->root], name, flags, 0600);
+	int r = from < 0 ? from : to < 0 ? -errno : stage_copy_file(from, to, change);
 
 	if (place >= 0)
 		stage_close_source(s->c, change, place);
 	return r;
 }
 
-int stage_link_host(const struct staging *s, const struct change *change, const char *path, const char *name)
+int stage_link_host(const struct changes *c, const struct change *change, const char *path, int dir, const char *name)
 {
 	const char *last;
 
-	_cleanup_close_ int dir = tree_open_parent(s->c->lower[change->root], path, &last);
-	if (dir < 0)
-		return dir;
-	return linkat(dir, last, s->dir[change->root], name, 0) < 0 ? -errno : 0;
+	_cleanup_close_ int from = tree_open_parent(c->lower[change->root], path, &last);
+	if (from < 0)
+		return from;
+	return linkat(from, last, dir, name, 0) < 0 ? -errno : 0;
 }
 
 /* Several names of one file in the layer become several names of one file on the host (links.c). */
@@ -145,45 +157,68 @@ static int stage_file(const struct staging *s, const struct change *change, cons
 	const struct changes *c = s->c;
 	char other[STAGED_NAME_MAX];
 
-	if (change->host != CHANGES_NO_OTHER)
-		return stage_link_host(s, change, c->hosts[change->host], name);
 	const struct change *leader = change->leader != CHANGES_NO_OTHER ? &c->v[change->leader] : change;
-	if (leader == change)
+	if (change->host == CHANGES_NO_OTHER && (leader == change || (!leader->selected && leader->kind != CHANGE_MODE)))
 		return copy_file(s, change, name);
-	/* Linking sets its ctime, and after a kill that would look like a change by the host: not before it has its mode. */
-	if (leader->kind == CHANGE_MODE)
+	/* Linking sets its ctime, and after a kill that would look like a change by the host: not before it has its mode. And
+	 * what is in the working state already gets its other names there. */
+	if (c->layer->call || (change->host == CHANGES_NO_OTHER && leader->kind == CHANGE_MODE))
 		return 0;
-	if (!leader->selected)
-		return copy_file(s, change, name);
+	if (change->host != CHANGES_NO_OTHER)
+		return stage_link_host(c, change, c->hosts[change->host], s->dir[change->root], name);
 	staged_name(change->leader, other);
 	return linkat(s->dir[change->root], other, s->dir[change->root], name, 0) < 0 ? -errno : 0;
 }
 
-static int stage_link(const struct staging *s, const struct change *change, const char *name)
+int stage_copy_link(int place, const struct change *change, int dir, const char *name)
 {
 	const struct timespec times[2] = { change->now.st_atim, change->now.st_mtim };
 	char target[PATH_MAX];
 
-	_cleanup_close_ int place = tree_open(s->c->upper[change->root], change->path, O_PATH);
-	ssize_t n = place < 0 ? -1 : readlinkat(place, "", target, sizeof(target) - 1);
+	ssize_t n = readlinkat(place, "", target, sizeof(target) - 1);
 	if (n < 0)
-		return place < 0 ? place : -errno;
+		return -errno;
 	target[n] = '\0';
-	if (symlinkat(target, s->dir[change->root], name) < 0 ||
-	    utimensat(s->dir[change->root], name, times, AT_SYMLINK_NOFOLLOW) < 0)
+	if (symlinkat(target, dir, name) < 0 || utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	return 0;
 }
 
-static int stage_dir(const struct staging *s, const struct change *change, const char *name)
+int stage_copy_dir(int from, int dir, const char *name)
 {
-	if (mkdirat(s->dir[change->root], name, 0700) < 0)
+	if (mkdirat(dir, name, 0700) < 0)
 		return -errno;
-	_cleanup_close_ int to = tree_open(s->dir[change->root], name, O_RDONLY | O_DIRECTORY);
-	_cleanup_close_ int from = tree_open(s->c->upper[change->root], change->path, O_RDONLY | O_DIRECTORY);
-	if (to < 0 || from < 0)
-		return to < 0 ? to : from;
-	return attr_copy(from, to);
+	_cleanup_close_ int to = tree_open(dir, name, O_RDONLY | O_DIRECTORY);
+	return to < 0 ? to : attr_copy(from, to);
+}
+
+static int stage_one(const struct staging *s, const struct change *change, const char *name)
+{
+	if (S_ISREG(change->now.st_mode))
+		return stage_file(s, change, name);
+	bool is_dir = S_ISDIR(change->now.st_mode);
+	_cleanup_close_ int from =
+		tree_open(s->c->upper[change->root], change->path, is_dir ? O_RDONLY | O_DIRECTORY : O_PATH);
+	if (from < 0)
+		return from;
+	return is_dir ? stage_copy_dir(from, s->dir[change->root], name) :
+			stage_copy_link(from, change, s->dir[change->root], name);
+}
+
+/* Each is copied once more into the working state before it is removed here: there must be room for the largest. */
+static int check_room(const struct staging *s, size_t root)
+{
+	char name[STAGED_NAME_MAX];
+	blkcnt_t most = 0;
+	struct stat st;
+
+	for (size_t i = 0; i < s->c->n; i++) {
+		staged_name(i, name);
+		if (s->c->v[i].root == root && fstatat(s->dir[root], name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_blocks > most)
+			most = st.st_blocks;
+	}
+	_cleanup_close_ int probe = most == 0 ? -EBADF : openat(s->dir[root], ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	return probe >= 0 && fallocate(probe, 0, 0, most * 512) < 0 && errno == ENOSPC ? -ENOSPC : 0;
 }
 
 int stage_all(struct staging *s, struct error *e)
@@ -197,9 +232,7 @@ int stage_all(struct staging *s, struct error *e)
 		if (!change->selected || change->kind == CHANGE_DELETED || change->kind == CHANGE_MODE)
 			continue;
 		staged_name(i, name);
-		r = S_ISDIR(change->now.st_mode) ? stage_dir(s, change, name) :
-		    S_ISLNK(change->now.st_mode) ? stage_link(s, change, name) :
-						   stage_file(s, change, name);
+		r = stage_one(s, change, name);
 		if (r < 0)
 			return fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, change->path,
 					  "cannot copy %s out of the layer; nothing was changed", change->path);
@@ -207,6 +240,8 @@ int stage_all(struct staging *s, struct error *e)
 	for (size_t i = 0; i < LAYER_ROOTS_MAX && r == 0; i++) {
 		if (s->dir[i] >= 0 && syncfs(s->dir[i]) < 0)
 			r = -errno;
+		if (r == 0 && s->dir[i] >= 0 && c->layer->call)
+			r = check_room(s, i);
 	}
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, c->layer->id,
 				  "cannot write the new files to the disk; nothing was changed") :

@@ -2,15 +2,18 @@
 """Calls with a layer of their own (view = scratch): what they write is seen by no other call until it is accepted, and can be
 taken back afterwards. The oracle is what another call sees of the working state, and the host's files."""
 import contextlib
+import ctypes
+import errno
 import fcntl
 import glob
 import json
 import os
 import random
 import re
+import struct
 import subprocess
 
-from harness.box import Box
+from harness.box import Box, PYTHON
 from harness.fault import chain_problem, program
 from harness.overlay import OPERATIONS, difference, random_tree, snapshot
 from harness.registry import cases, check, equal, test
@@ -231,6 +234,87 @@ def written_after_the_digest(t, ended):
 
 
 @test
+def out_of_reach_in_the_merging(t):
+    """What is merged into a directory that a running call may not look into is nowhere else on its way there."""
+    with named(t) as box:
+        call(box, 'echo old > p/g').ok()
+        call(box, 'echo own > p/f; rm p/g; ln -s f p/s; mkdir p/d; echo own > p/d/new; ln p/d/new p/name', *SCRATCH).ok()
+        log = t.path('log')
+        look = 'for f in $(find . -name ".nsbox*"); do echo %s $f; %s; done'
+        write = 'find $f -type f | while read g; do echo bad >> $g; done; [ -d $f ] && echo bad > $f/0'
+        script = t.write('look', '\n'.join(
+            ['cd ' + box.work] + ["%s exec x %s -- sh -c '%s' </dev/null >>%s 2>/dev/null" % (box.nsbox_path, flags, what, log)
+                                  for flags, what in (('--hide p', 'echo hidden works; ' + look % ('hidden', write)),
+                                                      ('', look % ('seen', ':')))]))
+        result = meanwhile(box, '/bin/sh ' + script, 'commit', 'x.3')
+        equal(result.returncode, 0, 'status (%r)' % result)
+        with open(log) as f:
+            seen = f.read().split('\n')
+        check('hidden works' in seen, 'the call that it is kept from did not run')
+        seen = [line for line in seen if line != 'hidden works']
+        equal([line for line in seen if 'hidden' in line], [], 'what the call found that is kept from it')
+        names = {line.split('/')[1] for line in seen if line}
+        equal(names, {'p'}, 'the twin: one that may look into it, where it found something')
+        equal(call(box, 'cat p/f p/d/new p/s; ls -A . p; stat -c %h p/name').out.split(),
+              ['own'] * 3 + ['.:', '.env', 'a', 'd', 'new', 'p', 'p:', 'd', 'f', 'name', 's', '2'], 'the working state')
+
+
+def without_unnamed_files():
+    """As where the kernel or the file system has none: opening with O_TMPFILE fails."""
+    nr = {'x86_64': 257, 'aarch64': 56}[os.uname().machine]
+    program = ((0x20, 0, 0, 0), (0x15, 0, 3, nr), (0x20, 0, 0, 32), (0x45, 0, 1, 0o20000000),
+               (0x06, 0, 0, 0x00050000 | errno.EOPNOTSUPP), (0x06, 0, 0, 0x7fff0000))
+    code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *one) for one in program))
+    bpf = struct.pack('HP', len(program), ctypes.addressof(code))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) < 0 or libc.prctl(22, 2, bpf, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), 'prctl')
+
+
+@test
+def merging_without_unnamed_files(t):
+    with named(t) as box:
+        call(box, EDIT, *SCRATCH).ok()
+        unnamed = 'import os; os.open(".", os.O_TMPFILE | os.O_WRONLY)'
+        twin = subprocess.run([PYTHON, '-c', unnamed], cwd=box.work, stderr=subprocess.PIPE, preexec_fn=without_unnamed_files)
+        check(b'Errno %d]' % errno.EOPNOTSUPP in twin.stderr, 'such a file can be made: %r' % twin)
+        box.nsbox('commit', 'x.2', preexec_fn=without_unnamed_files).ok()
+        equal(call(box, 'cat a made/f; ls -A . made').out.split(),
+              ['own'] * 2 + ['.:', '.env', 'a', 'link', 'made', 'p', 'made:', 'f'], 'the working state')
+
+
+def on_a_small_disk(box, size):
+    """Its state directory becomes a file system of that size, in a mount namespace that all its commands run in."""
+    flags = ['-m'] if os.geteuid() == 0 else ['-U', '-m', '--map-current-user', '--keep-caps']
+    holder = subprocess.Popen(['unshare', *flags, 'sh', '-c', 'mount -t tmpfs -o size=%s,mode=700 small %s && echo && exec cat'
+                               % (size, box.state)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if holder.stdout.readline() != b'\n':
+        box.t.skip('no file system can be mounted here')
+    enter = ['-m'] if os.geteuid() == 0 else ['-U', '-m', '--preserve-credentials']
+    box.nsbox_path = box.t.write('inside', '#!/bin/sh\nexec nsenter -t %d %s --wd="$PWD" %s "$@"\n'
+                                 % (holder.pid, ' '.join(enter), box.nsbox_path))
+    os.chmod(box.nsbox_path, 0o755)
+    return holder
+
+
+@test
+def no_room_for_the_merging(t):
+    """There is for what is staged, but not to give it its place: then nothing of it is merged."""
+    box = Box(t)
+    with on_a_small_disk(box, '4m') as disk:
+        box.nsbox('create', '--net', 'none', '--overlay', '.', '--name', 'x').ok()
+        call(box, 'echo small > a; head -c 1500000 /dev/zero | tr "\\0" x > b', *SCRATCH).ok()
+        refused(box.nsbox('commit', 'x.1'), 'nothing was changed', 'No space')
+        equal(call(box, 'ls').out, '', 'the working state')
+        call(box, 'head -c 1000000 /dev/zero | tr "\\0" x > b', *SCRATCH).ok()
+        box.nsbox('discard', 'x.1').ok()
+        box.nsbox('commit', 'x.3').ok()
+        equal(call(box, 'stat -c %s b').out, '1000000\n', 'the twin')
+        box.nsbox('rm', '-f', 'x')
+        disk.stdin.close()
+
+
+@test
 def conflict_in_the_merging(t):
     """It leaves nothing by which the next one would take a forged time for that of an unchanged file."""
     with named(t) as box:
@@ -277,7 +361,7 @@ def names_like_ours(t):
     """What a call puts under a name that looks like that of a merging's place is shown like anything else."""
     with named(t) as box:
         layer = json.loads(box.nsbox('diff', '--json').ok().out)[0]['id']
-        names = ['.nsbox-commit-', '.nsbox-commit-x', '.nsbox-commit-' + layer + 'x']
+        names = ['.nsbox-commit-', '.nsbox-commit-x', '.nsbox-commit-' + layer + 'x', 'd/.nsbox-commit-' + layer]
         for flags, number in (SCRATCH, '.2'), ((), ''):
             call(box, 'for d in %s; do mkdir $d; echo x > $d/f; done; echo x > .nsbox-commit-%s' % (' '.join(names), layer),
                  *flags).ok()

@@ -65,6 +65,8 @@ static void names_that_are_executed(void **state)
 	assert_int_equal(flags_of("x", S_IFIFO | 0644, NULL), CHANGE_SPECIAL);
 	assert_int_equal(flags_of("x", S_IFBLK | 0644, NULL), CHANGE_SPECIAL);
 	assert_int_equal(flags_of(".nsbox-commit-k3f9x2m1", S_IFREG | 0644, NULL), CHANGE_SPECIAL);
+	assert_int_equal(flags_of("d/.nsbox-commit-k3f9x2m1-0/x", S_IFREG | 0644, NULL), CHANGE_SPECIAL);
+	assert_int_equal(flags_of("d/x.nsbox-commit-k3f9x2m1", S_IFREG | 0644, NULL), 0);
 }
 
 /* The marks of two random texts: without the changed lines both are the same. */
