@@ -119,6 +119,21 @@ bool calls_end(struct gateway *gw, struct call *call)
 	return waits;
 }
 
+bool call_may_make_name(const struct call *call)
+{
+	const struct usage *u = call->usage;
+
+	while (u && u->names < CALL_MAX_NAMES)
+		u = u->parent;
+	return !u;
+}
+
+void call_made_name(struct call *call)
+{
+	for (struct usage *u = call->usage; u; u = u->parent)
+		u->names++;
+}
+
 bool call_has_seen(const struct call *call, const struct name *name)
 {
 	size_t byte = name->index / 8;

@@ -61,6 +61,10 @@ int calls_bind(struct gateway *gw, struct call *call, struct call *parent, struc
 	       char *about);
 /* Cut everything the call has, kill its placeholders, forget it. True: as issues_end(). */
 bool calls_end(struct gateway *gw, struct call *call);
+/* A name that nobody has asked for takes an address for the sandbox's life, so it counts against the calls above, too:
+ * children are no way to more of them. */
+bool call_may_make_name(const struct call *call);
+void call_made_name(struct call *call);
 bool call_has_seen(const struct call *call, const struct name *name);
 /* Only for one it has not seen. 0 or -ENOMEM. */
 int call_sees_name(struct call *call, const struct name *name);

@@ -51,12 +51,17 @@ static uint32_t assign(struct gateway *gw, struct call *call, const char *text)
 		return 0;
 	const struct name *name = names_find(&gw->names, canonical);
 	if (!name || !call_has_seen(call, name)) {
-		if (call->n_names >= CALL_MAX_NAMES) {
+		bool made = !name;
+		if (call->n_names >= CALL_MAX_NAMES || (made && !call_may_make_name(call))) {
 			record_limit(gw, call);
 			return 0;
 		}
 		name = names_assign(&gw->names, canonical);
-		if (!name || call_sees_name(call, name) < 0)
+		if (!name)
+			return 0;
+		if (made)
+			call_made_name(call);
+		if (call_sees_name(call, name) < 0)
 			return 0;
 		_cleanup_buf_ struct buf members = { 0 };
 		json_member_string(&members, "host", name->text);

@@ -20,6 +20,7 @@ struct usage {
 	size_t refs;
 	uint64_t requests, bytes_up;
 	uint64_t max_requests, max_bytes_up; /* 0: no bound */
+	size_t names; /* that nobody had asked for before: calls.h */
 	/* Requests an hour, 0: no bound. Credit grows by that each microsecond, and a request costs an hour of them. */
 	uint64_t rate, credit, credit_at;
 };

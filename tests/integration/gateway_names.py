@@ -141,5 +141,30 @@ def one_family_is_never_answered(w):
         s.close()
 
 
+@test
+def many_new_names(w):
+    """Of a call and all its children together: their addresses are gone for the sandbox's life."""
+    g = w.gateway('allow = api.test')
+    parent, other = g.call('parent', '100.64.0.3'), g.call('other', '100.64.0.4')
+    equal(other.resolve('known.test')[0], 0)
+    first, second = (g.call('child%d' % i, '100.64.1.%d' % i, parent=parent) for i in (1, 2))
+    deep = g.call('deep', '100.64.1.3', parent=first)
+    equal(parent.resolve('early.test')[0], 0)
+    with socket.socket() as s:
+        s.settimeout(30)
+        s.bind((first.address, 0))
+        s.connect((driver.GATEWAY, 53))
+        for i in range(4095):
+            query = first.query('n%d.test' % i)
+            s.sendall(struct.pack('>H', len(query)) + query)
+            answer = s.recv(1024)
+            equal(answer[5] & 15, 0, 'name %d' % i)
+    for call in (parent, first, second, deep):
+        equal(call.resolve('new-%s.test' % call.name)[0], 2, call.name)
+        equal([call.resolve(n)[0] for n in ('early.test', 'known.test')], [0, 2 if call is first else 0], call.name)
+        equal(g.wait_record('limit.hit', call=call.name)['limit'], 'names')
+    equal(other.resolve('new.test')[0], 0, 'another call')
+
+
 if __name__ == '__main__':
     main()
