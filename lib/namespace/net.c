@@ -40,7 +40,9 @@ static const struct sysctl gateway_sysctls[] = {
 	{ "/proc/sys/net/ipv6/conf/all/disable_ipv6", "1" },
 	{ "/proc/sys/net/ipv6/conf/default/disable_ipv6", "1" },
 	{ "/proc/sys/net/ipv4/ip_forward", "0" },
+	/* The larger one of both counts, and a device takes the default when it is made: 2 is looser. */
 	{ "/proc/sys/net/ipv4/conf/all/rp_filter", "1" },
+	{ "/proc/sys/net/ipv4/conf/default/rp_filter", "1" },
 	/* Else refusals of UDP are throttled and clients wait. */
 	{ "/proc/sys/net/ipv4/icmp_ratelimit", "0" },
 };

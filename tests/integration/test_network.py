@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 
 from harness.box import Box
 from harness.origin import Origin, TcpListener, UdpListener
@@ -277,6 +278,44 @@ except OSError: print("alone")''')
     got = second.python('out([str(attempt(connect, "100.64.0.%d" % i, 8080, 2)) for i in range(1, 6)])').ok().json()
     out, _ = server.communicate(timeout=20)
     equal(out, b'alone\n', 'the server in the first sandbox (%r, its addresses %r)' % (got, addresses))
+
+
+IN_THE_GATEWAYS_NAMESPACE = '''
+import ctypes, fcntl, glob, os, socket, sys
+pid = int(sys.argv[1])
+libc, names = ctypes.CDLL(None, use_errno=True), []
+pidfd = libc.syscall(434, pid, 0)                        # pidfd_open
+for path in glob.glob("/proc/%d/fd/*" % pid):
+    if not os.readlink(path).startswith("socket:"):
+        continue
+    fd = libc.syscall(438, pidfd, int(path.rsplit("/", 1)[1]), 0)   # pidfd_getfd
+    s = socket.socket(fileno=fd)
+    if s.family != socket.AF_INET or s.type != socket.SOCK_STREAM:
+        continue
+    net = fcntl.ioctl(fd, 0x894c)                        # SIOCGSKNS
+    if libc.setns(net, 0x40000000) != 0:
+        sys.exit(os.strerror(ctypes.get_errno()))
+    for device in sorted(os.listdir("/proc/sys/net/ipv4/conf")):
+        with open("/proc/sys/net/ipv4/conf/%s/rp_filter" % device) as f:
+            print(device, f.read().strip())
+    break
+'''
+
+
+@test
+def source_addresses_are_checked_strictly(t):
+    """Whatever the host has for new devices: the larger number counts, and 2 is looser."""
+    if os.geteuid() != 0:
+        t.skip('only root may enter the namespace of the gateway')
+    box = Box(t)
+    running = box.start('run', '--', 'sh', '-c', 'echo up; read x', stdin=subprocess.PIPE)
+    equal(running.stdout.readline(), b'up\n', 'the call')
+    out = subprocess.run([sys.executable, '-c', IN_THE_GATEWAYS_NAMESPACE, str(box.helper('nsbox-gateway'))],
+                         stdout=subprocess.PIPE, check=True).stdout.decode()
+    running.communicate(b'\n', timeout=20)
+    values = dict(line.split() for line in out.splitlines())
+    check('gw0' in values, 'devices: %r' % values)
+    equal({d: v for d, v in values.items() if d != 'lo'}, dict.fromkeys(set(values) - {'lo'}, '1'), 'rp_filter')
 
 
 @test
