@@ -302,10 +302,11 @@ static bool client_hello_run(struct session *s)
 	int r = client_hello_parse(iobuf_head(in), iobuf_len(in), &hello);
 	if (r == 0 && iobuf_len(in) < HELLO_MAX && !s->client.eof)
 		return false;
-	/* What the client wants to reach is what the rule is about: another name behind this address is refused. */
-	if (r <= 0 || !hello.sni || host_canonical((const char *)hello.sni, hello.sni_len, false, name) < 0 ||
+	/* What the client wants to reach is what the rule is about: another name behind this address is refused, and so is
+	 * one that cannot be read. */
+	if (r <= 0 || hello.ech || !hello.sni || host_canonical((const char *)hello.sni, hello.sni_len, false, name) < 0 ||
 	    strcmp(name, s->name->text) != 0) {
-		deny_silently(s, r <= 0 ? "bad-client-hello" : !hello.sni ? "no-sni" : "sni-mismatch");
+		deny_silently(s, r <= 0 ? "bad-client-hello" : hello.ech ? "ech" : !hello.sni ? "no-sni" : "sni-mismatch");
 		return true;
 	}
 	struct net_target target = { .proto = PROTO_PASSTHROUGH, .host = s->name->text, .port = s->port };
