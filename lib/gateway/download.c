@@ -136,6 +136,9 @@ static void bad_answer(struct session *s, const char *reason)
 	if (strcmp(reason, "decoders") == 0)
 		request_refuse(s, NULL, 502, reason,
 			       "Too many answers in the codings br and zstd are being read at once; ask for gzip, or for fewer.");
+	else if (strcmp(reason, "partial") == 0)
+		request_refuse(s, NULL, 502, reason,
+			       "The server answered with a part of something, which cannot be searched for secrets as a whole.");
 	else if (strcmp(reason, "content-encoding") == 0)
 		request_refuse(s, NULL, 502, reason,
 			       "The answer of the server is in a coding that cannot be searched for secrets.");

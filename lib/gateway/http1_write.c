@@ -30,6 +30,11 @@ static const struct known_name END_TO_END[] = {
 	NAME("Expect"), NAME("Date"), NAME("Location"),
 };
 
+/* Requests for a part of an answer: the standard ones, an older one that servers still know, and that of Azure. */
+static const struct known_name FOR_A_PART[] = {
+	NAME("Range"), NAME("If-Range"), NAME("Request-Range"), NAME("x-ms-range"),
+};
+
 static bool in_list(const struct http1_head *h, struct http1_slice name, const struct known_name *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -86,15 +91,11 @@ static int put_field(struct buf *out, const struct http1_head *h, size_t i, http
 	return r < 0 ? r : buf_puts(out, "\r\n");
 }
 
-static bool asks_for_part(const struct http1_head *h, size_t i)
-{
-	return http1_slice_is_nocase(h, h->fields[i].name, "Range") || http1_slice_is_nocase(h, h->fields[i].name, "If-Range");
-}
-
 static int put_fields(struct buf *out, const struct http1_head *h, http1_value_fn value, void *data, bool whole)
 {
 	for (size_t i = 0; i < h->n_fields; i++) {
-		int r = http1_forwarded(h, i) && !(whole && asks_for_part(h, i)) ? put_field(out, h, i, value, data) : 0;
+		bool left_out = whole && in_list(h, h->fields[i].name, FOR_A_PART, ARRAY_LEN(FOR_A_PART));
+		int r = http1_forwarded(h, i) && !left_out ? put_field(out, h, i, value, data) : 0;
 		if (r < 0)
 			return r;
 	}
