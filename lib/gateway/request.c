@@ -247,7 +247,10 @@ static void refuse_unsigned(struct session *s)
 		{ "sigv4-body", "The hash of the body has to be signed, and the body is longer than 256 KiB (48 KiB over HTTP/2) "
 				"or of unknown length: have the client tell the hash in X-Amz-Content-Sha256." },
 		{ "sigv4-signature", "The signature is not that of this request with the placeholder of the key." },
-		{ "sigv4-form", "The signature is not well-formed, or does not fit what would be sent." },
+		{ "sigv4-expires", "The presigned request would be good for more than 300 seconds, for whoever sees it: have the "
+				   "client sign it for less (X-Amz-Expires)." },
+		{ "sigv4-form", "The signature is not well-formed, or does not fit what would be sent; in a query '+' has to be "
+				"written as %20 or %2B." },
 	};
 	const char *detail = "";
 

@@ -16,6 +16,8 @@
 /* Chunks and a checksum behind them, none of which is signed: as good as the former. */
 #define UNSIGNED_CHUNKS "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 #define STREAMING "STREAMING-"
+/* What a query signs is good for so long for whoever sees it: a server can show it, and the call end meanwhile. */
+#define PRESIGNED_SECONDS_MAX 300u
 
 struct signing {
 	struct sigv4_claim claim;
@@ -126,6 +128,19 @@ static int find_payload(struct session *s, struct signing *g, const void *body, 
 	return 0;
 }
 
+/* Without X-Amz-Expires it is good for as long as one that is signed in a header. */
+static bool lasts_too_long(const struct sigv4_claim *c)
+{
+	unsigned seconds = 0;
+
+	for (size_t i = 0; i < c->expires.len && seconds <= PRESIGNED_SECONDS_MAX; i++) {
+		if (c->expires.p[i] < '0' || c->expires.p[i] > '9')
+			return true;
+		seconds = seconds * 10 + (unsigned)(c->expires.p[i] - '0');
+	}
+	return seconds > PRESIGNED_SECONDS_MAX;
+}
+
 /* Signed by the one who holds the placeholder, and as we understand it. */
 static int check_received(struct session *s, struct signing *g)
 {
@@ -160,6 +175,8 @@ static int begin(struct session *s, struct signing *g, size_t *ret_secret)
 	if (secret->revoked || !s->x->verdict.allowed || !authority_secret(s->call, secret->rule, &s->x->target) ||
 	    (!s->tls && !secret->rule->insecure))
 		return -EACCES;
+	if (lasts_too_long(&g->claim))
+		return unsignable(s, "sigv4-expires");
 	r = credentials_value(s, key, &g->value);
 	if (r < 0)
 		return r;

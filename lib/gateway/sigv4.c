@@ -161,7 +161,8 @@ static int encode_again(struct buf *out, struct sigv4_text t, bool slashes)
 int sigv4_claim_query(struct sigv4_text query, struct sigv4_claim *ret)
 {
 	static const char *const names[] = { "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-SignedHeaders", "X-Amz-Signature",
-					     "X-Amz-Date" };
+					     "X-Amz-Date", "X-Amz-Expires" };
+	_cleanup_buf_ struct buf plain = { 0 };
 	size_t at[ARRAY_LEN(names)], len[ARRAY_LEN(names)] = { 0 };
 	bool found[ARRAY_LEN(names)] = { 0 };
 	struct sigv4_text values[ARRAY_LEN(names)] = { 0 };
@@ -170,8 +171,11 @@ int sigv4_claim_query(struct sigv4_text query, struct sigv4_claim *ret)
 	*ret = (struct sigv4_claim){ .presigned = true };
 	while (query.len && r == 0) {
 		struct sigv4_text value = cut(&query, '&'), name = cut(&value, '=');
+		plain.len = 0;
+		r = decode(&plain, name);
+		/* However it is written: a server may know it. */
 		for (size_t i = 0; i < ARRAY_LEN(names) && r == 0; i++) {
-			if (!text_is(name, names[i]))
+			if (plain.len != strlen(names[i]) || strncasecmp((const char *)plain.data, names[i], plain.len) != 0)
 				continue;
 			at[i] = ret->texts.len;
 			r = found[i] ? -EINVAL : decode(&ret->texts, value);
@@ -192,6 +196,7 @@ int sigv4_claim_query(struct sigv4_text query, struct sigv4_claim *ret)
 	ret->headers = values[2];
 	ret->signature = values[3];
 	ret->time = values[4];
+	ret->expires = values[5];
 	r = r < 0 ? r : check_claim(ret);
 	if (r < 0)
 		sigv4_claim_free(ret);
@@ -300,10 +305,21 @@ static int by_name(const void *a, const void *b)
 	return r ? r : compare(sort_texts + x->value, x->value_len, sort_texts + y->value, y->value_len);
 }
 
+/* '+' and '%' without two digits mean one thing to some servers, and another to others. */
+static bool has_one_meaning(struct sigv4_text query)
+{
+	for (size_t i = 0; i < query.len; i++) {
+		if (query.p[i] == '+' ||
+		    (query.p[i] == '%' && (i + 2 >= query.len || hex(query.p[i + 1]) < 0 || hex(query.p[i + 2]) < 0)))
+			return false;
+	}
+	return true;
+}
+
 static int put_query(struct buf *out, const struct sigv4_claim *c, struct sigv4_text query)
 {
 	_cleanup_buf_ struct buf texts = { 0 }, list = { 0 };
-	int r = buf_reserve(&texts, 1);
+	int r = has_one_meaning(query) ? buf_reserve(&texts, 1) : -EINVAL;
 
 	while (query.len && r == 0) {
 		struct sigv4_text value = cut(&query, '&'), name = cut(&value, '=');

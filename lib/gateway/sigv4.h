@@ -29,6 +29,7 @@ struct sigv4_claim {
 	struct sigv4_text headers; /* names, lower case, ';' between them */
 	struct sigv4_text signature;
 	struct sigv4_text time; /* of the query; NULL: X-Amz-Date says it */
+	struct sigv4_text expires; /* of the query: seconds; NULL: not said */
 	struct buf texts;	/* private */
 };
 
@@ -54,7 +55,8 @@ bool sigv4_is_s3(const struct sigv4_claim *c);
 void sigv4_hash(const void *data, size_t len, char ret[SIGV4_HEX + 1]);
 /*
  * payload: what the signature is to say of the body, a hash in hexadecimal or a word for another way. 0; -ENOENT: a
- * field that is to be signed is not there, or the time is not; -EINVAL; -ENOMEM.
+ * field that is to be signed is not there, or the time is not; -EINVAL, also for a query that can be read in two ways;
+ * -ENOMEM.
  */
 int sigv4_sign(const struct sigv4_claim *c, const struct sigv4_request *r, struct sigv4_text payload,
 	       const void *secret, size_t secret_len, char ret[SIGV4_HEX + 1]);

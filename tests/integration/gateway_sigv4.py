@@ -156,6 +156,37 @@ def presigned(w):
 
 
 @test
+def presigned_for_long(w):
+    """What is signed anew can be used by whoever sees it, so for five minutes at most."""
+    k = Client(w)
+    scope = '20150830/us-east-1/s3/aws4_request'
+
+    def request(more):
+        query = 'X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=%s&X-Amz-Date=%s%s&X-Amz-SignedHeaders=host' \
+            % (quote(k.id + '/' + scope, safe=''), TIME, more)
+        s = signature(k.key, scope, 'GET', '/x', query, [('host', 'api.test')], ['host'], 'UNSIGNED-PAYLOAD')
+        return ('GET /x?%s&X-Amz-Signature=%s HTTP/1.1\r\nHost: api.test\r\n\r\n' % (query, s)).encode()
+    for more in ('', '&X-Amz-Expires=300', '&X-Amz-Expires=0'):
+        k.send(request(more))
+    for seconds in ('301', '86400', '4294967297', '99999999999999999999', '1e9', '-1'):
+        k.refused(request('&X-Amz-Expires=' + seconds), 'sigv4-expires')
+    for more in ('&X%2dAmz-Expires=86400', '&x-amz-expires=86400', '&X-Amz-Expires=%38%36400'):
+        k.refused(request(more), 'sigv4-expires')
+    k.refused(request('&X-Amz-Expires=60&X-Amz-%45xpires=86400'), 'sigv4-form')
+
+
+@test
+def queries_with_two_meanings(w):
+    k = Client(w)
+    k.send(k.signed(query='a=b%20c&d=e%2Bf'))
+    k.check()
+    for query in ('a=b+c', 'a=%', 'a=%4', 'a=%zz', '%=a', '+=a'):
+        k.refused(k.signed(query=query), 'sigv4-form')
+    # Of one that is not signed nobody says anything.
+    k.send(b'GET /?a=b+c%zz HTTP/1.1\r\nHost: api.test\r\n\r\n')
+
+
+@test
 def over_http2(w):
     """From a client that speaks it to a server that does not; the body is read within the first window."""
     k = Client(w)
