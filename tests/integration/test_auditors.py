@@ -112,6 +112,11 @@ def rules_of_the_example(t):
             ('deny', 'call.start', {'argv': ['npm', 'publish']}),
             ('ask', 'call.start', {'argv': ['ls'], 'grant': {'secret': ['PROD_TOKEN']}}),
             ('allow', 'call.start', {'argv': ['ls'], 'grant': {'secret': ['OTHER']}}),
+            ('ask', 'call.start', {'argv': ['ls'], 'grant': {}, 'env_names': ['HOME', 'PROD_TOKEN']}),
+            ('allow', 'call.start', {'argv': ['ls'], 'grant': {'secret': ['OTHER']}, 'env_names': ['PROD_MODE']}),
+            ('ask', 'grant.raise', {'method': 'GET', 'host': 'docs.python.org', 'path': '/3/', 'secrets': []}),
+            ('ask', 'grant.raise', {'method': 'DELETE', 'host': 'evil.example', 'path': '/', 'secrets': ['PROD_A']}),
+            ('ask', 'grant.raise', {'host': 'db.example', 'port': 5432, 'proto': 'tcp'}),
             ('allow', 'http.request', {'method': 'GET', 'host': 'docs.python.org', 'path': '/3/', 'secrets': []}),
             ('ask', 'http.request', {'method': 'DELETE', 'host': 'api.github.com', 'path': '/repos/x'}),
             ('ask', 'http.request', {'method': 'POST', 'host': 'github.com', 'path': '/a/b.git/git-receive-pack'}),
@@ -152,6 +157,21 @@ def rules_without_a_default_deny(t):
     equal(s.decide('http.request', host='a.example', method='GET', path='/'), 'deny')
     equal(s.decide('http.request', method='POST', path='/'), 'deny')
     equal(s.decide('fs.commit', **commit(('/w/x', []))), 'deny')
+    stop(sock, process)
+
+
+@test
+def rules_hold_for_what_is_raised(t):
+    ini = t.write('r.ini', '[default]\ndecision = allow\n[host]\ndecision = allow\nhost = ok.example\n'
+                           '[method]\ndecision = deny\nmethod = DELETE\n[path]\ndecision = deny\npath = /admin/*\n'
+                           '[secret]\ndecision = deny\nsecret = PROD_*\n')
+    sock, process = start(t, [build_rules(t), ini])
+    s = Supervisor(sock)
+    grant = {'allow': ['GET https://ok.example:443/x']}
+    equal(s.decide('grant.raise', grant=grant, host='ok.example', method='GET', path='/x'), 'allow')
+    equal(s.decide('grant.raise', grant=grant, host='other.example', method='GET', path='/x'), 'ask')
+    for members in ({'method': 'DELETE'}, {'path': '/admin/x'}, {'secrets': ['PROD_A']}):
+        equal(s.decide('grant.raise', **{'grant': grant, 'host': 'ok.example', 'method': 'GET', 'path': '/x', **members}), 'deny')
     stop(sock, process)
 
 

@@ -10,11 +10,11 @@
  *	path = *-receive-pack
  *
  * Keys may repeat: one of them has to match. `*`, `?` and `[]` are those of a shell and match `/` too. More keys:
- * secret (the name of a secret that the request carries; alone in a class also of calls whose grant holds it) and
+ * secret (the name of a secret that the request carries; alone in a class also of calls that may use it) and
  * known_host (matches when the host is none of them). Of commits: file (the path of a changed file) and flag (why the host
  * would execute it, a word of nsbox diff), both of the same file when both are given. A question in several classes gets the strictest of
  * their decisions; in none, that of [default], which is deny when the file has none, and at least ask for a commit of what
- * the host would execute.
+ * the host would execute and for what a call has no grant for (grant.raise), which is a request like others otherwise.
  *
  * Rules on argv hold accidents, not an attacker: a script can do the same without looking like it. What leaves through
  * the gateway is asked about as http.request and net.connect, whatever has made it.
@@ -203,6 +203,14 @@ static char *joined(json_t *argv)
 	return text;
 }
 
+/* Without a word about secrets in its grant a call has all of the policy, each as a variable. */
+static bool secret_matches(const struct class *c, json_t *question)
+{
+	json_t *granted = json_object_get(json_object_get(question, "grant"), "secret");
+
+	return any_of(c->patterns[SECRET], granted ? granted : json_object_get(question, "env_names"));
+}
+
 static bool call_matches(const struct class *c, json_t *question)
 {
 	bool only_secret = c->patterns[SECRET] && !c->patterns[ARGV] && !c->patterns[METHOD] && !c->patterns[HOST] &&
@@ -217,10 +225,9 @@ static bool call_matches(const struct class *c, json_t *question)
 		const char *base = memrchr(text, '/', word);
 		bool found = any(c->patterns[ARGV], text, 0) || (base && any(c->patterns[ARGV], base + 1, 0));
 		free(text);
-		return found && (!c->patterns[SECRET] ||
-				 any_of(c->patterns[SECRET], json_object_get(json_object_get(question, "grant"), "secret")));
+		return found && (!c->patterns[SECRET] || secret_matches(c, question));
 	}
-	return only_secret && any_of(c->patterns[SECRET], json_object_get(json_object_get(question, "grant"), "secret"));
+	return only_secret && secret_matches(c, question);
 }
 
 static bool request_matches(const struct class *c, json_t *question)
@@ -267,7 +274,8 @@ static bool commit_matches(const struct class *c, json_t *question)
 enum decision rules_decide(const struct rules *rules, json_t *question, const char **ret_class)
 {
 	const char *op = json_string_value(json_object_get(question, "op"));
-	bool request = op && (strcmp(op, "http.request") == 0 || strcmp(op, "net.connect") == 0);
+	bool raise = op && strcmp(op, "grant.raise") == 0;
+	bool request = raise || (op && (strcmp(op, "http.request") == 0 || strcmp(op, "net.connect") == 0));
 	bool commit = op && strcmp(op, "fs.commit") == 0;
 	const struct class *found = NULL;
 
@@ -279,7 +287,8 @@ enum decision rules_decide(const struct rules *rules, json_t *question, const ch
 			found = c;
 	}
 	*ret_class = found ? found->name : "default";
-	if (!found && commit && rules->otherwise == DECISION_ALLOW && json_array_size(json_object_get(question, "flags")))
+	bool sensitive = raise || (commit && json_array_size(json_object_get(question, "flags")));
+	if (!found && sensitive && rules->otherwise == DECISION_ALLOW)
 		return DECISION_ASK;
 	return found ? found->decision : rules->otherwise;
 }
