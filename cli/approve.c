@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -112,7 +113,7 @@ static void print_one(const json_t *a)
 	puts(buf_str(&head) ? buf_str(&head) : "");
 	json_object_foreach(question, key, value)
 		print_member(key, value, before);
-	printf("    digest         %s\n", text_of(a, "digest"));
+	printf("    ticket digest  %s\n", text_of(a, "digest"));
 	if (before)
 		puts("    (* differs from what was allowed before)");
 }
@@ -156,21 +157,41 @@ static int decide_ticket(const json_t *all, const struct approve *args, const ch
 	return EXIT_YES;
 }
 
-/* y, n, a; anything else puts it off. False at the end of input. */
+/* Whole, however long it is: what is left of a line would be the answer to the next question. NULL at the end of input. */
+static char *read_line(void)
+{
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t n = getline(&line, &size, stdin);
+
+	if (n < 0) {
+		free(line);
+		return NULL;
+	}
+	if (n > 0 && line[n - 1] == '\n')
+		line[n - 1] = '\0';
+	return line;
+}
+
+/* One of the words, and nothing else, is an answer; anything else puts it off. False at the end of input. */
 static bool ask(const json_t *a)
 {
-	char line[64];
+	static const struct {
+		const char *word, *letter;
+		int decision;
+	} answers[] = { { "yes", "y", SANDBOX_APPROVE }, { "no", "n", SANDBOX_DENY }, { "always", "a", SANDBOX_APPROVE_ALWAYS } };
 
 	print_one(a);
+	/* What was typed before it could be read is no answer to it. */
+	tcflush(STDIN_FILENO, TCIFLUSH);
 	printf("allow? [y]es, [n]o, [a]lways, or Enter for later: ");
 	fflush(stdout);
-	if (!fgets(line, sizeof(line), stdin))
-		return false;
-	if (line[0] == 'y' || line[0] == 'a')
-		decide(a, line[0] == 'y' ? SANDBOX_APPROVE : SANDBOX_APPROVE_ALWAYS);
-	else if (line[0] == 'n')
-		decide(a, SANDBOX_DENY);
-	return true;
+	_cleanup_free_ char *line = read_line();
+	for (size_t i = 0; line && i < ARRAY_LEN(answers); i++) {
+		if (strcmp(line, answers[i].word) == 0 || strcmp(line, answers[i].letter) == 0)
+			decide(a, answers[i].decision);
+	}
+	return line;
 }
 
 /* Each once; until the end of input or a signal. */
@@ -192,8 +213,8 @@ static int live(void)
 		json_decref(all);
 		/* Between questions only the end of input is of interest. */
 		if (going && poll(&input, 1, LOOK_AGAIN_MS) > 0) {
-			char line[64];
-			going = fgets(line, sizeof(line), stdin) != NULL;
+			_cleanup_free_ char *line = read_line();
+			going = line;
 		}
 	}
 	json_decref(seen);
@@ -237,7 +258,7 @@ static int run_approve(const struct command *self, int argc, char **argv)
 	if (words.n) {
 		status = decide_ticket(all, &args, words.word[0]);
 	} else if (args.json) {
-		char *text = json_dumps(all, JSON_COMPACT);
+		char *text = json_dumps(all, JSON_COMPACT | JSON_ENSURE_ASCII);
 		puts(text ? text : "[]");
 		free(text);
 	} else {

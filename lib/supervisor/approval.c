@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/json.h"
 #include "base/util.h"
@@ -107,6 +108,18 @@ static int copy_park(struct approval *a, const struct park *p)
 	return a->call_id && a->members && a->key && a->reason ? 0 : -ENOMEM;
 }
 
+/* Each commit of a sandbox has a supervisor of its own, which counts from one: a yes to what was listed before may not be
+ * one to what comes under the same number. */
+static int put_ticket(const struct sandbox *b, struct approval *a)
+{
+	uint32_t random;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return -EIO;
+	int n = snprintf(a->ticket, sizeof(a->ticket), "%s-%u-%08x", b->id, ++b->approvals->last, random);
+	return n < (int)sizeof(a->ticket) ? 0 : -ENAMETOOLONG;
+}
+
 bool approval_park(struct sandbox *b, const struct park *p)
 {
 	if (!b->approvals && !(b->approvals = calloc(1, sizeof(*b->approvals))))
@@ -114,9 +127,8 @@ bool approval_park(struct sandbox *b, const struct park *p)
 	struct approval *a = b->approvals->n < MAX_PARKED ? calloc(1, sizeof(*a)) : NULL;
 	if (!a)
 		return false;
-	snprintf(a->ticket, sizeof(a->ticket), "%s-%u", b->id, ++b->approvals->last);
 	auditor_digest(p->op, p->members, a->digest);
-	if (copy_park(a, p) < 0 || record(b, a, "approval.asked", a->reason) < 0) {
+	if (put_ticket(b, a) < 0 || copy_park(a, p) < 0 || record(b, a, "approval.asked", a->reason) < 0) {
 		approval_free(a);
 		return false;
 	}
@@ -146,10 +158,15 @@ bool approval_always(const struct sandbox *b, enum auditor_op op, const char *me
 	return false;
 }
 
+/* Commits are about these bytes, once; answers to requests are remembered by the gateway. */
+static bool can_last(const struct approvals *all, const struct approval *a)
+{
+	return a->op != AUDITOR_FS_COMMIT && (!a->call || all->n_always < MAX_ALWAYS);
+}
+
 static void remember_always(struct approvals *all, const struct approval *a)
 {
-	if (all->n_always < MAX_ALWAYS)
-		memcpy(all->always[all->n_always++], a->digest, sizeof(a->digest));
+	memcpy(all->always[all->n_always++], a->digest, sizeof(a->digest));
 }
 
 static void remember_before(struct approvals *all, struct approval *a)
@@ -176,6 +193,7 @@ static void remember_before(struct approvals *all, struct approval *a)
 static void settle(struct sandbox *b, struct approval *a, bool yes, bool always, const char *by, const char *reason)
 {
 	take_out(b, a);
+	always = always && can_last(b->approvals, a);
 	/* A yes that is not in the log is none. */
 	if (record(b, a, "approval.decided", yes ? always ? "always" : "yes" : reason) < 0)
 		yes = false;

@@ -130,10 +130,11 @@ int inspect_sandbox(const struct sandbox *b, struct buf *out)
 {
 	static const char *const modes[] = { [NET_GATEWAY] = "gateway", [NET_NONE] = "none", [NET_HOST] = "host" };
 	static const char *const states[] = { [SANDBOX_STARTING] = "starting", [SANDBOX_READY] = "running",
-					      [SANDBOX_ENDING] = "ending" };
+					      [SANDBOX_ENDING] = "ending", [SANDBOX_REVIEWED] = "deciding" };
 	static const char *const gateways[] = { [GATEWAY_NONE] = "none", [GATEWAY_STARTING] = "starting",
 						[GATEWAY_UP] = "running", [GATEWAY_DEAD] = "dead" };
 
+	_Static_assert(ARRAY_LEN(states) == SANDBOX_STATES && ARRAY_LEN(gateways) == GATEWAY_STATES, "each state has a name");
 	int r = buf_putc(out, '{');
 	if (r == 0)
 		r = json_member_string(out, "id", b->id);

@@ -164,8 +164,8 @@ struct call {
 	uint32_t exit_status, exit_signal;
 };
 
-enum sandbox_state { SANDBOX_STARTING, SANDBOX_READY, SANDBOX_ENDING, SANDBOX_REVIEWED /* review.c */ };
-enum gateway_state { GATEWAY_NONE, GATEWAY_STARTING, GATEWAY_UP, GATEWAY_DEAD };
+enum sandbox_state { SANDBOX_STARTING, SANDBOX_READY, SANDBOX_ENDING, SANDBOX_REVIEWED /* review.c */, SANDBOX_STATES };
+enum gateway_state { GATEWAY_NONE, GATEWAY_STARTING, GATEWAY_UP, GATEWAY_DEAD, GATEWAY_STATES };
 enum { KIND_LIGHT, KIND_FULL, KIND_MAX };
 
 /* What makes a sandbox a named one: its entry in the registry, held as long as it lives. */

@@ -9,6 +9,7 @@ import time
 from harness.asked import Asked, denied, digest
 from harness.named import within
 from harness.registry import cases, check, equal, test
+from harness.terminal import Terminal
 from test_auditors import build_rules, examples
 
 NET = ('--net', 'none')
@@ -420,6 +421,35 @@ def a_person_says_no(t):
         equal(run.returncode, 126, 'exit status (%r)' % err)
         check(not box.ran(), 'it has run')
         equal([r['reason'] for r in box.audit('call.denied')], ['a person said no'], 'record')
+
+
+@test
+def answers_at_a_terminal(t):
+    """Whole lines that are one of the words, typed after the question could be read; anything else is for later."""
+    with Asked(t, lambda q: {'decision': 'ask', 'reason': 'why\x9b31m not\u202e'}) as box:
+        box.add(*NET)
+        box.create('x')
+        one, two = box.start_exec('x', *box.marked()), box.start_exec('x', 'echo', 'b')
+        within(20, lambda: len(box.waiting()) == 2, 'both wait')
+        listed = box.nsbox('approve', '--json').ok().out_bytes
+        check(all(0x20 <= c < 0x7f or c == 10 for c in listed), 'control bytes: %r' % listed)
+        prompt = rb'for later: '
+        terminal = Terminal(box, 'approve')
+        terminal.expect(prompt)
+        # Behind the first 63 bytes there is an answer, and a line typed ahead has another.
+        terminal.type(b'x' * 63 + b'yes\nyes\n')
+        terminal.expect(prompt)
+        terminal.type(b'yes please\n\x04')
+        equal(terminal.wait(), 0, 'exit status')
+        check(len(box.waiting()) == 2 and not box.ran(), 'they wait on')
+        terminal = Terminal(box, 'approve')
+        for answer in (b'yes', b'n'):
+            terminal.expect(prompt)
+            terminal.type(answer + b'\n')
+        within(20, lambda: not box.waiting(), 'both are decided about')
+        terminal.type(b'\x04')
+        equal(terminal.wait(), 0, 'exit status')
+        equal(sorted([one.wait(20), two.wait(20)]), [0, 126], 'one each')
 
 
 @test

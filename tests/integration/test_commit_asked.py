@@ -158,6 +158,8 @@ def person_says_yes(t):
         equal((ticket['op'], ticket['reason'], ticket['sandbox']), ('fs.commit', 'who wrote this?', box.layer), 'ticket')
         equal(ticket['question']['digest'], box.nsbox('diff', '--digest', box.layer).ok().out.strip(), 'what it is bound to')
         equal(box.on_host(), [], 'while it waits')
+        shown = json.loads(box.nsbox('inspect', 'commit-' + box.layer).ok().out)
+        equal((shown['state'], shown['gateway'], shown['calls']), ('deciding', 'none', []), 'what it says of itself')
         # Another digest is another commit.
         equal(box.nsbox('approve', ticket['ticket'], '--yes', '--digest', '0' * 64).code, 125, 'exit status')
         equal(process.poll(), None, 'it goes on to wait')
@@ -177,6 +179,23 @@ def person_says_no(t):
         equal(process.wait(20), 126, 'exit status')
         equal((box.on_host(), box.audit('fs.commit')), ([], []), 'nothing was committed')
         equal(box.audit('commit.denied')[0]['decided_by'], 'a person', 'record')
+
+
+@test
+def ticket_of_an_earlier_commit(t):
+    """The same layer asked about anew: what was listed before is not what is decided about."""
+    with Commits(t) as box:
+        process, old = box.parked()
+        check(old['digest'] in box.nsbox('approve').ok().out.split('ticket digest ')[1], 'the digest of the ticket is named')
+        box.nsbox('approve', old['ticket'], '--no').ok()
+        equal(process.wait(20), 126, 'exit status')
+        process, new = box.parked()
+        check(old['ticket'] != new['ticket'], 'the same ticket twice')
+        equal(box.nsbox('approve', old['ticket'], '--yes').code, 125, 'the old ticket')
+        equal(process.poll(), None, 'it goes on to wait')
+        box.nsbox('approve', new['ticket'], '--always').ok()
+        equal(process.wait(20), 0, 'exit status')
+        equal(box.audit('approval.decided')[-1]['reason'], 'yes', 'a commit is decided about once')
 
 
 @test
