@@ -9,7 +9,7 @@ android-libboringssl-dev libjansson-dev libc-ares-dev libnghttp2-dev nettle-dev 
 libzstd-dev linux-libc-dev'
 tests='nghttp2 libcmocka-dev clang libclang-rt-14-dev python3 curl wget git openssl ca-certificates bubblewrap brotli zstd haproxy strace
 iproute2 libssl-dev procps
-util-linux make cmake python3-venv nodejs python3-requests gnutls-bin groff-base chromium'
+util-linux make cmake cargo golang-go python3-venv nodejs python3-requests gnutls-bin groff-base chromium'
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
 	echo "setup: this is not Debian, so nothing was installed. Needed (Debian names):" $build $tests >&2
