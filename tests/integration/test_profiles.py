@@ -4,34 +4,23 @@ import json
 import os
 import subprocess
 
+from harness.agents import AGENTS, ASKS, KEY_FORMS
 from harness.box import Box
 from harness.named import refused
 from harness.origin import Origin
 from harness.registry import cases, check, equal, test
 
-AGENTS = {
-    'claude-code': ('claude', '.claude/projects/p', '.claude/settings.json', '.claude/.credentials.json'),
-    'codex': ('codex', '.codex/sessions/s', '.codex/config.toml', '.codex/auth.json'),
-    'gemini-cli': ('gemini', '.gemini/history/h', '.gemini/settings.json', '.gemini/oauth_creds.json'),
-    'opencode': ('opencode', '.local/share/opencode/storage/s', '.config/opencode/opencode.json',
-                 '.local/share/opencode/auth.json'),
-    'aider': ('aider', '.aider/caches/c', '.aider.conf.yml', '.aider/oauth-keys.env'),
-    'goose': ('goose', '.local/share/goose/sessions/s', '.config/goose/config.yaml', '.config/goose/secrets.yaml'),
-    'amp': ('amp', '.local/share/amp/threads/t', '.config/amp/settings.json', '.local/share/amp/secrets.json'),
-    'copilot-cli': ('copilot', '.copilot/session-state/s', '.copilot/mcp-config.json', '.copilot/config.json'),
-    'cursor-agent': ('cursor-agent', '.cursor/chats/c', '.cursor/mcp.json', '.config/cursor/auth.json'),
-    'qwen-code': ('qwen', '.qwen/projects/p', '.qwen/settings.json', '.qwen/oauth_creds.json'),
-}
-
-# A stand-in that does what the agent does: writes its state, reads its settings, and tries what it must not.
+# A stand-in that does what the agent does with its files, and tries what it must not.
 STAND_IN = '''#!/bin/sh
 cd "$HOME" || exit 1
-echo state >> "$1" && echo kept
-cat "$2" && echo read
-echo evil 2>/dev/null >> "$2" && echo changed
-cat "$3" 2>/dev/null && echo stolen
-cat .ssh/id_ed25519 2>/dev/null && echo stolen
-echo evil > "$(dirname "$2")/planted" && cat "$(dirname "$2")/planted" >/dev/null
+for path in $1; do echo state >>"$path" && echo kept; done
+for path in $2; do
+	grep -q settings "$path" && echo read
+	{ echo evil >>"$path"; } 2>/dev/null && echo changed
+	{ echo evil >"$path.new" && mv "$path.new" "$path"; } 2>/dev/null && echo changed
+done
+for path in $3 .ssh/id_ed25519; do grep -q CANARY "$path" 2>/dev/null && echo stolen; done
+for path in $4; do mkdir -p "$(dirname "$path")" && echo own >"$path" && echo wrote; done
 exit 0
 '''
 
@@ -41,69 +30,67 @@ def read(path):
         return f.read()
 
 
+def files(top):
+    """Their texts, by their paths below top."""
+    return {os.path.relpath(os.path.join(directory, name), top): read(os.path.join(directory, name))
+            for directory, _, names in os.walk(top) for name in names}
+
+
 @cases([(name, *agent) for name, agent in AGENTS.items()])
-def agent(t, command, state, settings, login):
-    box = Box(t)
-    for path, text in ((state, 'old\n'), (settings, 'settings\n'), (login, 'CANARY-LOGIN\n')):
-        t.write('box/home/' + path, text)
-    t.write('box/work/' + command, STAND_IN)
-    os.chmod(box.work + '/' + command, 0o755)
+def agent(t, command, state, settings, login, own):
+    counts = [len(paths) for paths in (state, settings, login, own)]
+    words = [' '.join(paths) for paths in (state, settings, login, own)]
+    boxes = Box(t, 'outside'), Box(t)
+    for name in ('outside', 'box'):
+        for paths, text in ((state, 'old\n'), (settings, 'settings\n'), (login, 'CANARY\n')):
+            for path in paths:
+                t.write('%s/home/%s' % (name, path), text)
+        t.write('%s/work/%s' % (name, command), STAND_IN)
+        os.chmod('%s/%s' % (boxes[name == 'box'].work, command), 0o755)
+    outside, box = boxes
     # The control: outside it does all of it.
-    outside = Box(t, 'outside')
-    for path in (state, settings, login):
-        t.write('outside/home/' + path, 'CANARY\n')
-    done = subprocess.run([box.work + '/' + command, state, settings, login], env=outside.env, stdout=subprocess.PIPE)
-    for word in (b'kept', b'read', b'changed', b'stolen'):
-        check(word in done.stdout.split(), 'outside: %r' % done.stdout)
+    done = subprocess.run([outside.work + '/' + command, *words], env=outside.env,
+                          stdout=subprocess.PIPE).stdout.decode().split()
+    equal([done.count(w) for w in ('kept', 'read', 'changed', 'stolen', 'wrote')],
+          [counts[0], counts[1], 2 * counts[1], counts[2] + 1, counts[3]], 'outside')
 
-    result = box.run(box.work + '/' + command, state, settings, login).ok()
-    equal(result.out, 'kept\nsettings\nread\n', 'what the agent could do (%r)' % result)
+    before = files(box.home)
+    result = box.run(box.work + '/' + command, *words).ok()
+    done = result.out.split()
+    equal([done.count(w) for w in ('kept', 'read', 'changed', 'stolen', 'wrote')],
+          [counts[0], counts[1], 0, 0, counts[3]], 'inside (%r)' % result)
     check('nsbox: profile ' in result.err and '--profile none' in result.err, 'it is said: %r' % result)
-    equal(read(box.home + '/' + state), 'old\nstate\n', 'state on the host')
-    equal(read(box.home + '/' + settings), 'settings\n', 'settings on the host')
-    check(not os.path.exists(os.path.dirname(box.home + '/' + settings) + '/planted'), 'planted beside the settings')
-    check(os.path.exists(os.path.dirname(outside.home + '/' + settings) + '/planted'), 'outside it is planted')
-    none = box.run(box.work + '/' + command, state, settings, login, flags=['-p', 'none'])
-    check('settings' not in none.out and 'nsbox: ' not in none.err, 'without the profile: %r' % none)
-
-
-# What each asks, with which key, and a path that its key must not reach.
-ASKS = {
-    'claude-code': ('ANTHROPIC_API_KEY', ['POST https://api.anthropic.com/v1/messages']),
-    'codex': ('OPENAI_API_KEY', ['POST https://api.openai.com/v1/responses', 'GET https://api.openai.com/v1/models']),
-    'gemini-cli': ('GEMINI_API_KEY', ['POST https://generativelanguage.googleapis.com/v1beta/models/m:generateContent']),
-    'opencode': ('ANTHROPIC_API_KEY', ['POST https://api.anthropic.com/v1/messages']),
-    'aider': ('OPENROUTER_API_KEY', ['POST https://openrouter.ai/api/v1/chat/completions']),
-    'goose': ('OPENAI_API_KEY', ['POST https://api.openai.com/v1/chat/completions']),
-    'amp': ('AMP_API_KEY', ['POST https://ampcode.com/api/internal', 'GET https://ampcode.com/api/auth/oauth-config']),
-    'copilot-cli': ('GH_TOKEN', ['GET https://api.github.com/copilot_internal/user',
-                                 'POST https://api.individual.githubcopilot.com/chat/completions']),
-    'cursor-agent': ('CURSOR_API_KEY', ['POST https://api2.cursor.sh/aiserver.v1.x/Run']),
-    'qwen-code': ('DASHSCOPE_API_KEY', ['POST https://dashscope.aliyuncs.com/compatible-mode/v1/chat/completions']),
-}
+    for path in state:
+        before[path] += 'state\n'
+    equal(files(box.home), before, 'on the host')
+    none = box.run(box.work + '/' + command, *words, flags=['-p', 'none'])
+    check('read' not in none.out.split() and 'nsbox: ' not in none.err, 'without the profile: %r' % none)
 
 
 @cases([(name, name, *ask) for name, ask in ASKS.items()])
-def agent_asks(t, name, key, requests):
+def agent_asks(t, name, key, requests, without):
     """The hosts of an agent get its key, which it never has; others get nothing, and the key not even when allowed."""
-    hosts = sorted({r.split('/')[2] for r in requests})
+    hosts = sorted({r.split('/')[2] for r in requests + without})
     origin = Origin(t.pki.context(hosts + ['telemetry.example.com', 'allowed.example.com']))
-    value = 'the-value-of-the-key-0123456789'
+    value = KEY_FORMS.get(key, '') + 'the-value-of-the-key-0123456789'
     box = Box(t).connect(origin, *hosts, 'telemetry.example.com', 'allowed.example.com').add(**{key: value})
     script = '''
 import os
 key = os.environ[sys.argv[1]]
 for request in sys.argv[2:]:
-    method, url = request.split()
-    out([fetch(url, method=method, headers=[("Authorization", "Bearer " + key)]).status, key])
+    bare, method, url = request.split()
+    headers = [] if bare == "bare" else [("Authorization", "Bearer " + key)]
+    out([fetch(url, method=method, headers=headers).status, key])
 '''
     others = ['POST https://telemetry.example.com/x', 'POST https://allowed.example.com/x']
-    result = box.python(script, key, *requests, *others,
-                        flags=['-p', name, '--allow', 'allowed.example.com']).ok()
+    others += ['POST ' + w[4:] for w in without]
+    result = box.python(script, key, *('key ' + r for r in requests), *('bare ' + r for r in without),
+                        *('key ' + r for r in others), flags=['-p', name, '--allow', 'allowed.example.com']).ok()
     lines = [json.loads(line) for line in result.out.splitlines()]
-    equal([status for status, _ in lines], [200] * len(requests) + [403, 403], 'answers')
-    check(value not in result.out, 'the key is inside')
-    equal([r.header('authorization') for r in origin.requests], [['Bearer ' + value]] * len(requests), 'at the origins')
+    equal([status for status, _ in lines], [200] * len(requests + without) + [403] * len(others), 'answers')
+    check(value not in result.out and lines[0][1].startswith(KEY_FORMS.get(key, '')), 'the key inside: %r' % lines[0])
+    equal([r.header('authorization') for r in origin.requests],
+          [['Bearer ' + value]] * len(requests) + [[]] * len(without), 'at the origins')
 
 
 @test
