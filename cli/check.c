@@ -26,7 +26,7 @@ struct question {
 	bool write, json;
 };
 
-void answer_print(const char *text)
+static void print_line(const char *text)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	json_t *answer = json_loads(text, 0, NULL);
@@ -54,6 +54,15 @@ void answer_print(const char *text)
 	json_decref(answer);
 }
 
+int answer_print(const char *text, bool json, int allowed)
+{
+	if (json)
+		puts(text);
+	else
+		print_line(text);
+	return allowed ? EXIT_YES : EXIT_NO;
+}
+
 static int decide(const struct policy_args *args, const struct question *q)
 {
 	_cleanup_free_ char *text = NULL;
@@ -71,11 +80,7 @@ static int decide(const struct policy_args *args, const struct question *q)
 	sandbox_policy_free(policy);
 	if (r < 0)
 		return refuse_error(error);
-	if (q->json)
-		puts(text);
-	else
-		answer_print(text);
-	return allowed ? EXIT_YES : EXIT_NO;
+	return answer_print(text, q->json, allowed);
 }
 
 static int run_check(const struct command *self, int argc, char **argv)

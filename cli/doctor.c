@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "named.h"
 #include "nsbox.h"
 
 enum { OPTION_JSON = OPTION_OWN };
@@ -37,22 +38,18 @@ static void print_table(const char *text)
 
 static int run_doctor(const struct command *self, int argc, char **argv)
 {
-	struct option_reader r = { .command = self, .argc = argc, .argv = argv };
 	_cleanup_free_ char *text = NULL;
 	sandbox_runtime *runtime = NULL;
 	sandbox_error *error = NULL;
+	struct words words;
 	bool json = false;
-	int id, ok = 0;
+	int ok = 0;
 
-	while ((id = option_next(&r)) != OPTIONS_END) {
-		if (id == OPTION_BAD)
-			return EXIT_NSBOX;
-		if (id == OPTION_HELP)
-			return help_print(self);
-		json = true;
-	}
-	if (r.at < argc)
-		return refuse("nsbox doctor takes no argument %s", argv[r.at]);
+	int status = named_words(self, argc, argv, words_flag, &json, &words);
+	if (status)
+		return status - 1;
+	if (words.n)
+		return refuse("nsbox doctor takes no argument %s", words.word[0]);
 	if (sandbox_runtime_new(&runtime, &error) < 0)
 		return refuse_error(error);
 	int result = sandbox_doctor(runtime, &text, &ok, &error);

@@ -173,11 +173,7 @@ static int answer(sandbox_policy *policy, const struct question *q)
 	sandbox_grant_free(grant);
 	if (r < 0)
 		return refuse_error(error);
-	if (q->json)
-		puts(text);
-	else
-		answer_print(text);
-	return allowed ? EXIT_YES : EXIT_NO;
+	return answer_print(text, q->json, allowed);
 }
 
 static int run_check(const struct command *self, int argc, char **argv)

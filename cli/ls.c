@@ -49,13 +49,6 @@ static void print_table(const char *text)
 	json_decref(all);
 }
 
-static int take_json(void *arg, const struct option_reader *r)
-{
-	(void)r;
-	*(bool *)arg = true;
-	return 0;
-}
-
 static int run_ls(const struct command *self, int argc, char **argv)
 {
 	_cleanup_free_ char *text = NULL;
@@ -63,7 +56,7 @@ static int run_ls(const struct command *self, int argc, char **argv)
 	struct words words;
 	bool json = false;
 
-	int status = named_words(self, argc, argv, take_json, &json, &words);
+	int status = named_words(self, argc, argv, words_flag, &json, &words);
 	if (status)
 		return status - 1;
 	if (words.n)

@@ -48,3 +48,10 @@ int named_words(const struct command *self, int argc, char **argv, int (*take)(v
 		}
 	}
 }
+
+int words_flag(void *arg, const struct option_reader *r)
+{
+	(void)r;
+	*(bool *)arg = true;
+	return 0;
+}

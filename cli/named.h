@@ -25,5 +25,7 @@ struct words {
 };
 int named_words(const struct command *self, int argc, char **argv, int (*take)(void *arg, const struct option_reader *r),
 		void *arg, struct words *ret);
+/* For take where there is one option, and that a flag: arg is its bool. */
+int words_flag(void *arg, const struct option_reader *r);
 
 #endif

@@ -42,8 +42,8 @@ int commands_run(int argc, char **argv);
 /* help.c */
 int help_print(const struct command *command); /* of one command, or of all (NULL), to stdout; 0 */
 
-/* check.c: an answer {decision, rule, source, reason} as one line on stdout. */
-void answer_print(const char *json);
+/* check.c: an answer {decision, rule, source, reason} on stdout, as it is (json) or as one line. The exit status. */
+int answer_print(const char *text, bool json, int allowed);
 
 /* message.c */
 /* One line "nsbox: ..." on stderr; control bytes come out escaped, so a file name cannot drive the terminal. */

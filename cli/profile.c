@@ -24,13 +24,6 @@ static const struct option trust_options[] = {
 	{ 0 },
 };
 
-static int take_flag(void *arg, const struct option_reader *r)
-{
-	(void)r;
-	*(bool *)arg = true;
-	return 0;
-}
-
 static void print_profile(const json_t *profile)
 {
 	const char *name = "", *summary = "", *names = "";
@@ -49,7 +42,7 @@ static int run_ls(const struct command *self, int argc, char **argv)
 	bool json = false;
 	size_t i;
 
-	int status = named_words(self, argc, argv, take_flag, &json, &words);
+	int status = named_words(self, argc, argv, words_flag, &json, &words);
 	if (status)
 		return status - 1;
 	if (words.n)

@@ -16,13 +16,6 @@ static const struct option rm_options[] = {
 	{ 0 },
 };
 
-static int take_force(void *arg, const struct option_reader *r)
-{
-	(void)r;
-	*(bool *)arg = true;
-	return 0;
-}
-
 static int remove_one(const char *name, bool force)
 {
 	sandbox_error *error = NULL;
@@ -57,7 +50,7 @@ static int run_rm(const struct command *self, int argc, char **argv)
 	struct words words;
 	bool force = false;
 
-	int status = named_words(self, argc, argv, take_force, &force, &words);
+	int status = named_words(self, argc, argv, words_flag, &force, &words);
 	if (status)
 		return status - 1;
 	if (words.n == 0)

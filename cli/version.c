@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/util.h"
+#include "named.h"
 #include "nsbox.h"
 
 enum { OPTION_JSON = OPTION_OWN };
@@ -14,19 +15,14 @@ static const struct option own_options[] = {
 
 static int run_version(const struct command *self, int argc, char **argv)
 {
-	struct option_reader r = { .command = self, .argc = argc, .argv = argv };
+	struct words words;
 	bool json = false;
-	int id;
 
-	while ((id = option_next(&r)) != OPTIONS_END) {
-		if (id == OPTION_BAD)
-			return EXIT_NSBOX;
-		if (id == OPTION_HELP)
-			return help_print(self);
-		json = true;
-	}
-	if (r.at < argc)
-		return refuse("nsbox version takes no argument %s", argv[r.at]);
+	int status = named_words(self, argc, argv, words_flag, &json, &words);
+	if (status)
+		return status - 1;
+	if (words.n)
+		return refuse("nsbox version takes no argument %s", words.word[0]);
 	if (!json) {
 		printf("nsbox %s\n", sandbox_version());
 		return EXIT_YES;

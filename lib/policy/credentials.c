@@ -24,20 +24,16 @@ static bool named_below(const struct policy *p, const char *path)
 
 static int cover_place(struct policy *p, const char *place, struct error *e)
 {
-	_cleanup_free_ char *path = NULL;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
+	_cleanup_object_ struct object at = { 0 };
 
 	/* Through links, since it is the object that has to be out of view. */
-	int r = resolve_path(place, &path, &dev, &ino, &is_dir, e);
+	int r = resolve_path(place, &at, e);
 	if (r < 0)
 		return is_unreachable(r) || r == -EXDEV ? 0 : r;
-	const struct policy_path *now = effective_path(p, path);
-	if (!now || strcmp(now->path, path) == 0 || (now->kind != PATH_READ && now->kind != PATH_WRITE && now->kind != PATH_OVERLAY))
+	const struct policy_path *now = effective_path(p, at.path);
+	if (!now || strcmp(now->path, at.path) == 0 || (now->kind != PATH_READ && now->kind != PATH_WRITE && now->kind != PATH_OVERLAY))
 		return 0;
-	const struct object_at at = { path, dev, ino, is_dir };
-	return add_object(p, is_dir && named_below(p, path) ? PATH_TMPFS : PATH_HIDE, &at, path, "credentials", e);
+	return add_object(p, at.is_dir && named_below(p, at.path) ? PATH_TMPFS : PATH_HIDE, &at, at.path, "credentials", e);
 }
 
 /* Some grant is above it. */
@@ -58,24 +54,22 @@ static bool is_in_view(const struct policy *p, size_t n, const char *home, const
 
 int hide_credentials(struct policy *p, struct error *e)
 {
-	_cleanup_free_ char *given = NULL, *home = NULL;
+	_cleanup_free_ char *given = NULL;
+	_cleanup_object_ struct object home = { 0 };
 	char path[PATH_MAX];
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
 	size_t n = p->n_paths;
 
 	int r = home_dir(&given);
 	/* Without a home directory nothing is below it. */
 	if (r < 0)
 		return r == -ENOMEM ? out_of_memory(e) : 0;
-	r = resolve_path(given, &home, &dev, &ino, &is_dir, e);
-	if (r < 0 || strcmp(home, "/") == 0)
+	r = resolve_path(given, &home, e);
+	if (r < 0 || strcmp(home.path, "/") == 0)
 		return is_unreachable(r) || r == -EXDEV ? 0 : r;
 	for (size_t i = 0; i < ARRAY_LEN(credential_places) && r == 0; i++) {
-		if (!is_in_view(p, n, home, credential_places[i]))
+		if (!is_in_view(p, n, home.path, credential_places[i]))
 			continue;
-		int len = snprintf(path, sizeof(path), "%s/%s", home, credential_places[i]);
+		int len = snprintf(path, sizeof(path), "%s/%s", home.path, credential_places[i]);
 		if (len > 0 && (size_t)len < sizeof(path))
 			r = cover_place(p, path, e);
 	}

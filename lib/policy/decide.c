@@ -60,25 +60,12 @@ bool policy_addr_denied(const struct policy *p, enum net_proto proto, const stru
 	return rules_match(&p->deny, &t, NULL);
 }
 
-static bool match_endpoint(const struct net_rule *r, const struct net_target *t, void *arg)
-{
-	(void)arg;
-	return rule_matches_endpoint(r->rule, t);
-}
-
-static bool match_whole_deny(const struct net_rule *r, const struct net_target *t, void *arg)
-{
-	(void)arg;
-	return rule_is_unrestricted(r->rule) && rule_matches_endpoint(r->rule, t);
-}
-
 bool policy_host_possible(const struct policy *p, enum net_proto proto, const char *host, const struct in6_addr *addr,
 			  uint16_t port)
 {
 	struct net_target t = { .proto = proto, .host = host, .addr = addr, .port = port };
 
-	return rules_each_kind(&p->allow, &t, match_endpoint, NULL) &&
-	       !rules_each_kind(&p->deny, &t, match_whole_deny, NULL);
+	return rules_match_endpoint(&p->allow, &t) && !rules_match_whole(&p->deny, &t);
 }
 
 bool policy_is_passthrough(const struct policy *p, const char *host, uint16_t port)

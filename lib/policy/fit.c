@@ -203,13 +203,10 @@ static int check_cas(const struct policy *p, struct error *e)
 {
 	for (size_t i = 0; i < p->n_cas; i++) {
 		const struct policy_upstream_ca *ca = &p->cas[i];
-		_cleanup_free_ char *path = NULL;
+		_cleanup_object_ struct object file = { 0 };
 		struct error why;
-		bool is_dir;
-		dev_t dev;
-		ino_t ino;
-		int r = resolve_path(ca->path, &path, &dev, &ino, &is_dir, &why);
-		if (r < 0 || is_dir)
+		int r = resolve_path(ca->path, &file, &why);
+		if (r < 0 || file.is_dir)
 			return fail(e, r < 0 ? -r : EISDIR, SANDBOX_STAGE_POLICY, ca->path,
 				    "%s: upstream_ca %s: accepted: an existing file with PEM certificates%s%s", ca->origin, ca->path,
 				    r < 0 ? ": " : "", r < 0 ? why.message : "");

@@ -123,12 +123,10 @@ static const char *const raw_keys[] = { "read", "write", "hide", "exec" };
 
 static int resolve_one(struct grant *g, const struct raw_grant_path *raw, const char *workdir, struct error *e)
 {
-	_cleanup_free_ char *given = NULL, *path = NULL;
+	_cleanup_free_ char *given = NULL;
+	_cleanup_object_ struct object at = { 0 };
 	const char *key = raw_keys[raw->kind];
 	struct error why;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
 
 	int r = absolute_path(workdir, raw->text, &given);
 	if (r == 0 && given[0] != '/')
@@ -136,18 +134,18 @@ static int resolve_one(struct grant *g, const struct raw_grant_path *raw, const 
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_POLICY, raw->text, "%s: [%s] %s = %s", raw->origin, g->section, key,
 				  raw->text);
-	r = resolve_path(given, &path, &dev, &ino, &is_dir, &why);
+	r = resolve_path(given, &at, &why);
 	if (r < 0)
 		return fail(e, -r, SANDBOX_STAGE_POLICY, given, "%s: [%s] %s = %s: the path must exist: %s", raw->origin,
 			    g->section, key, raw->text, why.message);
-	if (strcmp(path, "/") == 0)
-		return fail(e, EPERM, SANDBOX_STAGE_POLICY, path,
+	if (strcmp(at.path, "/") == 0)
+		return fail(e, EPERM, SANDBOX_STAGE_POLICY, at.path,
 			    "%s: [%s] %s = %s: the root as a whole cannot be named, only directories in it", raw->origin,
 			    g->section, key, raw->text);
 	if (raw->kind == RAW_HIDE || raw->kind == RAW_EXEC)
-		r = path_list_add(raw->kind == RAW_HIDE ? &g->hides : &g->execs, path, GRANT_NONE, raw->origin);
+		r = path_list_add(raw->kind == RAW_HIDE ? &g->hides : &g->execs, at.path, GRANT_NONE, raw->origin);
 	else
-		r = path_list_add(&g->files, path, raw->kind == RAW_READ ? GRANT_READ : GRANT_WRITE, raw->origin);
+		r = path_list_add(&g->files, at.path, raw->kind == RAW_READ ? GRANT_READ : GRANT_WRITE, raw->origin);
 	return r < 0 ? out_of_memory(e) : 0;
 }
 

@@ -52,26 +52,13 @@ bool grant_addr_denied(const struct policy *p, const struct grant *g, enum net_p
 	return policy_addr_denied(p, proto, addr, port) || rules_match(&g->deny, &t, NULL);
 }
 
-static bool match_endpoint(const struct net_rule *r, const struct net_target *t, void *arg)
-{
-	(void)arg;
-	return rule_matches_endpoint(r->rule, t);
-}
-
-static bool match_whole_deny(const struct net_rule *r, const struct net_target *t, void *arg)
-{
-	(void)arg;
-	return rule_is_unrestricted(r->rule) && rule_matches_endpoint(r->rule, t);
-}
-
 bool grant_host_possible(const struct policy *p, const struct grant *g, enum net_proto proto, const char *host,
 			 const struct in6_addr *addr, uint16_t port)
 {
 	struct net_target t = { .proto = proto, .host = host, .addr = addr, .port = port };
 
-	return policy_host_possible(p, proto, host, addr, port) &&
-	       !rules_each_kind(&g->deny, &t, match_whole_deny, NULL) &&
-	       (!g->allow_set || rules_each_kind(&g->allow, &t, match_endpoint, NULL));
+	return policy_host_possible(p, proto, host, addr, port) && !rules_match_whole(&g->deny, &t) &&
+	       (!g->allow_set || rules_match_endpoint(&g->allow, &t));
 }
 
 /* ---- questions of `nsbox grant check` ---- */

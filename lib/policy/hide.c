@@ -26,19 +26,16 @@ static int refuse_grants_in(const struct policy *p, const char *dir, struct erro
 
 int policy_hide(struct policy *p, const char *dir, struct error *e)
 {
-	_cleanup_free_ char *path = NULL;
+	_cleanup_object_ struct object at = { 0 };
 	struct path_verdict verdict;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
 
-	int r = resolve_path(dir, &path, &dev, &ino, &is_dir, e);
+	int r = resolve_path(dir, &at, e);
 	/* What is not there, or out of our own reach, needs no hiding. */
 	if (r < 0)
 		return r == -ENOENT || r == -ENOTDIR || r == -EACCES ? 0 : r;
-	r = refuse_grants_in(p, path, e);
+	r = refuse_grants_in(p, at.path, e);
 	if (r == 0)
-		r = policy_check_path(p, path, false, &verdict, e);
+		r = policy_check_path(p, at.path, false, &verdict, e);
 	if (r < 0 || !path_verdict_shows(&verdict))
 		return r;
 	/* Hidden entries come last, so the order stays right at the end; the verdict says that it is not among them. Not by
@@ -49,8 +46,8 @@ int policy_hide(struct policy *p, const char *dir, struct error *e)
 	p->paths = more;
 	struct policy_path *out = &p->paths[p->n_paths++];
 	*out = (struct policy_path){
-		.kind = PATH_HIDE, .path = TAKE_PTR(path), .given = strdup(dir), .dev = dev, .ino = ino, .is_dir = is_dir,
-		.origin = strdup("default"),
+		.kind = PATH_HIDE, .path = TAKE_PTR(at.path), .given = strdup(dir), .dev = at.dev, .ino = at.ino,
+		.is_dir = at.is_dir, .origin = strdup("default"),
 	};
 	return out->given && out->origin ? 0 : out_of_memory(e);
 }

@@ -42,18 +42,14 @@ static int too_much(const struct scan *s, const char *dir, const char *what, uns
 
 static int add_found(struct scan *s, const char *path, struct error *e)
 {
-	_cleanup_free_ char *real = NULL;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
+	_cleanup_object_ struct object at = { 0 };
 
 	/* A link: what it leads to is what could be read; -EXDEV: in /proc, of which no sandbox sees the host's. */
-	int r = resolve_path(path, &real, &dev, &ino, &is_dir, e);
+	int r = resolve_path(path, &at, e);
 	if (r < 0)
 		return is_unreachable(r) || r == -EXDEV ? 0 : r;
 	if (s->found++ == FOUND_MAX)
 		return too_much(s, path, "paths match", FOUND_MAX, e);
-	const struct object_at at = { real, dev, ino, is_dir };
 	return add_object(s->p, PATH_HIDE, &at, path, s->raw->origin, e);
 }
 
@@ -122,11 +118,9 @@ static int bad_pattern(const struct scan *s, const char *what, struct error *e)
 int hide_matching(struct policy *p, const struct raw_path *raw, const char *given, struct error *e)
 {
 	struct scan s = { .p = p, .raw = raw };
-	_cleanup_free_ char *text = strdup(given), *base = NULL;
+	_cleanup_free_ char *text = strdup(given);
+	_cleanup_object_ struct object base = { 0 };
 	struct error why;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
 	char *rest = NULL;
 
 	if (!text)
@@ -147,11 +141,11 @@ int hide_matching(struct policy *p, const struct raw_path *raw, const char *give
 	}
 	if (strcmp(s.parts[s.n_parts - 1], "**") == 0)
 		return bad_pattern(&s, "a pattern cannot end in '**': hide the directory itself", e);
-	int r = resolve_path(*text ? text : "/", &base, &dev, &ino, &is_dir, &why);
+	int r = resolve_path(*text ? text : "/", &base, &why);
 	if (r < 0 && raw->optional)
 		return 0;
 	if (r < 0)
 		return fail(e, -r, SANDBOX_STAGE_POLICY, text, "%s: hide = %s: the directory must exist: %s", raw->origin,
 			    raw->text, why.message);
-	return walk(&s, AT_FDCWD, base, strcmp(base, "/") == 0 ? "" : base, 0, 0, e);
+	return walk(&s, AT_FDCWD, base.path, strcmp(base.path, "/") == 0 ? "" : base.path, 0, 0, e);
 }

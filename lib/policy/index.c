@@ -228,6 +228,28 @@ bool rules_each_kind(const struct net_rules *rules, const struct net_target *t,
 	return each_group(rules, t, each_kind, &(struct each){ f, arg });
 }
 
+static bool match_endpoint(const struct net_rule *r, const struct net_target *t, void *arg)
+{
+	(void)arg;
+	return rule_matches_endpoint(r->rule, t);
+}
+
+static bool match_whole(const struct net_rule *r, const struct net_target *t, void *arg)
+{
+	(void)arg;
+	return rule_is_unrestricted(r->rule) && rule_matches_endpoint(r->rule, t);
+}
+
+bool rules_match_endpoint(const struct net_rules *rules, const struct net_target *t)
+{
+	return rules_each_kind(rules, t, match_endpoint, NULL);
+}
+
+bool rules_match_whole(const struct net_rules *rules, const struct net_target *t)
+{
+	return rules_each_kind(rules, t, match_whole, NULL);
+}
+
 struct matched {
 	const struct net_rule *first;
 	bool *private; /* NULL: not asked for */

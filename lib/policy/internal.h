@@ -214,16 +214,21 @@ int add_worktree(struct policy *p, struct error *e);
 const struct policy_path *effective_path(const struct policy *p, const char *path);
 bool path_below(const char *path, const char *dir);
 void paths_free(struct policy_path *paths, size_t n);
-/* Canonical path, identity and kind of what is at path now. */
-int resolve_path(const char *path, char **ret, dev_t *dev, ino_t *ino, bool *is_dir, struct error *e);
-/* An entry that nobody wrote as it is: for what is there, resolved. */
-struct object_at {
-	const char *path;
+/* What is at a path now: the canonical one, its identity and kind. */
+struct object {
+	char *path;
 	dev_t dev;
 	ino_t ino;
 	bool is_dir;
 };
-int add_object(struct policy *p, enum path_kind kind, const struct object_at *at, const char *given, const char *origin,
+static inline void object_free(struct object *o)
+{
+	free(o->path);
+}
+#define _cleanup_object_ _cleanup_(object_free)
+int resolve_path(const char *path, struct object *ret, struct error *e);
+/* An entry that nobody wrote as it is: for what is there, resolved. */
+int add_object(struct policy *p, enum path_kind kind, const struct object *at, const char *given, const char *origin,
 	       struct error *e);
 int check_fit(struct policy *p, struct error *e);
 /* The part of check_fit() that looks at nothing outside of the policy. */
@@ -251,6 +256,9 @@ const struct net_rule *rules_match(const struct net_rules *rules, const struct n
 /* As rules_each(), but of all rules for a host that differ in nothing but their path only the first that has one. */
 bool rules_each_kind(const struct net_rules *rules, const struct net_target *t,
 		     bool (*f)(const struct net_rule *rule, const struct net_target *t, void *arg), void *arg);
+/* Is there one for the endpoint of t, whatever its method and path; and one without any of these? */
+bool rules_match_endpoint(const struct net_rules *rules, const struct net_target *t);
+bool rules_match_whole(const struct net_rules *rules, const struct net_target *t);
 /* Call f for every rule whose host contains that of t, most specific first, until it returns true. */
 bool rules_each(const struct net_rules *rules, const struct net_target *t,
 		bool (*f)(const struct net_rule *rule, const struct net_target *t, void *arg), void *arg);

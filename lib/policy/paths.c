@@ -94,7 +94,7 @@ int absolute_path(const char *base, const char *text, char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-int resolve_path(const char *path, char **ret, dev_t *dev, ino_t *ino, bool *is_dir, struct error *e)
+int resolve_path(const char *path, struct object *ret, struct error *e)
 {
 	char link[64], target[PATH_MAX];
 	struct stat st, again = { 0 };
@@ -118,11 +118,8 @@ int resolve_path(const char *path, char **ret, dev_t *dev, ino_t *ino, bool *is_
 	/* /proc/PID/root and /proc/PID/fd of the host lead out of any sandbox. */
 	if (fs.f_type == PROC_SUPER_MAGIC)
 		return fail(e, EXDEV, SANDBOX_STAGE_POLICY, path, "%s is in /proc, which a sandbox has of its own", path);
-	*dev = st.st_dev;
-	*ino = st.st_ino;
-	*is_dir = S_ISDIR(st.st_mode);
-	*ret = strdup(target);
-	return *ret ? 0 : out_of_memory(e);
+	*ret = (struct object){ strdup(target), st.st_dev, st.st_ino, S_ISDIR(st.st_mode) };
+	return ret->path ? 0 : out_of_memory(e);
 }
 
 /* Compare with every directory from home up to the root by identity: bind mounts and symlinks do not hide it. */
@@ -161,27 +158,25 @@ bool is_home_or_above(dev_t dev, ino_t ino)
 
 int finish_workdir(struct policy *p, struct error *e)
 {
-	_cleanup_free_ char *given = p->workdir ? strdup(p->workdir) : getcwd(NULL, 0), *path = NULL;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
+	_cleanup_free_ char *given = p->workdir ? strdup(p->workdir) : getcwd(NULL, 0);
+	_cleanup_object_ struct object at = { 0 };
 
 	if (!given)
 		return fail_errno(e, errno, SANDBOX_STAGE_POLICY, ".", "cannot find the current directory; use --workdir DIR");
-	int r = resolve_path(given, &path, &dev, &ino, &is_dir, e);
+	int r = resolve_path(given, &at, e);
 	if (r < 0) {
 		struct error why = e ? *e : (struct error){ 0 };
 		return fail(e, -r, SANDBOX_STAGE_POLICY, given, "the working directory: %s", why.message);
 	}
-	if (!is_dir)
-		return fail(e, ENOTDIR, SANDBOX_STAGE_POLICY, path, "the working directory %s is not a directory", path);
-	if (!p->workdir_force && (strcmp(path, "/") == 0 || is_home_or_above(dev, ino)))
-		return fail(e, EPERM, SANDBOX_STAGE_POLICY, path,
+	if (!at.is_dir)
+		return fail(e, ENOTDIR, SANDBOX_STAGE_POLICY, at.path, "the working directory %s is not a directory", at.path);
+	if (!p->workdir_force && (strcmp(at.path, "/") == 0 || is_home_or_above(at.dev, at.ino)))
+		return fail(e, EPERM, SANDBOX_STAGE_POLICY, at.path,
 			    "the working directory %s is the root, the home directory or above it: name a project with "
 			    "--workdir DIR, or insist with --workdir-force",
-			    path);
+			    at.path);
 	free(p->workdir);
-	p->workdir = TAKE_PTR(path);
+	p->workdir = TAKE_PTR(at.path);
 	return 0;
 }
 
@@ -201,7 +196,7 @@ static struct policy_path *add_path(struct policy *p, const struct raw_path *raw
 	return out;
 }
 
-int add_object(struct policy *p, enum path_kind kind, const struct object_at *at, const char *given, const char *origin,
+int add_object(struct policy *p, enum path_kind kind, const struct object *at, const char *given, const char *origin,
 	       struct error *e)
 {
 	struct policy_path *out = grow(&p->paths, &p->n_paths, sizeof(*out), ENTRIES_MAX + 1024, "paths", origin, e);
@@ -242,11 +237,9 @@ static int finish_tmpfs(struct policy *p, const struct raw_path *raw, const char
 
 static int finish_path(struct policy *p, const struct raw_path *raw, struct error *e)
 {
-	_cleanup_free_ char *given = NULL, *path = NULL;
+	_cleanup_free_ char *given = NULL;
+	_cleanup_object_ struct object at = { 0 };
 	struct error why;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
 
 	int r = absolute_path(p->workdir, raw->text, &given);
 	if (r < 0)
@@ -255,29 +248,29 @@ static int finish_path(struct policy *p, const struct raw_path *raw, struct erro
 		return finish_tmpfs(p, raw, given, e);
 	if (raw->kind == PATH_HIDE && is_pattern(given) && access(given, F_OK) < 0)
 		return hide_matching(p, raw, given, e);
-	r = resolve_path(given, &path, &dev, &ino, &is_dir, &why);
+	r = resolve_path(given, &at, &why);
 	if (r < 0 && raw->optional)
 		return 0;
 	if (r < 0)
 		return fail(e, -r, SANDBOX_STAGE_POLICY, given, "%s: %s = %s: the path must exist: %s", raw->origin,
 			    kind_names[raw->kind], raw->text, why.message);
-	if (strcmp(path, "/") == 0)
-		return fail(e, EPERM, SANDBOX_STAGE_POLICY, path, "%s: %s = %s: the root as a whole cannot be named, only "
+	if (strcmp(at.path, "/") == 0)
+		return fail(e, EPERM, SANDBOX_STAGE_POLICY, at.path, "%s: %s = %s: the root as a whole cannot be named, only "
 			    "directories in it", raw->origin, kind_names[raw->kind], raw->text);
-	if (raw->kind == PATH_OVERLAY && !is_dir)
-		return fail(e, ENOTDIR, SANDBOX_STAGE_POLICY, path, "%s: overlay = %s: only a directory can be overlaid",
+	if (raw->kind == PATH_OVERLAY && !at.is_dir)
+		return fail(e, ENOTDIR, SANDBOX_STAGE_POLICY, at.path, "%s: overlay = %s: only a directory can be overlaid",
 			    raw->origin, raw->text);
-	if ((raw->kind == PATH_READ || raw->kind == PATH_WRITE) && is_dir && is_home_or_above(dev, ino))
+	if ((raw->kind == PATH_READ || raw->kind == PATH_WRITE) && at.is_dir && is_home_or_above(at.dev, at.ino))
 		warn(p, "%s: %s = %s gives the whole home directory, with every key in it", raw->origin, kind_names[raw->kind],
 		     raw->text);
 	struct policy_path *out = add_path(p, raw, e);
 	if (!out)
 		return -ENOMEM;
-	out->dev = dev;
-	out->ino = ino;
-	out->is_dir = is_dir;
-	out->given = strdup(strstr(given, "/../") || strcmp(given + strlen(given) - 2, "..") == 0 ? path : given);
-	out->path = TAKE_PTR(path);
+	out->dev = at.dev;
+	out->ino = at.ino;
+	out->is_dir = at.is_dir;
+	out->given = strdup(strstr(given, "/../") || strcmp(given + strlen(given) - 2, "..") == 0 ? at.path : given);
+	out->path = TAKE_PTR(at.path);
 	return out->given ? 0 : out_of_memory(e);
 }
 

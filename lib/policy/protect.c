@@ -84,14 +84,13 @@ static int protect_one(struct policy *p, const char *path, const struct stat *st
 	if (!now || now->kind != PATH_WRITE || strcmp(now->path, path) == 0)
 		return 0;
 	/* A symlink on the way (.git of some tools): what it leads to is elsewhere. */
-	_cleanup_free_ char *real = NULL;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
-	int r = resolve_path(path, &real, &dev, &ino, &is_dir, e);
-	if (r < 0 || strcmp(real, path) != 0)
+	_cleanup_object_ struct object at = { 0 };
+	int r = resolve_path(path, &at, e);
+	if (r < 0 || strcmp(at.path, path) != 0)
 		return is_unreachable(r) ? 0 : r;
-	const struct object_at at = { path, st->st_dev, st->st_ino, S_ISDIR(st->st_mode) };
+	at.dev = st->st_dev;
+	at.ino = st->st_ino;
+	at.is_dir = S_ISDIR(st->st_mode);
 	return add_object(p, PATH_PROTECT, &at, path, "default", e);
 }
 
@@ -120,19 +119,16 @@ static int read_file(const char *path, struct buf *out)
 /* What path leads to. */
 static int protect_target(struct policy *p, const char *path, struct error *e)
 {
-	_cleanup_free_ char *real = NULL;
+	_cleanup_object_ struct object real = { 0 };
 	struct stat st;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
 
-	int r = resolve_path(path, &real, &dev, &ino, &is_dir, e);
+	int r = resolve_path(path, &real, e);
 	/* In /proc, or with a name that no policy holds: then it is in nothing that is granted. */
 	if (r < 0)
 		return is_unreachable(r) || r == -EXDEV || r == -EINVAL ? 0 : r;
-	if (lstat(real, &st) < 0)
-		return look_failed(real, errno, e);
-	return S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ? protect_one(p, real, &st, e) : 0;
+	if (lstat(real.path, &st) < 0)
+		return look_failed(real.path, errno, e);
+	return S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ? protect_one(p, real.path, &st, e) : 0;
 }
 
 /* A symlink is replaced, not written through: its place is watched, and what it leads to is what is executed. */

@@ -55,6 +55,8 @@ struct rule {
 
 /* Parse; idna: names may be non-ASCII. The error's message is the bare reason with the accepted form. */
 int rule_parse(const char *text, enum rule_kind kind, bool idna, struct rule **ret, struct error *e);
+/* Digits only: strtoul would take signs, spaces and overflow. */
+int parse_number(const char *s, size_t len, unsigned max, unsigned *ret);
 void rule_free(struct rule *r);
 void rule_freep(struct rule **r);
 /* Canonical text: equal rules have equal text, and parsing it gives the same rule (unless n_paths > 1). */

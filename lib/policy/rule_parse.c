@@ -36,8 +36,7 @@ static int parse_methods(const char *s, size_t len, uint32_t *ret, struct error 
 	return 0;
 }
 
-/* Digits only: strtoul would take signs, spaces and overflow. */
-static int parse_number(const char *s, size_t len, unsigned max, unsigned *ret)
+int parse_number(const char *s, size_t len, unsigned max, unsigned *ret)
 {
 	unsigned v = 0;
 

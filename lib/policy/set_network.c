@@ -50,17 +50,13 @@ static int set_rule(struct policy *p, const struct setting *s, struct error *e)
 
 static int parse_port(const char *s, size_t len, uint16_t *ret)
 {
-	unsigned v = 0;
+	unsigned v;
 
-	if (len == 0 || len > 5)
+	int r = parse_number(s, len, 65535, &v);
+	if (r < 0 || v == 0)
 		return -EINVAL;
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] < '0' || s[i] > '9')
-			return -EINVAL;
-		v = v * 10 + (unsigned)(s[i] - '0');
-	}
 	*ret = (uint16_t)v;
-	return v >= 1 && v <= 65535 ? 0 : -EINVAL;
+	return 0;
 }
 
 ssize_t host_and_port(const char *s, size_t len, char host[256], uint16_t *port)

@@ -68,14 +68,11 @@ int set_client_cert(struct policy *p, const struct setting *s, struct error *e)
 
 static int check_file(const char *file, const char *what, const struct policy_client_cert *c, struct error *e)
 {
-	_cleanup_free_ char *path = NULL;
+	_cleanup_object_ struct object at = { 0 };
 	struct error why;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
 
-	int r = resolve_path(file, &path, &dev, &ino, &is_dir, &why);
-	if (r == 0 && !is_dir)
+	int r = resolve_path(file, &at, &why);
+	if (r == 0 && !at.is_dir)
 		return 0;
 	return fail(e, r < 0 ? -r : EISDIR, SANDBOX_STAGE_POLICY, file, "%s: client_cert: %s: accepted: an existing file with "
 		    "the %s in PEM form%s%s", c->origin, file, what, r < 0 ? ": " : "", r < 0 ? why.message : "");

@@ -116,7 +116,7 @@ static const char *verify(const struct policy *p, int own, const struct stat *do
 	return NULL;
 }
 
-static int add(struct policy *p, enum path_kind kind, const char *path, const struct stat *st, struct error *e)
+static int add(struct policy *p, enum path_kind kind, char *path, const struct stat *st, struct error *e)
 {
 	/* What the user said of it holds. */
 	for (size_t i = 0; i < p->n_paths; i++) {
@@ -124,7 +124,7 @@ static int add(struct policy *p, enum path_kind kind, const char *path, const st
 		if (strcmp(c->path, path) == 0 && (c->kind == PATH_PROTECT) == (kind == PATH_PROTECT))
 			return 0;
 	}
-	const struct object_at at = { path, st->st_dev, st->st_ino, S_ISDIR(st->st_mode) };
+	const struct object at = { path, st->st_dev, st->st_ino, S_ISDIR(st->st_mode) };
 	return add_object(p, kind, &at, path, ORIGIN, e);
 }
 
@@ -174,9 +174,7 @@ int add_worktree(struct policy *p, struct error *e)
 	struct repository r = { 0 };
 	struct stat st, at;
 	struct error ignored;
-	bool is_dir;
-	dev_t dev;
-	ino_t ino;
+	struct object found = { 0 };
 	int k = 0;
 
 	if (!workdir || (workdir->kind != PATH_WRITE && workdir->kind != PATH_OVERLAY && workdir->kind != PATH_READ))
@@ -189,10 +187,13 @@ int add_worktree(struct policy *p, struct error *e)
 	_cleanup_free_ char *given = NULL;
 	k = absolute_path(p->workdir, line + 8, &given);
 	/* What is not there cannot be granted: a worktree whose repository is gone. */
-	if (k < 0 || resolve_path(given, &r.own, &dev, &ino, &is_dir, &ignored) < 0 || !is_dir)
+	if (k < 0 || resolve_path(given, &found, &ignored) < 0 || !found.is_dir) {
+		object_free(&found);
 		return k == -ENOMEM ? out_of_memory(e) : 0;
+	}
+	r.own = found.path;
 	_cleanup_close_ int own = open_path(AT_FDCWD, r.own, O_DIRECTORY | O_NOFOLLOW, &r.own_st);
-	if (own >= 0 && r.own_st.st_dev == dev && r.own_st.st_ino == ino && !granted_already(p, r.own)) {
+	if (own >= 0 && r.own_st.st_dev == found.dev && r.own_st.st_ino == found.ino && !granted_already(p, r.own)) {
 		const char *why = verify(p, own, &st, &r);
 		k = why ? warn(p, "%s/.git names %s, which %s: it is not granted, and git does not work here (--write names "
 				  "what is meant)", p->workdir, r.own, why) :

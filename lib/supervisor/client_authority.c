@@ -14,19 +14,17 @@
 
 int on_approvals(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
-	uint32_t request = wire_get_u32(&m->in);
-	_cleanup_free_ char *id = wire_get_str(&m->in);
 	_cleanup_buf_ struct buf json = { 0 };
+	uint32_t request;
+	int r;
 
-	if (!wire_done(&m->in) || m->n_fds)
-		return -EPROTO;
-	struct sandbox *b = sandbox_by_id(s, id);
+	struct sandbox *b = client_only_sandbox(s, c, m, &request, &r);
 	if (!b)
-		return client_no_sandbox(c, request, id);
+		return r;
 	/* Questions of up to 64 KiB each do not fit a packet. */
 	_cleanup_close_ int fd = approvals_list(b, &json) < 0 ? -ENOMEM : memfd_from_bytes("approvals", json.data, json.len);
 	if (fd < 0)
-		return client_refuse(c, request, ENOMEM, id, "no memory or descriptors left");
+		return client_refuse(c, request, ENOMEM, b->id, "no memory or descriptors left");
 	client_reply(c, request, NULL, "", &fd, 1);
 	return 0;
 }
@@ -88,17 +86,15 @@ int on_secret(struct supervisor *s, struct client *c, struct client_message_in *
 
 int on_policy(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
-	uint32_t request = wire_get_u32(&m->in);
-	_cleanup_free_ char *id = wire_get_str(&m->in);
+	uint32_t request;
+	int r;
 
-	if (!wire_done(&m->in) || m->n_fds)
-		return -EPROTO;
-	struct sandbox *b = sandbox_by_id(s, id);
+	struct sandbox *b = client_only_sandbox(s, c, m, &request, &r);
 	if (!b)
-		return client_no_sandbox(c, request, id);
+		return r;
 	_cleanup_close_ int fd = change_policy_fd(b);
 	if (fd < 0)
-		return client_refuse(c, request, -fd, id, "no memory or descriptors left");
+		return client_refuse(c, request, -fd, b->id, "no memory or descriptors left");
 	client_reply(c, request, NULL, "", &fd, 1);
 	return 0;
 }

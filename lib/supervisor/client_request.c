@@ -33,6 +33,20 @@ int client_no_sandbox(struct client *c, uint32_t request, const char *id)
 	return 0;
 }
 
+struct sandbox *client_only_sandbox(struct supervisor *s, struct client *c, struct client_message_in *m,
+				    uint32_t *ret_request, int *ret)
+{
+	uint32_t request = wire_get_u32(&m->in);
+	_cleanup_free_ char *id = wire_get_str(&m->in);
+	bool ok = wire_done(&m->in) && !m->n_fds;
+	struct sandbox *b = ok ? sandbox_by_id(s, id) : NULL;
+
+	*ret_request = request;
+	if (!b)
+		*ret = ok ? client_no_sandbox(c, request, id) : -EPROTO;
+	return b;
+}
+
 static int on_hello(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
 	uint32_t version = wire_get_u32(&m->in);
@@ -64,6 +78,16 @@ static bool name_ok(const char *name)
 	return len <= 64 && name[0] != '-' && strspn(name, letters) == len;
 }
 
+/* Of a message, whose descriptors these are. */
+static struct named *take_named(const char *name, int *from)
+{
+	int fds[NAMED_FDS];
+
+	for (size_t i = 0; i < NAMED_FDS; i++)
+		fds[i] = TAKE_FD(from[i]);
+	return named_new(name, fds);
+}
+
 static int on_create(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
 	struct create_request q = { .client = c, .request = wire_get_u32(&m->in) };
@@ -81,10 +105,7 @@ static int on_create(struct supervisor *s, struct client *c, struct client_messa
 	if (s->n_sandboxes >= MAX_SANDBOXES)
 		return client_refuse(c, q.request, EMFILE, id, "this supervisor has 4096 sandboxes already; use another runtime");
 	if (*name) {
-		int fds[NAMED_FDS];
-		for (size_t i = 0; i < NAMED_FDS; i++)
-			fds[i] = TAKE_FD(m->fds[CREATE_FDS + i]);
-		q.named = named_new(name, fds);
+		q.named = take_named(name, m->fds + CREATE_FDS);
 		if (!q.named)
 			return client_refuse(c, q.request, ENOMEM, id, "out of memory");
 	}
@@ -104,15 +125,12 @@ static int on_review(struct supervisor *s, struct client *c, struct client_messa
 	struct review_request q = { .client = c, .request = wire_get_u32(&m->in) };
 	_cleanup_free_ char *id = wire_get_str(&m->in);
 	_cleanup_free_ char *name = wire_get_str(&m->in);
-	int fds[NAMED_FDS];
 
 	if (!wire_done(&m->in) || !*id || strlen(id) >= 32 || !*name || !name_ok(name) || m->n_fds != REVIEW_FDS + NAMED_FDS)
 		return -EPROTO;
 	if (s->n_sandboxes > 0)
 		return client_refuse(c, q.request, EBUSY, id, "this supervisor has a sandbox already");
-	for (size_t i = 0; i < NAMED_FDS; i++)
-		fds[i] = TAKE_FD(m->fds[REVIEW_FDS + i]);
-	q.named = named_new(name, fds);
+	q.named = take_named(name, m->fds + REVIEW_FDS);
 	if (!q.named)
 		return client_refuse(c, q.request, ENOMEM, id, "out of memory");
 	q.id = id;
@@ -349,18 +367,16 @@ static int on_open(struct supervisor *s, struct client *c, struct client_message
 
 static int on_inspect(struct supervisor *s, struct client *c, struct client_message_in *m)
 {
-	uint32_t request = wire_get_u32(&m->in);
-	_cleanup_free_ char *id = wire_get_str(&m->in);
 	_cleanup_buf_ struct buf json = { 0 };
+	uint32_t request;
+	int r;
 
-	if (!wire_done(&m->in) || m->n_fds)
-		return -EPROTO;
-	struct sandbox *b = sandbox_by_id(s, id);
+	struct sandbox *b = client_only_sandbox(s, c, m, &request, &r);
 	if (!b)
-		return client_no_sandbox(c, request, id);
+		return r;
 	const char *text = inspect_sandbox(b, &json) == 0 ? buf_str(&json) : NULL;
 	if (!text || json.len > WIRE_MAX_PACKET / 2)
-		return client_refuse(c, request, text ? EMSGSIZE : ENOMEM, id, "too much to tell at once");
+		return client_refuse(c, request, text ? EMSGSIZE : ENOMEM, b->id, "too much to tell at once");
 	client_reply(c, request, NULL, text, NULL, 0);
 	return 0;
 }
