@@ -10,7 +10,7 @@ int rlimits_apply(uint32_t open_files)
 	struct rlimit now;
 	struct rlimit files = { .rlim_cur = OPEN_FILES_SOFT, .rlim_max = OPEN_FILES_HARD };
 
-	if (setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 }) < 0 || getrlimit(RLIMIT_NOFILE, &now) < 0)
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0)
 		return -errno;
 	if (open_files) {
 		if (open_files > now.rlim_max)

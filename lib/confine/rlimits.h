@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resource limits of a call. */
+/* Resource limits of a call; that of cores is the supervisor's own, and stays (seccomp_table.c). */
 #ifndef NSBOX_CONFINE_RLIMITS_H
 #define NSBOX_CONFINE_RLIMITS_H
 
@@ -8,7 +8,7 @@
 #define OPEN_FILES_SOFT 1024u
 #define OPEN_FILES_HARD 4096u
 
-/* No core dumps; open_files (0: the defaults above) as far as our own hard limit goes. 0 or a negative errno: also
+/* open_files (0: the defaults above) as far as our own hard limit goes. 0 or a negative errno: also
  * when our own hard limit is below what was asked for by number. */
 int rlimits_apply(uint32_t open_files);
 

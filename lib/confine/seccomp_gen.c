@@ -55,9 +55,16 @@ static void emit_verdict(struct code *c, enum verdict v)
 		[VERDICT_EPERM] = SECCOMP_RET_ERRNO | EPERM,
 		[VERDICT_ENOSYS] = SECCOMP_RET_ERRNO | ENOSYS,
 		[VERDICT_KILL] = SECCOMP_RET_KILL_PROCESS,
+		[VERDICT_DONE] = SECCOMP_RET_ERRNO | 0,
 	};
 
 	emit(c, BPF_RET | BPF_K, actions[v], 0, 0);
+}
+
+/* Both architectures are little-endian: the low half comes first. */
+static uint32_t half_of(uint8_t arg)
+{
+	return arg < SECCOMP_HIGH(0) ? 8u * arg : 8u * (arg - SECCOMP_HIGH(0)) + 4u;
 }
 
 static void emit_clause(struct code *c, const struct clause *clause)
@@ -66,8 +73,7 @@ static void emit_clause(struct code *c, const struct clause *clause)
 
 	for (size_t i = 0; i < MAX_TESTS && clause->tests[i].op != TEST_NONE; i++) {
 		const struct arg_test *t = &clause->tests[i];
-		/* Both architectures are little-endian: the low half comes first. */
-		emit(c, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, args) + 8u * t->arg, 0, 0);
+		emit(c, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, args) + half_of(t->arg), 0, 0);
 		if (t->mask != 0xffffffffu)
 			emit(c, BPF_ALU | BPF_AND | BPF_K, t->mask, 0, 0);
 		fails[n++] = emit(c, BPF_JMP | BPF_JEQ | BPF_K, t->value, 0, 0);

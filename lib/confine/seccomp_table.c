@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <netinet/in.h>
@@ -60,7 +61,7 @@
 static const char *const call_allow[] = {
 	/* files */
 	"access", "chdir", "chown", "close", "close_range", "copy_file_range", "dup", "dup2", "dup3", "faccessat",
-	"faccessat2", "fadvise64", "fallocate", "fchdir", "fchown", "fchownat", "fcntl", "fdatasync", "fgetxattr",
+	"faccessat2", "fadvise64", "fallocate", "fchdir", "fchown", "fchownat", "fdatasync", "fgetxattr",
 	"flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs", "fsync", "ftruncate", "futimesat",
 	"getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init", "inotify_init1",
 	"inotify_rm_watch", "lchown", "lgetxattr", "link", "linkat", "listxattr", "llistxattr", "lremovexattr", "lseek",
@@ -85,7 +86,7 @@ static const char *const call_allow[] = {
 	"prctl", "ptrace", "restart_syscall", "rseq", "sched_get_priority_max", "sched_get_priority_min",
 	"sched_getaffinity", "sched_getattr", "sched_getparam", "sched_getscheduler", "sched_rr_get_interval",
 	"sched_yield", "seccomp", "set_robust_list", "set_tid_address", "setfsgid", "setfsuid", "setgid", "setgroups",
-	"setpgid", "setregid", "setresgid", "setresuid", "setreuid", "setrlimit", "setsid", "setuid", "vfork", "wait4",
+	"setpgid", "setregid", "setresgid", "setresuid", "setreuid", "setsid", "setuid", "vfork", "wait4",
 	"waitid", "getcpu",
 	/* signals and time */
 	"alarm", "clock_getres", "clock_gettime", "clock_nanosleep", "getitimer", "gettimeofday", "kill", "nanosleep",
@@ -147,7 +148,13 @@ static const struct arg_rule call_rules[] = {
 	RULE("setsockopt", VERDICT_ALLOW, WHEN(VERDICT_EPERM, EQ(1, IPPROTO_TCP), EQ(2, OPTION_FASTOPEN_CONNECT)),
 	     WHEN(VERDICT_EPERM, EQ(1, IPPROTO_TCP), EQ(2, OPTION_TCP_ULP))),
 	/* Landlock has no hook for these: on another process they would reach siblings and init. */
-	RULE("prlimit64", VERDICT_EPERM, WHEN(VERDICT_ALLOW, EQ(0, 0))),
+	RULE("prlimit64", VERDICT_EPERM, WHEN(VERDICT_ALLOW, EQ(0, 0), EQ(1, RLIMIT_CORE), EQ(2, 0), EQ(SECCOMP_HIGH(2), 0)),
+	     WHEN(VERDICT_DONE, EQ(0, 0), EQ(1, RLIMIT_CORE), EQ(3, 0), EQ(SECCOMP_HIGH(3), 0)),
+	     WHEN(VERDICT_EPERM, EQ(1, RLIMIT_CORE)), WHEN(VERDICT_ALLOW, EQ(0, 0))),
+	/* It stays as it is (supervisor/main.c). Some do not start when they cannot switch core dumps off: they are. */
+	RULE("setrlimit", VERDICT_ALLOW, WHEN(VERDICT_DONE, EQ(0, RLIMIT_CORE))),
+	/* A lease makes everybody else on the host wait who opens the file. */
+	RULE("fcntl", VERDICT_ALLOW, WHEN(VERDICT_EPERM, EQ(1, F_SETLEASE))),
 	RULE("setpriority", VERDICT_EPERM, WHEN(VERDICT_EPERM, EQ(0, PRIO_OF_USER)), WHEN(VERDICT_ALLOW, EQ(1, 0))),
 	RULE("ioprio_set", VERDICT_EPERM, WHEN(VERDICT_EPERM, EQ(0, IOPRIO_OF_USER)), WHEN(VERDICT_ALLOW, EQ(1, 0))),
 	RULE("sched_setaffinity", VERDICT_EPERM, WHEN(VERDICT_ALLOW, EQ(0, 0))),

@@ -6,11 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What happens to a call. */
-enum verdict { VERDICT_ALLOW = 0, VERDICT_EPERM, VERDICT_ENOSYS, VERDICT_KILL };
+/* What happens to a call. DONE: it returns 0, and nothing was done. */
+enum verdict { VERDICT_ALLOW = 0, VERDICT_EPERM, VERDICT_ENOSYS, VERDICT_KILL, VERDICT_DONE };
 
-/* (argument & mask) == or != value, on the low 32 bits: every argument tested here is an int or a mask of low bits, and
- * the kernel drops the upper half too, so a test that looked at it could be passed by setting it. */
+/* (argument & mask) == or != value, on the low 32 bits: nearly every argument tested here is an int or a mask of low bits,
+ * and the kernel drops the upper half too, so a test that looked at it could be passed by setting it. SECCOMP_HIGH(n) is
+ * the upper half of a pointer. */
+#define SECCOMP_HIGH(n) ((n) + 6)
 enum test_op { TEST_NONE = 0, TEST_EQ, TEST_NE };
 struct arg_test {
 	enum test_op op;
@@ -18,7 +20,7 @@ struct arg_test {
 	uint32_t mask, value;
 };
 
-#define MAX_TESTS 3
+#define MAX_TESTS 4
 #define MAX_CLAUSES 12
 
 /* The first clause whose tests all hold decides, else `otherwise`. A clause without tests ends the list. */

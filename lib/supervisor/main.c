@@ -91,10 +91,12 @@ static int own_net_cookie(uint64_t *ret)
 /* What keeps others out of this process, and its own descriptors out of the programs that it starts. */
 static int close_up(struct error *e)
 {
-	const struct rlimit none = { 0 };
+	/* No cores, for all of our calls too. With 0 a crash still starts the host's handler, as its root and on bytes that the
+	 * sandbox chose, where core_pattern is a pipe; with 1 it does not (core(5)). A hard limit of 0 stays. */
+	const struct rlimit none = { 0 }, one = { 1, 1 };
 
 	if (fcntl(CLIENT_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(HELPER_DIR_FD, F_SETFD, FD_CLOEXEC) < 0 ||
-	    setrlimit(RLIMIT_CORE, &none) < 0)
+	    (setrlimit(RLIMIT_CORE, &one) < 0 && setrlimit(RLIMIT_CORE, &none) < 0))
 		return fail_errno(e, errno, SANDBOX_STAGE_HELPER, "nsbox-supervisor", "the supervisor cannot close itself up");
 	return 0;
 }

@@ -175,13 +175,23 @@ out({"uid": [os.getuid(), os.geteuid()], "gid": os.getgid(), "umask": (os.umask(
     equal(set(got['caps']), {'0' * 16}, 'capability sets')
     equal((got['nnp'], got['seccomp']), ('1', '2'), 'NoNewPrivs and Seccomp')
     equal(got['nofile'], [1024, 4096], 'open files')
-    equal(got['core'], [0, 0], 'core size')
+    equal(got['core'], [1, 1], 'core size: what starts no handler either')
     equal(got['fds'], [0, 1, 2], 'open descriptors')
     equal(got['sid'], True, 'is a session leader')
     equal(got['cwd'], box.work, 'working directory')
     equal(int(got['blocked'], 16), 0, 'blocked signals')
     # Python itself ignores SIGPIPE (13) and SIGXFSZ (25).
     equal(int(got['ignored'], 16) & ~(1 << 12 | 1 << 24), 0, 'ignored signals')
+
+
+@test
+def leases_are_not_taken(t):
+    box = Box(t)
+    path = t.write('box/work/file', '')
+    take = 'import fcntl, os\nfcntl.fcntl(os.open(%r, os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_WRLCK)' % path
+    equal(subprocess.run(['/usr/bin/python3', '-c', take]).returncode, 0, 'control: outside, where the user can')
+    result = box.python(take)
+    check(result.code == 1 and 'PermissionError' in result.err, 'everybody else would wait to open it: %r' % result)
 
 
 @test

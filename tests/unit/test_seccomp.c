@@ -25,6 +25,7 @@
 
 #define PASSED (-1)  /* anything but the filter's own answers */
 #define REFUSED (-2) /* either of them: whether the library that made the filter knows the number */
+#define DONE 0	     /* without having done anything */
 
 struct row {
 	const char *name;
@@ -54,6 +55,11 @@ static const struct row call_rows[] = {
 	ROW(process_vm_writev, EPERM, 1, 0, 0, 0, 0, BAD), ROW(process_madvise, EPERM, BAD, 0, 0, BAD),
 	ROW(process_mrelease, EPERM, BAD), ROW(name_to_handle_at, EPERM, BAD, BAD), ROW(open_by_handle_at, EPERM, BAD, BAD),
 	ROW(prlimit64, EPERM, 1, 0, 0, 0), ROW(prlimit64, PASSED, 0, 7, 0, 0), ROW(setpriority, EPERM, 0, 1, 0),
+	/* RLIMIT_CORE is read, and not set; a pointer is two halves */
+	ROW(prlimit64, PASSED, 0, 4, 0, BAD), ROW(prlimit64, DONE, 0, 4, BAD, 0), ROW(prlimit64, EPERM, 0, 4, BAD, BAD),
+	ROW(prlimit64, EPERM, 0, 4, 1L << 32, 1L << 32), ROW(prlimit64, DONE, 0, 4, 1L << 32, 0), ROW(prlimit64, EPERM, 1, 4, 0, 0),
+	ROW(setrlimit, DONE, 4, BAD), ROW(setrlimit, PASSED, 7, BAD), ROW(fcntl, EPERM, BAD, F_SETLEASE, F_WRLCK),
+	ROW(fcntl, PASSED, BAD, F_GETLEASE),
 	ROW(setpriority, EPERM, 2, 0, 0), ROW(setpriority, PASSED, 0, 0, 0), ROW(ioprio_set, EPERM, 1, 1, BAD),
 	ROW(ioprio_set, EPERM, 3, 0, BAD), ROW(ioprio_set, PASSED, 1, 0, BAD), ROW(sched_setaffinity, EPERM, 1, 8, BAD),
 	ROW(sched_setaffinity, PASSED, 0, 8, BAD), ROW(sched_setscheduler, EPERM, 1, 0, BAD),
