@@ -336,23 +336,35 @@ static const char *list(void)
 	return buf_str(&json);
 }
 
+struct listed {
+	char ticket[64], digest[65];
+};
+
+static void listed(struct listed *ret)
+{
+	assert_int_equal(sscanf(list(), "[{\"ticket\":\"%63[^\"]", ret->ticket), 1);
+	assert_int_equal(sscanf(strstr(list(), "\"digest\":\""), "\"digest\":\"%64[0-9a-f]", ret->digest), 1);
+}
+
 static void a_person_decides(void **state)
 {
-	char digest[65] = "";
-	uint32_t request = new_request(), other = new_request();
+	struct listed l;
+	uint32_t request = new_request(), other = new_request(), guess = new_request();
 
 	(void)state;
 	park();
-	const char *at = strstr(list(), "\"digest\":\"");
-	assert_non_null(at);
-	memcpy(digest, at + 10, 64);
-	fake_send(client, NULL, 0, "uusssu", MSG_DECIDE, other, "a", "a-1", "00", (uint32_t)APPROVAL_YES);
+	listed(&l);
+	assert_memory_equal(l.ticket, "a-1-", 4);
+	/* Only its number is known beforehand. */
+	fake_send(client, NULL, 0, "uusssu", MSG_DECIDE, guess, "a", "a-1", l.digest, (uint32_t)APPROVAL_YES);
+	assert_int_equal(expect_failure(&f, client, guess), ENOENT);
+	fake_send(client, NULL, 0, "uusssu", MSG_DECIDE, other, "a", l.ticket, "00", (uint32_t)APPROVAL_YES);
 	assert_int_equal(expect_failure(&f, client, other), ESTALE);
-	fake_send(client, NULL, 0, "uusssu", MSG_DECIDE, request, "a", "a-1", digest, (uint32_t)APPROVAL_YES);
+	fake_send(client, NULL, 0, "uusssu", MSG_DECIDE, request, "a", l.ticket, l.digest, (uint32_t)APPROVAL_YES);
 	expect_success(&f, client, request);
 	expect(&f, guardian, GUARDIAN_GO);
 	assert_int_equal(says("\"decided_by\":\"a person\""), 1);
-	fake_send(client, NULL, 0, "uusssu", MSG_DECIDE, request, "a", "a-1", digest, (uint32_t)APPROVAL_YES);
+	fake_send(client, NULL, 0, "uusssu", MSG_DECIDE, request, "a", l.ticket, l.digest, (uint32_t)APPROVAL_YES);
 	assert_int_equal(expect_failure(&f, client, request), ENOENT);
 }
 
@@ -368,14 +380,14 @@ static void nobody_decides(void **state)
 
 static void a_yes_that_cannot_be_recorded_is_none(void **state)
 {
-	char digest[65] = "";
+	struct listed l;
 	uint32_t request = new_request();
 
 	(void)state;
 	park();
-	memcpy(digest, strstr(list(), "\"digest\":\"") + 10, 64);
+	listed(&l);
 	fake_log_full(box.log);
-	fake_send(client, NULL, 0, "uusssu", MSG_DECIDE, request, "a", "a-1", digest, (uint32_t)APPROVAL_YES);
+	fake_send(client, NULL, 0, "uusssu", MSG_DECIDE, request, "a", l.ticket, l.digest, (uint32_t)APPROVAL_YES);
 	fake_run(&f);
 	expect_hung_up(&f, guardian);
 }
