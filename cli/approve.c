@@ -22,7 +22,7 @@ enum { TAKE_YES = 1, TAKE_NO, TAKE_ALWAYS, TAKE_DIGEST, TAKE_JSON };
 static const struct option own_options[] = {
 	{ OWN(TAKE_YES), .name = "yes", .help = "let it go on, this once" },
 	{ OWN(TAKE_NO), .name = "no", .help = "deny it" },
-	{ OWN(TAKE_ALWAYS), .name = "always", .help = "let it go on, and equal ones of the same call too" },
+	{ OWN(TAKE_ALWAYS), .name = "always", .help = "let it go on, and an equal call of the sandbox, or equal requests of the same call, too" },
 	{ OWN(TAKE_DIGEST), .name = "digest", .value = "HEX", .help = "refuse when the ticket is for anything but this" },
 	{ OWN(TAKE_JSON), .name = "json",
 	  .help = "what waits, as a JSON array of {ticket, sandbox, call, op, digest, reason, expires_s, question, before}" },

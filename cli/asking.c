@@ -2,10 +2,10 @@
 /*
  * Asking the person at the terminal about requests for which the policy has no rule.
  *
- * Theory of operation. Such a request waits under a ticket, as everything that is left to a person (nsbox approve does
- * the same from elsewhere). The question stands among the output of the command, which is held back meanwhile, and what
- * is typed goes to the question and not to the command. An answer holds for the run as the line of a policy does that
- * it becomes: `yes` for this method and path, `always` and `no` for the host and port.
+ * Theory of operation. Such a request waits under a ticket, as what nsbox approve answers. The question stands among the
+ * output of the command, which is held back meanwhile, and what is typed goes to the question and not to the command. An
+ * answer holds for the run as the line of a policy does that it becomes: `yes` for this method and path, `always` and `no`
+ * for the scheme, host and port.
  *
  * The command chooses when a question comes, what was on the terminal before, and how the terminal draws. So an answer is a
  * whole word and a line of its own, nothing counts that was typed before a question could have been read, and the terminal

@@ -85,13 +85,6 @@ int learn_begin(struct learn *learn, struct policy_args *args)
 	return learn->rules ? policy_args_take(args, &overlay) : refuse("out of memory");
 }
 
-/* Both know a call by its command, and would see another one. */
-int learn_refuse_other(void)
-{
-	return refuse("--learn does not go with [grant] sections or an auditor, which go by the command that is started: leave "
-		      "them out to learn");
-}
-
 int learn_prepare(struct learn *learn, sandbox_policy *policy, char **argv)
 {
 	sandbox_error *error = NULL;
@@ -102,8 +95,10 @@ int learn_prepare(struct learn *learn, sandbox_policy *policy, char **argv)
 	learn->command = argv;
 	if (sandbox_policy_dump(policy, &learn->effective, &error) < 0)
 		return refuse_error(error);
-	if (strstr(learn->effective, "\n[grant ") || (sandbox_policy_auditor(policy) && !learn->asking.answers))
-		return learn_refuse_other();
+	/* Both know a call by its command, and would see another one. */
+	if (strstr(learn->effective, "\n[grant ") || sandbox_policy_auditor(policy))
+		return refuse("--learn does not go with [grant] sections or an auditor, which go by the command that is started: "
+			      "leave them out to learn");
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return refuse("no random number for the name of a file");
 	while (argv[n])

@@ -48,12 +48,10 @@ int learn_prepare(struct learn *learn, sandbox_policy *policy, char **argv);
 int learn_end(struct learn *learn, sandbox *box, sandbox_policy *policy, const json_t *used, const json_t *denied);
 void learn_free(struct learn *learn);
 
-/* For a policy that learning does not go with. EXIT_NSBOX (said). */
-int learn_refuse_other(void);
-/* learn_ask.c: before the policy is made, that a person is asked about requests that it has no rule for. 0 or EXIT_NSBOX
- * (said). */
-int learn_ask(struct learn *learn, struct policy_args *args);
-/* After learn_prepare(), where that is so: for the command no more than the run's policy has. The same. */
+/* learn_ask.c: after learn_prepare(), that a person is asked about requests that the policy has no rule for: the policy
+ * for the sandbox instead, or NULL where there is no gateway. 0 or EXIT_NSBOX (said). */
+int learn_ask(struct learn *learn, struct policy_args *args, sandbox_policy **ret_policy);
+/* With that one: for the command no more than the run's policy has. The same. */
 int learn_ask_command(const struct learn *learn, sandbox_command *command);
 
 /* The value, whose ownership goes over (NULL: no memory), for a key (NULL: a remark). A list that is full counts. */
@@ -70,9 +68,7 @@ bool learn_is_secret(const char *path, const char *home);
 bool learn_holds_secrets(const char *directory, const char *home);
 /* Whether the host may execute, or take orders from, what is written there. */
 bool learn_is_executed(const char *path, const char *home);
-/* learn_file.c: of the comment of a line of the dump, "REASON/ORIGIN". */
-const char *learn_origin(const char *comment);
-/* The file as it is to be. */
+/* learn_file.c: the file as it is to be. */
 int learn_text(const struct learn *learn, struct buf *out);
 
 #endif

@@ -15,15 +15,15 @@
 #include "learn.h"
 #include "nsbox.h"
 
-/* All public hosts for the sandbox, and who is asked. What --learn set is no part of what it writes. */
+#define ORIGIN "--learn"
+
+/* All public hosts, and who is asked. */
 static int widen(sandbox_policy *policy)
 {
 	_cleanup_buf_ struct buf command = { 0 };
 	sandbox_error *error = NULL;
 	char self[PATH_MAX];
 
-	if (sandbox_policy_auditor(policy))
-		return learn_refuse_other();
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n < 0)
 		return refuse("--learn: cannot find the program of nsbox itself");
@@ -31,29 +31,33 @@ static int widen(sandbox_policy *policy)
 	buf_puts(&command, "exec:exec ");
 	quote_word(&command, self);
 	buf_puts(&command, " asker");
-	if (!buf_str(&command) || sandbox_policy_set(policy, "network", "allow", "*", LEARN_ORIGIN, &error) < 0 ||
-	    sandbox_policy_set(policy, "audit", "auditor", buf_str(&command), LEARN_ORIGIN, &error) < 0 ||
+	if (!buf_str(&command) || sandbox_policy_set(policy, "network", "allow", "*", ORIGIN, &error) < 0 ||
+	    sandbox_policy_set(policy, "audit", "auditor", buf_str(&command), ORIGIN, &error) < 0 ||
 	    /* It answers at once, but a machine may be busy. */
-	    sandbox_policy_set(policy, "audit", "deadline", "60s", LEARN_ORIGIN, &error) < 0)
+	    sandbox_policy_set(policy, "audit", "deadline", "60s", ORIGIN, &error) < 0)
 		return refuse_error(error);
 	return 0;
 }
 
-int learn_ask(struct learn *learn, struct policy_args *args)
+int learn_ask(struct learn *learn, struct policy_args *args, sandbox_policy **ret_policy)
 {
+	/* Without a gateway nothing is decided by rules. */
+	if (!strstr(learn->effective, "\nmode = gateway"))
+		return 0;
 	learn->asking.answers = json_object();
+	args->again = true;
 	args->last = widen;
-	return learn->asking.answers ? 0 : refuse("out of memory");
+	return learn->asking.answers ? policy_args_apply(args, ret_policy) : refuse("out of memory");
 }
 
-/* A line of [network] in the dump that is a rule of the run's policy: its key in a grant and its value, or NULL. */
+/* A line of [network] in the dump that is a rule: its key in a grant and its value, or NULL. */
 static const char *rule_of(char *line, const char **ret_value)
 {
 	static const char *const keys[][2] = { { "allow", "allow" }, { "allow_private", "allow" },
 					       { "passthrough", "passthrough" }, { "deny", "deny" } };
 	char *equals = strstr(line, " = "), *comment = equals ? strstr(equals, " ;") : NULL;
 
-	if (!equals || (comment && strcmp(learn_origin(comment), LEARN_ORIGIN) == 0))
+	if (!equals)
 		return NULL;
 	*equals = '\0';
 	if (comment)
@@ -75,15 +79,15 @@ int learn_ask_command(const struct learn *learn, sandbox_command *command)
 
 	int r = sandbox_grant_new(&grant, &error);
 	if (r == 0)
-		r = sandbox_grant_set(grant, "credentials", "any", LEARN_ORIGIN, &error);
+		r = sandbox_grant_set(grant, "credentials", "any", ORIGIN, &error);
 	if (r == 0)
-		r = sandbox_grant_set(grant, "allow", "none", LEARN_ORIGIN, &error);
+		r = sandbox_grant_set(grant, "allow", "none", ORIGIN, &error);
 	for (char *rest = text, *line; r == 0 && rest && (line = strsep(&rest, "\n"));) {
 		if (line[0] == '[')
 			network = strcmp(line, "[network]") == 0;
 		const char *value, *key = network ? rule_of(line, &value) : NULL;
 		if (key)
-			r = sandbox_grant_set(grant, key, value, LEARN_ORIGIN, &error);
+			r = sandbox_grant_set(grant, key, value, ORIGIN, &error);
 	}
 	if (r == 0)
 		r = sandbox_command_set_grant(command, grant, &error);

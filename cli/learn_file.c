@@ -13,6 +13,7 @@
 #include "nsbox.h"
 
 #define LINE_MAX_BYTES 199u /* of a policy file */
+#define LEARNED "--learn"
 
 struct writer {
 	const struct learn *learn;
@@ -104,7 +105,8 @@ static void end_section(struct writer *w)
 	w->secret_unused = false;
 }
 
-const char *learn_origin(const char *comment)
+/* "; REASON/ORIGIN" at the end of a line of the dump, or on the line before it. */
+static const char *origin_of(const char *comment)
 {
 	const char *slash = comment ? strchr(comment, '/') : NULL;
 
@@ -137,8 +139,8 @@ static bool gives(const struct writer *w, const char *key, const char *value)
 static void keep(struct writer *w, char *line, const char *comment)
 {
 	char *equals = strstr(line, " = ");
-	const char *origin = learn_origin(comment);
-	bool given = strcmp(origin, "default") != 0 && strcmp(origin, LEARN_ORIGIN) != 0;
+	const char *origin = origin_of(comment);
+	bool given = strcmp(origin, "default") != 0 && strcmp(origin, LEARNED) != 0;
 
 	if (!equals || w->secret_unused || (!given && strncmp(line, "version ", 8) != 0))
 		return;

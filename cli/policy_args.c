@@ -236,7 +236,7 @@ static int apply_setting(sandbox_policy *p, const struct policy_arg *a)
 }
 
 /* The profiles that go with the command, said because nobody asked for them. */
-static int apply_choice(sandbox_policy *p, const char *const *command)
+static int apply_choice(sandbox_policy *p, const struct policy_args *args)
 {
 	_cleanup_free_ char *text = NULL;
 	sandbox_error *error = NULL;
@@ -244,27 +244,28 @@ static int apply_choice(sandbox_policy *p, const char *const *command)
 	int r = 0;
 	size_t i;
 
-	if (sandbox_profile_choose(command, &text, &error) < 0)
+	if (sandbox_profile_choose(args->command, &text, &error) < 0)
 		return refuse_error(error);
 	json_t *all = json_loads(text, 0, NULL), *one;
 	json_array_foreach(all, i, one) {
 		if (r || json_unpack(one, "{s:s, s:s}", "profile", &name, "by", &by) < 0)
 			continue;
-		say("profile %s, since the command is %s (--profile none: without)", name, by);
+		if (!args->again)
+			say("profile %s, since the command is %s (--profile none: without)", name, by);
 		r = sandbox_policy_load_profile(p, name, &error) < 0 ? refuse_error(error) : 0;
 	}
 	json_decref(all);
 	return r;
 }
 
-static int apply_project(sandbox_policy *p)
+static int apply_project(sandbox_policy *p, bool again)
 {
 	sandbox_error *error = NULL;
 	int state;
 
 	if (sandbox_policy_load_project(p, &state, &error) < 0)
 		return refuse_error(error);
-	if (state == SANDBOX_PROJECT_UNKNOWN)
+	if (state == SANDBOX_PROJECT_UNKNOWN && !again)
 		say(".nsbox.ini is not used: it is not trusted yet (nsbox profile trust shows it)");
 	return 0;
 }
@@ -279,8 +280,8 @@ static int apply_automatic(sandbox_policy *p, const struct policy_args *args)
 		profile = profile || is_profile;
 		none = none || (is_profile && strcmp(args->list[i].value, NO_PROFILE) == 0);
 	}
-	int r = !profile && args->command && args->command[0] ? apply_choice(p, args->command) : 0;
-	return r || none ? r : apply_project(p);
+	int r = !profile && args->command && args->command[0] ? apply_choice(p, args) : 0;
+	return r || none ? r : apply_project(p, args->again);
 }
 
 static void say_warnings(const sandbox_policy *p)
@@ -289,9 +290,7 @@ static void say_warnings(const sandbox_policy *p)
 
 	while (text && *text) {
 		size_t len = strcspn(text, "\n");
-		/* What is there to be asked about lets nothing through by itself. */
-		if (strncmp(text, LEARN_ORIGIN ":", strlen(LEARN_ORIGIN) + 1) != 0)
-			say("warning: %.*s", (int)len, text);
+		say("warning: %.*s", (int)len, text);
 		text += len + (text[len] == '\n');
 	}
 }
@@ -320,7 +319,8 @@ int policy_args_apply(const struct policy_args *args, sandbox_policy **ret_polic
 		sandbox_policy_free(p);
 		return r;
 	}
-	say_warnings(p);
+	if (!args->again)
+		say_warnings(p);
 	*ret_policy = p;
 	return 0;
 }

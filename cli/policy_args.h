@@ -10,8 +10,6 @@
 
 #include "options.h"
 
-#define LEARN_ORIGIN "--learn" /* of the lines that are there only to learn (learn.c, learn_ask.c) */
-
 struct policy_arg {
 	const struct option *option;
 	const char *value;
@@ -23,6 +21,7 @@ struct policy_args {
 	const char *workdir;
 	const char *const *command; /* what is to run, NULL: not known; its name may choose a profile */
 	int workdir_force;
+	bool again; /* what there is to say about them was said */
 	int (*last)(sandbox_policy *policy); /* after all of them; NULL: nothing more. 0 or EXIT_NSBOX (said) */
 };
 

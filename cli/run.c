@@ -30,6 +30,7 @@ struct run {
 	const char *name;
 	bool rm, dry_run;
 	struct learn learn; /* file NULL: not asked for */
+	sandbox_policy *asking_policy; /* of the sandbox, when a person is asked what its command may; NULL: nobody is */
 };
 
 static int dry_run(sandbox_policy *policy)
@@ -43,29 +44,42 @@ static int dry_run(sandbox_policy *policy)
 	return EXIT_YES;
 }
 
+static int prepare_learning(struct run *run, sandbox_policy *policy)
+{
+	struct runner *r = &run->runner;
+
+	int status = learn_prepare(&run->learn, policy, r->argv);
+	if (status)
+		return status;
+	r->argv = run->learn.argv;
+	/* A private terminal can also have pipes outside, and nobody is there then. */
+	if (runner_on_terminal(r) && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+		status = learn_ask(&run->learn, &run->policy, &run->asking_policy);
+	r->report.asking = run->asking_policy ? &run->learn.asking : NULL;
+	return status;
+}
+
 /* The exit status of the run. */
 static int run_in(struct run *run, sandbox_policy *policy)
 {
 	struct runner *r = &run->runner;
 	/* Where a person may have to decide, another process has to find it. */
-	bool asks = sandbox_policy_auditor(policy) && !run->learn.file;
+	bool asks = sandbox_policy_auditor(policy) != NULL;
 	bool stays = run->name || r->detach, named = stays || asks;
 	sandbox_error *error = NULL;
 
 	r->last = (run->rm && r->detach) || (asks && !stays);
 	r->drops = run->rm;
-	int status = run->learn.file ? learn_prepare(&run->learn, policy, r->argv) : 0;
-	if (status)
-		return status;
-	if (run->learn.file)
-		r->argv = run->learn.argv;
-	status = runner_prepare(r);
+	int status = run->learn.file ? prepare_learning(run, policy) : 0;
+	if (status == 0)
+		status = runner_prepare(r);
 	if (status == 0 && r->report.asking)
 		status = learn_ask_command(&run->learn, r->command);
 	if (status)
 		return status;
-	if (named ? sandbox_create_named(r->runtime, policy, run->name, &r->box, &error) :
-		    sandbox_create(r->runtime, policy, &r->box, &error))
+	sandbox_policy *of_box = run->asking_policy ? run->asking_policy : policy;
+	if (named ? sandbox_create_named(r->runtime, of_box, run->name, &r->box, &error) :
+		    sandbox_create(r->runtime, of_box, &r->box, &error))
 		return refuse_error(error);
 	run->learn.asking.box = r->box;
 	status = runner_run(r);
@@ -101,13 +115,7 @@ static int begin_learning(struct run *run)
 	if (run->name || r->detach || run->dry_run)
 		return refuse("--learn goes with neither --name, -d nor --dry-run: it is about one command, and tells at its end");
 	r->report.used = json_array();
-	int status = r->report.used ? learn_begin(&run->learn, &run->policy) : refuse("out of memory");
-	/* A private terminal can also have pipes outside, and nobody is there then. */
-	bool asks = runner_on_terminal(r) && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-	if (status || !asks || !policy_args_gateway(&run->policy))
-		return status;
-	r->report.asking = &run->learn.asking;
-	return learn_ask(&run->learn, &run->policy);
+	return r->report.used ? learn_begin(&run->learn, &run->policy) : refuse("out of memory");
 }
 
 static int run_all(struct run *run)
@@ -201,6 +209,7 @@ static int run_run(const struct command *self, int argc, char **argv)
 	}
 	policy_args_free(&run.policy);
 	learn_free(&run.learn);
+	sandbox_policy_free(run.asking_policy);
 	runner_free(&run.runner);
 	return status;
 }

@@ -7,7 +7,7 @@ import time
 
 from harness.box import Box
 from harness.origin import Origin
-from harness.registry import check, equal, test
+from harness.registry import cases, check, equal, test
 from harness.terminal import Terminal
 
 HOST, OTHER = 'api.example.com', 'other.example.com'
@@ -188,3 +188,28 @@ def calls_inside_ask_too(t):
     l.term.expect(rb'code 403')
     equal(l.term.wait(), 0, 'exit status')
     equal(l.targets(), [], 'what the origin saw')
+
+
+@test
+def beside_rules_of_every_kind(t):
+    """Rules that are opaque, private, by address or of a secret stay as they are, and the rest is asked about."""
+    l = Learning(t, curl('/a'), '--passthrough', 'pinned.example.com', '--allow', 'tcp://db.example.com:443', '--allow',
+                 '192.0.2.0/24:443', '--allow-private', 'build.example.com', '--allow', 'GET,HEAD https://*.example.org/v1/**',
+                 '--deny', 'evil.example.com', '--secret', 'KEY=exec:echo a-value-of-a-key@https://api.example.com/x')
+    l.answer('yes')
+    l.term.expect(rb'code 200')
+    equal(l.term.wait(), 0, 'exit status')
+    counted, comments = l.learned()
+    check('allow = GET https://api.example.com/a' in counted and 'deny = evil.example.com' in counted, 'lines: %r' % counted)
+    check('not used: passthrough = pinned.example.com' in comments, 'comments: %r' % comments)
+
+
+@cases([('none', 'none'), ('host', 'host')])
+def without_a_gateway(t, mode):
+    """Nothing is decided by rules, so nobody is asked."""
+    box = Box(t)
+    policy = t.write('box/p.ini', '[sandbox]\nversion = 1\n[network]\nmode = %s\n' % mode)
+    term = Terminal(box, 'run', '--rm', '-f', policy, '--learn', box.dir + '/learned.ini', '--', 'echo', 'fine')
+    term.expect(rb'fine')
+    equal(term.wait(), 0, 'exit status')
+    check(os.path.exists(box.dir + '/learned.ini'), 'no file')
