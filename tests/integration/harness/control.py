@@ -8,7 +8,7 @@ import time
 
 PATH = '/run/nsbox/control'
 HELLO, REPLY, CREATE, START, SIGNAL, DESTROY, EXIT, OPEN, INSPECT, POOL, CANCEL = 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12
-VERSION = 7
+VERSION = 8
 
 
 def u32(*numbers):
