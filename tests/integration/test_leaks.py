@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing grows with the number of calls and sandboxes that there have been: memory, descriptors, namespaces,
-interfaces, processes. With --long ten thousand calls, two thousand sandboxes,
+interfaces, processes. With --long ten thousand calls, ten thousand sandboxes,
 and a thousand at once; else a few hundred."""
 import collections
 import os
@@ -139,7 +139,7 @@ def calls(t, mode):
 
 @cases([('none', 'none'), ('gateway', 'gateway')], timeout=1200 if LONG else 120)
 def sandboxes(t, mode):
-    grow(t, mode, 'boxes', (2000 if mode == 'none' else 1000) if LONG else 60, 200 if LONG else 30)
+    grow(t, mode, 'boxes', (10000 if mode == 'none' else 2000) if LONG else 60, 200 if LONG else 30)
 
 
 @cases([('none', 'none', 1000, 1024), ('gateway', 'gateway', 100, 2048)], timeout=600 if LONG else 120)
