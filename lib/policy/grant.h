@@ -171,4 +171,9 @@ enum grant_view grant_view(const struct grant *g);
  * a comment; stable byte for byte. What is inherited is said in comments. */
 int grant_dump(const struct grant *g, struct buf *out);
 
+/* What a finished grant names, for who decides about it: every value as it is, also one that no line of a policy file can
+ * hold; those of one key one after the other. What is inherited is not named. Ends with the first of fn that is not 0. */
+typedef int (*grant_item_fn)(void *context, const char *key, const char *value);
+int grant_items(const struct grant *g, grant_item_fn fn, void *context);
+
 #endif

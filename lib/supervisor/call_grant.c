@@ -20,6 +20,7 @@
 
 /* Of what was granted into a record. */
 #define RECORD_LINES 64u
+#define RECORD_BYTES 32768u
 
 /* What a call may have at most, and how an excess over that is told. */
 struct bound {
@@ -148,74 +149,78 @@ int call_grant_decide(struct sandbox *b, struct start *start, const void *bytes,
 	return r;
 }
 
-/* The lines of its dump, `key = value` without their comments: the next one at or behind *at, or NULL. */
-static char *next_line(char **at)
-{
-	char *line;
+/* Lines `key = value`, as many as a record has room for. */
+struct lines {
+	char *line[RECORD_LINES + 1];
+	size_t n, bytes, left_out;
+};
 
-	while ((line = strsep(at, "\n"))) {
-		char *comment = strstr(line, " ;");
-		if (comment)
-			*comment = '\0';
-		size_t len = strlen(line);
-		while (len > 0 && line[len - 1] == ' ')
-			line[--len] = '\0';
-		if (strchr(line, '=') && line[0] != ';')
-			return line;
+static int put_line(void *context, const char *key, const char *value)
+{
+	struct lines *l = context;
+	size_t bytes = l->bytes + strlen(key) + strlen(value);
+
+	if (l->left_out || l->n == RECORD_LINES || bytes > RECORD_BYTES) {
+		l->left_out++;
+		return 0;
 	}
-	return NULL;
+	if (asprintf(&l->line[l->n], "%s = %s", key, value) < 0) {
+		l->line[l->n] = NULL;
+		return -ENOMEM;
+	}
+	l->n++;
+	l->bytes = bytes;
+	return 0;
 }
 
 int call_grant_members(const struct grant *grant, struct buf *members)
 {
-	_cleanup_buf_ struct buf text = { 0 };
-	char *lines[RECORD_LINES + 1] = { 0 };
+	struct lines l = { 0 };
 
-	int r = grant_dump(grant, &text);
-	if (r < 0 || !buf_str(&text))
-		return -ENOMEM;
-	char *rest = (char *)text.data;
-	for (size_t n = 0; n < RECORD_LINES && (lines[n] = next_line(&rest)); n++)
-		;
-	r = json_member_string(members, "grant", grant_name(grant)[0] ? grant_name(grant) : "call");
-	return r < 0 ? r : json_member_strv(members, "granted", lines);
+	int r = grant_items(grant, put_line, &l);
+	if (r == 0)
+		r = json_member_string(members, "grant", grant_name(grant)[0] ? grant_name(grant) : "call");
+	if (r == 0)
+		r = json_member_strv(members, "granted", l.line);
+	if (r == 0 && l.left_out)
+		r = json_member_int(members, "granted_left_out", (int64_t)l.left_out);
+	for (size_t i = 0; i < l.n; i++)
+		free(l.line[i]);
+	return r;
 }
 
-/* The dump has the lines of a key together. */
-static int put_keys(char *text, struct buf *object)
-{
-	char key[64] = "", *line;
-	int r = 0;
+/* Members of an object, each an array that is open until the next key. */
+struct object {
+	struct buf text;
+	const char *key;
+};
 
-	while (r == 0 && (line = next_line(&text))) {
-		size_t n = strcspn(line, " =");
-		const char *value = strchr(line, '=') + 1;
-		value += strspn(value, " ");
-		if (strlen(key) != n || strncmp(key, line, n) != 0) {
-			r = buf_printf(object, "%s\"%.*s\":[", key[0] ? "]," : "", (int)n, line);
-			snprintf(key, sizeof(key), "%.*s", (int)n, line);
-		} else {
-			r = buf_putc(object, ',');
-		}
-		if (r == 0)
-			r = json_text(object, value, strlen(value));
-	}
-	return r == 0 && key[0] ? buf_putc(object, ']') : r;
+static int put_value(void *context, const char *key, const char *value)
+{
+	struct object *o = context;
+	int r;
+
+	if (o->key && strcmp(o->key, key) == 0)
+		r = buf_putc(&o->text, ',');
+	else
+		r = buf_printf(&o->text, "%s\"%s\":[", o->key ? "]," : "", key);
+	o->key = key;
+	return r < 0 ? r : json_text(&o->text, value, strlen(value));
 }
 
 int call_grant_object(const struct grant *grant, struct buf *members)
 {
-	_cleanup_buf_ struct buf text = { 0 }, object = { 0 };
+	struct object o = { 0 };
 
-	int r = grant ? grant_dump(grant, &text) : 0;
-	if (r == 0)
-		r = buf_putc(&object, '{');
+	int r = buf_putc(&o.text, '{');
 	if (r == 0 && grant)
-		r = buf_str(&text) ? put_keys((char *)text.data, &object) : -ENOMEM;
+		r = grant_items(grant, put_value, &o);
 	if (r == 0)
-		r = buf_putc(&object, '}');
-	const char *value = r == 0 ? buf_str(&object) : NULL;
-	return value ? json_member_raw(members, "grant", value) : -ENOMEM;
+		r = buf_puts(&o.text, o.key ? "]}" : "}");
+	const char *value = r == 0 ? buf_str(&o.text) : NULL;
+	r = value ? json_member_raw(members, "grant", value) : -ENOMEM;
+	buf_free(&o.text);
+	return r;
 }
 
 static bool has_commands(const struct call *call)

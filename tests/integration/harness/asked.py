@@ -12,6 +12,13 @@ from .registry import check, equal
 OPS = ['call.start', 'http.request', 'net.connect', 'grant.raise']
 
 
+def once(pairs):
+    """An object that has no member twice: which of them counts would be for its reader to choose."""
+    names = [name for name, _ in pairs]
+    equal(sorted(names), sorted(set(names)), 'names of the members of %r' % pairs)
+    return dict(pairs)
+
+
 class Auditor:
     """Answers each question by handler(question), which returns members of an answer, bytes to send as they are, or
     None for nothing. Connections one after the other; questions are kept."""
@@ -44,13 +51,14 @@ class Auditor:
                 if not packet:
                     break
                 self.packets.append(packet)
-                question = json.loads(packet)
+                question = json.loads(packet, object_pairs_hook=once)
                 if 'id' in question:
                     self.questions.append(question)
                     self._answer(sock, question)
         except OSError:
             pass
-        sock.close()
+        finally:
+            sock.close()
 
     def _answer(self, sock, question):
         answer = self.handler(question)
