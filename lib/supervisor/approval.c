@@ -127,7 +127,7 @@ bool approval_park(struct sandbox *b, const struct park *p)
 	struct approval *a = b->approvals->n < MAX_PARKED ? calloc(1, sizeof(*a)) : NULL;
 	if (!a)
 		return false;
-	auditor_digest(p->op, p->members, a->digest);
+	auditor_digest(p->op, p->significant, a->digest);
 	if (put_ticket(b, a) < 0 || copy_park(a, p) < 0 || record(b, a, "approval.asked", a->reason) < 0) {
 		approval_free(a);
 		return false;

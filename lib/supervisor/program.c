@@ -131,18 +131,16 @@ static bool needs_copy(const struct sandbox *b, const struct shown *p)
 }
 
 /* A copy is no file of the sandbox, so the kernel would not compare it with the paths that may be executed. */
-static bool may_execute(const struct call *call)
-{
-	return !call->start->grant || grant_may_execute(call->start->grant, call->shown->path);
-}
-
-static void deny_execution(struct call *call)
+bool program_denied(struct call *call)
 {
 	const char *path = call->shown->path;
 	struct error e;
 
+	if (!call->start->grant || grant_may_execute(call->start->grant, path))
+		return false;
 	fail(&e, EACCES, SANDBOX_STAGE_EXEC, path, "the grant of this call does not let it execute %s", path);
 	call_denied(call, &e, e.message);
+	return true;
 }
 
 /* Who decides has seen it, unless it is what was agreed to when it was shown before, byte by byte. */
@@ -164,10 +162,8 @@ static int first_look(struct call *call)
 {
 	struct shown *p = call->shown;
 
-	if (!may_execute(call)) {
-		deny_execution(call);
+	if (program_denied(call))
 		return 0;
-	}
 	p->copied = needs_copy(call->sandbox, p);
 	if (p->copied || !is_known(call->sandbox->supervisor, p))
 		return guardian_send_program(call, p->copied) < 0 ? -EPROTO : 0;
@@ -208,10 +204,8 @@ bool program_expected(struct call *call)
 
 	if (!f || !(call->shown = copy_shown((*f)->shown)))
 		return false;
-	if (may_execute(call))
+	if (!program_denied(call))
 		question_call(call);
-	else
-		deny_execution(call);
 	return true;
 }
 

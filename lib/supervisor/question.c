@@ -11,26 +11,39 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <nettle/sha2.h>
+
 #include "base/json.h"
 #include "base/util.h"
+#include "base/wire.h"
 #include "policy/grant.h"
 #include "supervisor/members.h"
 #include "supervisor/decided.h"
 #include "supervisor/question.h"
 #include "supervisor/supervisor.h"
 
-/* What a program does is decided by files that it opens later. */
+/* What a program does is decided by files that it opens later, or it runs what its arguments name. */
 static bool is_interpreter(const char *path)
 {
-	static const char *const names[] = { "sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "csh", "tcsh", "busybox", "python",
-					     "pypy", "perl", "ruby", "node", "nodejs", "deno", "bun", "lua", "luajit", "php",
-					     "awk", "gawk", "mawk", "tclsh", "wish", "expect", "java", "env", "nice", "nohup",
-					     "timeout", "xargs", "setsid", "stdbuf", "make", "npm", "npx" };
+	static const char *const names[] = {
+		"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "busybox", "toybox",
+		"python", "pypy", "perl", "ruby", "node", "nodejs", "deno", "bun", "lua", "luajit", "php", "guile", "Rscript",
+		"awk", "gawk", "mawk", "tclsh", "wish", "expect", "java", "sed", "ed", "vi", "vim", "nvim", "emacs",
+		"env", "nice", "nohup", "timeout", "xargs", "setsid", "stdbuf", "setarch", "taskset", "chrt", "ionice",
+		"flock", "script", "unshare", "nsenter", "setpriv", "chroot", "sudo", "su", "doas", "time", "watch",
+		"parallel", "find", "ssh", "scp", "sftp", "rsync", "tar", "gdb", "lldb", "strace", "ltrace", "perf", "valgrind",
+		"git", "make", "gmake", "cmake", "ninja", "meson", "gcc", "cc", "clang", "cargo", "go", "rustc", "npm", "npx",
+		"yarn", "pnpm", "uv", "uvx", "pip", "pipx", "poetry", "mvn", "gradle", "bazel", "docker", "podman", "sqlite",
+		"nsbox",
+	};
 	const char *name = strrchr(path, '/');
 	name = name ? name + 1 : path;
 	/* python3.11, lua5.4 */
 	size_t len = strcspn(name, "0123456789.-");
 
+	/* The loaders of the system, which run what their first argument names. */
+	if (strncmp(name, "ld-linux", 8) == 0 || strncmp(name, "ld-musl", 7) == 0 || strcmp(name, "ld.so") == 0)
+		return true;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strlen(names[i]) == len && strncmp(name, names[i], len) == 0)
 			return true;
@@ -55,33 +68,66 @@ int question_program_members(const struct shown *p, struct buf *m)
 	return r < 0 ? r : json_member_raw(m, "interpreter", p->script || is_interpreter(p->path) ? "true" : "false");
 }
 
-static int put_env_names(struct buf *m, char *const *env)
+static char **env_names(char *const *env)
 {
-	_cleanup_(strv_freep) char **names = calloc(strv_len(env) + 1, sizeof(*names));
+	char **names = calloc(strv_len(env) + 1, sizeof(*names));
 
 	for (size_t i = 0; names && env[i]; i++) {
 		names[i] = strndup(env[i], strcspn(env[i], "="));
-		if (!names[i])
-			return -ENOMEM;
+		if (!names[i]) {
+			strv_free(names);
+			return NULL;
+		}
 	}
-	return names ? json_member_strv(m, "env_names", names) : -ENOMEM;
+	return names;
+}
+
+/* Of the bytes themselves, which no text of JSON has when they are not UTF-8, and of the whole grant. The id of the call
+ * that asks for it is not among them, a new one each time; that there is one is. */
+static int put_exact(const struct call *call, char *const *names, struct buf *m)
+{
+	const struct start *start = call->start;
+	uint8_t digest[SHA256_DIGEST_SIZE];
+	_cleanup_buf_ struct buf exact = { 0 };
+	struct sha256_ctx sha;
+
+	int r = wire_put_strv(&exact, start->argv);
+	if (r == 0)
+		r = wire_put_str(&exact, call->shown->path);
+	if (r == 0)
+		r = wire_put_bytes(&exact, call->shown->digest, sizeof(call->shown->digest));
+	if (r == 0)
+		r = wire_put_str(&exact, start->cwd);
+	if (r == 0)
+		r = wire_put_strv(&exact, names);
+	if (r == 0)
+		r = wire_put_u8(&exact, start->parent_number != 0);
+	if (r == 0 && start->grant)
+		r = decided_bytes(start, &exact);
+	if (r < 0)
+		return r;
+	sha256_init(&sha);
+	sha256_update(&sha, exact.len, exact.data);
+	sha256_digest(&sha, sizeof(digest), digest);
+	return member_hex(m, "start_sha256", digest, sizeof(digest));
 }
 
 /* All that an answer may depend on; the id of the call is not among it, a new one each time. */
 static int put_start(const struct call *call, struct buf *m)
 {
 	const struct start *start = call->start;
+	_cleanup_(strv_freep) char **names = env_names(start->env);
 
-	int r = json_member_strv(m, "argv", start->argv);
+	int r = names ? json_member_strv(m, "argv", start->argv) : -ENOMEM;
 	if (r == 0)
 		r = question_program_members(call->shown, m);
 	if (r == 0)
 		r = json_member_string(m, "cwd", start->cwd);
 	if (r == 0)
-		r = put_env_names(m, start->env);
+		r = json_member_strv(m, "env_names", names);
 	if (r == 0)
 		r = call_grant_object(start->grant, m);
-	return r;
+	return r < 0 ? r : put_exact(call, names, m);
 }
 
 static int put_ids(const struct sandbox *b, const char *call, const char *rest, struct buf *m)
@@ -189,6 +235,8 @@ void question_decided(struct call *call, enum auditor_decision decision, const c
 			deny_call(call, by, e.message);
 			return;
 		}
+		if (program_denied(call))
+			return;
 	} else if (decision != AUDITOR_ALLOW) {
 		deny_call(call, by, reason);
 		return;
@@ -204,7 +252,7 @@ void question_decided(struct call *call, enum auditor_decision decision, const c
 static void call_answered(void *context, uint64_t ticket, const struct auditor_result *result)
 {
 	struct call *call = context;
-	_cleanup_buf_ struct buf m = { 0 };
+	_cleanup_buf_ struct buf m = { 0 }, all = { 0 };
 
 	(void)ticket;
 	call->question = 0;
@@ -212,9 +260,11 @@ static void call_answered(void *context, uint64_t ticket, const struct auditor_r
 		question_decided(call, result->decision, "the auditor", result->reason, result->grant);
 		return;
 	}
-	const char *members = put_start(call, &m) == 0 ? buf_str(&m) : NULL;
+	const char *significant = put_start(call, &m) == 0 ? buf_str(&m) : NULL;
+	bool put = significant && buf_puts(&all, significant) == 0 && child_member(call, &all) == 0;
+	const char *members = put ? buf_str(&all) : NULL;
 	const struct park park = { .op = AUDITOR_CALL_START, .call = call, .call_id = call->id, .members = members,
-				   .key = call->shown->path, .reason = result->reason };
+				   .significant = significant, .key = call->shown->path, .reason = result->reason };
 	if (!members || !approval_park(call->sandbox, &park))
 		question_decided(call, AUDITOR_DENY, "the auditor", AUDITOR_OVERLOADED, NULL);
 }
@@ -279,7 +329,7 @@ static void gateway_answered(void *context, uint64_t ticket, const struct audito
 {
 	struct gateway_question *g = context;
 	const struct park park = { .op = g->op, .gateway = g->ticket, .call_id = g->call, .members = g->members,
-				   .key = place(g->members), .reason = result->reason };
+				   .significant = g->members, .key = place(g->members), .reason = result->reason };
 
 	(void)ticket;
 	if (result->decision == AUDITOR_ASK) {

@@ -22,6 +22,8 @@ void shown_free(struct shown *shown);
 /* What this command led to before in the sandbox, decided about without having it shown again: true, and the question is
  * asked. The guardian then checks that it is the same (START_EXPECT). */
 bool program_expected(struct call *call);
+/* The grant of the call does not let it execute the program that was shown: then it is told so. */
+bool program_denied(struct call *call);
 /* It was another one. */
 void program_changed(struct call *call);
 void programs_free(struct sandbox *sandbox);
@@ -60,7 +62,9 @@ struct park {
 	enum auditor_op op;
 	struct call *call; /* NULL: the gateway waits under this ticket, or with AUDITOR_FS_COMMIT the review */
 	uint64_t gateway;
-	const char *call_id, *members, *key, *reason; /* key: what two questions are compared by, up to a comma */
+	const char *call_id, *members, *reason;
+	const char *significant; /* what its digest is of: what members have in common with those of an equal question */
+	const char *key;	 /* what two questions are compared by, up to a comma */
 };
 /* False: too many wait, or no memory; then it is a denial. */
 bool approval_park(struct sandbox *sandbox, const struct park *park);

@@ -145,7 +145,7 @@ static void ask(struct sandbox *b)
 static void park(struct sandbox *b)
 {
 	struct review *v = b->review;
-	const struct park park = { .op = AUDITOR_FS_COMMIT, .call_id = "", .members = v->asked, .key = "commit",
+	const struct park park = { .op = AUDITOR_FS_COMMIT, .call_id = "", .members = v->asked, .significant = v->asked, .key = "commit",
 				   .reason = v->reason };
 
 	/* A person is shown one packet, and would decide about what is in none. */
