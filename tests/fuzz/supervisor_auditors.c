@@ -66,8 +66,9 @@ static void asked(struct peers *w, struct peer_auditor *a, const char *text)
 	json_int_t id = json_integer_value(json_object_get(packet, "id"));
 	const char *op = json_string_value(json_object_get(packet, "op"));
 	const char *call = json_string_value(json_object_get(packet, "call"));
+	bool commit = op && strcmp(op, "fs.commit") == 0;
 
-	peers_require(packet && a->greeted && op && call, "a question out of form");
+	peers_require(packet && a->greeted && op && !call == commit, "a question out of form");
 	if (id > MAX_QUESTIONS) {
 		w->overflow = true;
 		json_decref(packet);
@@ -86,7 +87,7 @@ static void asked(struct peers *w, struct peer_auditor *a, const char *text)
 	a->questions[id - 1].seen = true;
 	a->questions[id - 1].start = start;
 	a->questions[id - 1].key = key_of(text);
-	snprintf(a->questions[id - 1].call, sizeof(a->questions[id - 1].call), "%s", call);
+	snprintf(a->questions[id - 1].call, sizeof(a->questions[id - 1].call), "%s", commit ? "" : call);
 	json_decref(packet);
 	count_permit(w, a, (uint64_t)id);
 	size_t open = 0;

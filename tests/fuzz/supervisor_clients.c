@@ -51,7 +51,7 @@ void steps_make_place(void)
 
 /* ---- descriptors for a client to send ---- */
 
-static int new_log(struct peers *w)
+int steps_log(struct peers *w)
 {
 	char name[16];
 
@@ -61,9 +61,10 @@ static int new_log(struct peers *w)
 	return w->logs[w->n_logs++] = fake_log(name);
 }
 
-/* The four of a named sandbox, or the first few of them; the name of its entry. */
-static void new_entry(int fds[4], char name[16])
+bool steps_entry(int fds[4], char name[16])
 {
+	if (named.n == MAX_NAMED)
+		return false;
 	size_t i = named.n++;
 	struct sockaddr_un *at = &named.at[i];
 
@@ -78,6 +79,7 @@ static void new_entry(int fds[4], char name[16])
 	if (bind(fds[3], (struct sockaddr *)at, sizeof(at->sun_family)) < 0 || listen(fds[3], 4) < 0 ||
 	    getsockname(fds[3], (struct sockaddr *)at, &named.len[i]) < 0)
 		abort();
+	return true;
 }
 
 void steps_remove_entries(void)
@@ -102,7 +104,7 @@ static int some_fd(struct peers *w, uint8_t kind)
 	case 0:
 		return fake_policy(false);
 	case 1:
-		return new_log(w);
+		return steps_log(w);
 	case 2:
 		return fake_policy(true);
 	case 3:
@@ -158,10 +160,10 @@ static void create(struct input *in, struct peer_client *c)
 {
 	struct peers *w = in->w;
 	uint8_t how = take(in);
-	bool gateway = how & 1, is_named = how & 2 && named.n < MAX_NAMED;
+	bool gateway = how & 1, is_named = false;
 	bool audited = how & 32;
 	int policy = how & 4 ? place.null : audited ? fake_audited_policy() : fake_policy(gateway);
-	int fds[3 + 4 + 3] = { policy, new_log(w), fake_state() };
+	int fds[3 + 4 + 3] = { policy, steps_log(w), fake_state() };
 	char id[16], name[16] = "";
 	size_t n = 3, secrets = gateway ? how >> 6 : 0;
 
@@ -169,8 +171,8 @@ static void create(struct input *in, struct peer_client *c)
 	snprintf(id, sizeof(id), audited ? "a%u" : "s%u", how & 8 && !audited ? 0 : (unsigned)w->n_requests);
 	if (how & 16)
 		fds[1] = place.null;
-	if (is_named)
-		new_entry(fds + n, name);
+	if (how & 2)
+		is_named = steps_entry(fds + n, name);
 	n += is_named ? 4 : 0;
 	for (size_t i = 0; i < secrets; i++)
 		fds[n + i] = place.null;
@@ -185,7 +187,9 @@ static const char *sandbox_id(struct input *in)
 	struct peers *w = in->w;
 	uint8_t which = take(in);
 
-	return w->n_boxes ? w->boxes[which % w->n_boxes].id : "none";
+	size_t n = w->n_boxes + w->n_reviews, i = n ? which % n : 0;
+
+	return !n ? "none" : i < w->n_boxes ? w->boxes[i].id : w->reviews[i - w->n_boxes].id;
 }
 
 static void start(struct input *in, struct peer_client *c)
@@ -296,6 +300,10 @@ static void audit_request(struct input *in, struct peer_client *c)
 	snprintf(id, sizeof(id), "%s", sandbox_id(in));
 	if (what >= 192) {
 		change_step(in, c, id);
+		return;
+	}
+	if (what >= 176) {
+		review_step(in, c, how);
 		return;
 	}
 	switch (what % 3) {

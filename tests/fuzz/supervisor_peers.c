@@ -339,6 +339,8 @@ static void got_reply(struct peers *w, const struct peer_client *c, struct fake_
 			snprintf(q->call, sizeof(q->call), "%s", payload);
 		if (q->type == MSG_APPROVALS && !failed)
 			got_approvals(w, p);
+		if (q->type == MSG_REVIEW && !failed)
+			got_review(w, q, payload);
 		got_answer_of(w, q);
 	}
 }
@@ -406,6 +408,7 @@ void peers_run(struct peers *w)
 	do {
 		fake_run(&w->f);
 		auditors_find(w);
+		reviews_find(w);
 		again = read_launcher(w);
 		/* All of it, before the answers to clients that depend on it. */
 		for (size_t i = 0; i < w->n_slots; i++) {

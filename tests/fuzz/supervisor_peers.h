@@ -20,10 +20,12 @@
 #define MAX_QUESTIONS 256u /* to one auditor */
 #define MAX_PERMITS 256u
 #define MAX_PARKED_SEEN 128u
+#define MAX_REVIEWS 8u
 
 /* Keys tell what is asked about: a start by its second argument, a request by its host. */
 #define KEY_SHARED 1u	   /* any number of starts are equal */
 #define KEY_START 0x1000u  /* one start: this and the number of the request */
+#define KEY_REVIEW 0x4000u /* one question about a commit: this, eight for each of those, and its number */
 #define KEY_TICKET 0x2000u /* one request or connection: this and the gateway's ticket */
 
 struct peer_client {
@@ -60,6 +62,14 @@ struct peer_parked { /* of the list that a client got */
 	uint32_t key;
 	int auditor;
 	bool counted, decided;
+};
+
+struct peer_review { /* a commit that somebody decides about */
+	uint32_t request, key; /* key: of the first of n questions */
+	unsigned n;
+	char id[16];
+	int auditor; /* index, -1 none */
+	bool bad;    /* what was sent is out of form */
 };
 
 struct peer_box { /* a sandbox, as the launcher sees it */
@@ -130,6 +140,8 @@ struct peers {
 	size_t n_logs;
 	struct peer_box boxes[MAX_BOXES];
 	size_t n_boxes;
+	struct peer_review reviews[MAX_REVIEWS];
+	size_t n_reviews;
 	struct peer_permit permits[MAX_PERMITS];
 	size_t n_permits;
 	struct peer_parked parked[MAX_PARKED_SEEN];
@@ -172,6 +184,8 @@ bool auditor_answers_all(struct peers *w, struct peer_auditor *a);
 
 /* supervisor_permits.c */
 struct peer_permit *permit(struct peers *w, int auditor, uint32_t key);
+/* Something happens about which the auditor of its sandbox decides. */
+void use_permit(struct peers *w, int auditor, uint32_t key);
 /* A guardian was told to run its command. */
 void told_to_run(struct peers *w, struct peer_slot *slot);
 void got_decided(struct peers *w, size_t gateway, struct fake_packet *p);
@@ -201,6 +215,12 @@ void answer_ready(struct peers *w, size_t gateway, bool failed);
 /* The oldest of what it was asked. */
 void answer_call(struct peers *w, size_t gateway);
 void answer_call_end(struct peers *w, size_t gateway);
+
+/* supervisor_reviews.c: whose auditor is whose; the one of this id, -1 none. */
+void reviews_find(struct peers *w);
+int review_auditor(const struct peers *w, const char *id);
+/* It is allowed; decided: by whom and why, "": nobody decides about commits. */
+void got_review(struct peers *w, const struct peer_request *q, const char *decided);
 
 /* supervisor_changes.c: what is asked for, and the answer; false when nothing is open. */
 void asked_to_listen(struct peers *w, struct peer_box *box, struct fake_packet *p);

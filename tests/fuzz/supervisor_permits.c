@@ -24,8 +24,7 @@ struct peer_permit *permit(struct peers *w, int auditor, uint32_t key)
 	return p;
 }
 
-/* Something happens about which the auditor of its sandbox decides. */
-static void use_permit(struct peers *w, int auditor, uint32_t key)
+void use_permit(struct peers *w, int auditor, uint32_t key)
 {
 	struct peer_auditor *a = &w->auditors[auditor];
 
@@ -63,7 +62,7 @@ void told_to_run(struct peers *w, struct peer_slot *slot)
 
 static int auditor_by_box(const struct peers *w, const char *id)
 {
-	int found = -1;
+	int found = review_auditor(w, id);
 
 	for (size_t i = 0; i < w->n_boxes; i++) {
 		if (strcmp(w->boxes[i].id, id) == 0)
@@ -174,7 +173,7 @@ static void check_parked(const struct sandbox *b)
 		bool start = strcmp(op, "call.start") == 0;
 		listed += start;
 		peers_require(!start || (c && c->parked && c->state == CALL_ASKING), "somebody is asked about a call that is gone");
-		peers_require(start || b->gateway == GATEWAY_UP, "somebody is asked for a gateway that is gone");
+		peers_require(start || b->review || b->gateway == GATEWAY_UP, "somebody is asked for a gateway that is gone");
 	}
 	json_decref(list);
 	peers_require(list && listed == calls, "a call waits for nobody");
@@ -204,7 +203,10 @@ void check_questions(const struct sandbox *b)
 			c = c->next;
 		peers_require(c || q->op != AUDITOR_CALL_START, "a question whose call is gone");
 	}
-	peers_require(open >= of_calls && (open > of_calls) == (b->asked != NULL), "a question that nobody waits for");
+	if (b->review)
+		peers_require(open <= 1 && !of_calls, "two questions about one commit at once");
+	else
+		peers_require(open >= of_calls && (open > of_calls) == (b->asked != NULL), "a question that nobody waits for");
 	if (b->approvals)
 		check_parked(b);
 }

@@ -34,6 +34,10 @@ void steps_make_place(void);
 void steps_remove_entries(void);
 /* /dev/null, borrowed. */
 int steps_null(void);
+/* An empty audit log, borrowed; /dev/null when there are too many. */
+int steps_log(struct peers *w);
+/* The four descriptors of a named sandbox, and the name of its entry; false: there are too many. */
+bool steps_entry(int fds[4], char name[16]);
 void new_client(struct peers *w, int sock, bool connecting);
 /* By the socket of one of the named sandboxes. */
 void connect_named(struct peers *w, uint8_t which);
@@ -44,6 +48,9 @@ uint32_t steps_request(struct peers *w, struct peer_client *c, uint32_t type);
 
 /* supervisor_changes.c */
 void change_step(struct input *in, struct peer_client *c, const char *id);
+
+/* supervisor_reviews.c */
+void review_step(struct input *in, struct peer_client *c, uint8_t how);
 
 /* supervisor_auditors.c */
 void auditor_step(struct input *in, uint8_t what);
