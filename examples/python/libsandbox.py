@@ -564,7 +564,8 @@ class _Handle:
             self.close()
 
 
-class Decision(typing.NamedTuple):
+class Verdict(typing.NamedTuple):
+    """What a policy says about a request or a path."""
     allowed: bool
     rule: str
     source: str
@@ -575,7 +576,7 @@ def _decide(name, *arguments):
     allowed, text = _int(), _ptr()
     _invoke(name, *arguments, ctypes.byref(allowed), ctypes.byref(text))
     said = json.loads(_take(text))
-    return Decision(bool(allowed.value), said['rule'], said['source'], said['reason'])
+    return Verdict(bool(allowed.value), said['rule'], said['source'], said['reason'])
 
 
 class Policy(_Handle):

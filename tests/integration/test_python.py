@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from harness.asked import Asked
 from harness.box import Box
 from harness.python import PRELUDE, SANITIZED, WITH_BOX, directory, script
 from harness.registry import check, equal, test
@@ -23,6 +24,39 @@ runtime.close()
     equal(result, ['RUNNING', 'ENDED', 7, 0, 'exit', True, 7, True, None, None, True], 'call')
     with open(box.work + '/file') as f:
         equal(f.read(), 'data\n', 'the workspace')
+
+
+@test
+def what_waits_for_a_person(t):
+    """Answered through the binding; and the reason of a denial carries nothing that a terminal would obey."""
+    with Asked(t, lambda q: {'decision': 'ask' if 'wait' in q['argv'] else 'deny', 'reason': 'a\x1b[2Jb\x9bc'}) as box:
+        result = script(t, PRELUDE + '''
+p = policy().set('audit', 'auditor', 'unix:' + sys.argv[2])
+with sb.Runtime(events='call.denied') as runtime, runtime.create(p) as box:
+    said = []
+    for decision in (sb.Decision.APPROVE, sb.Decision.DENY):
+        call = box.start_async(['echo', 'wait'], stdin=sb.NULL, stdout=sb.NULL)
+        while not box.approvals():
+            time.sleep(0.01)
+        one, = box.approvals()
+        box.decide(one['ticket'], one['digest'], decision)
+        try:
+            said.append(call.wait().status)
+        except sb.SandboxError as e:
+            said.append(str(e))
+    try:
+        box.run(['true'])
+    except sb.SandboxError as e:
+        said.append(str(e))
+    said.append([e.reason for e in runtime.events()])
+    said.append(policy().check_url('https://a.example/').allowed)
+    out(said)
+''', box.auditor.path, box=box)
+    approved, denied, message, reasons, allowed = result
+    equal((approved, allowed), (0, False), 'the call, and what the policy says')
+    check('a person said no' in denied, 'denied by a person: %r' % denied)
+    check(message.endswith('a\\x1b[2Jb\\xc2\\x9bc'), 'denied by the auditor: %r' % message)
+    equal(reasons, ['a person said no', 'a\\x1b[2Jb\\xc2\\x9bc'], 'reasons of the events')
 
 
 @test
