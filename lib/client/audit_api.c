@@ -88,8 +88,14 @@ int sandbox_audit_verify(const char *path, const char *head, int *ret_ok, char *
 {
 	_cleanup_buf_ struct buf text = { 0 };
 	struct error e = { 0 };
+	struct stat st;
 
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* Not waiting for the writer of a FIFO; what is no regular file may never end. */
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+		fail(&e, EINVAL, SANDBOX_STAGE_AUDIT, path, "the audit log %s is not a regular file", path);
+		return error_publish(&e, error);
+	}
 	if (fd < 0) {
 		fail_errno(&e, errno, SANDBOX_STAGE_AUDIT, path, "cannot open the audit log %s", path);
 		return error_publish(&e, error);

@@ -70,7 +70,7 @@ static void gateway_is_late(struct sandbox *b)
 /* One at a time: expiring may remove objects from the lists that are being walked. */
 static bool expire_one(struct supervisor *s, uint64_t now)
 {
-	if (control_expire(s, now))
+	if (control_expire(s, now) || named_expire(s, now))
 		return true;
 	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
 		if (b->gateway_deadline && b->gateway_deadline <= now) {
@@ -95,6 +95,7 @@ static void expire(struct supervisor *s, uint64_t now)
 	while (expire_one(s, now))
 		;
 	s->next_deadline = s->control_resumes;
+	loop_deadline(s, s->listeners_resume);
 	for (const struct sandbox *b = s->sandboxes; b; b = b->next) {
 		loop_deadline(s, b->gateway_deadline);
 		loop_deadline(s, b->pool_deadline);

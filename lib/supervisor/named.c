@@ -20,6 +20,8 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
+#define PAUSE_US 10000u
+
 struct named *named_new(const char *name, const int fds[4])
 {
 	struct named *n = calloc(1, sizeof(*n));
@@ -58,10 +60,33 @@ static bool may_come(const struct supervisor *s, int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &cookie_len) == 0 && cookie == s->net_cookie;
 }
 
+static void pause_all(struct supervisor *s, bool paused)
+{
+	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
+		if (b->named && b->named->listener.ready)
+			loop_pause(s, &b->named->listener, paused);
+	}
+}
+
+bool named_expire(struct supervisor *s, uint64_t now)
+{
+	if (s->listeners_resume == 0 || s->listeners_resume > now)
+		return false;
+	s->listeners_resume = 0;
+	pause_all(s, false);
+	return true;
+}
+
 static void listener_ready(struct supervisor *s, struct source *source, uint32_t events)
 {
 	(void)events;
 	_cleanup_close_ int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+		/* No descriptor or memory left: else this would be asked again at once. */
+		s->listeners_resume = now_us() + PAUSE_US;
+		loop_deadline(s, s->listeners_resume);
+		pause_all(s, true);
+	}
 	if (fd < 0)
 		return;
 	if (s->n_clients < MAX_CLIENTS && may_come(s, fd) && client_add(s, fd) == 0)

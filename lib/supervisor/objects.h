@@ -265,6 +265,7 @@ struct supervisor {
 	uint32_t last_number; /* of sandboxes and calls; 0 is never used */
 	uint64_t next_deadline; /* not later than the earliest, 0 = none */
 	uint64_t control_resumes; /* until then nothing is read from calls, 0: it is */
+	uint64_t listeners_resume; /* until then no client is let in, 0: they are */
 	bool child_ended; /* so a call may be at its end too */
 };
 

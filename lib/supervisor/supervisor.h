@@ -130,6 +130,8 @@ void sandbox_abandon_all(struct supervisor *s, const char *reason);
 /* Takes all descriptors over, also when it fails (NULL). */
 struct named *named_new(const char *name, const int fds[4]);
 int named_listen(struct sandbox *sandbox);
+/* Clients are let in again after a lack of descriptors: true when it was due. */
+bool named_expire(struct supervisor *s, uint64_t now);
 /* Its entry says that it is starting. */
 bool named_unfinished(const struct named *named);
 /* The entry goes; the audit log stays. */

@@ -89,6 +89,9 @@ def verify_and_edits(t):
     equal(box.nsbox('audit', 'verify', name, '--head', 'xyz').code, 125, 'a head that is none')
     equal(box.nsbox('audit', 'verify', 'nosuchid').code, 125, 'an unknown id')
     equal(box.nsbox('audit', 'verify', '../../../etc/passwd').code, 125, 'an id with a path')
+    os.mkfifo(os.path.dirname(path) + '/fifo.jsonl')
+    result = box.nsbox('audit', 'verify', 'fifo', timeout=20)
+    check(result.code == 125 and 'not a regular file' in result.err, 'what nobody writes into (%r)' % result)
 
 
 @test

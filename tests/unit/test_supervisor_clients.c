@@ -8,7 +8,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -117,6 +119,28 @@ static void one_out_of_form_is_dropped_alone(void **state)
 	expect_hung_up(&f, client);
 	/* The named sandbox is still there. */
 	assert_false(f.s.done);
+	close(other);
+}
+
+/* It would be told of the connection again at once, and do nothing else. */
+static void without_descriptors_clients_wait(void **state)
+{
+	struct rlimit old, few;
+	(void)state;
+
+	int next = dup(client);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){ (rlim_t)next + 1, old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	int other = script_second_client(&f);
+	assert_int_equal(other, next);
+	assert_int_equal(f.s.n_clients, 1);
+	assert_true(f.s.next_deadline != 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	usleep(20000);
+	fake_run(&f);
+	assert_int_equal(f.s.n_clients, 2);
 	close(other);
 }
 
@@ -318,6 +342,7 @@ int main(void)
 		CLIENT_TEST(hello_comes_first_and_once),
 		CLIENT_TEST(the_only_client_out_of_form_ends_all),
 		NAMED_TEST(one_out_of_form_is_dropped_alone),
+		NAMED_TEST(without_descriptors_clients_wait),
 		NAMED_TEST(another_client_comes_by_the_socket),
 		NAMED_TEST(nobody_comes_from_another_namespace),
 		NAMED_TEST(a_sandbox_is_destroyed),
