@@ -7,12 +7,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
+
 static void fill(struct error *e, int err, enum sandbox_stage stage, const char *object, const char *fmt, va_list ap)
 {
 	e->err = err;
 	e->stage = (int32_t)stage;
 	snprintf(e->object, sizeof(e->object), "%s", object ? object : "");
-	vsnprintf(e->message, sizeof(e->message), fmt, ap);
+	char text[sizeof(e->message)];
+	vsnprintf(text, sizeof(text), fmt, ap);
+	/* It may quote an auditor, or a name that a call chose. */
+	escape_controls(text, e->message, sizeof(e->message));
 }
 
 int fail(struct error *e, int err, enum sandbox_stage stage, const char *object, const char *fmt, ...)

@@ -2,6 +2,7 @@
 /* JSON writer. */
 #include "base/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Length of the valid UTF-8 sequence at s, or 0 (over-long forms, surrogates and values over U+10FFFF are invalid). */
@@ -67,6 +68,25 @@ int json_text(struct buf *b, const char *text, size_t len)
 		i += n ? n : 1;
 	}
 	return r < 0 ? r : buf_putc(b, '"');
+}
+
+void escape_controls(const char *text, char *ret, size_t size)
+{
+	size_t left = strlen(text), at = 0;
+
+	while (left > 0) {
+		size_t plain = *text == '"' || *text == '\\' ? 1 : json_plain(text, left), n = plain ? plain : 4;
+		if (at + n >= size)
+			break;
+		if (plain)
+			memcpy(ret + at, text, n);
+		else
+			snprintf(ret + at, n + 1, "\\x%02x", (uint8_t)*text);
+		at += n;
+		text += plain ? plain : 1;
+		left -= plain ? plain : 1;
+	}
+	ret[at] = '\0';
 }
 
 static int key_of(struct buf *b, const char *key)

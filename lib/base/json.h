@@ -16,6 +16,9 @@ int json_text(struct buf *b, const char *s, size_t len);
 size_t json_plain(const char *s, size_t left);
 /* How many of the bytes at s are such characters of ASCII. */
 size_t json_run(const char *s, size_t left);
+/* text without what a terminal would obey, for people: control bytes, and bytes that are no UTF-8, as \xNN. NUL-terminated, and
+ * cut where size ends. */
+void escape_controls(const char *text, char *ret, size_t size);
 /* Members for an object being written: `"key":value`, with a comma before it unless b ends in '{' or is empty. */
 int json_member_string(struct buf *b, const char *key, const char *value);
 int json_member_bytes(struct buf *b, const char *key, const char *value, size_t len);

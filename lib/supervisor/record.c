@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Audit records of a sandbox: into its log first, then to the client as an event. */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/json.h"
+#include "base/util.h"
 #include "supervisor/supervisor.h"
+
+/* The reason once more, as text that can be printed. */
+static void tell(struct sandbox *sandbox, const char *event, const char *call, const char *reason, const char *line)
+{
+	size_t size = 4 * strlen(reason) + 1;
+	_cleanup_free_ char *text = malloc(size);
+
+	if (text)
+		escape_controls(reason, text, size);
+	client_event(sandbox->supervisor, sandbox, event, call, text ? text : "", line);
+}
 
 int record_add(struct sandbox *sandbox, const char *event, const char *call, const char *reason, const char *members)
 {
@@ -19,7 +33,7 @@ int record_add(struct sandbox *sandbox, const char *event, const char *call, con
 	r = audit_log_add(sandbox->log, event, call && *call ? call : NULL, all, &line);
 	if (r < 0)
 		return r;
-	client_event(sandbox->supervisor, sandbox, event, call ? call : "", reason ? reason : "", line);
+	tell(sandbox, event, call ? call : "", reason ? reason : "", line);
 	return 0;
 }
 

@@ -57,6 +57,24 @@ static void expect_json(const char *in, size_t len, const char *expect)
 	assert_string_equal(buf_str(&b), expect);
 }
 
+static void test_escaped_controls(void **state)
+{
+	char text[64];
+	(void)state;
+
+	escape_controls("a\x1b[2J\n\x7f \"\\ \xc3\xa9\xc2\x9b\xff", text, sizeof(text));
+	assert_string_equal(text, "a\\x1b[2J\\x0a\\x7f \"\\ \xc3\xa9\\xc2\\x9b\\xff");
+	/* Nothing is cut in two. */
+	escape_controls("abc\x1b", text, 7);
+	assert_string_equal(text, "abc");
+	escape_controls("abc\x1b", text, 8);
+	assert_string_equal(text, "abc\\x1b");
+	escape_controls("ab\xc3\xa9", text, 4);
+	assert_string_equal(text, "ab");
+	escape_controls("a", text, 1);
+	assert_string_equal(text, "");
+}
+
 static void test_json_strings(void **state)
 {
 	static const struct {
@@ -107,6 +125,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_impossible_sizes),
+		cmocka_unit_test(test_escaped_controls),
 		cmocka_unit_test(test_json_strings),
 		cmocka_unit_test(test_json_members),
 	};
