@@ -10,7 +10,7 @@
 #include "base/util.h"
 #include "client/merged.h"
 #include "overlay/commit.h"
-#include "overlay/digest.h"
+#include "overlay/journal.h"
 #include "overlay/patch.h"
 #include "overlay/scratch.h"
 #include "overlay/undo.h"
@@ -22,6 +22,7 @@ struct own {
 	struct layer of, layer;
 	struct changes changes;
 	int lock;
+	bool half; /* a merging of it was killed, or failed on the way */
 };
 
 static void own_close(struct own *o)
@@ -157,8 +158,7 @@ static int merge(struct own *o, const char *digest, struct error *e)
 	writers_note(o->of.dir, o->layer.call, true);
 	int r = commit_apply(&o->changes, digest, e);
 	writers_note(o->of.dir, o->layer.call, false);
-	/* Left, it would say that this was half done, and what others changed is told less exactly then. */
-	if (r < 0 && !o->changes.begun && !o->layer.resumed)
+	if (r < 0 && !o->changes.begun && !o->half)
 		(void)scratch_erase(&o->of, o->layer.call, SCRATCH_UNDO);
 	return r;
 }
@@ -172,23 +172,14 @@ static int erase(const struct own *o, enum scratch which, struct error *e)
 		       0;
 }
 
-/* Before anything is recorded; what is merged is looked at once more when it is staged. */
-static int check_digest(const struct own *o, const char *digest, struct error *e)
-{
-	char found[CHANGES_DIGEST_TEXT];
-
-	int r = digest ? changes_digest(&o->changes, NULL, found, e) : 0;
-	return r < 0 || !digest ? r : changes_digest_compare(found, digest, e);
-}
-
-/* It is there already when a merging was killed: what was before that is in it. */
-static int find_undo(struct own *o, struct error *e)
+/* What it is taken back with is there already when a merging was killed. Before that began it is of no use. */
+static int find_half(struct own *o, struct error *e)
 {
 	_cleanup_layer_ struct layer undo = LAYER_NONE;
 
 	int r = scratch_open(&o->of, o->layer.call, SCRATCH_UNDO, true, &undo, e);
-	o->layer.resumed = r == 0;
-	return r == -ENOENT ? 0 : r;
+	o->half = r == 0 && journal_exists(&o->layer);
+	return r == -ENOENT ? 0 : r < 0 || o->half ? r : erase(o, SCRATCH_UNDO, e);
 }
 
 /* The merging is over. From now on only taking it back needs anything. */
@@ -212,18 +203,19 @@ int sandbox_changes_call_commit(sandbox_runtime *runtime, const char *call, cons
 
 	int r = find(runtime, call, true, &o, &e);
 	if (r == 0)
-		r = find_undo(&o, &e);
+		r = find_half(&o, &e);
 	if (r == 0)
 		r = scan(&o, NULL, true, &e);
 	/* What the host would execute is looked at when it comes to the host. */
 	if (r == 0)
 		r = commit_check(&o.changes, true, &e);
-	if (r == 0)
-		r = check_digest(&o, digest, &e);
+	/* Before anything is recorded; what is merged is looked at once more when it is staged. */
+	if (r == 0 && digest)
+		r = changes_digest_check(&o.changes, NULL, digest, &e);
 	if (r == 0)
 		r = record(&o, WORKING_COMMIT, &n, &e);
 	if (r == 0)
-		r = o.layer.resumed ? 0 : merged_undo(runtime, &o.of, &o.changes, &e);
+		r = o.half ? 0 : merged_undo(runtime, &o.of, &o.changes, &e);
 	if (r == 0)
 		r = merge(&o, digest, &e);
 	if (r == 0)
@@ -247,18 +239,18 @@ static int drop(struct own *o, enum working what, unsigned long *ret_count, stru
 	return r < 0 ? r : erase(o, SCRATCH_CALL, e);
 }
 
-/* Whether a merging of it was killed; then what is still to be done must not have been changed by others. */
-static int half_merged(struct own *o, bool *ret_undo, struct error *e)
+/* When a merging of it was killed, what is still to be done must not have been changed by others. */
+static int half_merged(struct own *o, struct error *e)
 {
 	_cleanup_layer_ struct layer undo = LAYER_NONE;
 
-	int r = scratch_open(&o->of, o->layer.call, SCRATCH_UNDO, true, &undo, e);
-	*ret_undo = o->layer.resumed = r == 0;
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+	int r = find_half(o, e);
+	if (r < 0 || !o->half)
+		return r;
+	r = scratch_open(&o->of, o->layer.call, SCRATCH_UNDO, true, &undo, e);
 	/* By a rollback that was killed too: it looked before it began. */
-	if (scratch_undo_began(&undo))
-		return 0;
+	if (r < 0 || journal_exists(&undo))
+		return r;
 	r = scan(o, NULL, true, e);
 	if (r == 0)
 		r = commit_check(&o->changes, true, e);
@@ -269,10 +261,9 @@ static int half_merged(struct own *o, bool *ret_undo, struct error *e)
 
 static int give_up(struct own *o, const char *call, unsigned long *ret_count, struct error *e)
 {
-	_cleanup_layer_ struct layer undo = LAYER_NONE;
+	int r = find_half(o, e);
 
-	int r = scratch_open(&o->of, o->layer.call, SCRATCH_UNDO, false, &undo, e);
-	if (r == -ENOENT)
+	if (r == 0 && !o->half)
 		return drop(o, WORKING_DISCARD, ret_count, e);
 	return r < 0 ? r :
 		       fail(e, EBUSY, SANDBOX_STAGE_OVERLAY, call,
@@ -295,21 +286,16 @@ int sandbox_changes_call_discard(sandbox_runtime *runtime, const char *call, uns
 /* What the merging replaced comes back. */
 static int take_back(struct own *o, unsigned long *ret_count, struct error *e)
 {
-	o->layer.resumed = scratch_undo_began(&o->layer);
 	int r = scan(o, NULL, true, e);
+
 	if (r < 0)
 		return r;
 	undo_settle(&o->changes);
 	r = commit_check(&o->changes, true, e);
 	if (r == 0)
 		r = record(o, WORKING_ROLLBACK, ret_count, e);
-	if (r == 0 && (r = scratch_begin_undo(&o->layer)) < 0)
-		fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, o->of.id, "cannot write that call %s.%" PRIu32 " is taken back", o->of.id,
-			   o->layer.call);
 	if (r == 0)
 		r = commit_apply(&o->changes, NULL, e);
-	if (r < 0 && !o->changes.begun && !o->layer.resumed)
-		scratch_end_undo(&o->layer);
 	if (r == 0)
 		r = erase(o, SCRATCH_CALL, e);
 	return r < 0 ? r : erase(o, SCRATCH_UNDO, e);
@@ -319,15 +305,14 @@ static int rollback(struct sandbox_runtime *runtime, const char *call, unsigned 
 {
 	_cleanup_own_ struct own o = OWN_NONE, undo = OWN_NONE;
 	uint32_t number = 0;
-	bool merged = false;
 
 	int r = find_sandbox(runtime, call, true, &o, &number, e);
 	if (r < 0)
 		return r;
 	r = scratch_open(&o.of, number, SCRATCH_CALL, true, &o.layer, e);
 	if (r == 0)
-		r = half_merged(&o, &merged, e);
-	if (r == 0 && !merged)
+		r = half_merged(&o, e);
+	if (r == 0 && !o.half)
 		return drop(&o, WORKING_ROLLBACK, ret_count, e);
 	if (r < 0 && r != -ENOENT)
 		return r;

@@ -25,8 +25,8 @@
 #define CHANGES_BYTES_MAX (256u << 20) /* of their paths together */
 #define CHANGES_DEPTH_MAX 200u
 #define CHANGES_PATH_MAX 4095u
-/* At the top of a root, for the time of a commit, or of the moment (temporary.h); a name of ours, so nothing of it is ever
- * committed. */
+/* At the top of a root, for the time of a commit, or of the moment (temporary.h); a name of ours, so nothing of it is
+ * ever committed. */
 #define STAGING_PREFIX ".nsbox-commit-"
 
 enum change_kind {
@@ -76,6 +76,7 @@ struct changes {
 	size_t n_opened;
 	struct opaque *opaque;
 	size_t n_opaque;
+	struct journal *journal; /* of a call's layer whose merging began (journal.h); or NULL */
 	bool begun; /* commit_apply() changed something, or may have */
 };
 
@@ -103,11 +104,11 @@ int changes_select(struct changes *c, const char *const *paths, struct error *e)
 bool change_is_below(const struct change *c, const struct change *dir);
 /*
  * Whether the host's object `name` in dir, with all that is in it, was changed after the sandbox began. Directories
- * count by when they were made and by what is in them. again: while changes are applied, and so another name of a file may
- * be gone; of a call's layer, whose calls make such names, only what was written counts then, and when that goes on after a
- * kill.
+ * count by when they were made and by what is in them. path: where it is, or was, below the root. What a merging that
+ * has begun may have stamped itself is looked up in its journal.
  */
-bool changes_touched(const struct changes *c, size_t root, int dir, const char *name, const struct stat *st, bool again);
+bool changes_touched(const struct changes *c, size_t root, const char *path, int dir, const char *name,
+		     const struct stat *st);
 /* Give the owner all rights in a directory of the layer until changes_free(); not while a sandbox runs on it. */
 int changes_unlock(struct changes *c, size_t root, const char *path, const struct stat *st);
 

@@ -14,6 +14,7 @@
 #include "overlay/attr.h"
 #include "overlay/digest.h"
 #include "overlay/executed.h"
+#include "overlay/journal.h"
 #include "overlay/stage.h"
 #include "overlay/temporary.h"
 #include "overlay/tree.h"
@@ -110,9 +111,10 @@ static int lift(struct commit *m, const struct change *change, int dir)
 	return tree_chmod(dir, (st.st_mode & 07777) | 0700);
 }
 
-/* Between the place, in dir, and where it is staged, whichever way; a directory without write permission gets it for the
- * time. */
-static int move(struct commit *m, const struct change *change, int dir, struct entry from, struct entry to, unsigned flags)
+/* Between the place, in dir, and where it is staged, whichever way; a directory without write permission gets it for
+ * the time. */
+static int move(struct commit *m, const struct change *change, int dir, struct entry from, struct entry to,
+		unsigned flags)
 {
 	if (renameat2(from.dir, from.name, to.dir, to.name, flags) == 0)
 		return 0;
@@ -140,7 +142,7 @@ static bool is_same(const struct commit *m, const struct change *change, struct 
 	    (!m->c->layer->call && (st.st_dev != was->st_dev || st.st_ino != was->st_ino)))
 		return false;
 	if (S_ISDIR(st.st_mode))
-		return !changes_touched(m->c, change->root, at.dir, at.name, &st, true);
+		return !changes_touched(m->c, change->root, change->path, at.dir, at.name, &st);
 	return st.st_mode == was->st_mode && st.st_size == was->st_size && st.st_mtim.tv_sec == was->st_mtim.tv_sec &&
 	       st.st_mtim.tv_nsec == was->st_mtim.tv_nsec &&
 	       (moved || was->st_nlink > 1 ||
@@ -337,25 +339,20 @@ static int sync_roots(const struct commit *m)
 	return 0;
 }
 
-/* Of what was staged, which nobody else has a hand on. */
-static int check_digest(const struct commit *m, const char *digest)
-{
-	char found[CHANGES_DIGEST_TEXT];
-
-	int r = digest ? changes_digest(m->c, &m->staging, found, m->e) : 0;
-	return r < 0 || !digest ? r : changes_digest_compare(found, digest, m->e);
-}
-
 int commit_apply(struct changes *c, const char *digest, struct error *e)
 {
 	struct error failure = { 0 };
 	struct commit m = { .c = c, .e = &failure };
 
+	bool begins = c->layer->call && !c->journal;
 	int r = stage_open(c, &m.staging, &failure);
 	if (r == 0)
 		r = stage_all(&m.staging, &failure);
-	if (r == 0)
-		r = check_digest(&m, digest);
+	/* Of what was staged, which nobody else has a hand on. */
+	if (r == 0 && digest)
+		r = changes_digest_check(c, &m.staging, digest, &failure);
+	if (r == 0 && begins)
+		r = journal_begin(c, &m.staging, digest, &failure);
 	for (enum pass pass = PASS_MODES; pass < _PASS_MAX && r == 0; pass++)
 		r = apply_pass(&m, pass);
 	int finished = finish_dirs(&m, r == 0);
@@ -366,6 +363,8 @@ int commit_apply(struct changes *c, const char *digest, struct error *e)
 	stage_close(&m.staging);
 	if (c->layer->call)
 		temporary_clean(c);
+	if (r < 0 && begins && !c->begun)
+		journal_remove(c->layer);
 	if (r < 0 && e)
 		*e = failure;
 	return r;

@@ -11,10 +11,11 @@
  * host's and no change any more, and committing again does the rest. All paths are walked below the root by descriptor,
  * through no link and over no mount.
  *
- * The layer of a single call is applied to the working state of its sandbox in the same way, which is an overlay, running
- * calls on it or none. What differs there: a directory for what is staged would be open to all of them, so that is in the
- * layer, and each object gets a name of the moment beside its place (temporary.h); writing gives a file another inode; and
- * a directory that the host has cannot be renamed (EXDEV), so it is removed in its place, one file after the other.
+ * The layer of a single call is applied to the working state of its sandbox in the same way, which is an overlay,
+ * running calls on it or none. What differs there: a directory for what is staged would be open to all of them, so
+ * that is in the layer, and each object gets a name of the moment beside its place (temporary.h); writing gives a file
+ * another inode; and a directory that the host has cannot be renamed (EXDEV), so it is removed in its place, one file
+ * after the other.
  */
 #ifndef NSBOX_OVERLAY_COMMIT_H
 #define NSBOX_OVERLAY_COMMIT_H

@@ -45,6 +45,19 @@ bool content_equal(int a, int b)
 	}
 }
 
+int content_read(int fd, size_t max, struct buf *out)
+{
+	for (;;) {
+		int r = out->len > max ? -E2BIG : buf_reserve(out, PIECE);
+		ssize_t n = r < 0 ? r : read(fd, out->data + out->len, PIECE);
+		if (r < 0 || (n < 0 && errno != EINTR))
+			return r < 0 ? r : -errno;
+		if (n == 0)
+			return 0;
+		out->len += n > 0 ? (size_t)n : 0;
+	}
+}
+
 static int copy_range(int from, int to, off_t at, off_t end, uint8_t *buffer)
 {
 	while (at < end) {

@@ -45,7 +45,6 @@ struct layer {
 	uint32_t call; /* of one call, over the working state of its sandbox; 0: of the sandbox, over the host's files */
 	int merged[LAYER_ROOTS_MAX]; /* of a call's layer: the working state of each root (O_PATH) */
 	size_t n_merged;
-	bool resumed; /* of a call's layer: a command that applied it was killed (changes_touched()) */
 	bool in_use; /* a sandbox, or another command, works on it just now */
 };
 

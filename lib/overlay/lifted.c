@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/util.h"
+#include "overlay/content.h"
 #include "overlay/tree.h"
 
 #define LIFTED_MAX (256u << 20)
@@ -50,15 +51,9 @@ int lifted_restore(const struct layer *l, const int *upper)
 	_cleanup_close_ int fd = openat(l->dir, "lifted", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	for (;;) {
-		int r = b.len > LIFTED_MAX ? -E2BIG : buf_reserve(&b, 65536);
-		ssize_t n = r < 0 ? r : read(fd, b.data + b.len, 65536);
-		if (n < 0)
-			return r < 0 ? r : -errno;
-		if (n == 0)
-			break;
-		b.len += (size_t)n;
-	}
+	int r = content_read(fd, LIFTED_MAX, &b);
+	if (r < 0)
+		return r;
 	/* The last first, since a directory keeps us out of what is in it. One that was cut off was never acted on. */
 	while (b.len > 0 && b.data[b.len - 1] != '\0')
 		b.len--;

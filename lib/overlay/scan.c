@@ -13,6 +13,7 @@
 #include "overlay/changes.h"
 #include "overlay/content.h"
 #include "overlay/executed.h"
+#include "overlay/journal.h"
 #include "overlay/lifted.h"
 #include "overlay/tree.h"
 
@@ -113,8 +114,8 @@ static bool born_after(int dir, const char *name, struct timespec since)
 	return t.tv_sec != 0 && is_after(t, since);
 }
 
-static bool is_touched(const struct changes *c, size_t root, int dir, const char *name, const struct stat *st, bool again,
-		       unsigned depth)
+static bool is_touched(const struct changes *c, size_t root, const char *path, int dir, const char *name,
+		       const struct stat *st, unsigned depth)
 {
 	_cleanup_names_ struct names names = { 0 };
 	const struct timespec since = c->layer->since;
@@ -122,25 +123,29 @@ static bool is_touched(const struct changes *c, size_t root, int dir, const char
 	/* A mount of the host, which the overlay did not show. The files of an overlay have several devices. */
 	if (!c->layer->call && st->st_dev != c->layer->roots[root].dev)
 		return true;
-	if (!S_ISDIR(st->st_mode))
-		return is_after((again && c->layer->call) || c->layer->resumed ? st->st_mtim : st->st_ctim, since);
-	if (born_after(dir, name, since) || depth > CHANGES_DEPTH_MAX)
+	bool after = S_ISDIR(st->st_mode) ? born_after(dir, name, since) : is_after(st->st_ctim, since);
+	if ((after && (!c->journal || !journal_has(c->journal, root, path, dir, name, st))) || depth > CHANGES_DEPTH_MAX)
 		return true;
+	if (!S_ISDIR(st->st_mode))
+		return false;
 	_cleanup_close_ int fd = tree_open(dir, name, O_RDONLY | O_DIRECTORY);
 	if (fd < 0 || names_read(fd, &names) < 0)
 		return true;
 	for (size_t i = 0; i < names.n; i++) {
+		_cleanup_free_ char *below = NULL;
 		struct stat sub;
-		if (fstatat(fd, names.v[i], &sub, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    is_touched(c, root, fd, names.v[i], &sub, again, depth + 1))
+		if (asprintf(&below, "%s/%s", path, names.v[i]) < 0 ||
+		    fstatat(fd, names.v[i], &sub, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    is_touched(c, root, below, fd, names.v[i], &sub, depth + 1))
 			return true;
 	}
 	return false;
 }
 
-bool changes_touched(const struct changes *c, size_t root, int dir, const char *name, const struct stat *st, bool again)
+bool changes_touched(const struct changes *c, size_t root, const char *path, int dir, const char *name,
+		     const struct stat *st)
 {
-	return is_touched(c, root, dir, name, st, again, 0);
+	return is_touched(c, root, path, dir, name, st, 0);
 }
 
 /* ---- one object ---- */
@@ -194,7 +199,7 @@ static __attribute__((noinline)) int add_file(const struct place *p, const char 
 	if (r < 0)
 		return r;
 	change->equal = equal;
-	change->conflict = was && changes_touched(p->list, p->root, p->lower, name, was, false);
+	change->conflict = was && changes_touched(p->list, p->root, change->path, p->lower, name, was);
 	change->flags = executed_flags(&(struct executed){ .layer = p->list->layer, .root = p->root, .path = change->path,
 							   .mode = now->st_mode, .target = target, .in_git = p->git });
 	return 0;
@@ -215,7 +220,7 @@ static int add_deleted(const struct place *p, const char *name, const struct sta
 	change->flags = EXECUTED_POLICY & executed_flags(&(struct executed){
 						  .layer = p->list->layer, .root = p->root, .path = change->path,
 						  .mode = was->st_mode, .target = "" });
-	change->conflict = changes_touched(p->list, p->root, p->lower, name, was, false);
+	change->conflict = changes_touched(p->list, p->root, change->path, p->lower, name, was);
 	return 0;
 }
 
@@ -294,7 +299,7 @@ static int add_dir(const struct place *p, const char *name, const struct stat *n
 	if (change)
 		change->from = born(p->upper, name);
 	if (change && change->kind == CHANGE_TYPE)
-		change->conflict = changes_touched(p->list, p->root, p->lower, name, was, false);
+		change->conflict = changes_touched(p->list, p->root, change->path, p->lower, name, was);
 	_cleanup_free_ char *path = join(p, name);
 	if (!path)
 		return no_memory(p);
@@ -391,6 +396,8 @@ int changes_scan(const struct layer *layer, struct changes *ret, struct error *e
 		c.lower[i] = c.upper[i] < 0 ? -EBADF : layer_lower(layer, i, e);
 		r = c.upper[i] < 0 ? c.upper[i] : c.lower[i] < 0 ? c.lower[i] : 0;
 	}
+	if (r == 0 && layer->call && (r = journal_load(layer, &c.journal)) < 0)
+		fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, layer->id, "cannot read what the merging began with");
 	if (r == 0 && !layer->in_use && (r = lifted_restore(layer, c.upper)) < 0)
 		fail_errno(e, -r, SANDBOX_STAGE_OVERLAY, layer->id, "cannot restore modes in the layer");
 	for (size_t i = 0; i < layer->n_roots && r == 0; i++)
@@ -435,6 +442,7 @@ void changes_free(struct changes *c)
 	for (size_t i = 0; i < c->n_opaque; i++)
 		free(c->opaque[i].path);
 	free(c->opaque);
+	journal_free(c->journal);
 	for (size_t i = 0; c->layer && i < LAYER_ROOTS_MAX; i++) {
 		fd_close(c->upper[i]);
 		fd_close(c->lower[i]);

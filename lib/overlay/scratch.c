@@ -255,23 +255,6 @@ int scratch_finish(const struct layer *of, uint32_t call)
 	return 0;
 }
 
-int scratch_begin_undo(const struct layer *undo)
-{
-	_cleanup_close_ int fd = openat(undo->dir, "begun", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	return fd < 0 || fsync(undo->dir) < 0 ? -errno : 0;
-}
-
-bool scratch_undo_began(const struct layer *undo)
-{
-	return faccessat(undo->dir, "begun", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-void scratch_end_undo(const struct layer *undo)
-{
-	unlinkat(undo->dir, "begun", 0);
-}
-
 int scratch_stamp(const struct layer *undo)
 {
 	/* Of what is written in the same tick of the clock of file systems nobody could tell that it came later. */

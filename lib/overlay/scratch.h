@@ -45,11 +45,6 @@ int scratch_lock(const struct layer *of, struct error *e);
 /* A new directory in the place of N.undo, under another name until scratch_finish(). A descriptor or -errno. */
 int scratch_begin(const struct layer *of, uint32_t call);
 int scratch_finish(const struct layer *of, uint32_t call);
-/* Taking back begins now; whether it began before. */
-int scratch_begin_undo(const struct layer *undo);
-bool scratch_undo_began(const struct layer *undo);
-/* Nothing came of it. */
-void scratch_end_undo(const struct layer *undo);
 /* The merging has come to its end just now. */
 int scratch_stamp(const struct layer *undo);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* New files for a commit, made whole before any gets its place: on the host beside where they will go; of a call's layer in
- * that, out of reach of the calls that run in the working state (temporary.h). */
+/* New files for a commit, made whole before any gets its place: on the host beside where they will go; of a call's layer
+ * in that, out of reach of the calls that run in the working state (temporary.h). */
 #ifndef NSBOX_OVERLAY_STAGE_H
 #define NSBOX_OVERLAY_STAGE_H
 

@@ -2,10 +2,10 @@
 /*
  * Names of the moment for what is put into a working state, where calls run.
  *
- * Theory of operation. What is new is copied from where it was staged into a file without a name, which gets one, random,
- * in the directory that it goes to, to be renamed or exchanged at once; what it replaces is examined and removed under that
- * name. So nobody has a hand on it but who may reach its place, and that afterwards as well. The name is noted in the
- * layer first: what a kill leaves behind is removed before anything else is looked at.
+ * Theory of operation. What is new is copied from where it was staged into a file without a name, which gets one,
+ * random, in the directory that it goes to, to be renamed or exchanged at once; what it replaces is examined and
+ * removed under that name. So nobody has a hand on it but who may reach its place, and that afterwards as well. The
+ * name is noted in the layer first: what a kill leaves behind is removed before anything else is looked at.
  */
 #ifndef NSBOX_OVERLAY_TEMPORARY_H
 #define NSBOX_OVERLAY_TEMPORARY_H

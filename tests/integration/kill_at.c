@@ -3,7 +3,7 @@
  * kill_at N COMMAND...: run a command and kill it (SIGKILL) right before its N-th system call that changes files, so
  * that a crash can be had at every point there is. Exit status: 137 killed; else the command's own. N 0 kills never
  * and prints how many there were as the last line of stderr. With AT_EACH in the environment that is run by a shell
- * before each of them. Follows no children.
+ * before each of them, and the command is killed there when that ends with status 137. Follows no children.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,9 +50,10 @@ static int run(pid_t pid, long at)
 		if (WSTOPSIG(status) == (SIGTRAP | 0x80) &&
 		    ptrace(PTRACE_GET_SYSCALL_INFO, pid, (void *)sizeof(info), &info) > 0 &&
 		    info.op == PTRACE_SYSCALL_INFO_ENTRY && changes_files(&info)) {
-			if (getenv("AT_EACH") && system(getenv("AT_EACH")) < 0)
+			int said = getenv("AT_EACH") ? system(getenv("AT_EACH")) : 0;
+			if (said < 0)
 				return 125;
-			if (++n == at)
+			if (++n == at || (WIFEXITED(said) && WEXITSTATUS(said) == 137))
 				kill(pid, SIGKILL);
 			signal = 0;
 		}

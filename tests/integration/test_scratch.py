@@ -332,6 +332,85 @@ def conflict_in_the_merging(t):
         equal(sorted(os.listdir(scratch)), ['2'], 'what is kept')
 
 
+def killed_half_way(t, box, words, look, half):
+    """At the first point where a call sees it so."""
+    script = t.write('half', 'cd %s; [ "$(%s exec x -- sh -c "%s" </dev/null 2>/dev/null)" = "$(printf "%s")" ] && exit 137\n'
+                     % (box.work, box.nsbox_path, look, half))
+    equal(meanwhile(box, '/bin/sh ' + script, *words).returncode, 137, 'status of what is killed when it is half done')
+    equal(call(box, look).out, half, 'the working state')
+
+
+FORGE = 'echo %s > %s; touch -d "2001-01-01" %s'
+
+
+@cases([('working_file', 'echo own > a; echo own > new', 'cat a new', 'own\nworking\n', 'new', None),
+        # What is left has another ctime then, since it lost a name.
+        ('name_of_a_file', 'echo own > m1; rm m2', 'cat m1 m2', 'own\nmany\n', 'm2', None),
+        ('in_a_directory', 'echo own > m1; rm -r p', 'cat m1 p/m3', 'own\nmany\n', 'p/m3', None),
+        ('taken_back', 'echo own > a; echo own > new', 'cat a new', 'working\nown\n', 'new', 'rollback'),
+        ('name_taken_back', 'echo own > m1; echo own > m2; ln m1 new1; ln -f m1 new', 'cat m1 m2 new', 'many\nown\nown\n', 'new',
+         'rollback')])
+def changed_after_a_kill(t, script, look, half, path, back):
+    """What others change when a merging was killed is told by more than the time that they leave on it."""
+    for forged in (False, True):
+        with named(t, name='box%d' % forged) as box:
+            call(box, 'echo many > m1; ln m1 m2; ln m1 p/m3').ok()
+            call(box, script, *SCRATCH).ok()
+            number = kept(box)[0]
+            words = ['commit', number]
+            if back:
+                box.nsbox(*words).ok()
+                words = ['rollback', number[:-2], number]
+            killed_half_way(t, box, words, look, half)
+            if forged:
+                call(box, FORGE % ('later', path, path)).ok()
+                refused(box.nsbox(*words), '%s was changed in the sandbox since' % path.split('/')[0])
+                equal(call(box, 'cat ' + path).out, 'later\n', 'what the other call wrote')
+            else:
+                box.nsbox(*words).ok()
+                check(call(box, look).out != half, 'the twin: nothing came of finishing it')
+
+
+@test
+def failed_half_way(t):
+    """By a conflict that came up meanwhile, and that its maker then makes look old."""
+    with named(t) as box:
+        call(box, 'echo own > a; echo own > new', *SCRATCH).ok()
+        number = kept(box)[0]
+        run = '%s exec x -- sh -c' % box.nsbox_path
+        late = t.write('late', 'cd %s; exec </dev/null >/dev/null 2>&1\n%s "grep -q own a && ! grep -q later new" && %s "%s"\n'
+                       % (box.work, run, run, FORGE.replace('"', "'") % ('later', 'new', 'new')))
+        result = meanwhile(box, '/bin/sh ' + late, 'commit', number)
+        check(result.returncode == 125 and b'new was changed in the sandbox just now' in result.stderr, '%r' % result)
+        equal(call(box, 'cat a new').out, 'own\nlater\n', 'the working state')
+        refused(box.nsbox('commit', number), 'new was changed in the sandbox since')
+        equal(call(box, 'cat new').out, 'later\n', 'what the other call wrote')
+
+
+@cases(ENDED)
+def digest_after_a_kill(t, ended):
+    """What was reviewed is what finishes it, and nothing else does."""
+    with named(t) as box:
+        call(box, 'echo own > a; mkdir made; echo own > made/f; ln made/f made/g; ln -s a made/l; rm -r d; echo own > new', *SCRATCH).ok()
+        number = kept(box)[0]
+        digest = box.nsbox('diff', '--digest', number).ok().out.strip()
+        words = ['commit', number, '--digest', digest]
+        killed_half_way(t, box, words, 'cat a new', 'own\nworking\n')
+        if ended:
+            box.nsbox('rm', 'x').ok()
+        refused(box.nsbox('commit', number, '--digest', '0' * 64), 'not those that the digest was taken of')
+        layer = os.path.join(scratch_of(box), number.split('.')[1], '0/upper')
+        before = os.stat(layer + '/new')
+        for text, good in (('bad\n', False), ('own\n', True)):
+            with open(layer + '/new', 'r+') as f:
+                f.write(text)
+            os.utime(layer + '/new', ns=(before.st_atime_ns, before.st_mtime_ns))
+            if not good:
+                refused(box.nsbox(*words), 'not those that the digest was taken of')
+        box.nsbox(*words).ok()
+        equal(sorted(changed(box, number.split('.')[0])), ['a', 'd', 'gone', 'made/f', 'made/g', 'made/l', 'new'], 'changes')
+
+
 @test
 def one_at_a_time(t):
     """A merging that outlives its sandbox keeps others away from what it works on."""
