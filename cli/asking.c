@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asking the person at the terminal about requests for which the policy has no rule.
+ * Asking the person at the terminal about requests and connections for which the policy has no rule.
  *
- * Theory of operation. Such a request waits under a ticket, as what nsbox approve answers. The question stands among the
- * output of the command, which is held back meanwhile, and what is typed goes to the question and not to the command. An
- * answer holds for the run as the line of a policy does that it becomes: `yes` for this method and path, `always` and `no`
- * for the scheme, host and port.
+ * Theory of operation. Such a request waits under a ticket, as what nsbox approve answers. The question stands among
+ * the output of the command, which is held back meanwhile, and what is typed goes to the question and not to the
+ * command. An answer holds for the run as the line of a policy does that it becomes: `yes` for this method and path,
+ * `always` and `no` for the scheme, host and port. A connection that is no HTTP is only these.
  *
- * The command chooses when a question comes, what was on the terminal before, and how the terminal draws. So an answer is a
- * whole word and a line of its own, nothing counts that was typed before a question could have been read, and the terminal
- * is told first to draw as usual.
+ * The command chooses when a question comes, what was on the terminal before, and how the terminal draws. So an
+ * answer is a whole word and a line of its own, nothing counts that was typed before a question could have been read,
+ * and the terminal is told first to draw as usual.
  */
 #include "asking.h"
 
@@ -27,14 +27,15 @@
 #define MAX_SHOWN 300 /* bytes of a request */
 
 /*
- * Out of whatever sequence was left open (CAN), the soft reset of margins, character sets and attributes, no output held
- * by the terminal itself, and the palette and the two default colours as they were: what is written next can be read.
+ * Out of whatever sequence was left open (CAN), the soft reset of margins, character sets and attributes, no output
+ * held by the terminal itself, and the palette and the two default colours as they were: what is written next can be
+ * read.
  */
 #define AS_USUAL "\030\033[!p\033[?2026l\033]104\033\\\033]110\033\\\033]111\033\\\017\033[0m"
 
 struct asked {
-	char *place; /* https://HOST[:PORT] */
-	char *rule;  /* METHOD and the place with the path */
+	char *place; /* https://HOST[:PORT], or tcp://HOST:PORT */
+	char *rule;  /* METHOD and the place with the path; of tcp the place */
 };
 
 static void asked_clear(struct asked *asked)
@@ -50,22 +51,23 @@ static const char *text_of(const json_t *object, const char *key)
 	return text ? text : "";
 }
 
-/* From the grant that the question is about: one rule, METHOD SCHEME://HOST:PORT/PATH. False when it has none. */
+/* From the grant that the question is about: one rule, METHOD SCHEME://HOST:PORT/PATH or tcp://HOST:PORT. False when it
+ * has none. */
 static bool read_question(const json_t *ticket, struct asked *ret)
 {
 	const json_t *grant = json_object_get(json_object_get(ticket, "question"), "grant");
 	const char *rule = json_string_value(json_array_get(json_object_get(grant, "allow"), 0));
-	const char *target = rule ? strchr(rule, ' ') : NULL, *host = target ? strstr(target, "://") : NULL;
-	const char *path = host ? strchr(host + 3, '/') : NULL;
+	const char *space = rule ? strchr(rule, ' ') : NULL, *target = space ? space + 1 : rule;
+	const char *host = target ? strstr(target, "://") : NULL, *path = host ? strchr(host + 3, '/') : NULL;
 
-	if (!path)
+	if (!host || !space != !path)
 		return false;
-	const char *usual = strncmp(target, " https:", 7) == 0 ? ":443" : ":80";
-	size_t n = (size_t)(path - target - 1), port = strlen(usual);
-	if (n > port && memcmp(path - port, usual, port) == 0)
+	const char *usual = strncmp(target, "https:", 6) == 0 ? ":443" : strncmp(target, "http:", 5) == 0 ? ":80" : "/";
+	size_t n = path ? (size_t)(path - target) : strlen(target), port = strlen(usual);
+	if (n > port && memcmp(target + n - port, usual, port) == 0)
 		n -= port;
-	ret->place = strndup(target + 1, n);
-	if (ret->place && asprintf(&ret->rule, "%.*s %s%s", (int)(target - rule), rule, ret->place, path) < 0)
+	ret->place = strndup(target, n);
+	if (ret->place && asprintf(&ret->rule, "%.*s%s%s", (int)(target - rule), rule, ret->place, path ? path : "") < 0)
 		ret->rule = NULL;
 	return ret->place && ret->rule;
 }
@@ -100,7 +102,7 @@ static void show(struct asking *a, json_t *ticket, const struct asked *asked, ui
 	escape_text(&place, asked->place, strlen(asked->place));
 	buf_printf(&b, AS_USUAL "\r\nnsbox: no rule allows %.*s%s\r\n", MAX_SHOWN, rule.len ? buf_str(&rule) : "",
 		   rule.len > MAX_SHOWN ? "..." : "");
-	buf_printf(&b, "nsbox: allow it? yes (this request), always (all of %s), no (nothing of it): ",
+	buf_printf(&b, "nsbox: allow it? yes (only this), always (all of %s), no (nothing of it): ",
 		   place.len ? buf_str(&place) : "");
 	write_all(STDOUT_FILENO, b.data, b.len);
 }

@@ -11,8 +11,8 @@
 
 struct asking {
 	sandbox *box;
-	/* By place, as https://HOST[:PORT]: {"answer": "yes", "no" or "always", "rules": {"GET https://HOST/path": true}}, the
-	 * rules being the requests that a yes was said to. */
+	/* By place, as https://HOST[:PORT] or tcp://HOST:PORT: {"answer": "yes", "no" or "always", "rules": {RULE: true}}, the
+	 * rules being what a yes was said to, as "GET https://HOST/path". */
 	json_t *answers;
 	bool look; /* something came to wait, or waits no more */
 

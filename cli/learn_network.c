@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From what the gateway denied, and from what a person said, to rules: one for each path with its methods, or one for all when
- * there are many. */
+/* From what the gateway denied, and from what a person said, to rules: one for each path with its methods, or one for
+ * all when there are many. */
 #include <stdio.h>
 #include <string.h>
 
@@ -125,7 +125,8 @@ static const char *answer_of(const struct learn *learn, const char *place)
 {
 	const char *path = path_of(place);
 	_cleanup_free_ char *host = strndup(place, path ? (size_t)(path - place) : strlen(place));
-	const char *answer = host ? json_string_value(json_object_get(json_object_get(learn->asking.answers, host), "answer")) : NULL;
+	const json_t *said = host ? json_object_get(learn->asking.answers, host) : NULL;
+	const char *answer = json_string_value(json_object_get(said, "answer"));
 
 	return answer ? answer : "";
 }

@@ -312,7 +312,7 @@ int policy_args_apply(const struct policy_args *args, sandbox_policy **ret_polic
 	for (size_t i = 0; i < args->n && r == 0; i++)
 		r = apply_setting(p, &args->list[i]);
 	if (r == 0 && args->last)
-		r = args->last(p);
+		r = args->last(p, args->last_arg);
 	if (r == 0 && sandbox_policy_check(p, &error) < 0)
 		r = refuse_error(error);
 	if (r) {

@@ -22,7 +22,8 @@ struct policy_args {
 	const char *const *command; /* what is to run, NULL: not known; its name may choose a profile */
 	int workdir_force;
 	bool again; /* what there is to say about them was said */
-	int (*last)(sandbox_policy *policy); /* after all of them; NULL: nothing more. 0 or EXIT_NSBOX (said) */
+	int (*last)(sandbox_policy *policy, const void *arg); /* after all of them, NULL: nothing. 0 or EXIT_NSBOX (said) */
+	const void *last_arg;
 };
 
 extern const struct option policy_options[];

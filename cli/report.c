@@ -169,15 +169,15 @@ static void put_tcp(struct buf *b, const json_t *denial)
 	buf_printf(b, ":%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(denial, "port")));
 }
 
-/* Ports where nobody speaks HTTP, so that a rule for HTTP would not help. */
+const unsigned short report_opaque_ports[] = {
+	21,   22,   23,	  25,	53,   110,  119,  143,	389,  465,  587,  636,	853,  873,  990,   993,	  995,	1433, 1521,
+	1883, 2049, 3306, 3389, 5222, 5432, 5671, 5672, 5900, 6379, 8883, 9042, 9092, 9418, 11211, 27017, 0,
+};
+
 static bool speaks_http(json_int_t port)
 {
-	static const unsigned short others[] = { 21,   22,   23,   25,	 53,   110,  119,  143,	 389,  465,  587,  636,
-						 853,  873,  990,  993,	 995,  1433, 1521, 1883, 2049, 3306, 3389, 5222,
-						 5432, 5671, 5672, 5900, 6379, 8883, 9042, 9092, 9418, 11211, 27017 };
-
-	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-		if (port == others[i])
+	for (const unsigned short *other = report_opaque_ports; *other; other++) {
+		if (port == *other)
 			return false;
 	}
 	return true;
@@ -218,8 +218,9 @@ const char *denial_line(const json_t *denial, struct buf *b)
 		return path_key(denial);
 	}
 	/* Neither TLS nor HTTP, or most likely not. */
+	bool closed = strcmp(reason, "no-listener") == 0 || strcmp(reason, "grant") == 0;
 	if (*host && (strcmp(reason, "unknown-protocol") == 0 ||
-		      (strcmp(reason, "no-listener") == 0 && !speaks_http(port) && strcmp(text_of(denial, "proto"), "udp") != 0))) {
+		      (closed && !speaks_http(port) && strcmp(text_of(denial, "proto"), "udp") != 0))) {
 		put_tcp(b, denial);
 		return "allow";
 	}

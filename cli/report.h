@@ -47,6 +47,9 @@ void report_hints(const struct report *report);
 void report_json(const struct report *report);
 void report_free(struct report *report);
 
+/* Ports where nobody speaks HTTP, so that a rule for HTTP would not help; 0 ends them. */
+extern const unsigned short report_opaque_ports[];
+
 /* What was denied, why, and how often. */
 void denial_text(struct buf *b, const json_t *denial);
 /* The line of a policy that would allow it: its value into b, and its key; NULL when none does. */

@@ -20,7 +20,7 @@ static const struct option own_options[] = {
 	{ .id = OPTION_DRY_RUN, .name = "dry-run", .help = "print the effective policy with its sources and start nothing" },
 	{ .id = OPTION_LEARN, .name = "learn", .value = "FILE",
 	  .help = "write a policy into the new FILE: what of this one was used, and what was missing; the workspace is an "
-		  "overlay; on a terminal it asks about requests that no rule allows" },
+		  "overlay; on a terminal it asks about requests and connections that no rule allows" },
 	{ 0 },
 };
 

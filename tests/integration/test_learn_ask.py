@@ -6,7 +6,7 @@ import signal
 import time
 
 from harness.box import Box
-from harness.origin import Origin
+from harness.origin import Origin, TcpListener
 from harness.registry import cases, check, equal, test
 from harness.terminal import Terminal
 
@@ -27,7 +27,7 @@ class Learning:
     def answer(self, word):
         """What is typed in the first second is not taken: type until it is."""
         end = time.monotonic() + 60
-        self.term.expect(rb'allow it\? yes \(this request\), always \(all of [^)]*\), no \(nothing of it\): ')
+        self.term.expect(rb'allow it\? yes \(only this\), always \(all of [^)]*\), no \(nothing of it\): ')
         while not re.search(re.escape(word.encode()) + rb'\r\n', self.term.seen):
             check(time.monotonic() < end, 'the answer is not taken: %r' % self.term.seen)
             self.term.type(word.encode() + b'\r')
@@ -193,14 +193,16 @@ def calls_inside_ask_too(t):
 @test
 def beside_rules_of_every_kind(t):
     """Rules that are opaque, private, by address or of a secret stay as they are, and the rest is asked about."""
-    l = Learning(t, curl('/a'), '--passthrough', 'pinned.example.com', '--allow', 'tcp://db.example.com:443', '--allow',
-                 '192.0.2.0/24:443', '--allow-private', 'build.example.com', '--allow', 'GET,HEAD https://*.example.org/v1/**',
+    l = Learning(t, curl('/a'), '--passthrough', 'pinned.example.com', '--allow', 'tcp://db.example.com:443',
+                 '--allow', '192.0.2.0/24:443', '--allow-private', 'build.example.com',
+                 '--allow', 'GET,HEAD https://*.example.org/v1/**',
                  '--deny', 'evil.example.com', '--secret', 'KEY=exec:echo a-value-of-a-key@https://api.example.com/x')
     l.answer('yes')
     l.term.expect(rb'code 200')
     equal(l.term.wait(), 0, 'exit status')
     counted, comments = l.learned()
-    check('allow = GET https://api.example.com/a' in counted and 'deny = evil.example.com' in counted, 'lines: %r' % counted)
+    for line in ('allow = GET https://api.example.com/a', 'deny = evil.example.com'):
+        check(line in counted, '%s in %r' % (line, counted))
     check('not used: passthrough = pinned.example.com' in comments, 'comments: %r' % comments)
 
 
@@ -213,3 +215,38 @@ def without_a_gateway(t, mode):
     term.expect(rb'fine')
     equal(term.wait(), 0, 'exit status')
     check(os.path.exists(box.dir + '/learned.ini'), 'no file')
+
+
+@test
+def other_ports(t):
+    """SSH, a database and HTTP on a port of its own are asked about too; a port that nobody knows is recorded."""
+    listener = TcpListener(greeting=b'hello')
+    plain = Origin()
+    knock = """python3 -c 'import socket, sys
+s = socket.create_connection(("%s", %d), 30)
+s.sendall(b"hi")
+sys.exit(not s.recv(1))' 2>/dev/null && echo yes %d || echo no %d"""
+    script = '\n'.join([knock % (HOST, port, port, port) for port in (22, 22, 5432, 4567)] +
+                       ['curl -s -o /dev/null -w "code %%{http_code}\\n" http://%s:8080/x' % OTHER])
+    places = [(HOST, 22, listener), (HOST, 5432, listener), (OTHER, 8080, plain)]
+    l = Learning(t, script, *('--connect-to=%s:%d:127.0.0.1:%d' % (host, port, to.port) for host, port, to in places))
+    l.term.expect(rb'no rule allows tcp://api\.example\.com:22\r\n')
+    equal(listener.accepted, 0, 'before the answer')
+    l.answer('yes')
+    for _ in range(2):
+        l.term.expect(rb'yes 22\r\n')
+    l.term.expect(rb'no rule allows tcp://api\.example\.com:5432\r\n')
+    equal(listener.accepted, 2, 'the same place is not asked about twice')
+    l.answer('no')
+    l.term.expect(rb'no 5432')
+    l.term.expect(rb'no 4567')
+    l.term.expect(rb'no rule allows GET http://other\.example\.com:8080/x\r\n')
+    l.answer('always')
+    l.term.expect(rb'code 200')
+    equal(l.term.wait(), 0, 'exit status')
+    equal(listener.accepted, 2, 'connections')
+    counted, comments = l.learned()
+    equal(sorted(line for line in counted if line.startswith('allow')),
+          ['allow = ' + rule for rule in ('api.example.com:4567', 'http://other.example.com:8080', 'tcp://api.example.com:22')],
+          'rules')
+    check('tcp://api.example.com:5432: was asked for, and you said no' in comments, 'comments: %r' % comments)

@@ -36,8 +36,8 @@ def one_start(box, result, **members):
     result.ok()
     question, = box.auditor.questions
     start, = box.audit('call.start')
-    equal((start['call'], start['exe_sha256'], start['decided_by']), (question['call'], question['exe_sha256'], 'the auditor'),
-          'the call')
+    equal((start['call'], start['exe_sha256'], start['decided_by']),
+          (question['call'], question['exe_sha256'], 'the auditor'), 'the call')
     for key, value in members.items():
         equal(start[key], value, key)
     equal([r['call'] for r in box.audit('call.exit')], [question['call']], 'ends')

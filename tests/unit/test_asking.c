@@ -96,6 +96,19 @@ static void test_answers(void **state)
 	assert_string_equal(said, "no");
 }
 
+/* What is no HTTP is its host and port, whatever the yes is. */
+static void test_connections(void **state)
+{
+	_cleanup_asking_ struct asking a = { .answers = json_object() };
+	(void)state;
+
+	WAIT(&a, SECOND, "tcp://a.example:22", "tcp://a.example:22", "tcp://a.example:23", "GET https://a.example:22/");
+	type(&a, "yes\r", 3 * SECOND);
+	assert_string_equal(decided, "1/d1:1 2/d2:1 ");
+	type(&a, "no\r", 5 * SECOND);
+	assert_string_equal(decided, "1/d1:1 2/d2:1 1/d1:1 2/d2:1 3/d3:0 ");
+}
+
 /* What is typed for the command when the question comes is not for the question. */
 static void test_first_second(void **state)
 {
@@ -128,8 +141,8 @@ static void test_denied_unasked(void **state)
 	char rule[64];
 	(void)state;
 
-	WAIT(&a, SECOND, "", "GET", "GET https://", "https://a.example/");
-	assert_string_equal(decided, "1/d1:0 2/d2:0 3/d3:0 4/d4:0 ");
+	WAIT(&a, SECOND, "", "GET", "GET https://", "https://a.example/", "GET tcp://a.example:22");
+	assert_string_equal(decided, "1/d1:0 2/d2:0 3/d3:0 4/d4:0 5/d5:0 ");
 	assert_null(a.shown);
 	for (unsigned i = 0; i < 64; i++) {
 		snprintf(rule, sizeof(rule), "GET https://h%u.example:443/", i);
@@ -181,6 +194,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answers, quiet, loud),
+		cmocka_unit_test_setup_teardown(test_connections, quiet, loud),
 		cmocka_unit_test_setup_teardown(test_first_second, quiet, loud),
 		cmocka_unit_test_setup_teardown(test_denied_unasked, quiet, loud),
 		cmocka_unit_test_setup_teardown(test_taken_back, quiet, loud),
