@@ -3,7 +3,7 @@
  * Reaching the auditor of a policy: connect to a socket, or start its program.
  *
  * A program that we start reads what sandboxes chose to show it, so it is confined: it can read and execute what the
- * user can, use the network (a model may be far away), and write nothing but device nodes such as /dev/null; it can
+ * user can, use the network (a model may be far away), and write nothing but /dev/null and the like; it can
  * signal and trace nobody outside, and gain no privileges.
  */
 #include <errno.h>
@@ -40,22 +40,26 @@ static void become_auditor(const void *arg)
 	execve(c->command.argv[0], (char *const *)c->command.argv, (char *const *)c->command.env);
 }
 
-static int allow(int ruleset, int abi, const char *path, unsigned grants)
+static int allow(int ruleset, int abi, const char *path, bool is_dir, unsigned grants)
 {
-	_cleanup_close_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC | (is_dir ? O_DIRECTORY : 0));
 
-	return fd < 0 ? -errno : landlock_allow(ruleset, abi, fd, true, grants);
+	return fd < 0 ? -errno : landlock_allow(ruleset, abi, fd, is_dir, grants);
 }
 
 /* Its descriptor, or a negative errno. */
 static int new_ruleset(void)
 {
+	/* No directory: /dev has places for files, and terminals of others. */
+	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom" };
 	int abi = landlock_abi();
 	_cleanup_close_ int ruleset = abi < 1 ? -EOPNOTSUPP : landlock_new(abi);
 
-	int r = ruleset < 0 ? ruleset : allow(ruleset, abi, "/", LANDLOCK_GRANT_READ);
-	if (r == 0)
-		r = allow(ruleset, abi, "/dev", LANDLOCK_GRANT_READ | LANDLOCK_GRANT_DEVICE);
+	int r = ruleset < 0 ? ruleset : allow(ruleset, abi, "/", true, LANDLOCK_GRANT_READ);
+	for (size_t i = 0; i < ARRAY_LEN(devices) && r == 0; i++) {
+		r = allow(ruleset, abi, devices[i], false, LANDLOCK_GRANT_DEVICE);
+		r = r == -ENOENT ? 0 : r;
+	}
 	if (r < 0)
 		return r;
 	int high = fcntl(ruleset, F_DUPFD_CLOEXEC, PROCESS_KEPT);

@@ -4,6 +4,7 @@ follows from none."""
 import json
 import os
 import signal
+import tempfile
 import time
 
 from harness.asked import Asked, denied, digest
@@ -336,9 +337,27 @@ while True:
         found = [attempt(lambda: open(os.path.join(%(work)r, "by-auditor"), "w")),
                  attempt(lambda: open("/tmp/by-auditor-%(pid)d", "w")), attempt(lambda: os.kill(%(pid)d, 0)),
                  attempt(lambda: os.kill(os.getppid(), 0)), attempt(lambda: open("/dev/null", "w").write("x")),
-                 attempt(lambda: open(%(readable)r).read()), sorted(os.environ)]
+                 attempt(lambda: open(%(readable)r).read()), attempt(lambda: open(%(shared)r, "w")),
+                 attempt(lambda: open(%(terminal)r, "w")), sorted(os.environ)]
         s.send(json.dumps({"id": q["id"], "decision": "deny", "reason": json.dumps(found)}).encode())
 '''
+
+
+def confined_to(box, program, places):
+    box.add(*NET, '--auditor', 'exec:exec /usr/bin/python3 ' + program)
+    denied(box, box.run(*box.marked()))
+    work, tmp, us, parent, null, read, shared, terminal, names = json.loads(box.audit('call.denied')[0]['reason'])
+    no = 'Permission denied', 'Operation not permitted', 'Read-only file system'
+    check(work in no and tmp in no and us in no and parent in no and shared in no and terminal in no,
+          'done: %r' % [work, tmp, us, parent, shared, terminal])
+    equal((null, read), ('done', 'done'), 'what it needs')
+    check(set(names) <= {'PATH', 'HOME', 'NSBOX_AUDITOR_FD', 'LC_CTYPE', 'PWD', 'SHLVL', '_', 'OLDPWD'}, 'names: %r' % names)
+    check(not os.path.exists(box.work + '/by-auditor'), 'a file in the workspace')
+    # The control: outside of its confinement they are written.
+    for path in places['shared'], places['terminal']:
+        with open(path, 'w') as f:
+            f.write('x')
+    equal(os.system("echo x > '%s/by-auditor'" % box.work), 0, 'outside it is written')
 
 
 @test
@@ -347,17 +366,14 @@ def confined(t):
     with Asked(t) as box:
         box.flags = [f for f in box.flags if not f.startswith('unix:') and f != '--auditor']
         readable = t.write('readable', 'x')
-        program = t.write('auditor.py', CONFINED % {'work': box.work, 'pid': os.getpid(), 'readable': readable})
-        box.add(*NET, '--auditor', 'exec:exec /usr/bin/python3 ' + program)
-        denied(box, box.run(*box.marked()))
-        work, tmp, us, parent, null, read, names = json.loads(box.audit('call.denied')[0]['reason'])
-        no = 'Permission denied', 'Operation not permitted', 'Read-only file system'
-        check(work in no and tmp in no and us in no and parent in no, 'done: %r' % [work, tmp, us, parent])
-        equal((null, read), ('done', 'done'), 'what it needs')
-        check(set(names) <= {'PATH', 'HOME', 'NSBOX_AUDITOR_FD', 'LC_CTYPE', 'PWD', 'SHLVL', '_', 'OLDPWD'}, 'names: %r' % names)
-        check(not os.path.exists(box.work + '/by-auditor'), 'a file in the workspace')
-        # The control: the same program outside of its confinement.
-        equal(os.system("echo x > '%s/by-auditor'" % box.work), 0, 'outside it is written')
+        ours, terminal = os.openpty()
+        with tempfile.NamedTemporaryFile(dir='/dev/shm') as shared:
+            places = {'work': box.work, 'pid': os.getpid(), 'readable': readable, 'shared': shared.name,
+                      'terminal': os.ttyname(terminal)}
+            program = t.write('auditor.py', CONFINED % places)
+            confined_to(box, program, places)
+        os.close(ours)
+        os.close(terminal)
 
 
 @test
