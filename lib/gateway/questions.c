@@ -28,10 +28,10 @@ struct pending {
 
 int questions_configure(struct questions *qs, uint32_t ops)
 {
-	/* A kind of question that is not known here could not be asked: refused, not ignored. */
-	if (qs->configured || (ops & ~KNOWN_OPS))
+	/* A kind of question that is not known here could not be asked: refused, not ignored. One that was asked is asked for
+	 * good: an auditor that comes back may decide more, never less. */
+	if ((ops & ~KNOWN_OPS) || (qs->ops & ~ops))
 		return -EPROTO;
-	qs->configured = true;
 	qs->ops = ops;
 	return 0;
 }

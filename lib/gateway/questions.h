@@ -51,13 +51,12 @@ struct remembered {
 
 struct questions {
 	uint32_t ops; /* AUDITOR_OP() bits of what is asked about */
-	bool configured;
 	uint64_t last_ticket;
 	size_t n;
 	struct pending *buckets[QUESTION_BUCKETS];
 };
 
-/* GATEWAY_AUDIT: 0 or -EPROTO. */
+/* GATEWAY_AUDIT, again when there is more to ask about: 0 or -EPROTO. */
 int questions_configure(struct questions *qs, uint32_t ops);
 bool questions_wanted(const struct gateway *gw, enum auditor_op op);
 /*

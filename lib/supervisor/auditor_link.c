@@ -4,7 +4,7 @@
  * not ready before the auditor has said what it decides, so a slip in its command is an error of the start and not a
  * denial of everything later. When it ends afterwards, everything that it would be asked about is denied until it is
  * there again: connected to, or its program started, anew, after a second at first and a minute at most. What it decided
- * before it has to decide then as well; a hello that leaves something out is none.
+ * before it has to decide then as well; a hello that leaves something out is none, and one that names more is asked more.
  */
 #include <errno.h>
 #include <string.h>
@@ -39,6 +39,18 @@ static void try_again_later(struct sandbox *b)
 	b->auditor_pause = b->auditor_pause > AGAIN_MOST_US / 2 ? AGAIN_MOST_US : 2 * b->auditor_pause;
 }
 
+/* The gateway hears of the first ones when the sandbox is ready, and of more that one has which came back. */
+static void take_ops(struct sandbox *b)
+{
+	unsigned ops = auditor_ops(b->auditor);
+
+	if (ops == b->auditor_ops)
+		return;
+	b->auditor_ops = ops;
+	if (b->state == SANDBOX_READY && b->gateway == GATEWAY_UP)
+		gateway_send_audit(b); /* a failure shows as the gateway's end */
+}
+
 /* After every call into it. */
 void auditor_settled(struct sandbox *b)
 {
@@ -52,7 +64,7 @@ void auditor_settled(struct sandbox *b)
 	loop_deadline(s, auditor_next_deadline(b->auditor));
 	if (state == AUDITOR_READY) {
 		b->auditor_pause = AGAIN_FIRST_US;
-		b->auditor_ops = auditor_ops(b->auditor);
+		take_ops(b);
 	}
 	if (b->review) {
 		review_progress(b);

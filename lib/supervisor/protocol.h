@@ -200,7 +200,7 @@ enum gateway_message {
 	GATEWAY_RECORDS = 71,
 	GATEWAY_WRITTEN = 72,
 	/* s->g  u32 ops, AUDITOR_OP() bits of audit/auditor.h: ask before doing these. Before the first call runs; without
-	 *       it nothing is asked. */
+	 *       it nothing is asked. Again when the auditor came back with more of them. */
 	GATEWAY_AUDIT = 74,
 	/* g->s  u64 ticket (never used twice), u32 op (a request, a connection, more than the grant), u32 address of the
 	 *       call, str members of the question (JSON without braces, names and digests only).  s->g GATEWAY_DECIDED u64

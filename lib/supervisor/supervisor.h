@@ -72,7 +72,7 @@ int gateway_send_bind(struct call *call, const char *about);
 int gateway_send_call_end(struct call *call);
 /* Of one that sent nothing: the gateway hears of it when it matters. */
 int gateway_send_quiet_end(struct call *call);
-/* What it has to ask about, before the first call. */
+/* What it has to ask about: before the first call, and when that becomes more. */
 int gateway_send_audit(struct sandbox *sandbox);
 void gateway_send_decided(struct sandbox *sandbox, uint64_t ticket, bool allowed, bool always, const char *reason);
 void gateway_send_rule(struct sandbox *sandbox, uint32_t ticket, enum rule_key key, const char *rule, const char *origin,

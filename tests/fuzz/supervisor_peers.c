@@ -268,6 +268,15 @@ static bool read_quiet(struct peers *w, size_t index)
 	return true;
 }
 
+/* Again only when there is more. */
+static void got_ops(struct peer_gateway *g, struct wire_reader *in)
+{
+	uint32_t ops = wire_get_u32(in);
+
+	peers_require(wire_done(in) && !(ops & AUDITOR_OP(AUDITOR_CALL_START)) && !(g->audit & ~ops), "GATEWAY_AUDIT");
+	g->audit = ops;
+}
+
 static bool read_gateway(struct peers *w, size_t index)
 {
 	struct peer_gateway *g = &w->gateways[index];
@@ -299,9 +308,7 @@ static bool read_gateway(struct peers *w, size_t index)
 		asked_of_call(w, g->ends, &g->n_ends, 2, &p);
 		break;
 	case GATEWAY_AUDIT:
-		peers_require(!g->audit && !(wire_get_u32(&p.in) & AUDITOR_OP(AUDITOR_CALL_START)) && wire_done(&p.in),
-			      "GATEWAY_AUDIT");
-		g->audit = true;
+		got_ops(g, &p.in);
 		break;
 	case GATEWAY_RULE:
 	case GATEWAY_SECRET:

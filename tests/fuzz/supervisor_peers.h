@@ -105,7 +105,7 @@ struct peer_gateway {
 	uint32_t changes[64]; /* tickets that wait */
 	size_t n_changes;
 	char box[32];
-	bool audit;
+	uint32_t audit; /* what it asks about */
 	bool confused; /* it used a ticket twice */
 	struct {
 		bool given_up, settled, decided;

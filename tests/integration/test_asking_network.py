@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Auditors of real sandboxes: requests, connections and raised grants. Nothing reaches an origin before the answer."""
 import json
+import os
 import time
 
-from harness.asked import Asked
+from harness.asked import Asked, Auditor
 from harness.named import within
 from harness.origin import Origin, TcpListener
 from harness.registry import cases, check, equal, test
@@ -173,3 +174,20 @@ def approval_is_for_one_call(t):
         box.nsbox('approve', box.waiting()[0]['ticket'], '--no').ok()
         equal(second.communicate(timeout=30)[0].split(), [b'403'] * 2, 'the second')
         equal(len(box.origin.requests), 2, 'requests at the origin')
+
+
+@test(timeout=60)
+def auditor_that_decides_more(t):
+    """It came back, and is asked about requests too from then on."""
+    with Wired(t, None, ops=['call.start']) as box:
+        box.create('x')
+        request = 'sh', '-c', 'curl -s -m 30 -o /dev/null -w "%%{http_code}" https://%s/' % HOST
+        equal(box.exec('x', *request).ok().out, '200', 'the policy alone')
+        box.auditor.close()
+        os.unlink(box.auditor.path)
+        within(20, lambda: box.audit('auditor.error'), 'that it is gone is recorded')
+        box.auditor = Auditor(box.auditor.path)
+        box.allow_calls(lambda q: {'decision': 'deny'})
+        within(30, lambda: box.exec('x', 'true').code == 0, 'calls run again')
+        equal(box.exec('x', *request).ok().out, '403', 'what it denies')
+        equal((len(box.auditor.of('http.request')), len(box.origin.requests)), (1, 1), 'questions, and requests at the origin')

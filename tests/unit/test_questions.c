@@ -109,10 +109,14 @@ static void test_configuration(void **state)
 	assert_int_equal(questions_configure(&qs, ALL + 1), -EPROTO);
 	assert_int_equal(questions_configure(&qs, UINT32_MAX), -EPROTO);
 	assert_int_equal(questions_configure(&qs, AUDITOR_OP(AUDITOR_NET_CONNECT)), 0);
-	assert_int_equal(questions_configure(&qs, AUDITOR_OP(AUDITOR_NET_CONNECT)), -EPROTO);
+	/* More, never less. */
+	assert_int_equal(questions_configure(&qs, AUDITOR_OP(AUDITOR_HTTP_REQUEST)), -EPROTO);
+	assert_int_equal(questions_configure(&qs, 0), -EPROTO);
 	gw.questions = qs;
 	assert_true(questions_wanted(&gw, AUDITOR_NET_CONNECT));
 	assert_false(questions_wanted(&gw, AUDITOR_HTTP_REQUEST));
+	assert_int_equal(questions_configure(&gw.questions, AUDITOR_OP(AUDITOR_NET_CONNECT) | AUDITOR_OP(AUDITOR_HTTP_REQUEST)), 0);
+	assert_true(questions_wanted(&gw, AUDITOR_HTTP_REQUEST));
 }
 
 static void test_an_answer_is_used_once(void **state)
