@@ -46,7 +46,6 @@ int changes_log_open(const struct layer *l, struct error *e);
 int review_ask(const struct changes *c, const char *digest, char **ret_decided, struct error *e);
 
 /* changes_path.c: absolute and canonical, but for the last component. */
-int path_absolute(const char *path, char **ret);
 int paths_absolute(const char *const *paths, char ***ret, struct error *e);
 
 /* changes_json.c: members about the layer; an object with those and the selected changes,

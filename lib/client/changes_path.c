@@ -67,7 +67,7 @@ static bool ends_in_dots(const char *path)
 	return n >= 3 && strcmp(path + n - 3, "/..") == 0;
 }
 
-int path_absolute(const char *path, char **ret)
+static int path_absolute(const char *path, char **ret)
 {
 	_cleanup_free_ char *given = NULL, *head = NULL, *real = NULL;
 

@@ -73,7 +73,7 @@ static void wake(struct sandbox_runtime *r)
 		r->woken = eventfd_write(r->wake, 1) == 0;
 }
 
-void connection_lose(struct connection *c, int err)
+static void connection_lose(struct connection *c, int err)
 {
 	if (c->lost)
 		return;

@@ -62,8 +62,6 @@ void connection_free(struct connection *c);
 void connection_await_end(struct connection *c, int timeout_ms);
 /* Take in one message, waiting at most timeout_ms: 1 taken, 0 none, -errno when the connection is lost. */
 int connection_take(struct connection *c, int timeout_ms, struct error *e);
-/* All calls and requests of it come to an end. */
-void connection_lose(struct connection *c, int err);
 
 /* request.c. Begin a request, to which the caller appends. */
 int request_begin(struct connection *c, struct buf *m, uint32_t type, struct request *ret);

@@ -15,7 +15,7 @@
 
 #define STATE_FORMAT "1\n"
 
-int state_path(char **ret, struct error *e)
+static int state_path(char **ret, struct error *e)
 {
 	const char *base = secure_getenv("XDG_STATE_HOME"), *home = secure_getenv("HOME");
 	int n;

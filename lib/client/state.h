@@ -8,8 +8,6 @@
 #include "base/error.h"
 #include "policy/policy.h"
 
-/* Path only, nothing is made. */
-int state_path(char **ret, struct error *e);
 int state_audit_dir(char **ret, struct error *e);
 /* $XDG_RUNTIME_DIR/nsbox, or "run" in the state directory where there is none. Path only. */
 int state_socket_path(char **ret, struct error *e);

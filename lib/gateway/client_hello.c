@@ -69,8 +69,7 @@ static const char *parse_alpn(struct cursor c, struct client_hello *h)
 		return "alpn-twice";
 	if (!vector(&c, 2, &list) || left(&c) || left(&list) == 0)
 		return "alpn-form";
-	h->alpn = list.p;
-	h->alpn_len = left(&list);
+	h->alpn = true;
 	while (left(&list)) {
 		if (!vector(&list, 1, &name) || left(&name) == 0)
 			return "alpn-form";
@@ -143,9 +142,9 @@ enum client_hello_status client_hello_parse(const uint8_t *data, size_t len, str
 {
 	size_t have = 0, at = 0;
 
-	h->sni = h->alpn = NULL;
-	h->sni_len = h->alpn_len = 0;
-	h->ech = h->tls13 = false;
+	h->sni = NULL;
+	h->sni_len = 0;
+	h->alpn = h->ech = h->tls13 = false;
 	h->legacy_version = 0;
 	h->error = NULL;
 	for (;;) {
@@ -184,17 +183,4 @@ enum client_hello_status client_hello_parse(const uint8_t *data, size_t len, str
 		if (there < record)
 			return CLIENT_HELLO_MORE;
 	}
-}
-
-bool client_hello_offers(const struct client_hello *h, const char *protocol)
-{
-	size_t want = strlen(protocol);
-
-	for (size_t at = 0; at < h->alpn_len;) {
-		size_t n = h->alpn[at++];
-		if (n == want && memcmp(h->alpn + at, protocol, n) == 0)
-			return true;
-		at += n;
-	}
-	return false;
 }

@@ -22,8 +22,7 @@ enum client_hello_status {
 struct client_hello {
 	const uint8_t *sni; /* raw host_name, into message[]; NULL when there is none. To be checked by host_canonical() */
 	size_t sni_len;
-	const uint8_t *alpn; /* the protocol list as sent (length-prefixed names), or NULL */
-	size_t alpn_len;
+	bool alpn;	     /* application_layer_protocol_negotiation is there */
 	bool ech;	     /* encrypted_client_hello is there; GREASE cannot be told from the real thing */
 	bool tls13;	     /* supported_versions offers TLS 1.3 */
 	uint16_t legacy_version;
@@ -33,7 +32,5 @@ struct client_hello {
 
 /* data: everything received so far, from the first byte of the connection. */
 enum client_hello_status client_hello_parse(const uint8_t *data, size_t len, struct client_hello *ret);
-/* True when the ALPN list holds this name. */
-bool client_hello_offers(const struct client_hello *h, const char *protocol);
 
 #endif

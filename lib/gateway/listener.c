@@ -88,7 +88,7 @@ static void pause_all(struct gateway *gw)
 	timer_start(&gw->loop, &ls->resume, PAUSE_US);
 }
 
-void listeners_resume(struct gateway *gw)
+static void listeners_resume(struct gateway *gw)
 {
 	struct listeners *ls = &gw->listeners;
 

@@ -33,7 +33,5 @@ struct listeners {
 /* Takes the listening socket over. */
 int listeners_add(struct gateway *gw, int fd, uint16_t port, bool dns);
 bool listeners_has_port(const struct listeners *l, uint16_t port);
-/* Accept again after a pause for want of descriptors or because too much waits for the audit log. */
-void listeners_resume(struct gateway *gw);
 
 #endif

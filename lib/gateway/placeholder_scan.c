@@ -394,17 +394,3 @@ int placeholder_each(const struct placeholder_table *t, const void *data, size_t
 	placeholder_scan_reset(&s);
 	return r;
 }
-
-static int take_hit(void *data, const struct placeholder_hit *hit)
-{
-	struct placeholder_hit *ret = data;
-
-	if (ret)
-		*ret = *hit;
-	return 1;
-}
-
-int placeholder_find(const struct placeholder_table *t, const void *data, size_t len, struct placeholder_hit *ret)
-{
-	return placeholder_each(t, data, len, take_hit, ret);
-}

@@ -47,8 +47,6 @@ int placeholder_scan_feed(struct placeholder_scan *s, const struct placeholder_t
 uint64_t placeholder_scan_held(const struct placeholder_scan *s);
 void placeholder_scan_reset(struct placeholder_scan *s);
 
-/* A text that is there as a whole. One of the hits goes to *ret (may be NULL); 1 found, 0 not, -ENOMEM. */
-int placeholder_find(const struct placeholder_table *t, const void *data, size_t len, struct placeholder_hit *ret);
 /* All hits of a whole text; returns as placeholder_scan_feed(). */
 int placeholder_each(const struct placeholder_table *t, const void *data, size_t len, placeholder_hit_fn fn,
 		     void *fn_data);

@@ -69,13 +69,6 @@ int rewrite_take(struct rewrite *s, const void *data, size_t len, bool last, str
 	return r;
 }
 
-int rewrite_feed(struct rewrite *s, const void *data, size_t len, bool last, struct buf *out)
-{
-	int r = rewrite_take(s, data, len, last, out);
-
-	return r > 0 ? buf_append(out, data, len) : r;
-}
-
 void rewrite_next(struct rewrite *s)
 {
 	if (!placeholder_scan_held(&s->scan)) {

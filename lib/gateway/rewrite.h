@@ -27,10 +27,8 @@ struct rewrite {
 	struct buf hits; /* struct placeholder_hit */
 };
 
-/* Take the next bytes and append to out what may go on; of the last ones all that is left. 0, -ENOMEM, or as above:
- * nothing more of the stream may go on. */
-int rewrite_feed(struct rewrite *s, const void *data, size_t len, bool last, struct buf *out);
-/* The same without a copy: 1 when data is what would have been appended. */
+/* Take the next bytes and append to out what may go on; of the last ones all that is left. 0; 1: nothing was appended,
+ * data is what would have been; -ENOMEM, or as above: nothing more of the stream may go on. */
 int rewrite_take(struct rewrite *s, const void *data, size_t len, bool last, struct buf *out);
 /* After the last bytes: another text follows. The end of this one is kept in mind if something may begin there. */
 void rewrite_next(struct rewrite *s);

@@ -99,8 +99,6 @@ int call_paths_parse(const void *data, size_t len, struct call_paths *ret);
 int call_request_receive(struct call_request *ret);
 /* What the supervisor says about what it was shown: GUARDIAN_PROGRAM (ret_copied), GUARDIAN_GO (into request, and
  * ret_by_path), or a negative errno, also when the connection was closed. */
-int program_message_parse(const void *data, size_t len, struct call_request *request, bool *ret_copied,
-			  bool *ret_by_path);
 int program_message_receive(struct call_request *request, bool *ret_copied, bool *ret_by_path);
 /* Take the page faults of receiving one. */
 void call_request_touch(void);

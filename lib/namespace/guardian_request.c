@@ -133,7 +133,7 @@ int call_request_receive(struct call_request *ret)
 	return n <= 0 ? -ECONNRESET : call_request_parse(packet, (size_t)n, n_fds, ret);
 }
 
-int program_message_parse(const void *data, size_t len, struct call_request *request, bool *ret_copied, bool *ret_by_path)
+static int program_message_parse(const void *data, size_t len, struct call_request *request, bool *ret_copied, bool *ret_by_path)
 {
 	struct wire_reader in = wire_reader(data, len);
 	uint32_t type = wire_get_u32(&in);

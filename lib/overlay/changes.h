@@ -87,7 +87,6 @@ struct opaque {
 };
 
 #define CHANGES_NO_OTHER ((size_t)-1)
-#define _cleanup_changes_ __attribute__((cleanup(changes_free)))
 
 /* The layer must live as long as ret. */
 int changes_scan(const struct layer *layer, struct changes *ret, struct error *e);

@@ -17,11 +17,6 @@ enum rule_key policy_rule_key(const char *key)
 	return k;
 }
 
-const char *policy_rule_key_name(enum rule_key key)
-{
-	return keys[key];
-}
-
 static enum rule_key key_of(const struct net_rule *o)
 {
 	return o->rule->kind == RULE_PASSTHROUGH ? RULE_KEY_PASSTHROUGH : o->allow_private ? RULE_KEY_PRIVATE : RULE_KEY_ALLOW;

@@ -22,7 +22,7 @@ uint32_t checked_count(struct wire_reader *r, uint32_t max, size_t element)
 	return n;
 }
 
-bool checked_bool(struct wire_reader *r)
+static bool checked_bool(struct wire_reader *r)
 {
 	uint8_t v = wire_get_u8(r);
 

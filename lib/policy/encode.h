@@ -23,7 +23,6 @@
 /* decode.c: values that are checked as they are read. */
 /* A count, refused when even empty elements of that many bytes could not follow. */
 uint32_t checked_count(struct wire_reader *r, uint32_t max, size_t element);
-bool checked_bool(struct wire_reader *r);
 /* Without control bytes; may be empty. */
 char *checked_text(struct wire_reader *r, size_t max);
 /* NULL for "". */

@@ -282,16 +282,6 @@ const char *grant_origin(const struct grant *g)
 	return g->origin ? g->origin : "";
 }
 
-bool grant_inherits_network(const struct grant *g)
-{
-	return !g->allow_set;
-}
-
-bool grant_inherits_secrets(const struct grant *g)
-{
-	return !g->secrets_set;
-}
-
 bool grant_inherits_files(const struct grant *g)
 {
 	return g->base == GRANT_WRITE;
@@ -300,17 +290,6 @@ bool grant_inherits_files(const struct grant *g)
 bool grant_inherits_exec(const struct grant *g)
 {
 	return !g->exec_set;
-}
-
-const struct grant_secret *grant_secrets(const struct grant *g, size_t *ret_n)
-{
-	*ret_n = g->n_secrets;
-	return g->secrets;
-}
-
-enum grant_level grant_base(const struct grant *g)
-{
-	return g->base;
 }
 
 const struct grant_path *grant_files(const struct grant *g, size_t *ret_n)

@@ -151,13 +151,8 @@ int grant_check_path(const struct policy *p, const struct grant *g, const char *
 /* ---- reading a finished grant ---- */
 const char *grant_name(const struct grant *g);   /* of the template, or "" */
 const char *grant_origin(const struct grant *g); /* where it was begun, or "" */
-bool grant_inherits_network(const struct grant *g);
-bool grant_inherits_secrets(const struct grant *g);
 bool grant_inherits_files(const struct grant *g); /* no path is named and nothing is read-only */
 bool grant_inherits_exec(const struct grant *g);
-const struct grant_secret *grant_secrets(const struct grant *g, size_t *ret_n); /* by name */
-/* Level of what no path of grant_files() covers. */
-enum grant_level grant_base(const struct grant *g);
 const struct grant_path *grant_files(const struct grant *g, size_t *ret_n); /* parents first */
 const struct grant_path *grant_hides(const struct grant *g, size_t *ret_n);
 const struct grant_path *grant_execs(const struct grant *g, size_t *ret_n);

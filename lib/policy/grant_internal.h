@@ -88,9 +88,7 @@ struct grant {
 };
 
 /* grant_set.c */
-int grant_apply(struct grant *g, const struct setting *s, struct error *e);
 bool grant_name_valid(const char *name);
-int grant_template_new(const char *name, const char *origin, struct grant **ret, struct error *e);
 /* set.c: [grant NAME] of a policy */
 int set_grant(struct policy *p, const struct setting *s, struct error *e);
 /* grant.c: a part of policy_finish() */

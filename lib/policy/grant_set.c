@@ -240,7 +240,7 @@ static int thaw(struct grant *g, struct error *e)
 	return 0;
 }
 
-int grant_apply(struct grant *g, const struct setting *s, struct error *e)
+static int grant_apply(struct grant *g, const struct setting *s, struct error *e)
 {
 	static const char *const paths[] = { "read", "write", "hide", "exec" };
 	int r = thaw(g, e);
@@ -285,7 +285,7 @@ int grant_set(struct grant *g, const char *key, const char *value, const char *b
 	return r < 0 ? r : grant_apply(g, &s, e);
 }
 
-int grant_template_new(const char *name, const char *origin, struct grant **ret, struct error *e)
+static int grant_template_new(const char *name, const char *origin, struct grant **ret, struct error *e)
 {
 	_cleanup_(grant_freep) struct grant *g = NULL;
 

@@ -207,7 +207,6 @@ size_t policy_ports(const struct policy *p, uint16_t *ports, size_t max);
 enum rule_key { RULE_KEY_NONE = 0, RULE_KEY_ALLOW = 1, RULE_KEY_PRIVATE = 2, RULE_KEY_PASSTHROUGH = 3 };
 /* RULE_KEY_NONE: no such one is added to what runs. */
 enum rule_key policy_rule_key(const char *key);
-const char *policy_rule_key_name(enum rule_key key);
 /* The text that such a line is kept as; names may be non-ASCII. */
 int policy_rule_canonical(enum rule_key key, const char *text, struct buf *ret, struct error *e);
 /* Of a line `key = text`: the single ports that it names, at most 4 (PROTO_COUNT). */

@@ -74,16 +74,12 @@ uint32_t rule_method_bit(const char *method, bool fold);
 int rule_is_subset(const struct rule *a, const struct rule *b);
 /* 1 and the rule, 0 when nothing is in both, negative errno. */
 int rule_intersect(const struct rule *a, const struct rule *b, struct rule **ret);
-/* The same for unions of rules: exact, also where several rules of b cover one of a only together. */
-int rules_are_subset(struct rule *const *a, size_t n_a, struct rule *const *b, size_t n_b);
 /*
- * Whether all of a, as far as the denial cut takes it (NULL: all), is in some rule of b. Where b holds denials, they
- * take what they match (any letter case of a method, paths read loosely), which is more than the same text allows.
+ * Whether all of a, as far as the denial cut takes it (NULL: all), is in b: exact, also where several of its rules cover a
+ * only together. Where b holds denials, they take what they match (any letter case of a method, paths read loosely), which is more than the same text allows.
  */
 int rule_is_covered(const struct rule *a, const struct rule *cut, struct rule *const *b, size_t n_b);
-/* Fresh array (rules_free); an empty result is 0 rules. */
-int rules_intersect(struct rule *const *a, size_t n_a, struct rule *const *b, size_t n_b, struct rule ***ret,
-		    size_t *ret_n);
+/* With the array. */
 void rules_free(struct rule **rules, size_t n);
 
 /* ---- hosts (host.c, addr.c) ---- */

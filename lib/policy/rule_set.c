@@ -171,49 +171,9 @@ int rule_is_covered(const struct rule *a, const struct rule *cut, struct rule *c
 	return r;
 }
 
-int rules_are_subset(struct rule *const *a, size_t n_a, struct rule *const *b, size_t n_b)
-{
-	for (size_t i = 0; i < n_a; i++) {
-		int r = rule_is_covered(a[i], NULL, b, n_b);
-		if (r != 1)
-			return r;
-	}
-	return 1;
-}
-
 void rules_free(struct rule **rules, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		rule_free(rules[i]);
 	free(rules);
-}
-
-int rules_intersect(struct rule *const *a, size_t n_a, struct rule *const *b, size_t n_b, struct rule ***ret,
-		    size_t *ret_n)
-{
-	struct rule **out = NULL;
-	size_t n = 0;
-	int r = 0;
-
-	for (size_t i = 0; i < n_a * n_b && r >= 0; i++) {
-		struct rule *both;
-		r = rule_intersect(a[i / n_b], b[i % n_b], &both);
-		if (r <= 0)
-			continue;
-		struct rule **more = realloc(out, (n + 1) * sizeof(*more));
-		if (!more) {
-			rule_free(both);
-			r = -ENOMEM;
-			break;
-		}
-		out = more;
-		out[n++] = both;
-	}
-	if (r < 0) {
-		rules_free(out, n);
-		return r;
-	}
-	*ret = out;
-	*ret_n = n;
-	return 0;
 }

@@ -117,17 +117,14 @@ static void facts(void **state)
 	assert_int_equal(parse_extensions(&e), CLIENT_HELLO_OK);
 	assert_int_equal(hello.sni_len, 15);
 	assert_memory_equal(hello.sni, "api.example.com", 15);
-	assert_true(client_hello_offers(&hello, "h2"));
-	assert_true(client_hello_offers(&hello, "http/1.1"));
-	assert_false(client_hello_offers(&hello, "http/1.0"));
-	assert_false(client_hello_offers(&hello, "h"));
+	assert_true(hello.alpn);
 	assert_true(hello.ech);
 	assert_true(hello.tls13);
 	/* The next one inherits nothing. */
 	struct buf none = { 0 };
 	assert_int_equal(parse_extensions(&none), CLIENT_HELLO_OK);
 	assert_null(hello.sni);
-	assert_false(hello.ech || hello.tls13 || client_hello_offers(&hello, "h2"));
+	assert_false(hello.ech || hello.tls13 || hello.alpn);
 	struct buf m = message(NULL), r = records(&m, 16384);
 	assert_int_equal(parse(r.data, r.len), CLIENT_HELLO_OK);
 	buf_free(&m);
