@@ -2,7 +2,6 @@
 /* nsbox audit: show a log, verify its chain (and report_html.c: make a page of it). */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>

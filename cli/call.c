@@ -2,7 +2,6 @@
 /* nsbox call: from inside of a sandbox, a call that may less. Also the program that sandboxes have as nsbox. */
 #include <string.h>
 
-#include "base/util.h"
 #include "nsbox.h"
 #include "runner.h"
 #include "setup.h"

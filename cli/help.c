@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "nsbox.h"
 
 static void print_option(const struct option *o)

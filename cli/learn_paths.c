@@ -6,7 +6,6 @@
  * line when it was looked for, and what could not be written when it was written. What went well in a place that is
  * private stays as it is: a line for it would change what works. Nothing is proposed that is too wide or a secret.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -2,7 +2,6 @@
 /* The end of a run. */
 #include "report.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "report_html.h"
 
 static void put_head(struct buf *b, const struct report_model *m)

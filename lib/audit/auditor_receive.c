@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include "audit/auditor_private.h"
-#include "base/util.h"
 #include "base/wire.h"
 
 /* Packets read before the loop gets its turn again. */

@@ -2,7 +2,6 @@
 /* Filling of error records. */
 #include "base/error.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

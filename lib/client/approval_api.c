@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What waits for a person in a sandbox. */
 #include <errno.h>
-#include <string.h>
 
 #include "base/util.h"
 #include "client/client.h"

@@ -2,7 +2,6 @@
 /* Public errors. */
 #include "client/client.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #include "base/util.h"

@@ -10,7 +10,6 @@
 #include "base/util.h"
 #include "client/client.h"
 #include "client/registry.h"
-#include "client/state.h"
 #include "supervisor/protocol.h"
 
 #define MAX_POLICY (16u << 20)

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public list of built-in profiles, and the choice by a command. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
-#include "base/util.h"
 #include "client/client.h"
 #include "policy/profile.h"
 

@@ -7,7 +7,6 @@
 
 #include "base/util.h"
 #include "client/client.h"
-#include "supervisor/protocol.h"
 
 int request_begin(struct connection *c, struct buf *m, uint32_t type, struct request *ret)
 {

@@ -16,7 +16,6 @@
 #include "base/util.h"
 #include "client/changes.h"
 #include "client/registry.h"
-#include "overlay/digest.h"
 #include "overlay/executed.h"
 #include "supervisor/protocol.h"
 

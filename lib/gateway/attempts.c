@@ -3,7 +3,6 @@
 #include "gateway/attempts.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>

@@ -8,7 +8,6 @@
 
 #include "base/addresses.h"
 #include "base/util.h"
-#include "base/wire.h"
 #include "gateway/gateway.h"
 #include "gateway/issue.h"
 #include "gateway/session.h"

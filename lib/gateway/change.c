@@ -6,8 +6,6 @@
  */
 #include "gateway/change.h"
 
-#include <errno.h>
-
 #include "base/util.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"

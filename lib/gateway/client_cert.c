@@ -9,7 +9,6 @@
 #include <openssl/x509.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "gateway/file.h"
 
 #define CERT_MAX (256u * 1024u)

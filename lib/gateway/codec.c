@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/util.h"
 #include "gateway/http2.h"
 #include "gateway/scrub_answer.h"
 

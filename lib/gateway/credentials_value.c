@@ -2,7 +2,6 @@
 /* The values of a request's secrets: one for all calls, or what a command gives this one. */
 #include <errno.h>
 
-#include "base/util.h"
 #include "gateway/authority.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"

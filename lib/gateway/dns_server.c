@@ -5,13 +5,11 @@
 #include "gateway/control.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/addresses.h"
 #include "base/json.h"
 #include "base/util.h"
 #include "gateway/dns_message.h"

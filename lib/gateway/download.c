@@ -3,9 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "gateway/codec.h"
-#include "gateway/gateway.h"
 #include "gateway/http2.h"
 #include "gateway/scrub_answer.h"
 #include "gateway/tunnel.h"

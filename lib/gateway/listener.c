@@ -10,8 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/addresses.h"
-#include "base/json.h"
 #include "base/util.h"
 #include "gateway/gateway.h"
 #include "gateway/session.h"

@@ -9,7 +9,6 @@
  */
 #include "gateway/placeholder_scan.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "gateway/placeholder_private.h"

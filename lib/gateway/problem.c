@@ -2,7 +2,6 @@
 /* Problem answers. */
 #include "gateway/problem.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 

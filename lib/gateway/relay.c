@@ -2,10 +2,8 @@
 /* Opaque relays: tcp:// and CIDR rules and passthrough TLS. Bytes both ways, unread, in bounded memory. */
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/json.h"
-#include "base/util.h"
 #include "gateway/authority.h"
 #include "gateway/gateway.h"
 #include "gateway/relay.h"

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/util.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 

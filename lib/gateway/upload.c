@@ -3,9 +3,7 @@
 #include <errno.h>
 
 #include "base/util.h"
-#include "gateway/authority.h"
 #include "gateway/codec.h"
-#include "gateway/gateway.h"
 
 /* Move clean bytes of x->held out, in the framing of the request. */
 static int send_clean(struct session *s, size_t clean)

@@ -4,7 +4,6 @@
  * had dialled it. The name is resolved by the proxy: which address it leads to cannot be checked here.
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections to servers that speak HTTP/2: one for each call and place, shared by the requests of that call alone. */
-#include <errno.h>
 #include <string.h>
 
 #include "gateway/gateway.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decisions on a finished policy. Nothing here allocates or fails. */
-#include <errno.h>
 #include <string.h>
 
 #include "policy/internal.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decisions of the policy and a grant together. Nothing here allocates or fails, but for the questions at the end. */
 #include <stdio.h>
-#include <string.h>
 
 #include "policy/grant_internal.h"
 

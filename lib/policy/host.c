@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "policy/idna.h"
 #include "policy/policy.h"
 #include "policy/rule.h"

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "policy/rule.h"
 
 #define HOST_FORM "accepted: name.example, *.suffix.example, *, 192.0.2.1, [2001:db8::1]"

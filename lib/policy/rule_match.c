@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether one request is in the set of one rule, and a rule's canonical text. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* [audit]: who is asked before something happens, and for how long it is waited for. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/util.h"
 #include "supervisor/client_request.h"
 #include "supervisor/question.h"

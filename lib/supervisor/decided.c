@@ -5,7 +5,6 @@
  * Only requests of clients, since those of a call are bounded by what that call has; and nothing outlives a change of the
  * policy.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "base/util.h"

@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 
-#include "base/addresses.h"
 #include "base/util.h"
 #include "policy/grant.h"
 #include "supervisor/decided.h"

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looking after what the host would execute (lib/watch): when, the records of it, and what inspect says. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
-#include "base/util.h"
 #include "supervisor/supervisor.h"
 #include "watch/watch.h"
 

@@ -4,8 +4,6 @@
  * epoll; GET /N answers N bytes (at most 4 MiB). It parses just enough for the load client and the proxies.
  */
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>

@@ -6,7 +6,6 @@
 #include <errno.h>
 
 #include "../unit/placeholder_slow.h"
-#include "gateway/placeholder_private.h"
 #include "gateway/scrub.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

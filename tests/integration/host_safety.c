@@ -7,7 +7,6 @@
 #include <sandbox/sandbox.h>
 
 #include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

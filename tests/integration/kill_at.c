@@ -5,7 +5,6 @@
  * and prints how many there were as the last line of stderr. With AT_EACH in the environment that is run by a shell
  * before each of them, and the command is killed there when that ends with status 137. Follows no children.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>

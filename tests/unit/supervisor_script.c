@@ -2,7 +2,6 @@
 /* Steps of the tests of the supervisor. */
 #include "supervisor_script.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

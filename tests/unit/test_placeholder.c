@@ -10,7 +10,6 @@
 
 #include "base/util.h"
 #include "gateway/placeholder_base64.h"
-#include "gateway/placeholder_inject.h"
 #include "placeholder_slow.h"
 
 #include <cmocka.h>

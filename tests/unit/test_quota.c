@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "gateway/quota.h"
 #include "policy/policy.h"
 
