@@ -109,8 +109,9 @@ def no_growth(driver, before, after, what):
         grown = after[name][0] - before[name][0]
         check(grown < (1024 if not SANITIZED else 1 << 20), '%s: %s grew by %d KiB, %r to %r'
               % (what, name, grown, before, after))
-        # What is made ahead may differ by a few.
-        check(after[name][1] <= before[name][1] + 16, '%s: %s has %d descriptors, before %d'
+        # What is made ahead may differ by a few; a table doubles once when more were open at some moment.
+        most = before[name][1] + 16 if os.getuid() == 0 else before[name][1] * 2
+        check(after[name][1] <= most, '%s: %s has %d descriptors, before %d'
               % (what, name, after[name][1], before[name][1]))
 
 
