@@ -125,7 +125,12 @@ static int hand_out(const struct learn *learn, sandbox *box, struct buf *ret)
 
 	if (sandbox_command_new(argv, &command, &error) < 0 ||
 	    sandbox_command_set_stdio(command, SANDBOX_STDIO_NULL, SANDBOX_STDIO_PIPE, SANDBOX_STDIO_NULL) < 0 ||
-	    sandbox_command_set_timeout(command, HAND_OUT_MS) < 0 || sandbox_start(box, command, &call, &error) < 0)
+	    sandbox_command_set_timeout(command, HAND_OUT_MS) < 0)
+		r = refuse_error(error);
+	/* It reads what the command wrote. */
+	if (r == EXIT_YES && learn->asking.answers)
+		r = learn_ask_command(learn, command);
+	if (r == EXIT_YES && sandbox_start(box, command, &call, &error) < 0)
 		r = refuse_error(error);
 	_cleanup_close_ int pipe = call ? sandbox_call_take_stdio(call, STDOUT_FILENO) : -EBADF;
 	while (r == EXIT_YES && n != 0 && ret->len < WATCH_MAX_BYTES) {
