@@ -54,6 +54,11 @@ static bool is_below(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 
+static bool lies_in(const char *path, const char *dir)
+{
+	return is_below(path, dir) && strcmp(path, dir) != 0;
+}
+
 static bool names_tree(const struct policy_path *path)
 {
 	return path->kind != PATH_HIDE && path->kind != PATH_PROTECT;
@@ -91,7 +96,7 @@ static bool is_cut_below(const struct policy *p, const struct grant *g, const ch
 	const struct grant_path *files = grant_files(g, &n_files);
 
 	for (size_t i = 0; i < n_policy; i++) {
-		if (!grant_path_hidden(g, paths[i].path) && is_below(paths[i].path, dir) &&
+		if (is_below(paths[i].path, dir) && !grant_path_hidden(g, paths[i].path) &&
 		    level_of(p, g, paths[i].path) < policy_level(p, paths[i].path))
 			return true;
 	}
@@ -173,35 +178,34 @@ int call_paths_base(const struct policy *p, struct buf *ret)
 	return k < 0 ? k : buf_append(ret, paths.data, paths.len);
 }
 
-/* The grant gives less here than the rule of what lies above it would. What the policy keeps read-only is mounted so. */
-static bool is_cut_from(const struct policy *p, const struct grant *g, const char *path, const char *above)
-{
-	enum grant_level here = level_of(p, g, path);
-
-	return strcmp(path, above) != 0 && is_below(path, above) && here < level_of(p, g, above) &&
-	       here < policy_level(p, path);
-}
-
+/*
+ * The grant gives less here than the rule of what lies above it would. What the policy keeps read-only is mounted so.
+ *
+ * A level costs a walk over all paths, and a call chooses how many the grant has: here and below one is looked up for the
+ * path itself and for the few that it lies in, never for each.
+ */
 static bool is_cut(const struct policy *p, const struct grant *g, const char *path)
 {
 	size_t n_policy, n_files;
 	const struct policy_path *paths = policy_paths(p, &n_policy);
 	const struct grant_path *files = grant_files(g, &n_files);
+	enum grant_level here = level_of(p, g, path);
 	bool cut = false;
 
+	if (here >= policy_level(p, path))
+		return false;
 	for (size_t i = 0; i < n_policy && !cut; i++)
-		cut = is_cut_from(p, g, path, paths[i].path);
+		cut = lies_in(path, paths[i].path) && here < level_of(p, g, paths[i].path);
 	for (size_t i = 0; i < n_files && !cut; i++)
-		cut = is_cut_from(p, g, path, files[i].path);
+		cut = lies_in(path, files[i].path) && here < level_of(p, g, files[i].path);
 	return cut;
 }
 
 /* A cover is for all that lies below, so nothing there can be given back. */
-static int check_given_back(const struct policy *p, const struct grant *g, const char *path, const char *above,
-			    struct error *e)
+static int check_given_back(const struct policy *p, const struct grant *g, const char *path, enum grant_level level,
+			    const char *above, struct error *e)
 {
-	if (strcmp(path, above) == 0 || !is_below(path, above) || level_of(p, g, path) <= level_of(p, g, above) ||
-	    !is_cut(p, g, above))
+	if (!lies_in(path, above) || level <= level_of(p, g, above) || !is_cut(p, g, above))
 		return 0;
 	return fail(e, EOPNOTSUPP, SANDBOX_STAGE_LANDLOCK, path,
 		    "the grant takes writing away from %s and gives it back below, at %s, which cannot be enforced: name "
@@ -220,9 +224,9 @@ static int add_path(struct rules *r, const struct policy *p, const struct grant 
 	if (grant_path_hidden(g, path))
 		return 0;
 	for (size_t i = 0; i < n_policy && k == 0; i++)
-		k = check_given_back(p, g, path, paths[i].path, e);
+		k = check_given_back(p, g, path, level, paths[i].path, e);
 	for (size_t i = 0; i < n_files && k == 0; i++)
-		k = check_given_back(p, g, path, files[i].path, e);
+		k = check_given_back(p, g, path, level, files[i].path, e);
 	if (k == 0 && is_cut(p, g, path))
 		k = add_cover(r, level == GRANT_NONE ? COVER_HIDE : COVER_READ_ONLY, path, e);
 	if (k < 0 || level == GRANT_NONE)
@@ -308,7 +312,22 @@ static bool is_below_sealed(const struct policy *p, const struct grant *g, const
 	bool below = false;
 
 	for (size_t i = 0; i < n && !below; i++)
-		below = strcmp(path, paths[i].path) != 0 && is_below(path, paths[i].path) && is_sealed(p, g, &paths[i]);
+		below = lies_in(path, paths[i].path) && is_sealed(p, g, &paths[i]);
+	return below;
+}
+
+/* Levels change at what is named only, so nothing else has to be looked at. */
+static bool is_below_writable(const struct policy *p, const struct grant *g, const char *path)
+{
+	size_t n_policy, n_files;
+	const struct policy_path *paths = policy_paths(p, &n_policy);
+	const struct grant_path *files = grant_files(g, &n_files);
+	bool below = false;
+
+	for (size_t i = 0; i < n_policy && !below; i++)
+		below = lies_in(path, paths[i].path) && is_writable(p, g, paths[i].path);
+	for (size_t i = 0; i < n_files && !below; i++)
+		below = lies_in(path, files[i].path) && is_writable(p, g, files[i].path);
 	return below;
 }
 
@@ -316,17 +335,8 @@ static bool is_below_sealed(const struct policy *p, const struct grant *g, const
 static int keep_below_sealed(struct rules *r, const struct policy *p, const struct grant *g, const char *path,
 			     struct error *e)
 {
-	char above[PLAN_MAX_PATH + 1];
-	char *slash;
-
-	if (!is_writable(p, g, path) || !is_below_sealed(p, g, path) || strlen(path) >= sizeof(above))
+	if (!is_writable(p, g, path) || !is_below_sealed(p, g, path) || is_below_writable(p, g, path))
 		return 0;
-	strcpy(above, path);
-	while ((slash = strrchr(above, '/')) && slash != above) {
-		*slash = '\0';
-		if (is_writable(p, g, above))
-			return 0;
-	}
 	return add_cover(r, COVER_KEEP, path, e);
 }
 
