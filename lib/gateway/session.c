@@ -163,7 +163,8 @@ static bool linger_run(struct session *s)
 	} else if (moved && !s->shut) {
 		session_timeout(s, DRAIN_US);
 	}
-	moved |= stream_fill(c, STREAM_CHUNK);
+	/* The end is news but once: while the answer waits for room, there would always be something that moved. */
+	moved |= !c->eof && stream_fill(c, STREAM_CHUNK);
 	iobuf_consume(&c->in, iobuf_len(&c->in));
 	if (stream_gone(c) || (c->eof && !iobuf_len(&c->out) && !c->carrier)) {
 		bury(s, false);

@@ -259,6 +259,45 @@ def streaming(w):
 
 
 @test
+def ends_without_reading(w):
+    """A client that says no more and does not take the rest of its answer: the gateway waits, and does not go round."""
+    g = w.gateway('allow = http://api.test')
+    w.plain.handler = lambda connection, request: Origin.reply(connection, body=b'x' * 8192)
+    c = g.call()
+    address = c.resolve('api.test')[1]
+
+    def connect():
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        s.bind((c.address, 0))
+        s.connect((address, 80))
+        return s
+
+    def answered():
+        """How many answers have left or are kept, when that changes no more."""
+        n, before = 0, -1
+        while n != before:
+            time.sleep(0.3)
+            n, before = sum(r['event'] == 'http.request' for r in g.records), n
+        return n
+    waiting = [connect()]
+    waiting[0].sendall(get('api.test').encode() * 600)
+    most = answered()
+    assert most < 600, 'all of it has room'
+    # A few of those are with the gateway, for want of room. The last answer of one of these connections is such a one.
+    for n in range(6):
+        waiting.append(connect())
+        waiting[-1].sendall((get('api.test') * (most - n) + get('api.test', extra='Connection: close\r\n')).encode())
+    answered()
+    for s in waiting:
+        s.shutdown(socket.SHUT_WR)
+    equal(exchange(g.call('other', '100.64.0.9').connect('api.test', 80), get('api.test', '/x'))[0], 200)
+    for s in waiting:
+        s.close()
+
+
+@test
 def relay(w):
     echo = TcpListener(greeting=b'hello from the database\n')
     g = w.gateway('allow = tcp://db.test:5432', 'connect_to = db.test:5432:127.0.0.1:%d' % echo.port)
