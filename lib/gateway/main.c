@@ -15,7 +15,8 @@
  * leaf of the sandbox's own authority, HTTP/1.1 and HTTP/2 (http2.h) are parsed and written anew request by request
  * (http.c, request.c, codec.c), what a tcp:// rule or passthrough allows is relayed unread (relay.c). Each of these is
  * a state machine over two streams (stream.c) that is simply run again whenever anything happened. Buffers are bounded;
- * what does not fit stays in the kernel, so a slow reader slows its writer and nothing else.
+ * what does not fit stays in the kernel, so a slow reader slows its writer and nothing else; and a fast one gets a turn
+ * like all others (STREAM_TURN).
  *
  * Decisions: policy_decide() on the name that SNI, Host and the dialled address agree on. With an auditor, what policy
  * and grant allow is asked first (questions.c, request_question.c), and waits for the answer. A record of the decision
@@ -108,7 +109,8 @@ static int run(struct gateway *gw)
 		if (r < 0)
 			return r;
 		resolver_tick(&gw->resolver);
-		more = http2_round(gw);
+		more = stream_round();
+		more |= http2_round(gw);
 		r = records_round(&gw->records, gw->loop.now);
 		if (r == 0)
 			r = control_watch(gw);

@@ -19,9 +19,55 @@ static struct {
 	size_t start, end;
 } scratch;
 
+static struct stream *spent;
+
+static bool turn_is_over(struct stream *s)
+{
+	if (s->turn < STREAM_TURN)
+		return false;
+	if (s->prev_spent)
+		return true;
+	s->next_spent = spent;
+	if (s->next_spent)
+		s->next_spent->prev_spent = &s->next_spent;
+	s->prev_spent = &spent;
+	spent = s;
+	return true;
+}
+
+static void begin_turn(struct stream *s)
+{
+	s->turn = 0;
+	if (!s->prev_spent)
+		return;
+	*s->prev_spent = s->next_spent;
+	if (s->next_spent)
+		s->next_spent->prev_spent = s->prev_spent;
+	s->prev_spent = NULL;
+	s->next_spent = NULL;
+}
+
+bool stream_round(void)
+{
+	struct stream *now = spent;
+
+	/* Detached first, as in http2_round(). */
+	spent = NULL;
+	if (now)
+		now->prev_spent = &now;
+	while (now) {
+		struct stream *s = now;
+		begin_turn(s);
+		s->wake(s);
+	}
+	return spent;
+}
+
 static void ready(struct source *source, uint32_t events)
 {
 	struct stream *s = (struct stream *)source;
+
+	begin_turn(s);
 
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		s->can_read = true;
@@ -244,7 +290,8 @@ bool stream_fill(struct stream *s, size_t limit)
 		return false;
 	if (s->ssl)
 		ERR_clear_error();
-	while (more && iobuf_len(&s->in) < limit) {
+	while (more && iobuf_len(&s->in) < limit && !turn_is_over(s)) {
+		size_t had = iobuf_len(&s->in);
 		size_t space = limit - iobuf_len(&s->in);
 		space = space < STREAM_CHUNK ? space : STREAM_CHUNK;
 		/* An idle connection that wakes up mostly has a small request or none for us. */
@@ -257,6 +304,7 @@ bool stream_fill(struct stream *s, size_t limit)
 		space = s->in.cap - s->in.end < limit - iobuf_len(&s->in) ? s->in.cap - s->in.end
 									   : limit - iobuf_len(&s->in);
 		more = s->ssl ? fill_tls(s, space) : fill_plain(s, space);
+		s->turn += iobuf_len(&s->in) - had;
 	}
 	if (s->ssl)
 		save_scratch(s);
@@ -273,7 +321,7 @@ bool stream_flush(struct stream *s)
 
 	if (s->carrier)
 		return s->carrier->flush(s);
-	while (iobuf_len(&s->out) && s->can_write && !stream_gone(s)) {
+	while (iobuf_len(&s->out) && s->can_write && !stream_gone(s) && !turn_is_over(s)) {
 		size_t len = iobuf_len(&s->out);
 		ssize_t n;
 		if (s->ssl) {
@@ -291,6 +339,7 @@ bool stream_flush(struct stream *s)
 				break;
 		}
 		iobuf_consume(&s->out, (size_t)n);
+		s->turn += (size_t)n;
 		moved = true;
 	}
 	if (stream_gone(s) || !iobuf_len(&s->out))
@@ -313,6 +362,7 @@ void stream_shutdown(struct stream *s)
 
 void stream_close(struct stream *s, bool reset)
 {
+	begin_turn(s);
 	if (s->carrier)
 		s->carrier->close(s, reset);
 	if (s->source.fd >= 0 && reset) {

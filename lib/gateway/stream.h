@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One side of a connection: a socket, TLS on top of it or not, or a stream of an HTTP/2 connection (http2.h), and a
- * bounded buffer each way. Edge-triggered: the owner is woken, then reads and writes until nothing moves; what is left
- * unread stays in the kernel (back-pressure).
+ * bounded buffer each way. Edge-triggered: the owner is woken, then reads and writes until nothing moves, and is woken
+ * again when that was for others to have their turn; what is left unread stays in the kernel (back-pressure).
  */
 #ifndef NSBOX_GATEWAY_STREAM_H
 #define NSBOX_GATEWAY_STREAM_H
@@ -39,6 +39,8 @@ struct stream {
 	bool unwritable;  /* the peer takes nothing any more; what it said before may still be there to read */
 	bool broken;      /* reset or TLS failure: nothing can be read or written any more */
 	uint64_t read_bytes, written_bytes;
+	size_t turn; /* bytes since it was woken last */
+	struct stream *next_spent, **prev_spent; /* of those with more to move than a turn */
 };
 
 static inline bool stream_gone(const struct stream *s)
@@ -47,6 +49,9 @@ static inline bool stream_gone(const struct stream *s)
 }
 
 #define STREAM_CHUNK 32768u
+/* What one moves before all others have their turn, so that two ends which are both fast do not keep the gateway's only
+ * thread: then it neither reads nor writes until stream_round(). */
+#define STREAM_TURN (256u * 1024u)
 
 /* Takes the connected (or connecting) non-blocking socket over. */
 int stream_open(struct stream *s, struct loop *l, int fd, void (*wake)(struct stream *s));
@@ -56,10 +61,12 @@ int stream_take(struct stream *s, struct loop *l, struct source *from, void (*wa
 int stream_start_tls(struct stream *s, SSL *ssl);
 /* 1 done, 0 in progress, -1 failed. */
 int stream_handshake(struct stream *s);
-/* Read until `in` holds limit bytes or nothing is there. True when something new came (bytes, eof, failure). */
+/* Read until `in` holds limit bytes, nothing is there or its turn is over. True when something new came (bytes, eof, failure). */
 bool stream_fill(struct stream *s, size_t limit);
 /* Write what is in `out`. True when something went out. */
 bool stream_flush(struct stream *s);
+/* Wakes those whose turn was over. True: it is for some once more. */
+bool stream_round(void);
 /* End our side: close_notify in TLS, then FIN. */
 void stream_shutdown(struct stream *s);
 /* reset: RST instead of FIN, so that the peer cannot take the end for a clean one. */

@@ -118,6 +118,7 @@ static bool quiet(struct upstream *u)
 {
 	struct stream *s = &u->stream;
 
+	s->turn = 0; /* it is looked for now, whatever came before */
 	stream_fill(s, 1);
 	return !s->eof && !s->broken && !iobuf_len(&s->in) && !iobuf_len(&s->out);
 }

@@ -14,6 +14,7 @@
 #include "base/wire.h"
 #include "gateway/gateway.h"
 #include "gateway/problem.h"
+#include "gateway/stream.h"
 #include "supervisor/protocol.h"
 
 #include <cmocka.h>
@@ -107,6 +108,66 @@ static void test_iobuf(void **state)
 	}
 	assert_true(b.cap <= 64 * 1024);
 	iobuf_free(&b);
+}
+
+static unsigned woken;
+
+static void count_wake(struct stream *s)
+{
+	(void)s;
+	woken++;
+}
+
+/* How much is read, or written, while the other end always has more, or room. */
+static size_t moved_in_a_turn(struct stream *s, int peer, bool in)
+{
+	static uint8_t bytes[STREAM_CHUNK / 2];
+	size_t n = 1, total = 0;
+
+	for (int i = 0; i < 1000 && n; i++) {
+		if (in) {
+			assert_int_equal(write(peer, bytes, sizeof(bytes)), sizeof(bytes));
+			s->can_read = true; /* as the loop would say, which wakes it for that */
+			stream_fill(s, STREAM_CHUNK);
+			n = iobuf_len(&s->in);
+			iobuf_consume(&s->in, n);
+		} else {
+			assert_int_equal(iobuf_append(&s->out, bytes, sizeof(bytes)), 0);
+			stream_flush(s);
+			n = 0;
+			for (ssize_t got; (got = read(peer, bytes, sizeof(bytes))) > 0;)
+				n += (size_t)got;
+		}
+		total += n;
+	}
+	return total;
+}
+
+static void test_streams_take_turns(void **state)
+{
+	(void)state;
+	struct stream s;
+	int pair[2];
+
+	for (int in = 0; in < 2; in++) {
+		assert_int_equal(loop_init(&l), 0);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+		assert_int_equal(stream_open(&s, &l, pair[0], count_wake), 0);
+		assert_int_equal(write(pair[1], "", 1), 1);
+		assert_int_equal(loop_round(&l, -1), 0);
+		woken = 0;
+		assert_in_range(moved_in_a_turn(&s, pair[1], in), STREAM_TURN, STREAM_TURN + STREAM_CHUNK);
+		assert_int_equal(woken, 0);
+		assert_false(stream_round());
+		assert_int_equal(woken, 1);
+		assert_in_range(moved_in_a_turn(&s, pair[1], in), STREAM_TURN, STREAM_TURN + STREAM_CHUNK);
+		/* It may end while it waits for another turn. */
+		stream_close(&s, false);
+		assert_false(stream_round());
+		assert_int_equal(woken, 1);
+		close(pair[1]);
+		close(l.epoll);
+	}
 }
 
 static void test_problem(void **state)
@@ -227,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_keep_their_addresses), cmocka_unit_test(test_names_run_out),
 		cmocka_unit_test(test_timers),			   cmocka_unit_test(test_iobuf),
+		cmocka_unit_test(test_streams_take_turns),
 		cmocka_unit_test(test_problem),			   cmocka_unit_test(test_records),
 		cmocka_unit_test(test_batches_fit_the_supervisor),
 	};
