@@ -78,6 +78,18 @@ char *dump(struct policy *p)
 	return (char *)b.data;
 }
 
+void strip_comments(char *text)
+{
+	char *out = text;
+	for (char *in = text; *in;) {
+		if (strncmp(in, " ; ", 3) == 0)
+			in += strcspn(in, "\n");
+		else
+			*out++ = *in++;
+	}
+	*out = '\0';
+}
+
 void finish_refused(struct policy *p, const char *message)
 {
 	assert_true(policy_finish(p, &e) < 0);

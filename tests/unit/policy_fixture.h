@@ -28,6 +28,8 @@ void finish(struct policy *p);
 /* It is not finished, for this reason; and freed. */
 void finish_refused(struct policy *p, const char *message);
 char *dump(struct policy *p);
+/* Of a dump, in its place. */
+void strip_comments(char *text);
 /* NULL: none of this kind. */
 const struct policy_path *entry(struct policy *p, enum path_kind kind, const char *path);
 

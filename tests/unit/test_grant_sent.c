@@ -14,18 +14,6 @@
 	       "credentials = any\nview = committed\n[grant empty]\n[grant ro]\nread_only = yes\nexec = none\n"           \
 	       "[grant none]\nread = none\n[grant write]\nwrite = src\n"
 
-static void strip_comments(char *text)
-{
-	char *out = text;
-	for (char *in = text; *in;) {
-		if (strncmp(in, " ; ", 3) == 0)
-			in += strcspn(in, "\n");
-		else
-			*out++ = *in++;
-	}
-	*out = '\0';
-}
-
 static void test_dump_loads_again(void **state)
 {
 	struct policy *p = finished(RICH), *again;

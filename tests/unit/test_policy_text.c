@@ -68,18 +68,6 @@ static struct policy *rich_policy(void)
 	return p;
 }
 
-static void strip_comments(char *text)
-{
-	char *out = text;
-	for (char *in = text; *in;) {
-		if (strncmp(in, " ; ", 3) == 0)
-			in += strcspn(in, "\n");
-		else
-			*out++ = *in++;
-	}
-	*out = '\0';
-}
-
 static void test_dump_loads_again(void **state)
 {
 	struct policy *p = rich_policy(), *again = new_policy();

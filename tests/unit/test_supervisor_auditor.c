@@ -2,7 +2,7 @@
 /* Who decides before a call starts: what is shown, asked, remembered and recorded, and in which order. */
 #include "base/util.h"
 #include "supervisor/question.h"
-#include "supervisor_script.h"
+#include "supervisor_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,29 +12,23 @@
 
 #include <cmocka.h>
 
-static struct fake f;
-static struct box box;
-static int client, guardian;
+static int guardian;
 static char question[65536];
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_open(&f, true);
-	client = script_client(&f);
+	fixture_open();
 	script_audited(&f, client, "a", &box);
 	guardian = script_slot(&f, &box, box.first);
 	return 0;
 }
 
-static int tear_down(void **state)
+static int tear_down_call(void **state)
 {
-	(void)state;
-	fake_close(&f);
-	fd_close(client);
+	tear_down(state);
 	fd_close(guardian);
 	fd_close(fake_auditor());
-	fd_close(box.log);
 	return 0;
 }
 
@@ -472,7 +466,7 @@ static void an_auditor_that_goes_denies(void **state)
 	assert_int_equal(says("auditor-gone"), 2);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down_call)
 
 int main(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of a call: what is recorded, told and killed, and in which order. */
 #include "base/util.h"
-#include "supervisor_script.h"
+#include "supervisor_fixture.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -10,15 +10,12 @@
 
 #include <cmocka.h>
 
-static struct fake f;
-static struct box box;
-static int client, guardian;
+static int guardian;
 
 /* A sandbox whose first call is prepared. */
 static int set_up_sandbox(bool gateway, bool named)
 {
-	fake_open(&f, true);
-	client = script_client(&f);
+	fixture_open();
 	if (named)
 		script_named(&f, client, "a", gateway, &box);
 	else
@@ -51,19 +48,16 @@ static int set_up_named_gateway(void **state)
 	return set_up_sandbox(true, true);
 }
 
-static int tear_down(void **state)
+static int tear_down_call(void **state)
 {
-	(void)state;
-	fake_close(&f);
-	fd_close(client);
+	tear_down(state);
 	fd_close(guardian);
-	fd_close(box.log);
 	return 0;
 }
 
-static int tear_down_named(void **state)
+static int tear_down_named_call(void **state)
 {
-	tear_down(state);
+	tear_down_call(state);
 	script_remove_place();
 	return 0;
 }
@@ -444,10 +438,10 @@ static void what_was_written_is_kept(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define CALL_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-#define GATEWAY_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_gateway, tear_down)
-#define NAMED_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_named, tear_down_named)
-#define NAMED_GATEWAY_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_named_gateway, tear_down_named)
+#define CALL_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down_call)
+#define GATEWAY_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_gateway, tear_down_call)
+#define NAMED_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_named, tear_down_named_call)
+#define NAMED_GATEWAY_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_named_gateway, tear_down_named_call)
 		CALL_TEST(nothing_runs_without_its_record),
 		CALL_TEST(a_failed_start_is_recorded_and_answered),
 		GATEWAY_TEST(the_end_is_told_last),

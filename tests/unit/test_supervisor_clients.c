@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clients: who may ask for what, what is out of form, and how sandboxes come and go. */
 #include "base/util.h"
-#include "supervisor_script.h"
+#include "supervisor_fixture.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -14,16 +14,10 @@
 
 #include <cmocka.h>
 
-static struct fake f;
-static struct box box;
-static int client;
-
 static int set_up(void **state)
 {
 	(void)state;
-	fake_open(&f, true);
-	client = script_client(&f);
-	box.log = -1;
+	fixture_open();
 	return 0;
 }
 
@@ -31,22 +25,6 @@ static int set_up_named(void **state)
 {
 	set_up(state);
 	script_named(&f, client, "a", false, &box);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	fake_close(&f);
-	fd_close(client);
-	fd_close(TAKE_FD(box.log));
-	return 0;
-}
-
-static int tear_down_named(void **state)
-{
-	tear_down(state);
-	script_remove_place();
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 /* A gateway that was taken over, and what may come into the log. */
 #include "base/util.h"
 #include "policy/grant.h"
-#include "supervisor_script.h"
+#include "supervisor_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,15 +11,10 @@
 
 #include <cmocka.h>
 
-static struct fake f;
-static struct box box;
-static int client;
-
 static int set_up(void **state)
 {
 	(void)state;
-	fake_open(&f, true);
-	client = script_client(&f);
+	fixture_open();
 	script_sandbox(&f, client, "a", true, &box);
 	return 0;
 }
@@ -27,25 +22,8 @@ static int set_up(void **state)
 static int set_up_named(void **state)
 {
 	(void)state;
-	fake_open(&f, true);
-	client = script_client(&f);
+	fixture_open();
 	script_named(&f, client, "a", true, &box);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	fake_close(&f);
-	close(client);
-	close(box.log);
-	return 0;
-}
-
-static int tear_down_named(void **state)
-{
-	tear_down(state);
-	script_remove_place();
 	return 0;
 }
 

@@ -3,32 +3,18 @@
 #include "base/addresses.h"
 #include "base/util.h"
 #include "policy/grant.h"
-#include "supervisor_script.h"
+#include "supervisor_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
 
-static struct fake f;
-static struct box box;
-static int client;
-
 static int set_up(void **state)
 {
 	(void)state;
-	fake_open(&f, true);
-	client = script_client(&f);
+	fixture_open();
 	script_sandbox(&f, client, "a", false, &box);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	fake_close(&f);
-	close(client);
-	close(box.log);
 	return 0;
 }
 

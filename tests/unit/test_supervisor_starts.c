@@ -2,7 +2,7 @@
 /* What makes a start cheap, and must not make it weaker: late answers, grants decided before, and the way to the gateway. */
 #include "base/util.h"
 #include "policy/grant.h"
-#include "supervisor_script.h"
+#include "supervisor_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,27 +10,21 @@
 
 #include <cmocka.h>
 
-static struct fake f;
-static struct box box;
-static int client, guardian;
+static int guardian;
 
 static int set_up(void **state)
 {
 	(void)state;
-	fake_open(&f, true);
-	client = script_client(&f);
+	fixture_open();
 	script_sandbox(&f, client, "a", true, &box);
 	guardian = script_slot(&f, &box, box.first);
 	return 0;
 }
 
-static int tear_down(void **state)
+static int tear_down_call(void **state)
 {
-	(void)state;
-	fake_close(&f);
-	fd_close(client);
+	tear_down(state);
 	fd_close(guardian);
-	fd_close(box.log);
 	return 0;
 }
 
@@ -194,7 +188,7 @@ static void what_is_held_ends_with_the_gateway(void **state)
 
 int main(void)
 {
-#define START_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define START_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down_call)
 	const struct CMUnitTest tests[] = {
 		START_TEST(the_end_answers_a_start),
 		START_TEST(a_late_answer_comes_once),
