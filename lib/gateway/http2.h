@@ -110,7 +110,7 @@ void http2_accept(struct http2_stream *st, struct stream *io, void (*wake)(struc
 		  struct http1_head *ret_head);
 /* Towards a server: can another stream be opened? */
 bool http2_can_open(const struct http2 *h);
-/* Open one: io is ready to use, its request goes with http2_request(). 0 or -ENOMEM. */
+/* Open one: io is ready to use, its request goes with http2_send_request(). 0 or -ENOMEM. */
 int http2_open(struct http2 *h, struct stream *io, void (*wake)(struct stream *s));
 
 /* Heads. fields: not kept. secret: none of them may be remembered by HPACK. ends: no payload follows. 0 or -errno. */

@@ -6,7 +6,7 @@
  * deleted, for a deleted directory is looked at whole), never in what is there. A file in the upper directory that is
  * equal to the host's (content, mode, attributes) is no change. Content is always compared: size and time can be set
  * by a call. Deleted is what has a whiteout (a character device 0:0), and what a directory marked opaque does not show.
- * Everything from here on (diff, commit.h, forget.h) works on this list. commit applies some of it to the host and then
+ * Everything from here on (diff, commit.h) works on this list. commit applies some of it to the host and then
  * makes the layer forget it; discard only forgets.
  */
 #ifndef NSBOX_OVERLAY_CHANGES_H
