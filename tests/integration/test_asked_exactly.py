@@ -81,6 +81,18 @@ def bytes_that_are_no_text(t):
 
 
 @test
+def directories_that_are_no_text(t):
+    with Asked(t, lambda q: CACHED) as box:
+        one, two = directories(box, os.fsdecode(b'\xff'), os.fsdecode(b'\xfe'))
+        box.add(*NET)
+        box.create('x')
+        first, _ = asked(box, 'true', flags=('--write', one))
+        second, other = asked(box, 'true', flags=('--write', two))
+        equal(first['grant'], second['grant'], 'how they are shown')
+        check(other, 'the second is not asked about')
+
+
+@test
 def who_asks_for_it(t):
     """A call that another one asks for is not equal to one of a client, and a person sees which it is."""
     with Asked(t, lambda q: {'decision': 'ask' if q['argv'][0] == 'echo' else 'allow'}) as box:
