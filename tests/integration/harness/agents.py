@@ -16,7 +16,8 @@ AGENTS = {
     'codex': (
         'codex',
         ['.codex/sessions/s.jsonl', '.codex/archived_sessions/s', '.codex/history.jsonl'],
-        ['.codex/config.toml', '.codex/AGENTS.md', '.codex/prompts/p.md', '.codex/skills/s', '.codex/rules/r.rules'],
+        ['.codex/config.toml', '.codex/AGENTS.md', '.codex/prompts/p.md', '.codex/skills/s', '.codex/rules/r.rules',
+         '.local/bin/codex', '.codex/packages/standalone/p'],
         ['.codex/auth.json'],
         ['.codex/log/codex-tui.log', '.codex/version.json', '.codex/models_cache.json'],
     ),
@@ -68,7 +69,7 @@ AGENTS = {
         ['.copilot/session-state/s/events.jsonl', '.copilot/history-session-state/h'],
         ['.copilot/settings.json', '.copilot/mcp-config.json', '.copilot/lsp-config.json', '.copilot/agents/a.md',
          '.copilot/skills/s', '.copilot/hooks/h.json', '.copilot/copilot-instructions.md',
-         '.copilot/instructions/i.md'],
+         '.copilot/instructions/i.md', '.local/bin/copilot'],
         ['.copilot/config.json', '.config/gh/hosts.yml'],
         ['.copilot/logs/l', '.copilot/permissions-config.json', '.copilot/session-store.db'],
     ),
