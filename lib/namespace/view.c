@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -221,6 +223,17 @@ static int put(const struct views *v, const char *path, int tree, enum put how, 
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_MOUNT, failed, "cannot make the call's view of %s", failed) : 0;
 }
 
+/* 1: an overlay is what is seen there; 0: something lies over it, as when the directory is hidden as a whole. */
+static int is_shown(const struct views *v, const char *path)
+{
+	struct statfs fs;
+	_cleanup_close_ int place = open_in(v->root, path, false);
+
+	if (place < 0 || fstatfs(place, &fs) < 0)
+		return place < 0 ? place : -errno;
+	return fs.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
 /* Without what is hidden; where nothing is, the directory itself. */
 static int committed_new(const struct views *v, uint32_t n)
 {
@@ -243,8 +256,10 @@ static int committed_new(const struct views *v, uint32_t n)
 
 int view_committed(const struct views *v, const char *path, uint32_t n, struct error *e)
 {
-	_cleanup_close_ int tree = committed_new(v, n);
-
+	int shown = is_shown(v, path);
+	if (shown == 0)
+		return 0;
+	_cleanup_close_ int tree = shown < 0 ? shown : committed_new(v, n);
 	if (tree < 0)
 		return fail_errno(e, -tree, SANDBOX_STAGE_MOUNT, path, "cannot show %s as the host has it", path);
 	return put(v, path, tree, PUT_COMMITTED, e);

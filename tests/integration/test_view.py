@@ -128,6 +128,23 @@ def committed_hides_what_the_host_replaces(t, name, change):
             box.nsbox('rm', '-f', 'x')
 
 
+@cases([('itself', ['--overlay', 'd'], 'd'), ('in_another', ['--overlay', '.', '--overlay', 'd'], 'd'),
+        ('tmpfs', ['--overlay', 'd', '--tmpfs', 'd'], None)])
+def hidden_as_a_whole(t, flags, hide):
+    """An overlaid directory that the sandbox does not show is shown by no view."""
+    box = Box(t)
+    t.write('box/work/d/sub/key', 'CANARY\n')
+    look = 'cat d/sub/key d/key; ls -A d; :'
+    for hidden in ([*flags, '--hide', hide] if hide else flags, flags[:2]):
+        box.nsbox('create', '--net', 'none', *hidden, '--name', 'x').ok()
+        try:
+            for view in 'working', 'committed', 'scratch':
+                seen = call(box, look, '--view', view).ok().out
+                equal('sub' in seen or 'CANARY' in seen, hidden == flags[:2], 'what %s with %s shows: %r' % (view, hidden, seen))
+        finally:
+            box.nsbox('rm', '-f', 'x')
+
+
 @test
 def committed_of_what_goes_on(t):
     """What was hidden from the sandbox whose changes it goes on from, and what those removed, without names for it."""
