@@ -27,12 +27,13 @@ int temporary_name(const struct changes *c, const struct change *change, char re
 	snprintf(ret, TEMPORARY_NAME_MAX, STAGING_PREFIX "%s-%016" PRIx64, c->layer->id, random);
 	int n = snprintf(note, sizeof(note), "%zu %.*s%s", change->root, slash ? (int)(slash + 1 - change->path) : 0,
 			 change->path, ret);
-	/* Under the one before there is nothing any more. */
-	_cleanup_close_ int fd = openat(c->layer->dir, NOTE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* Over the one before, under which there is nothing any more. With its NUL, since that may have been longer: file
+	 * systems write a file to the disk at once that was truncated and written. */
+	_cleanup_close_ int fd = openat(c->layer->dir, NOTE, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	ssize_t written = write(fd, note, (size_t)n);
-	return written == n ? 0 : written < 0 ? -errno : -ENOSPC;
+	ssize_t written = write(fd, note, (size_t)n + 1);
+	return written == n + 1 ? 0 : written < 0 ? -errno : -ENOSPC;
 }
 
 void temporary_clean(const struct changes *c)
