@@ -7,8 +7,9 @@ usage: llm.py [--person] [--timeout SECONDS] [--jobs N] [--op OP]... -- COMMAND.
     nsbox run --auditor 'exec:python3 llm.py -- my-model-client --prompt review.txt' -- my-agent
 
 For each question COMMAND is started with the question, one JSON object, on its standard input (nsbox-auditor(7) lists the
-members). The first word that it prints decides: allow, deny or ask; the rest of that line is the reason. Anything else, an
-exit status other than 0, or no end in time means deny.
+members). The first line that it prints decides: allow, deny or ask, alone or with a colon and the reason behind it (`deny: it
+pushes to a public repository`). Anything else, an exit status other than 0, or no end in time means deny. A model is killed when
+its time is up, with all that it has started, and itself when the auditor is.
 
 A model takes longer than the default deadline of an auditor: set `deadline` in [audit] to what yours needs (at most 60s),
 and --timeout below it; and let it judge only what is worth it (--op, default: call.start and grant.raise).
@@ -21,6 +22,7 @@ the model so, give it no tools, and keep the policy as tight as if it were not t
 """
 import argparse
 import concurrent.futures
+import ctypes
 import json
 import os
 import signal
@@ -28,17 +30,31 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 OPS = ('call.start', 'http.request', 'net.connect', 'grant.raise', 'fs.commit')
 MAX_PACKET = 65536
 MAX_REASON = 500
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
+
+
+def end_with(parent):
+    """In a child before its program: a session of its own is not killed with the auditor, so it has to end by itself."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def ask_model(command, question, seconds):
     """(decision, reason)"""
+    if seconds <= 0:
+        return 'deny', 'the model could not be asked in time'
+    parent = os.getpid()
     try:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-    except OSError as error:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+                                   preexec_fn=lambda: end_with(parent))
+    except (OSError, subprocess.SubprocessError) as error:
         return 'deny', 'the model could not be asked: %s' % error
     try:
         out, _ = process.communicate(json.dumps(question).encode() + b'\n', timeout=seconds)
@@ -50,7 +66,8 @@ def ask_model(command, question, seconds):
     if process.returncode != 0:
         return 'deny', 'the model could not be asked: exit status %d' % process.returncode
     line = (out.decode('utf-8', 'replace').strip().splitlines() or [''])[0]
-    word, _, reason = line.partition(' ')
+    # Not the first word of a sentence: "allow me to explain why not".
+    word, _, reason = line.partition(':')
     if word not in ('allow', 'deny', 'ask'):
         return 'deny', 'the model said neither allow, deny nor ask'
     return word, 'model: ' + (reason.strip()[:MAX_REASON] or word)
@@ -66,9 +83,9 @@ class Auditor:
         with self.lock:
             self.sock.send(json.dumps(packet).encode())
 
-    def answer(self, question):
-        # A little before the deadline: a late answer is worth nothing.
-        seconds = min(self.options.timeout, question.get('deadline_ms', 250) / 1000 * 0.95)
+    def answer(self, question, received):
+        # A little before the deadline, which waiting for a free job is a part of: a late answer is worth nothing.
+        seconds = min(self.options.timeout, question.get('deadline_ms', 250) / 1000 * 0.95) - (time.monotonic() - received)
         try:
             decision, reason = ask_model(self.options.command, question, seconds)
         except Exception as error:  # an answer that never comes would be a denial too, only a slow one
@@ -89,7 +106,7 @@ class Auditor:
                     return
                 question = json.loads(data)
                 if 'id' in question:
-                    pool.submit(self.answer, question)
+                    pool.submit(self.answer, question, time.monotonic())
                 elif question.get('version') != 1:
                     return
 

@@ -245,6 +245,14 @@ def rules_for_many(t):
         process.wait()
 
 
+def ended(pid):
+    try:
+        with open('/proc/%d/stat' % pid) as f:
+            return f.read().split()[2] == 'Z'
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def start_llm(t, script, *flags):
     program = t.write('model', '#!/bin/sh\n' + script)
     os.chmod(program, 0o755)
@@ -252,17 +260,19 @@ def start_llm(t, script, *flags):
     return Supervisor(sock), sock, process
 
 
-@cases([('allow', 'echo allow it is harmless', (), 'allow', 'model: it is harmless'),
+@cases([('allow', 'echo allow: it is harmless', (), 'allow', 'model: it is harmless'),
         ('deny', 'echo deny', (), 'deny', 'model: deny'),
-        ('ask', 'echo "ask  a person"; echo allow', (), 'ask', 'model: a person'),
+        ('ask', 'echo "ask:  a person"; echo allow', (), 'ask', 'model: a person'),
         ('nothing', 'true', (), 'deny', 'neither'),
         ('other_word', 'echo allowed', (), 'deny', 'neither'),
+        ('sentence', 'echo allow me to explain why not', (), 'deny', 'neither'),
+        ('sentence_with_colon', 'echo "allow this? No: it deletes all"', (), 'deny', 'neither'),
         ('upper_case', 'echo ALLOW', (), 'deny', 'neither'),
         ('bytes', r"printf '\377\376'", (), 'deny', 'neither'),
         ('exit_status', 'echo allow; exit 1', (), 'deny', 'exit status 1'),
         ('timeout', 'sleep 60; echo allow', (), 'deny', 'in time'),
         ('early_word', 'echo allow; sleep 60', (), 'deny', 'in time'),
-        ('person', 'echo allow fine', ('--person',), 'ask', 'model: fine'),
+        ('person', 'echo allow: fine', ('--person',), 'ask', 'model: fine'),
         ('person_deny', 'echo deny', ('--person',), 'deny', 'model: deny'),
         ('person_failure', 'exit 3', ('--person',), 'deny', 'exit status 3')])
 def llm(t, script, flags, decision, reason):
@@ -279,7 +289,7 @@ def llm(t, script, flags, decision, reason):
 
 @test
 def llm_sees_the_question(t):
-    s, sock, process = start_llm(t, 'read -r line; case $line in *\'"argv": ["rm", "a b"]\'*) echo deny rm;; *) echo allow;; esac',
+    s, sock, process = start_llm(t, 'read -r line; case $line in *\'"argv": ["rm", "a b"]\'*) echo deny: rm;; *) echo allow;; esac',
                                  '--op', 'http.request', '--op', 'call.start')
     equal(s.hello['ops'], ['http.request', 'call.start'])
     equal(s.ask('call.start', argv=['rm', 'a b'], deadline_ms=9000)['reason'], 'model: rm')
@@ -305,8 +315,39 @@ def llm_kills_a_model_that_is_late(t):
     equal(s.receive()['decision'], 'deny')
     with open(mark) as f:
         pid = int(f.read())
-    until(lambda: not os.path.exists('/proc/%d' % pid) or
-          open('/proc/%d/stat' % pid).read().split()[2] == 'Z', 5, 'what the model started still runs')
+    until(lambda: ended(pid), 5, 'what the model started still runs')
+    stop(sock, process)
+
+
+@test
+def llm_takes_its_model_along(t):
+    """Killed with its process group, as nsbox does it: the model is in another one."""
+    mark = t.path('mark')
+    s, sock, process = start_llm(t, 'echo $$ >%s.new; mv %s.new %s; exec sleep 1000' % (mark, mark, mark))
+    s.post('call.start', deadline_ms=50000)
+    until(lambda: os.path.exists(mark), 20, 'the model does not start')
+    with open(mark) as f:
+        pid = int(f.read())
+    process.kill()
+    process.wait()
+    until(lambda: ended(pid), 5, 'the model still runs')
+    sock.close()
+
+
+@test
+def llm_counts_from_the_receipt(t):
+    """What waited for a free job too long is not asked any more."""
+    mark = t.path('mark')
+    s, sock, process = start_llm(t, 'echo x >>%s; sleep 2; echo allow' % mark, '--jobs', '1')
+    first, second = s.post('call.start', deadline_ms=15000), s.post('call.start', deadline_ms=1000)
+    answers = {}
+    for _ in range(2):
+        answer = s.receive()
+        answers[answer['id']] = (answer['decision'], answer['reason'])
+    equal(answers[first][0], 'allow', 'the first')
+    equal(answers[second], ('deny', 'the model could not be asked in time'), 'the second')
+    with open(mark) as f:
+        equal(f.read(), 'x\n', 'how often the model was started')
     stop(sock, process)
 
 
