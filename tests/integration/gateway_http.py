@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import ssl
-import struct
 import sys
 import time
 
@@ -330,32 +329,6 @@ def passthrough(w):
             pass
     g.wait_record('net.deny', reason='sni-mismatch')
     equal(w.origin.accepted, before)
-
-
-@test
-def passthrough_with_ech(w):
-    """The name that counts is encrypted, or may be: nobody but the server can tell."""
-    g = w.gateway('passthrough = api.test')
-    c = g.call()
-    mine, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
-    try:
-        ssl.create_default_context().wrap_bio(theirs, mine, server_hostname='api.test').do_handshake()
-    except ssl.SSLWantReadError:
-        hello = mine.read()
-    message = hello[9:]
-    at = 34 + 1 + message[34]                      # version and random, session
-    at += 2 + int.from_bytes(message[at:at + 2], 'big')
-    at += 1 + message[at]                          # suites, compression: the extensions
-    more = message[:at], message[at + 2:] + b'\xfe\x0d\0\x08\0\0\x01\0\x01\x07\0\0'
-    changed = more[0] + struct.pack('>H', len(more[1])) + more[1]
-    changed = b'\x16\x03\x01' + struct.pack('>H', len(changed) + 4) + b'\1' + len(changed).to_bytes(3, 'big') + changed
-    s = c.connect('api.test')
-    s.sendall(hello)
-    equal(s.recv(1), b'\x16', 'the control')
-    s = c.connect('api.test')
-    s.sendall(changed)
-    g.wait_record('net.deny', reason='ech')
-    equal(w.origin.accepted, 1)
 
 
 @test
