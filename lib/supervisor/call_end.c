@@ -133,9 +133,14 @@ void call_done(struct call *call)
 		call->id[0] = '\0'; /* nobody waits for more */
 	}
 	bool up = call->address && call->sandbox->gateway == GATEWAY_UP;
-	call->cut_asked = up && (call->sent ? gateway_send_call_end(call) : gateway_send_quiet_end(call)) == 0;
-	/* Of a call that sent nothing there is no connection to wait for; sockets that it gave away come too late. */
-	if (!call->cut_asked || !call->sent)
+	if (up && call->sent) {
+		call->cut_asked = gateway_send_call_end(call) == 0;
+	} else if (up && !call->revoked) {
+		/* There is no connection to wait for, and a socket that it gave away comes too late, but for one that connects in
+		 * this very moment: call_forget() says it again. */
+		gateway_send_quiet_end(call);
+	}
+	if (!call->cut_asked)
 		call_cut(call);
 }
 

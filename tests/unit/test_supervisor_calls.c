@@ -296,6 +296,22 @@ static void a_revoked_call_is_cut_at_once(void **state)
 	assert_int_equal(expect_failure(&f, client, 1002), ESRCH);
 }
 
+/* The first wakes nobody, so a connection that was made in that moment is cut by the second. */
+static void the_gateway_hears_twice_of_a_call_that_sent_nothing(void **state)
+{
+	uint32_t address;
+
+	(void)state;
+	script_run(&f, client, &box, guardian, 0);
+	expect(&f, box.gateway->sock, GATEWAY_CALL);
+	fake_send(guardian, NULL, 0, "uuubb", GUARDIAN_EXIT, 0u, 0u, 0u, 0u);
+	address = wire_get_u32(&expect(&f, box.gateway->quiet, GATEWAY_CALL_END)->in);
+	expect_exit(&f, client, "a.1", 0, "exit");
+	expect_nothing(&f, box.gateway->sock);
+	fake_refill(&f);
+	assert_int_equal(wire_get_u32(&expect(&f, box.gateway->sock, GATEWAY_CALL_END)->in), address);
+}
+
 static void what_is_left_is_revoked(void **state)
 {
 	(void)state;
@@ -453,6 +469,7 @@ int main(void)
 		CALL_TEST(a_waiting_start_can_be_cancelled),
 		CALL_TEST(a_running_call_can_be_cancelled),
 		GATEWAY_TEST(a_revoked_call_is_cut_at_once),
+		NAMED_GATEWAY_TEST(the_gateway_hears_twice_of_a_call_that_sent_nothing),
 		CALL_TEST(what_is_left_is_revoked),
 		CALL_TEST(a_starting_call_is_revoked),
 		NAMED_TEST(nobody_cancels_for_others),
