@@ -13,14 +13,7 @@
 #include "archive.h"
 #include "base/util.h"
 #include "nsbox.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 /* In the place of message.c, which would write every refusal to stderr. */
 void say(const char *fmt, ...) { (void)fmt; }

@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 #include "audit/auditor_private.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static unsigned open_questions;
 

@@ -4,14 +4,7 @@
 #include <string.h>
 
 #include "gateway/client_hello.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 static void inside(const struct client_hello *h, const uint8_t *p, size_t len)
 {

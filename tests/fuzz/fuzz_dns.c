@@ -4,14 +4,7 @@
 #include <string.h>
 
 #include "gateway/dns_message.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 static void check_answer(const struct dns_query *q, const uint8_t *data, enum dns_rcode rcode, uint32_t addr)
 {

@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "policy/git_config.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 /* After what was taken out nothing more is to be taken out, and where nothing was, not a byte has changed. */
 static void check_left(const struct git_keys *before, const struct buf *left, size_t removed, const char *text, size_t len)

@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "policy/grant_internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static void must(bool holds)
 {

@@ -7,8 +7,7 @@
 #include "base/wire.h"
 #include "namespace/guardian.h"
 #include "supervisor/protocol.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static void check(bool ok)
 {

@@ -5,14 +5,7 @@
  */
 #include "../unit/http1_feed.h"
 #include "gateway/http1_write.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 static void run(struct message *m, enum http1_kind kind, bool to_head, const char *text, size_t len, size_t step)
 {

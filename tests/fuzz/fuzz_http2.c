@@ -10,14 +10,7 @@
 
 #include "gateway/http1_write.h"
 #include "gateway/http2.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 #define USERS 8
 #define OUT_LIMIT (256u * 1024u)

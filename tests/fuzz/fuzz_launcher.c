@@ -3,7 +3,6 @@
  * The launcher's state: messages of the supervisor and of inits, and ends of inits and guardians, in any order. Behind
  * the input every sandbox is ended: then nothing of it is left, and each has had the answers that it should.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,8 +16,8 @@
 #include "namespace/init_protocol.h"
 #include "policy/policy.h"
 #include "supervisor/protocol.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 #define MAX_STEPS 96u
@@ -365,17 +364,6 @@ static void step(struct input *in)
 		fake.no_guardians = how & 8;
 	}
 	}
-}
-
-static size_t n_descriptors(void)
-{
-	size_t n = 0;
-	DIR *dir = opendir("/proc/self/fd");
-
-	while (dir && readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 /* The init made ahead belongs to the next sandbox with the default ceiling. */

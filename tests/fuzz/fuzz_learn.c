@@ -13,14 +13,7 @@
 
 #include "base/util.h"
 #include "learn.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 static char root[] = "/dev/shm/fuzz_learn.XXXXXX";
 static char home[64], work[64];

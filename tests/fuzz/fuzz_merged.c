@@ -4,7 +4,6 @@
  * and a descriptor only where one was asked for; names pass as they came; nothing is left open. The input is a list of
  * messages, each with its descriptors.
  */
-#include <dirent.h>
 #include <sched.h>
 #include <string.h>
 
@@ -22,13 +21,7 @@ int merged_main(void);
 #include "../../lib/namespace/merged.c"
 #undef main
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 static struct {
 	const uint8_t *p, *end;
@@ -150,17 +143,6 @@ int copy_object(struct copy *c, int from, int to, const char *name, const char *
 	}
 	w.copies[w.n_copies++] = c;
 	return w.how ? -EACCES : 0;
-}
-
-static size_t n_descriptors(void)
-{
-	size_t n = 0;
-	DIR *dir = opendir("/proc/self/fd");
-
-	while (dir && readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -4,8 +4,7 @@
 
 #include "namespace/plan.h"
 #include "namespace/plan_path.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "policy/internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static const char new_rule[] = "POST https://new.example:8443/v1/**";
 

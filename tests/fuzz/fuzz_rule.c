@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "policy/rule.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static void check(int truth)
 {

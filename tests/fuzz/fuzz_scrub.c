@@ -7,14 +7,7 @@
 
 #include "../unit/placeholder_slow.h"
 #include "gateway/scrub.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 #define TEXT_MAX 1024u
 

@@ -9,14 +9,7 @@
 #include <strings.h>
 
 #include "gateway/sigv4.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 static struct sigv4_text cut(struct sigv4_text *rest, char separator)
 {

@@ -24,13 +24,7 @@ int source_main(int argc, char **argv);
 #include "../../lib/source/main.c"
 #undef main
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 #define MAX_STEPS 200u
 #define MAX_NUMBERS 256u

@@ -5,7 +5,6 @@
  * him: then every request has its answer, nothing is left open, the audit logs are intact, and nothing has happened
  * that nobody allowed.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,8 +15,7 @@
 
 #include "base/util.h"
 #include "supervisor_steps.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static struct peers w;
 
@@ -233,17 +231,6 @@ static void step(struct input *in)
 	default:
 		other_step(in, what % 8);
 	}
-}
-
-static size_t n_descriptors(void)
-{
-	size_t n = 0;
-	DIR *dir = opendir("/proc/self/fd");
-
-	while (dir && readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -7,14 +7,7 @@
 #include <string.h>
 
 #include "gateway/websocket.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(x)                 \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 /* What was read: of each message and control frame opcode, content and end. */
 struct reading {

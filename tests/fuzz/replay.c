@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fuzz.h"
+
 #define CUT_EVERYWHERE 4096
 #define CUT_STEP 61 /* odd, and no divisor of the sizes that formats like */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static long next_cut(long n, long size)
 {
