@@ -395,13 +395,21 @@ def bad_messages_end_the_gateway(w):
         g.call()
         g._send(message)
         equal(g.process.wait(5), 1, message)
-    for first, second in ((audit + u32(2),) * 2, (bind + u32(0) + text('') + text('{}'),) * 2):
+    for first, second in ((audit + u32(6), audit + u32(2)), (bind + u32(0) + text('') + text('{}'),) * 2):
         g = w.gateway('allow = api.test')
         g.call()
         g._send(first)
         g.call('c2', '100.64.0.3')
         g._send(second)
         equal(g.process.wait(5), 1, second)
+    # The twin: what is asked about may become more.
+    g = w.gateway('allow = api.test')
+    g.call()
+    g._send(audit + u32(2))
+    g.call('c2', '100.64.0.3')
+    g._send(audit + u32(6))
+    g.call('c3', '100.64.0.4')
+    equal(g.process.poll(), None, 'it has ended')
 
 
 if __name__ == '__main__':
