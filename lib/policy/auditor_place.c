@@ -6,12 +6,15 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/auditor_spec.h"
+#include "base/util.h"
 #include "policy/internal.h"
 
 #define LINKS_MAX 40u /* as the kernel */
@@ -103,32 +106,101 @@ static int check_socket(const struct policy *p, const char *spec, const char *pa
 		    verdict.rule[0] ? verdict.rule : verdict.reason, way_out);
 }
 
-/* The files that the command names by an absolute path; of a directory it may be that it is only looked at. */
-static int check_command(const struct policy *p, const char *spec, const char *command, struct error *e)
+/* The next word of a command, as sh reads it and without its quotes, into word (as long as the command). *expands: sh makes
+ * something else of it. -EINVAL: it does not end. */
+static int read_word(const char **command, char *word, bool *expands)
 {
-	static const char ends[] = " '\"\\();&|<>=`$";
-	char word[PATH_MAX], real[PATH_MAX];
+	const char *s = *command;
+	char quote = '\0';
+
+	*expands = false;
+	for (; *s && (quote || !strchr(" ();&|<>", *s)); s++) {
+		const char *special = quote == '\'' ? "" : quote ? "$`" : "$`*?[{";
+		if (*s == quote) {
+			quote = '\0';
+		} else if (!quote && (*s == '\'' || *s == '"')) {
+			quote = *s;
+		} else if (*s == '\\' && quote != '\'' && (!quote || strchr("$`\"\\", s[1]))) {
+			if (!*++s)
+				return -EINVAL;
+			*word++ = *s;
+		} else {
+			*expands |= strchr(special, *s) != NULL;
+			*word++ = *s;
+		}
+	}
+	*word = '\0';
+	*command = s;
+	return quote ? -EINVAL : 0;
+}
+
+/* A file that the command names by an absolute path of n bytes; of a directory it may be that it is only looked at. */
+static int check_file(const struct policy *p, const char *spec, const char *path, size_t n, struct error *e)
+{
+	char file[PATH_MAX], real[PATH_MAX];
+	size_t tilde = path[0] == '~' && path[1] == '/' && p->home;
 	const struct policy_path *entry;
 	struct stat st;
 
-	for (const char *s = command; *s; s += strspn(s, ends)) {
-		int n = (int)strcspn(s, ends), tilde = s[0] == '~' && s[1] == '/' && p->home;
-		const char *at = s;
+	if ((path[0] != '/' && !tilde) ||
+	    snprintf(file, sizeof(file), "%s%.*s", tilde ? p->home : "", (int)(n - tilde), path + tilde) >= (int)sizeof(file) ||
+	    stat(file, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	int r = find_change(p, file, real, &entry);
+	if (r < 0)
+		return unusable(e, r, spec);
+	if (!entry)
+		return 0;
+	return fail(e, EPERM, SANDBOX_STAGE_AUDITOR, spec,
+		    "the auditor %s is started with %s, which the sandbox can write, or the way to it (%s): a call could decide "
+		    "about itself; keep it where the sandbox does not write",
+		    spec, file, entry->path);
+}
+
+/* Also what a word has in it: --rules=PATH, or a command for another shell. */
+static int check_word(const struct policy *p, const char *spec, const char *word, struct error *e)
+{
+	static const char ends[] = " '\"\\();&|<>=`$";
+	int r = 0;
+
+	for (const char *s = word; *s && r == 0;) {
+		size_t n = strcspn(s, ends);
+		r = check_file(p, spec, s, strlen(s), e);
+		if (r == 0 && s[n])
+			r = check_file(p, spec, s, n, e);
 		s += n;
-		if ((at[0] != '/' && !tilde) ||
-		    snprintf(word, sizeof(word), "%s%.*s", tilde ? p->home : "", n - tilde, at + tilde) >= (int)sizeof(word) ||
-		    stat(word, &st) < 0 || !S_ISREG(st.st_mode))
-			continue;
-		int r = find_change(p, word, real, &entry);
-		if (r < 0)
-			return unusable(e, r, spec);
-		if (entry)
-			return fail(e, EPERM, SANDBOX_STAGE_AUDITOR, spec,
-				    "the auditor %s is started with %s, which the sandbox can write, or the way to it (%s): a call "
-				    "could decide about itself; keep it where the sandbox does not write",
-				    spec, word, entry->path);
+		s += strspn(s, ends);
 	}
-	return 0;
+	return r;
+}
+
+/* Whether a path begins there that only sh would know: ~USER too. */
+static bool is_unknown_path(const char *s, bool expands)
+{
+	return s[0] == '~' ? s[1] != '/' ? strchr(s, '/') != NULL : expands : s[0] == '/' && expands;
+}
+
+static int check_command(const struct policy *p, const char *spec, const char *command, struct error *e)
+{
+	_cleanup_free_ char *word = malloc(strlen(command) + 1);
+	bool expands;
+	int r = 0;
+
+	if (!word)
+		return unusable(e, -ENOMEM, spec);
+	for (const char *s = command; *s && r == 0; s += strspn(s, " ();&|<>")) {
+		if (read_word(&s, word, &expands) < 0)
+			return fail(e, EINVAL, SANDBOX_STAGE_AUDITOR, spec,
+				    "the auditor %s has a quote or a backslash with nothing behind it; end it", spec);
+		const char *equals = strchr(word, '=');
+		if (is_unknown_path(word, expands) || (equals && is_unknown_path(equals + 1, expands)))
+			return fail(e, EINVAL, SANDBOX_STAGE_AUDITOR, spec,
+				    "the auditor %s names %s, and which file that is, only a shell knows, so that nobody can tell "
+				    "whether the sandbox writes there; give an absolute path without $, `, *, ?, [, { and ~USER, or quote it",
+				    spec, word);
+		r = check_word(p, spec, word, e);
+	}
+	return r;
 }
 
 int policy_check_auditor(const struct policy *p, const char *spec, struct error *e)

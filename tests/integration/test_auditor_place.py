@@ -67,13 +67,16 @@ def socket_out_of_reach(t):
         refused(box.run('true', flags=[*NET, '--read', '~/a']), 'read ')
 
 
-PROGRAMS = [('word', 'exec /usr/bin/python3 %s'), ('quoted', "exec /usr/bin/python3 '%s'"), ('first', '%s')]
+PROGRAMS = [('word', 'exec /usr/bin/python3 %s', 'auditor.py'), ('quoted', "exec /usr/bin/python3 '%s'", 'auditor.py'),
+            ('first', '%s', 'auditor.py'), ('blank', "exec /usr/bin/python3 '%s'", 'my auditor.py'),
+            ('double_quotes', 'exec /usr/bin/python3 "%s"', 'my auditor.py'),
+            ('nested', "exec sh -c 'exec /usr/bin/python3 %s'", 'auditor.py')]
 
 
-@cases([(name, command) for name, command in PROGRAMS])
-def program(t, command):
+@cases([(name, command, file) for name, command, file in PROGRAMS])
+def program(t, command, file):
     with Asked(t) as box:
-        inside, outside = box.work + '/auditor.py', box.dir + '/auditor.py'
+        inside, outside = box.work + '/' + file, box.dir + '/' + file
         for path in inside, outside:
             with open(path, 'w') as f:
                 f.write('''#!/usr/bin/python3
@@ -92,3 +95,21 @@ s.recv(65536)
         # The control; a directory of the sandbox may be what it is to look at.
         box.flags[box.flags.index('--auditor') + 1] = 'exec:' + command % outside + ' ' + box.work
         box.run(*box.marked(), flags=NET).ok()
+
+
+@cases([('escaped', r'exec /usr/bin/python3 %s/my\ auditor.py', 'sandbox can write'),
+        ('joined', r"""exec /usr/bin/python3 %s'/my aud'"itor.py" """, 'sandbox can write'),
+        ('after_equals', "exec rules --from='%s/my auditor.py'", 'sandbox can write'),
+        ('variable', 'A=auditor.py; exec /usr/bin/python3 "%s/my $A"', 'only a shell knows'),
+        ('command', 'exec /usr/bin/python3 %s/my`echo " auditor.py"`', 'only a shell knows'),
+        ('pattern', 'exec /usr/bin/python3 %s/my*', 'only a shell knows'),
+        ('user', 'exec /usr/bin/python3 ~root%s/auditor.py', 'only a shell knows'),
+        ('open', "exec /usr/bin/python3 '%s/my auditor.py", 'end it')])
+def words(t, command, message):
+    """Words are read as sh reads them; one that only sh could read is refused."""
+    with Asked(t) as box:
+        with open(box.work + '/my auditor.py', 'w') as f:
+            f.write('pass')
+        box.flags[box.flags.index('--auditor') + 1] = 'exec:' + command % box.work
+        refused(box.run(*box.marked(), flags=NET), 'the auditor exec:', message)
+        check(not box.ran(), 'it has run')
