@@ -16,7 +16,7 @@
 struct rule {
 	const char *key;
 	char *methods, *place;
-	json_int_t times; /* 0: a person said yes */
+	json_int_t times; /* 0: a person said yes to just this, so it is neither merged nor widened */
 };
 
 struct rules {
@@ -53,7 +53,7 @@ static void add(struct rules *rules, const char *key, const char *methods, const
 {
 	for (size_t i = 0; i < rules->n; i++) {
 		struct rule *rule = &rules->list[i];
-		if (strcmp(rule->key, key) != 0 || strcmp(rule->place, place) != 0)
+		if (strcmp(rule->key, key) != 0 || strcmp(rule->place, place) != 0 || !rule->times != !times)
 			continue;
 		add_methods(rule, methods);
 		rule->times += times;
@@ -82,21 +82,26 @@ static void free_rule(struct rule *rule)
 	free(rule->place);
 }
 
+/* Denied, at a place (of len bytes) for all of whose paths one rule may stand. */
+static bool is_at(const struct rule *rule, const char *key, const char *place, size_t len)
+{
+	return rule->times && strcmp(rule->key, key) == 0 && strncmp(rule->place, place, len) == 0;
+}
+
 /* All paths of a place that has many. */
 static void gather(struct rules *rules)
 {
 	for (size_t i = 0; i < rules->n; i++) {
 		const char *path = path_of(rules->list[i].place);
-		size_t len = path ? (size_t)(path - rules->list[i].place) : 0, same = 0, n = i + 1;
+		size_t len = path && rules->list[i].times ? (size_t)(path - rules->list[i].place) : 0, same = 0, n = i + 1;
 		for (size_t k = 0; k < rules->n && len; k++)
-			same += strcmp(rules->list[k].key, rules->list[i].key) == 0 &&
-				strncmp(rules->list[k].place, rules->list[i].place, len + 1) == 0;
+			same += is_at(&rules->list[k], rules->list[i].key, rules->list[i].place, len + 1);
 		char *all;
 		if (same <= PATHS || asprintf(&all, "%.*s/**", (int)len, rules->list[i].place) < 0)
 			continue;
 		for (size_t k = i + 1; k < rules->n; k++) {
 			struct rule *other = &rules->list[k];
-			if (strncmp(other->place, all, len + 1) != 0 || strcmp(other->key, rules->list[i].key) != 0) {
+			if (!is_at(other, rules->list[i].key, all, len + 1)) {
 				rules->list[n++] = *other;
 				continue;
 			}
@@ -120,15 +125,19 @@ static void tell_why_not(struct learn *learn, const json_t *denial)
 		"denied, and for no rule of this policy to change");
 }
 
-/* Of the place that this is at. */
-static const char *answer_of(const struct learn *learn, const char *place)
+/* Whether what was said about its place decides it also when it is asked for again. */
+static bool is_answered(const struct learn *learn, const char *key, const char *text)
 {
-	const char *path = path_of(place);
+	const char *space = strchr(text, ' '), *place = space ? space + 1 : text, *path = path_of(place);
 	_cleanup_free_ char *host = strndup(place, path ? (size_t)(path - place) : strlen(place));
 	const json_t *said = host ? json_object_get(learn->asking.answers, host) : NULL;
 	const char *answer = json_string_value(json_object_get(said, "answer"));
 
-	return answer ? answer : "";
+	if (!answer || strcmp(answer, "no") == 0)
+		return answer;
+	/* No yes is one to private addresses. */
+	return strcmp(key, "allow") == 0 &&
+	       (strcmp(answer, "always") == 0 || json_object_get(json_object_get(said, "rules"), text));
 }
 
 /* `METHOD PLACE` or PLACE, as a rule has it. */
@@ -156,7 +165,7 @@ static void take_answers(struct learn *learn, struct rules *rules)
 	json_t *said, *yes;
 
 	json_object_foreach(learn->asking.answers, place, said) {
-		const char *answer = answer_of(learn, place);
+		const char *answer = json_string_value(json_object_get(said, "answer"));
 		if (strcmp(answer, "always") == 0) {
 			add_answer(learn, rules, place);
 			continue;
@@ -182,8 +191,7 @@ static void take_denials(struct learn *learn, const json_t *denied, struct rules
 			tell_why_not(learn, denial);
 			continue;
 		}
-		const char *space = strchr(text, ' ');
-		if (*answer_of(learn, space ? space + 1 : text) == '\0')
+		if (!is_answered(learn, key, text))
 			add_line(rules, key, text, json_integer_value(json_object_get(denial, "count")));
 	}
 }
