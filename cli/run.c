@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nsbox run: make a sandbox, run one command in it, remove it unless it is to stay. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,31 @@ static int prepare_learning(struct run *run, sandbox_policy *policy)
 	return status;
 }
 
+static int make_box(struct run *run, sandbox_policy *policy, bool named, sandbox_error **error)
+{
+	struct runner *r = &run->runner;
+
+	return named ? sandbox_create_named(r->runtime, policy, run->name, &r->box, error) :
+		       sandbox_create(r->runtime, policy, &r->box, error);
+}
+
+/* The sandbox of a command: 0 or EXIT_NSBOX (said). */
+static int make_box_for(struct run *run, sandbox_policy *policy, bool named)
+{
+	sandbox_error *error = NULL;
+	int r = make_box(run, run->asking_policy ? run->asking_policy : policy, named, &error);
+
+	/* The auditor is nsbox itself, and lies where the sandbox could change it. */
+	if (r == -EPERM && run->asking_policy && sandbox_error_stage(error) == SANDBOX_STAGE_AUDITOR) {
+		say("--learn: nobody is asked, and what no rule allows is denied and recorded: %s", sandbox_error_message(error));
+		sandbox_error_free(error);
+		error = NULL;
+		run->runner.report.asking = NULL;
+		r = make_box(run, policy, named, &error);
+	}
+	return r < 0 ? refuse_error(error) : 0;
+}
+
 /* The exit status of the run. */
 static int run_in(struct run *run, sandbox_policy *policy)
 {
@@ -64,7 +90,6 @@ static int run_in(struct run *run, sandbox_policy *policy)
 	/* Where a person may have to decide, another process has to find it. */
 	bool asks = sandbox_policy_auditor(policy) != NULL;
 	bool stays = run->name || r->detach, named = stays || asks;
-	sandbox_error *error = NULL;
 
 	r->last = (run->rm && r->detach) || (asks && !stays);
 	r->drops = run->rm;
@@ -73,12 +98,10 @@ static int run_in(struct run *run, sandbox_policy *policy)
 		status = runner_prepare(r);
 	if (status == 0 && r->report.asking)
 		status = learn_ask_command(&run->learn, r->command);
+	if (status == 0)
+		status = make_box_for(run, policy, named);
 	if (status)
 		return status;
-	sandbox_policy *of_box = run->asking_policy ? run->asking_policy : policy;
-	if (named ? sandbox_create_named(r->runtime, of_box, run->name, &r->box, &error) :
-		    sandbox_create(r->runtime, of_box, &r->box, &error))
-		return refuse_error(error);
 	run->learn.asking.box = r->box;
 	status = runner_run(r);
 	if (run->learn.file && r->report.started &&

@@ -2,6 +2,7 @@
 """nsbox run --learn on a terminal: what no rule allows waits for the person there, and becomes what was answered."""
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -27,7 +28,7 @@ class Learning:
     def answer(self, word):
         """What is typed in the first second is not taken: type until it is."""
         end = time.monotonic() + 60
-        self.term.expect(rb'allow it\? yes \(only this\), always \(all of [^)]*\), no \(nothing of it\): ')
+        self.term.expect(rb'allow it\? yes \(only this\), always \(all of [^)]*\), no \(nothing else of it\): ')
         while not re.search(re.escape(word.encode()) + rb'\r\n', self.term.seen):
             check(time.monotonic() < end, 'the answer is not taken: %r' % self.term.seen)
             self.term.type(word.encode() + b'\r')
@@ -55,7 +56,8 @@ def yes_no_always(t):
     script = '; '.join([curl('/a'), curl('/a'), curl('/b'), curl('/c', HOST, '-X', 'POST'), curl('/d'),
                         curl('/x', OTHER), curl('/y', OTHER)])
     l = Learning(t, script)
-    l.term.expect(rb'no rule allows GET https://api\.example\.com/a\r\n')
+    # In the last row, with nothing beside it.
+    l.term.expect(rb'\x1b\[\?7h\x1b\[r\x1b\[999;1H\r\n\x1b\[Jnsbox: no rule allows GET https://api\.example\.com/a\r\n')
     equal(l.targets(), [], 'before the answer')
     l.answer('yes')
     for _ in range(2):
@@ -176,6 +178,21 @@ def where_nobody_is_asked(t):
     term = Terminal(l.box, 'run', *l.flags, '--auditor', 'exec:/bin/false', '--learn', l.box.dir + '/x', '--', 'true')
     term.expect(rb'--learn does not go with')
     equal(term.wait(), 125, 'with an auditor')
+
+
+@test
+def nsbox_in_the_workspace(t):
+    """The one who is asked would be a program that the command can change: nobody is, and it is recorded."""
+    l = Learning(t, 'true')
+    equal(l.term.wait(), 0, 'the control')
+    shutil.copy(l.box.nsbox_path, l.box.work + '/nsbox')
+    l.box.nsbox_path, l.file = l.box.work + '/nsbox', l.box.dir + '/second.ini'
+    term = Terminal(l.box, 'run', '--rm', *l.flags, '--learn', l.file, '--', 'sh', '-c', curl('/a'))
+    term.expect(rb'nobody is asked, and what no rule allows is denied and recorded: the auditor exec:')
+    term.expect(rb'code 403')
+    equal(term.wait(), 0, 'exit status')
+    check(b'allow it?' not in term.seen, 'asked: %r' % term.seen)
+    check('allow = GET https://%s/a' % HOST in l.learned()[0], 'lines: %r' % l.learned()[0])
 
 
 @test
