@@ -25,13 +25,17 @@
 /* Nobody reads more questions than this with care: what comes behind them is denied and recorded. */
 #define MAX_PLACES 64u
 #define MAX_SHOWN 300 /* bytes of a request */
+#define AGAIN "nsbox: yes, always or no: "
 
 /*
  * Out of whatever sequence was left open (CAN), the soft reset of margins, character sets and attributes, no output
  * held by the terminal itself, and the palette and the two default colours as they were: what is written next can be
- * read.
+ * read. Long lines wrap, all rows scroll, and what comes does so in the last one: beside and below it stands nothing
+ * that the command drew.
  */
-#define AS_USUAL "\030\033[!p\033[?2026l\033]104\033\\\033]110\033\\\033]111\033\\\017\033[0m"
+#define AS_USUAL                                                                   \
+	"\030\033[!p\033[?2026l\033]104\033\\\033]110\033\\\033]111\033\\\017\033[0m" \
+	"\033[?7h\033[r\033[999;1H"
 
 struct asked {
 	char *place; /* https://HOST[:PORT], or tcp://HOST:PORT */
@@ -100,9 +104,9 @@ static void show(struct asking *a, json_t *ticket, const struct asked *asked, ui
 	a->len = 0;
 	escape_text(&rule, asked->rule, strlen(asked->rule));
 	escape_text(&place, asked->place, strlen(asked->place));
-	buf_printf(&b, AS_USUAL "\r\nnsbox: no rule allows %.*s%s\r\n", MAX_SHOWN, rule.len ? buf_str(&rule) : "",
+	buf_printf(&b, AS_USUAL "\r\n\033[Jnsbox: no rule allows %.*s%s\r\n", MAX_SHOWN, rule.len ? buf_str(&rule) : "",
 		   rule.len > MAX_SHOWN ? "..." : "");
-	buf_printf(&b, "nsbox: allow it? yes (only this), always (all of %s), no (nothing of it): ",
+	buf_printf(&b, "nsbox: allow it? yes (only this), always (all of %s), no (nothing else of it): ",
 		   place.len ? buf_str(&place) : "");
 	write_all(STDOUT_FILENO, b.data, b.len);
 }
@@ -173,7 +177,7 @@ static void end_line(struct asking *a)
 	if (is_answer(a->line))
 		take_answer(a);
 	else
-		put("nsbox: yes, always or no: ");
+		put(AGAIN);
 }
 
 void asking_take(struct asking *a, const char *typed, size_t n, uint64_t now)
@@ -187,6 +191,10 @@ void asking_take(struct asking *a, const char *typed, size_t n, uint64_t now)
 		} else if (c == 0x7f || c == '\b') {
 			put(a->len ? "\b \b" : "");
 			a->len -= a->len > 0;
+		} else if (c == 3) {
+			/* Ctrl-C, which the command gets: whoever types it wants nothing of what was typed before. */
+			a->len = 0;
+			put("\r\n" AGAIN);
 		} else if (a->len < sizeof(a->line) - 1) {
 			/* What a terminal answers to a sequence that the command wrote is no word. */
 			a->line[a->len] = isprint(c) ? (char)c : '?';

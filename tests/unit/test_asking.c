@@ -109,6 +109,21 @@ static void test_connections(void **state)
 	assert_string_equal(decided, "1/d1:1 2/d2:1 1/d1:1 2/d2:1 3/d3:0 ");
 }
 
+/* A no is to what had no yes; Ctrl-C is no part of an answer, nor what stands before it. */
+static void test_no_beside_a_yes(void **state)
+{
+	_cleanup_asking_ struct asking a = { .answers = json_object() };
+	(void)state;
+
+	WAIT(&a, SECOND, "GET https://a.example:443/x", "GET https://a.example:443/y");
+	type(&a, "yes\r", 3 * SECOND);
+	assert_string_equal(decided, "1/d1:1 ");
+	type(&a, "n\003o\r", 5 * SECOND);
+	assert_string_equal(decided, "1/d1:1 ");
+	type(&a, "x\003no\r", 5 * SECOND);
+	assert_string_equal(decided, "1/d1:1 1/d1:1 2/d2:0 ");
+}
+
 /* What is typed for the command when the question comes is not for the question. */
 static void test_first_second(void **state)
 {
@@ -195,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answers, quiet, loud),
 		cmocka_unit_test_setup_teardown(test_connections, quiet, loud),
+		cmocka_unit_test_setup_teardown(test_no_beside_a_yes, quiet, loud),
 		cmocka_unit_test_setup_teardown(test_first_second, quiet, loud),
 		cmocka_unit_test_setup_teardown(test_denied_unasked, quiet, loud),
 		cmocka_unit_test_setup_teardown(test_taken_back, quiet, loud),
