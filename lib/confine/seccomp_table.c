@@ -47,6 +47,7 @@
 #define LINUX_TIOCSTI 0x5412
 #define LINUX_TIOCLINUX 0x541c
 #define LINUX_TIOCSETD 0x5423
+#define LINUX_F_SETDELEG 1040 /* Linux 6.19 */
 #define PRIO_OF_USER 2
 #define IOPRIO_OF_USER 3
 
@@ -152,8 +153,8 @@ static const struct arg_rule call_rules[] = {
 	     WHEN(VERDICT_EPERM, EQ(1, RLIMIT_CORE)), WHEN(VERDICT_ALLOW, EQ(0, 0))),
 	/* It stays as it is (supervisor/main.c). Some do not start when they cannot switch core dumps off: they are. */
 	RULE("setrlimit", VERDICT_ALLOW, WHEN(VERDICT_DONE, EQ(0, RLIMIT_CORE))),
-	/* A lease makes everybody else on the host wait who opens the file. */
-	RULE("fcntl", VERDICT_ALLOW, WHEN(VERDICT_EPERM, EQ(1, F_SETLEASE))),
+	/* A lease or delegation makes everybody else on the host wait who opens the file. */
+	RULE("fcntl", VERDICT_ALLOW, WHEN(VERDICT_EPERM, EQ(1, F_SETLEASE)), WHEN(VERDICT_EPERM, EQ(1, LINUX_F_SETDELEG))),
 	RULE("setpriority", VERDICT_EPERM, WHEN(VERDICT_EPERM, EQ(0, PRIO_OF_USER)), WHEN(VERDICT_ALLOW, EQ(1, 0))),
 	RULE("ioprio_set", VERDICT_EPERM, WHEN(VERDICT_EPERM, EQ(0, IOPRIO_OF_USER)), WHEN(VERDICT_ALLOW, EQ(1, 0))),
 	RULE("sched_setaffinity", VERDICT_EPERM, WHEN(VERDICT_ALLOW, EQ(0, 0))),

@@ -59,7 +59,7 @@ static const struct row call_rows[] = {
 	ROW(prlimit64, PASSED, 0, 4, 0, BAD), ROW(prlimit64, DONE, 0, 4, BAD, 0), ROW(prlimit64, EPERM, 0, 4, BAD, BAD),
 	ROW(prlimit64, EPERM, 0, 4, 1L << 32, 1L << 32), ROW(prlimit64, DONE, 0, 4, 1L << 32, 0), ROW(prlimit64, EPERM, 1, 4, 0, 0),
 	ROW(setrlimit, DONE, 4, BAD), ROW(setrlimit, PASSED, 7, BAD), ROW(fcntl, EPERM, BAD, F_SETLEASE, F_WRLCK),
-	ROW(fcntl, PASSED, BAD, F_GETLEASE),
+	ROW(fcntl, EPERM, BAD, 1040 /* F_SETDELEG */, BAD), ROW(fcntl, PASSED, BAD, F_GETLEASE),
 	ROW(setpriority, EPERM, 2, 0, 0), ROW(setpriority, PASSED, 0, 0, 0), ROW(ioprio_set, EPERM, 1, 1, BAD),
 	ROW(ioprio_set, EPERM, 3, 0, BAD), ROW(ioprio_set, PASSED, 1, 0, BAD), ROW(sched_setaffinity, EPERM, 1, 8, BAD),
 	ROW(sched_setaffinity, PASSED, 0, 8, BAD), ROW(sched_setscheduler, EPERM, 1, 0, BAD),
