@@ -17,8 +17,8 @@
 #include "supervisor/protocol.h"
 
 #define SCRUB_MIN 8u /* of a value that answers are searched for; as placeholder_check() says */
-/* What GATEWAY_CALL_READY leaves for entries, each of them with its length. */
-#define ENTRIES_MAX (WIRE_MAX_PACKET - 12u)
+/* Half of a packet: arguments and the other variables have to find room beside them when the call is started. */
+#define ENTRIES_MAX (WIRE_MAX_PACKET / 2)
 #define ENTRY_EXTRA (4u + 1u) /* and the '=' */
 #define TOO_LONG "is longer than 64 KiB; give a source that holds the value alone"
 
@@ -164,7 +164,7 @@ int secrets_keep(struct secrets *s, size_t secret, const uint8_t *value, size_t 
 	int r = x->revoked ? refuse(e, x->rule->name, ENOENT, "was revoked") : check(value, len, x->rule, e);
 	if (r == 0 && !entries_fit(s, x, len))
 		r = refuse(e, x->rule->name, E2BIG, "is too long: placeholders are as long as values, and those of all secrets "
-						    "together may take 128 KiB in the environment; give it a shape (placeholder)");
+						    "together may take 64 KiB in the environment; give it a shape (placeholder)");
 	if (r < 0)
 		return r;
 	r = locked_new(&pages, len, s->unlocked);
