@@ -55,7 +55,7 @@ struct exchange {
 	const char *unsignable; /* why the signature could not be made anew */
 	struct holder *awaits; /* a placeholder whose value the command is asked for, or */
 	struct holder *lacks; /* has not given */
-	bool issued; /* what it awaits has been answered, and it has not been run since */
+	struct holder *issued; /* what it awaited has been answered, and it has not been run since */
 	bool beyond_grant;  /* the policy allows it and the grant does not: nothing happens unless that is raised */
 	bool raised;	    /* it was */
 	char *auditor;	    /* the auditor's reason */

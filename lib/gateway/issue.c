@@ -71,14 +71,15 @@ void issue_wake(struct holder *h)
 	struct call *call = h ? h->call : NULL;
 
 	for (struct session *s = call ? call->sessions : NULL; s; s = s->next) {
-		if (s->x)
-			s->x->issued = s->x->state == EXCHANGE_SECRET && s->x->awaits == h;
+		if (s->x && s->x->state == EXCHANGE_SECRET && s->x->awaits == h)
+			s->x->issued = h;
 	}
-	/* From the beginning after each, which may end others; marked, so that one that waits again is not met again. */
+	/* From the beginning after each, which may end others or wake those of another secret; marked, so that one that waits
+	 * again is not met again. */
 	for (struct session *s = call ? call->sessions : NULL; s;) {
-		bool waits = s->x && s->x->issued;
+		bool waits = s->x && s->x->issued == h;
 		if (waits) {
-			s->x->issued = false;
+			s->x->issued = NULL;
 			session_run(s);
 		}
 		s = waits ? call->sessions : s->next;
