@@ -229,7 +229,9 @@ static int apply_running(struct commit *m, size_t i, struct entry at)
 	char name[TEMPORARY_NAME_MAX];
 
 	int r = temporary_name(m->c, change, name);
-	if (r == 0 && change->kind != CHANGE_DELETED) {
+	if (r < 0)
+		return r;
+	if (change->kind != CHANGE_DELETED) {
 		r = temporary_make(&m->staging, i, at.dir, name);
 		if (r == -EACCES && (r = lift(m, change, at.dir)) == 0)
 			r = temporary_make(&m->staging, i, at.dir, name);

@@ -49,8 +49,8 @@ void temporary_clean(const struct changes *c)
 		return;
 	note[n] = '\0';
 	/* One that was cut off names nothing that was made. */
-	if (sscanf(note, "%zu %n", &root, &at) == 1 && at > 0 && root < c->layer->n_roots) {
-		_cleanup_close_ int dir = tree_open_parent(c->lower[root], note + at, &name);
+	if (sscanf(note, "%zu%n", &root, &at) == 1 && note[at] == ' ' && root < c->layer->n_roots) {
+		_cleanup_close_ int dir = tree_open_parent(c->lower[root], note + at + 1, &name);
 		if (dir >= 0 && strncmp(name, STAGING_PREFIX, sizeof(STAGING_PREFIX) - 1) == 0 && tree_remove(dir, name) < 0)
 			return;
 	}
