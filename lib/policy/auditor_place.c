@@ -106,8 +106,8 @@ static int check_socket(const struct policy *p, const char *spec, const char *pa
 		    verdict.rule[0] ? verdict.rule : verdict.reason, way_out);
 }
 
-/* The next word of a command, as sh reads it and without its quotes, into word (as long as the command). *expands: sh makes
- * something else of it. -EINVAL: it does not end. */
+/* The next word of a command, as sh reads it and without its quotes, into word (as long as the command). *expands: sh
+ * makes something else of it. -EINVAL: it does not end. */
 static int read_word(const char **command, char *word, bool *expands)
 {
 	const char *s = *command;

@@ -105,6 +105,16 @@ def bad_secrets(w):
 
 
 @test
+def placeholders_leave_room(w):
+    """As long as values: those of one call take at most half of what its whole start may."""
+    two = SECRET + SECRET.replace('API_KEY', 'OTHER_KEY')
+    g = driver.Gateway(w.build, w.policy('allow = api.test', secrets=two), ['x' * 33000, 'y' * 33000], ready=False)
+    assert g.error and '64 KiB in the environment' in g.error[1] and 'OTHER_KEY' in g.error[1], g.error
+    c = w.gateway('allow = api.test', secrets=two, values=['x' * 32000, 'y' * 32000]).call()
+    equal(len(c.env['API_KEY'] + c.env['OTHER_KEY']), 64000)
+
+
+@test
 def big_bodies(w):
     g = w.gateway('allow = api.test', secrets=SECRET, values=[VALUE])
     c = g.call()

@@ -375,6 +375,31 @@ static void deep_and_closed_trees_are_removed(void **state)
 	assert_int_equal(chdir("/"), 0);
 }
 
+/* What a kill left under a temporary name is found by its note, whatever its directory begins with. */
+static void temporary_names_are_removed(void **state)
+{
+	static const char *const dirs[] = { "  lead", "\tlead", "7", "d/sub" };
+	struct world w;
+	(void)state;
+
+	ON_EACH(w) {
+		struct error e = { 0 };
+		char path[64], note[64];
+		assert_int_equal(scan(&w, &e), 0);
+		w.layer.call = 1;
+		for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+			snprintf(path, sizeof(path), "low/%s", dirs[i]);
+			assert_true(mkdir(path, 0755) == 0 || errno == EEXIST);
+			snprintf(path, sizeof(path), "low/%s/" STAGING_PREFIX "k", dirs[i]);
+			snprintf(note, sizeof(note), "0 %s/" STAGING_PREFIX "k", dirs[i]);
+			put(path, "left");
+			put("layers/k3f9x2m1/placing", note);
+			commit_clean(&w.changes);
+			assert_false(is_there(path) || is_there("layers/k3f9x2m1/placing"));
+		}
+	}
+}
+
 static unsigned between(const struct writers *w, long from, long to, uint32_t ret[WRITERS_SHOWN], bool *ret_more)
 {
 	return writers_between(w, &(struct timespec){ from, 0 }, &(struct timespec){ to, 0 }, ret, ret_more);
@@ -469,6 +494,7 @@ int main(void)
 		cmocka_unit_test(links_to_what_is_executed),
 		cmocka_unit_test(deep_and_closed_trees_are_removed),
 		cmocka_unit_test(layers_of_calls_are_taken_over),
+		cmocka_unit_test(temporary_names_are_removed),
 		cmocka_unit_test(writers_are_those_that_ran),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
