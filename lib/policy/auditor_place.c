@@ -174,10 +174,12 @@ static int check_word(const struct policy *p, const char *spec, const char *word
 	return r;
 }
 
-/* Whether a path begins there that only sh would know: ~USER too. */
-static bool is_unknown_path(const char *s, bool expands)
+/* Whether it is a path that only sh would know: ~USER too. */
+static bool is_unknown_path(const char *word, bool expands)
 {
-	return s[0] == '~' ? s[1] != '/' ? strchr(s, '/') != NULL : expands : s[0] == '/' && expands;
+	bool of_user = word[0] == '~' && word[1] != '/' && strchr(word, '/');
+
+	return of_user || (expands && (word[0] == '/' || word[0] == '~'));
 }
 
 static int check_command(const struct policy *p, const char *spec, const char *command, struct error *e)
@@ -192,11 +194,11 @@ static int check_command(const struct policy *p, const char *spec, const char *c
 		if (read_word(&s, word, &expands) < 0)
 			return fail(e, EINVAL, SANDBOX_STAGE_AUDITOR, spec,
 				    "the auditor %s has a quote or a backslash with nothing behind it; end it", spec);
-		const char *equals = strchr(word, '=');
-		if (is_unknown_path(word, expands) || (equals && is_unknown_path(equals + 1, expands)))
+		if (is_unknown_path(word, expands))
 			return fail(e, EINVAL, SANDBOX_STAGE_AUDITOR, spec,
 				    "the auditor %s names %s, and which file that is, only a shell knows, so that nobody can tell "
-				    "whether the sandbox writes there; give an absolute path without $, `, *, ?, [, { and ~USER, or quote it",
+				    "whether the sandbox writes there; give an absolute path without $, `, *, ?, [, { and ~USER, "
+				    "or quote it",
 				    spec, word);
 		r = check_word(p, spec, word, e);
 	}
