@@ -82,6 +82,9 @@ static void file(const uint8_t *data, size_t size)
 		if (strcmp(f.entry[i].key, "extends") != 0)
 			policy_set(p, f.entry[i].section, f.entry[i].key, f.entry[i].value, "/", "fuzz", &e);
 	}
+	/* It only looks where the words of a command lead. */
+	if (policy_auditor(p)->spec)
+		policy_check_auditor(p, policy_auditor(p)->spec, &e);
 	policy_free(p);
 	ini_done(&f);
 }
