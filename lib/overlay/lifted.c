@@ -36,10 +36,10 @@ static void restore(const struct layer *l, const int *upper, const char *record)
 	size_t root;
 	int at = 0;
 
-	if (sscanf(record, "%zu %o %n", &root, &mode, &at) != 2 || at == 0 || root >= l->n_roots)
+	if (sscanf(record, "%zu %o%n", &root, &mode, &at) != 2 || record[at] != ' ' || root >= l->n_roots)
 		return;
 	/* It may be gone: what was applied was taken out. */
-	_cleanup_close_ int place = tree_open(upper[root], record + at, O_PATH);
+	_cleanup_close_ int place = tree_open(upper[root], record + at + 1, O_PATH);
 	if (place >= 0)
 		tree_chmod(place, mode & 07777);
 }

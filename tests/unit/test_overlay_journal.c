@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a merging began with, read back: whole, or not at all. */
+/* What a killed command had written into a layer, read back: what a merging began with, and modes that were lifted. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 
 #include "base/util.h"
 #include "overlay/journal.h"
+#include "overlay/lifted.h"
 
 #include <cmocka.h>
 
@@ -95,11 +96,33 @@ static void files_are_told(void **state)
 	journal_remove(&layer);
 }
 
+/* Whatever the path begins with. */
+static void modes_are_given_back(void **state)
+{
+	static const char *const names[] = { "  lead", "\tlead", "7 x", "0" };
+	const int upper[] = { -EBADF, layer.dir };
+	struct stat st;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		assert_int_equal(mkdir(names[i], 0700), 0);
+		assert_int_equal(lifted_note(&layer, 1, names[i], 0750), 0);
+	}
+	assert_int_equal(lifted_restore(&layer, upper), 0);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		assert_int_equal(stat(names[i], &st), 0);
+		if ((st.st_mode & 07777) != 0750)
+			fail_msg("'%s' has mode %o", names[i], st.st_mode & 07777);
+		assert_int_equal(rmdir(names[i]), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(broken_ones_are_refused),
 		cmocka_unit_test(files_are_told),
+		cmocka_unit_test(modes_are_given_back),
 	};
 	char dir[] = "/tmp/nsbox-journal-XXXXXX";
 
