@@ -11,7 +11,7 @@
 #include "overlay/changes.h"
 #include "policy/policy.h"
 
-/* Patterns of fnmatch(3) for the last one or two components; with '/' at the end for any in a row, since in such a
+/* Patterns of fnmatch(3) for the last components; with '/' at the end for any in a row, since in such a
  * directory everything counts. */
 static const char *const git[] = {
 	".git/config", ".git/config.worktree", ".gitmodules", ".gitconfig", ".git/commondir",
@@ -53,8 +53,8 @@ static const char *const shell[] = {
 static const char *const tool[] = {
 	"agents.md", "claude.md", "claude.local.md", "gemini.md", "copilot-instructions.md", ".github/instructions/",
 	".github/prompts/", ".cursorrules", ".windsurfrules", ".clinerules/", ".rules", ".aider*/", ".goosehints",
-	".amp/", ".junie/", ".augment*/", ".qwen/", ".github/agents/", ".agents/", "*.sublime-project",
-	"*.code-workspace", ".nvim/", ".emacs*/", ".editorconfig", ".tool-versions", ".mise/", ".asdfrc",
+	".junie/", ".augment*/", ".github/agents/", ".agents/", "*.sublime-project",
+	"*.code-workspace", ".nvim/", ".emacs*/", ".editorconfig", ".tool-versions", ".asdfrc",
 	".pre-commit-hooks.yaml",
 };
 
@@ -69,23 +69,29 @@ static bool matches(const char *component, size_t len, const char *pattern)
 	return fnmatch(pattern, name, FNM_CASEFOLD) == 0;
 }
 
-/* pattern: one component, or two with '/' between them, anywhere in the path; last: at its end. */
+static bool begins_with(const char *path, const char *pattern, bool last)
+{
+	char want[64];
+
+	do {
+		size_t len = strcspn(path, "/"), n = strcspn(pattern, "/");
+		snprintf(want, sizeof(want), "%.*s", (int)n, pattern);
+		if (!len || !matches(path, len, want))
+			return false;
+		path += len + (path[len] == '/');
+		pattern += n + (pattern[n] == '/');
+	} while (*pattern);
+	return !last || !*path;
+}
+
+/* pattern: components with '/' between them, anywhere in the path; last: at its end. */
 static bool has_components(const char *path, const char *pattern, bool last)
 {
-	char first[64], second[64] = "";
-
-	size_t n = strcspn(pattern, "/");
-	snprintf(first, sizeof(first), "%.*s", (int)n, pattern);
-	if (pattern[n] && pattern[n + 1])
-		snprintf(second, sizeof(second), "%.*s", (int)strcspn(pattern + n + 1, "/"), pattern + n + 1);
 	for (const char *p = path; *p;) {
-		size_t len = strcspn(p, "/");
-		const char *next = p + len + (p[len] == '/');
-		size_t next_len = strcspn(next, "/");
-		const char *rest = second[0] ? next + next_len : p + len;
-		if (matches(p, len, first) && (!second[0] || (*next && matches(next, next_len, second))) && (!last || !*rest))
+		if (begins_with(p, pattern, last))
 			return true;
-		p = next;
+		p += strcspn(p, "/");
+		p += *p == '/';
 	}
 	return false;
 }
@@ -159,7 +165,7 @@ static bool is_git(const struct executed *x)
 		return true;
 	if (has_components(x->path, ".git", false) &&
 	    (has_components(x->path, "hooks", false) || strcasecmp(name, "config") == 0 || strcasecmp(name, "config.worktree") == 0 ||
-	     strcasecmp(name, "gitdir") == 0))
+	     strcasecmp(name, "gitdir") == 0 || strcasecmp(name, "commondir") == 0))
 		return true;
 	if (!x->in_git)
 		return false;

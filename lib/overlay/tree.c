@@ -130,7 +130,7 @@ int names_read(int dir, struct names *ret)
 }
 
 /* For removing: whatever mode its owner gave it. */
-static int open_to_remove(int dir, const char *name)
+int tree_open_up(int dir, const char *name)
 {
 	_cleanup_close_ int place = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
@@ -154,7 +154,7 @@ static int remove_in(int top, int dir, unsigned depth, unsigned *moved)
 		if (errno != EISDIR && errno != EPERM)
 			return -errno;
 		/* Also made writable, without which a directory cannot be moved. */
-		_cleanup_close_ int sub = open_to_remove(dir, names.v[i]);
+		_cleanup_close_ int sub = tree_open_up(dir, names.v[i]);
 		if (sub < 0)
 			return sub;
 		if (depth == REMOVE_DEPTH) {
@@ -173,7 +173,7 @@ static int remove_in(int top, int dir, unsigned depth, unsigned *moved)
 
 int tree_remove(int parent, const char *name)
 {
-	_cleanup_close_ int top = open_to_remove(parent, name);
+	_cleanup_close_ int top = tree_open_up(parent, name);
 	unsigned moved = 0;
 
 	if (top == -ENOENT)

@@ -14,6 +14,8 @@ int tree_open_host(const char *path);
 int tree_reopen(int place, int flags, mode_t mode);
 /* The directory that path lies in (O_PATH), and its last component. */
 int tree_open_parent(int dir, const char *path, const char **ret_name);
+/* A directory with all rights for its owner, which is given them when they are missing (O_RDONLY). */
+int tree_open_up(int dir, const char *name);
 /* Set the mode of what an O_PATH descriptor refers to. */
 int tree_chmod(int place, mode_t mode);
 

@@ -12,15 +12,17 @@
  * git-lfs-config(5). */
 static const char *const executing[] = {
 	/* More keys from somewhere else, or another working tree to write into. */
-	"include.path", "includeif.*.path", "core.worktree",
+	"include.path", "includeif.*.path", "core.worktree", "extensions.worktreeconfig",
 	"core.hookspath", "core.fsmonitor", "core.sshcommand", "core.gitproxy", "core.editor", "core.pager", "core.askpass",
 	"core.alternaterefscommand", "core.virtualfilesystem", "alias.*", "pager.*", "filter.*", "hook.*",
-	"credential.helper", "credential.*.helper", "diff.external", "diff.*.command", "diff.*.textconv", "difftool.*",
+	"diff.external", "diff.*.command", "diff.*.textconv", "difftool.*",
 	"merge.*.driver", "mergetool.*", "guitool.*", "browser.*", "man.*", "web.browser", "instaweb.*", "sequence.editor",
 	"interactive.difffilter", "gpg.program", "gpg.*", "trailer.*.command", "trailer.*.cmd", "tar.*.command",
-	"sendemail.*", "imap.tunnel", "gc.recentobjectshook", "uploadpack.packobjectshook", "receive.procreceiverefs",
+	"sendemail.*", "imap.*", "gc.recentobjectshook", "uploadpack.packobjectshook", "receive.procreceiverefs",
 	"remote.*.uploadpack", "remote.*.receivepack", "remote.*.vcs", "protocol.*", "init.templatedir", "svn.*",
 	"git-p4.*", "lfs.customtransfer.*", "lfs.extension.*", "lfs.standalonetransferagent", "lfs.*.standalonetransferagent",
+	/* To whom it gives credentials, and whether it makes sure that it is that one. */
+	"credential.*", "http.*", "url.*.insteadof", "url.*.pushinsteadof", "remote.*.proxy", "remote.*.proxyauthmethod",
 };
 
 /* Of at most one `*`. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The file format of git-config(1), read as strictly as git does, for one question: which keys in it make git execute
- * something, or take more keys from elsewhere. Bytes in, facts out.
+ * something, take more keys from elsewhere, or give credentials to somebody else: those "that execute" below. Bytes in,
+ * facts out.
  */
 #ifndef NSBOX_POLICY_GIT_CONFIG_H
 #define NSBOX_POLICY_GIT_CONFIG_H

@@ -78,11 +78,11 @@ static int look_failed(struct search *s, int err)
 	return -err;
 }
 
-static DIR *open_level(const struct search *s, const struct level *l)
+static DIR *open_level(const struct search *s, const char *path)
 {
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
 				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
-	int fd = (int)syscall(SYS_openat2, s->fd, *l->path ? l->path : ".", &how, sizeof(how));
+	int fd = (int)syscall(SYS_openat2, s->fd, *path ? path : ".", &how, sizeof(how));
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!d && fd >= 0)
@@ -132,7 +132,7 @@ static int read_level(struct search *s, const struct level *l)
 	struct dirent *item;
 	int r = 0;
 
-	DIR *d = open_level(s, l);
+	DIR *d = open_level(s, l->path);
 	if (!d)
 		return look_failed(s, errno);
 	while (r == 0 && !s->scan->cut && (errno = 0, item = readdir(d))) {
@@ -168,6 +168,38 @@ int nested_each(struct nested_scan *scan, const char *dir, nested_found found, v
 	for (size_t i = 0; i < s.n; i++)
 		free(s.queue[i].path);
 	free(s.queue);
+	fd_close(s.fd);
+	return r;
+}
+
+static int read_worktrees(struct search *s, DIR *d)
+{
+	struct dirent *item;
+	int r = 0;
+
+	while (r == 0 && (errno = 0, item = readdir(d))) {
+		_cleanup_free_ char *path = NULL;
+		if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0 || !is_dir(dirfd(d), item))
+			continue;
+		if (s->scan->worktrees == NESTED_WORKTREES) {
+			s->scan->cut = true;
+			return 0;
+		}
+		s->scan->worktrees++;
+		r = asprintf(&path, "%s/worktrees/%s", s->top, item->d_name) < 0 ? -ENOMEM : s->found(s->arg, path, true);
+	}
+	return r == 0 && errno ? look_failed(s, errno) : r;
+}
+
+int worktrees_each(struct nested_scan *scan, const char *git, nested_found found, void *arg)
+{
+	struct search s = { .scan = scan, .top = git, .found = found, .arg = arg };
+
+	s.fd = open(git, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = s.fd < 0 ? NULL : open_level(&s, "worktrees");
+	int r = d ? read_worktrees(&s, d) : look_failed(&s, errno);
+	if (d)
+		closedir(d);
 	fd_close(s.fd);
 	return r;
 }

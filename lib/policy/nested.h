@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Repositories of git in the directories below a writable one: submodules, checkouts in checkouts, bare ones. */
+/* Repositories of git in the directories below a writable one: submodules, checkouts in checkouts, bare ones, and what a
+ * repository holds of its linked worktrees. */
 #ifndef NSBOX_POLICY_NESTED_H
 #define NSBOX_POLICY_NESTED_H
 
@@ -10,9 +11,10 @@
 #define NESTED_DIRS 128u
 #define NESTED_FOUND 32u
 #define NESTED_DEPTH 4u
+#define NESTED_WORKTREES 64u
 
 struct nested_scan {
-	unsigned names, dirs, found;
+	unsigned names, dirs, found, worktrees;
 	bool cut; /* a bound was passed: there may be more */
 	int failed; /* errno of what is no state of a tree: no memory, no descriptors left ... */
 };
@@ -27,5 +29,7 @@ bool nested_look_failed(int err);
 /* Level by level, through no link and over no mount. 0, -ENOMEM, -failed, or what found returned. What is not there any
  * more, or may not be read, is left out. */
 int nested_each(struct nested_scan *s, const char *dir, nested_found found, void *arg);
+/* The same for what git, a directory that it takes for a repository, has for each linked worktree: told as git_dir. */
+int worktrees_each(struct nested_scan *s, const char *git, nested_found found, void *arg);
 
 #endif

@@ -23,6 +23,9 @@ static const char *const executed_by_host[] = {
 	".vimrc",	 ".lvimrc",	".dir-locals.el", ".devcontainer", ".devcontainer.json", ".mcp.json", ".claude",
 	".claude.json",	 ".cursor",	".codex",	".gemini",	 ".continue",  ".windsurf",   ".aider.conf.yml",
 	".opencode",	 "opencode.json", ".kiro",	".roo",		 ".pre-commit-config.yaml",
+	".qwen",	 ".amp",	".crush",	".crush.json",	 "crush.json", "opencode.jsonc", ".github/hooks",
+	".dir-locals-2.el", ".mise",	".mise.local.toml", "mise.local.toml", ".npmrc", ".yarnrc.yml", ".pdbrc",
+	".hg/hgrc",	 ".jj/repo/config.toml", "lefthook.yml", ".lefthook.yml", "lefthook-local.yml", ".lefthook-local.yml",
 };
 
 const char *policy_protected_name(size_t n)
@@ -117,7 +120,7 @@ static int read_file(const char *path, struct buf *out)
 }
 
 /* What path leads to. */
-static int protect_target(struct policy *p, const char *path, struct error *e)
+static int protect_target(struct policy *p, const char *path, bool file_only, struct error *e)
 {
 	_cleanup_object_ struct object real = { 0 };
 	struct stat st;
@@ -128,7 +131,7 @@ static int protect_target(struct policy *p, const char *path, struct error *e)
 		return is_unreachable(r) || r == -EXDEV || r == -EINVAL ? 0 : r;
 	if (lstat(real.path, &st) < 0)
 		return look_failed(real.path, errno, e);
-	return S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ? protect_one(p, real.path, &st, e) : 0;
+	return (S_ISDIR(st.st_mode) && !file_only) || S_ISREG(st.st_mode) ? protect_one(p, real.path, &st, e) : 0;
 }
 
 /* A symlink is replaced, not written through: its place is watched, and what it leads to is what is executed. */
@@ -140,10 +143,24 @@ static int protect_at(struct policy *p, const char *path, struct error *e)
 		return look_failed(path, errno, e);
 	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
 		return protect_one(p, path, &st, e);
-	return S_ISLNK(st.st_mode) ? protect_target(p, path, e) : 0;
+	return S_ISLNK(st.st_mode) ? protect_target(p, path, false, e) : 0;
 }
 
-/* What the configuration of the workspace's git has git run or read: as the user, or his tools, set it up. */
+/* The first word of a command, where that is a path: what a shell takes from elsewhere is none. */
+static int program_of(const char *value, char **ret)
+{
+	value += strspn(value, "! \t");
+	char quote = *value == '"' || *value == '\'' ? *value++ : '\0';
+	size_t len = quote ? strcspn(value, (const char[]){ quote, '\0' }) : strcspn(value, " \t\n;&|<>()");
+
+	*ret = NULL;
+	if (len && memchr(value, '/', len))
+		*ret = strndup(value, len);
+	return len && memchr(value, '/', len) && !*ret ? -ENOMEM : 0;
+}
+
+/* What the configuration of the workspace's git has git run, at the top of the worktree, or read: as the user, or his tools,
+ * set it up. */
 static int protect_configured(struct policy *p, const char *dir, const char *config, struct error *e)
 {
 	_cleanup_git_keys_ struct git_keys keys = { 0 };
@@ -161,20 +178,48 @@ static int protect_configured(struct policy *p, const char *dir, const char *con
 		return r == -ENOMEM ? out_of_memory(e) : 0;
 	for (size_t i = 0; i < keys.n && r == 0; i++) {
 		const struct git_key *k = &keys.v[i];
-		bool hooks = strcmp(k->name, "core.hookspath") == 0;
-		_cleanup_free_ char *path = NULL;
-		if (!k->value || !*k->value || (!hooks && strncmp(k->name, "include", 7) != 0))
+		bool includes = strncmp(k->name, "include", 7) == 0;
+		_cleanup_free_ char *word = NULL, *path = NULL;
+		if (!k->value || !*k->value)
 			continue;
-		/* Hooks run at the top of the worktree. */
-		if (absolute_path(hooks ? dir : git, k->value, &path) == 0)
-			r = protect_target(p, path, e);
+		if (!includes && strcmp(k->name, "core.hookspath") != 0) {
+			r = program_of(k->value, &word) < 0 ? out_of_memory(e) : 0;
+			if (word && absolute_path(dir, word, &path) == 0)
+				r = protect_target(p, path, true, e);
+		} else if (absolute_path(includes ? git : dir, k->value, &path) == 0) {
+			r = protect_target(p, path, false, e);
+		}
 	}
 	return r;
 }
 
-/* What the host would execute when somebody is in that directory. */
-static int protect_in(struct policy *p, const char *dir, struct error *e)
+struct nested {
+	struct policy *p;
+	struct error *e;
+	struct nested_scan scan;
+};
+
+static int protect_git_dir(void *arg, const char *dir, bool git_dir)
 {
+	static const char *const names[] = { "hooks", "commondir", "gitdir" };
+	const struct nested *n = arg;
+	char path[4096];
+	int r = 0;
+	(void)git_dir;
+
+	for (size_t i = 0; i < ARRAY_LEN(names) && r == 0; i++) {
+		int len = snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		if (len > 0 && (size_t)len < sizeof(path))
+			r = protect_at(n->p, path, n->e);
+	}
+	return r;
+}
+
+/* What the host would execute when somebody is in that directory, or in a worktree of its repository elsewhere. */
+static int protect_in(struct nested *n, const char *dir)
+{
+	struct policy *p = n->p;
+	struct error *e = n->e;
 	char path[4096];
 	struct stat st;
 	int r = 0;
@@ -192,48 +237,64 @@ static int protect_in(struct policy *p, const char *dir, struct error *e)
 	len = snprintf(path, sizeof(path), "%s/.git/config", dir);
 	if (r == 0 && len > 0 && (size_t)len < sizeof(path))
 		r = protect_configured(p, dir, path, e);
+	len = snprintf(path, sizeof(path), "%s/.git", dir);
+	if (r == 0 && len > 0 && (size_t)len < sizeof(path))
+		r = worktrees_each(&n->scan, path, protect_git_dir, n);
 	return r;
 }
 
-struct nested {
-	struct policy *p;
-	struct error *e;
-};
-
 static int protect_nested(void *arg, const char *dir, bool git_dir)
 {
-	const struct nested *n = arg;
-	char path[4096];
-	int len = snprintf(path, sizeof(path), "%s/hooks", dir);
+	struct nested *n = arg;
 
 	if (!git_dir)
-		return protect_in(n->p, dir, n->e);
-	return len > 0 && (size_t)len < sizeof(path) ? protect_at(n->p, path, n->e) : 0;
+		return protect_in(n, dir);
+	int r = protect_git_dir(n, dir, true);
+	return r == 0 ? worktrees_each(&n->scan, dir, protect_git_dir, n) : r;
+}
+
+static bool is_writable_dir(const struct policy_path *path)
+{
+	return path->kind == PATH_WRITE && path->is_dir;
+}
+
+/* It may be a directory of git itself, a bare one. */
+static int protect_writable(struct nested *n, size_t i)
+{
+	/* Adding to the list may move it, not its strings. */
+	const char *dir = n->p->paths[i].path;
+	char head[4096];
+
+	int r = is_writable_dir(&n->p->paths[i]) ? protect_in(n, dir) : 0;
+	int len = snprintf(head, sizeof(head), "%s/HEAD", dir);
+	if (r < 0 || !is_writable_dir(&n->p->paths[i]) || len < 0 || (size_t)len >= sizeof(head) || access(head, F_OK) < 0)
+		return r;
+	return worktrees_each(&n->scan, dir, protect_git_dir, n);
+}
+
+static int search_writable(struct nested *n, size_t i)
+{
+	return is_writable_dir(&n->p->paths[i]) ? nested_each(&n->scan, n->p->paths[i].path, protect_nested, n) : 0;
 }
 
 int add_default_protection(struct policy *p, struct error *e)
 {
-	struct nested nested = { p, e };
-	struct nested_scan scan = { 0 };
+	struct nested nested = { .p = p, .e = e };
 	size_t n = p->n_paths;
 	struct stat st;
 	int r = 0;
 
-	for (size_t i = 0; i < n && r == 0; i++) {
-		if (p->paths[i].kind == PATH_WRITE && p->paths[i].is_dir)
-			r = protect_in(p, p->paths[i].path, e);
-	}
-	/* Adding to the list may move it. */
-	for (size_t i = 0; i < n && r == 0; i++) {
-		if (p->paths[i].kind == PATH_WRITE && p->paths[i].is_dir)
-			r = nested_each(&scan, p->paths[i].path, protect_nested, &nested);
+	/* All of these before what is searched for, which bounds may cut. */
+	for (size_t i = 0; i < 2 * n && r == 0; i++) {
+		const char *path = p->paths[i % n].path;
+		r = i < n ? protect_writable(&nested, i) : search_writable(&nested, i - n);
 		/* Mostly it is nsbox in a sandbox. */
-		if (scan.failed == ENOSYS)
-			return fail(e, ENOSYS, SANDBOX_STAGE_POLICY, p->paths[i].path,
+		if (nested.scan.failed == ENOSYS)
+			return fail(e, ENOSYS, SANDBOX_STAGE_POLICY, path,
 				    "cannot look at %s to protect it: there is no openat2 (Linux 5.6) here. In a sandbox none can be "
-				    "made: what runs in one has neither that nor user namespaces", p->paths[i].path);
-		if (scan.failed)
-			return look_failed(p->paths[i].path, scan.failed, e);
+				    "made: what runs in one has neither that nor user namespaces", path);
+		if (nested.scan.failed)
+			return look_failed(path, nested.scan.failed, e);
 	}
 	if (r == -ENOMEM)
 		return out_of_memory(e);

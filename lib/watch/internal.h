@@ -58,6 +58,7 @@ int config_begin(struct config *c, int dir, const char *name);
 void config_done(struct config *c);
 
 struct check {
+	const struct watch *watch;
 	struct keep *keep;
 	watch_report report;
 	void *arg;
@@ -72,10 +73,11 @@ int config_restore(const struct config *c, int dir, const char *name);
 void config_check(const struct check *c, struct config *config, int dir, const char *dir_path, const char *name);
 
 enum watch_rule {
-	RULE_OBJECT, /* the same object as at the beginning, or none */
-	RULE_GIT,    /* the same, or a directory that is looked into */
-	RULE_HOOKS,  /* the same, or a directory with examples only */
+	RULE_OBJECT,	/* the same object as at the beginning, or none */
+	RULE_DIRECTORY, /* the same, or a directory that is looked into */
+	RULE_HOOKS,	/* the same, or a directory with examples only */
 	RULE_CONFIG,
+	RULE_WORKTREES, /* no new link; new linked worktrees are looked into */
 };
 
 struct entry {
@@ -89,7 +91,8 @@ struct entry {
 
 struct place {
 	char *path;
-	int dir;	   /* -EBADF: .git of the place before it */
+	int dir;	   /* -EBADF: opened anew in the place of that index each time */
+	size_t parent;
 	bool local;	   /* its times are this kernel's own */
 	struct object seen; /* the directory, when all its names were as they have to be */
 	struct entry *entries;
@@ -107,8 +110,12 @@ struct watch {
 #define LINKED_MAX (16u << 20) /* bytes of a file with several names that are compared */
 /* Of such a file, which somebody may write through another name. */
 int digest_of(int dir, const char *name, uint8_t ret[SHA256_DIGEST_SIZE]);
-/* -ENOENT: there is none, or what is there is no directory and looked at as such. */
-int open_git(int dir);
+/* The directory of that place, which has no descriptor. -ENOENT: there is none, or what is there is no directory and looked at
+ * as such. */
+int place_open(const struct watch *w, size_t i);
+
+/* worktrees.c: in the directory git, which is one of git. */
+void worktrees_check(const struct check *c, int git, const char *git_path);
 
 /* places.c */
 int places_add(const struct policy *policy, struct watch *w, struct error *e);

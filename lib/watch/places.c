@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The places of a watch: the writable directories of a policy with their .git, repositories below them, and protected files
- * that have other names. */
+/* The places of a watch: the writable directories of a policy with their .git and the like, repositories below them with their
+ * linked worktrees, and protected files that have other names. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -19,6 +19,7 @@ static const struct {
 } in_git[] = {
 	{ "hooks", RULE_HOOKS },	 { "config", RULE_CONFIG }, { "config.worktree", RULE_CONFIG },
 	{ "commondir", RULE_OBJECT }, { "gitdir", RULE_OBJECT },
+	{ "worktrees", RULE_WORKTREES },
 };
 
 static int is_local(int dir, bool *ret)
@@ -49,7 +50,7 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 		return -ENOMEM;
 	p->entries = more;
 	struct entry *entry = &p->entries[p->n++];
-	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = rule == RULE_CONFIG,
+	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = rule == RULE_CONFIG || rule == RULE_WORKTREES,
 				 .config = { .readable = true, .mode = 0644 } };
 	if (!entry->name)
 		return -ENOMEM;
@@ -90,6 +91,18 @@ static struct place *add_place(struct watch *w, const char *path, int dir)
 	return w->places[w->n].path ? &w->places[w->n++] : NULL;
 }
 
+static bool has_entry(const struct watch *w, const char *path)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		size_t len = strlen(w->places[i].path);
+		for (size_t k = 0; k < w->places[i].n && strncmp(path, w->places[i].path, len) == 0 && path[len] == '/'; k++) {
+			if (strcmp(path + len + 1, w->places[i].entries[k].name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 static int add_git_entries(const struct policy *policy, struct place *p, int dir)
 {
 	int r = 0;
@@ -99,21 +112,51 @@ static int add_git_entries(const struct policy *policy, struct place *p, int dir
 	return r;
 }
 
-/* .git of the last place. */
-static int add_git(const struct policy *policy, struct watch *w)
+/* That directory in a place, there or not. ret_dir: -ENOENT when it is not. */
+static int add_below(struct watch *w, size_t parent, const char *name, size_t len, size_t *ret, int *ret_dir)
 {
 	_cleanup_free_ char *path = NULL;
 
-	_cleanup_close_ int git = open_git(w->places[w->n - 1].dir);
-	if (git < 0 && git != -ENOENT)
-		return git;
-	if (asprintf(&path, "%s/.git", w->places[w->n - 1].path) < 0)
+	if (asprintf(&path, "%s/%.*s", w->places[parent].path, (int)len, name) < 0)
 		return -ENOMEM;
-	struct place *p = add_place(w, path, -EBADF);
-	if (!p)
+	for (*ret = 0; *ret < w->n && strcmp(w->places[*ret].path, path) != 0; ++*ret)
+		;
+	if (*ret == w->n && !add_place(w, path, -EBADF))
 		return -ENOMEM;
-	p->local = w->places[w->n - 2].local;
-	return add_git_entries(policy, p, git);
+	struct place *p = &w->places[*ret];
+	p->parent = parent;
+	p->local = w->places[parent].local;
+	*ret_dir = place_open(w, *ret);
+	return *ret_dir < 0 && *ret_dir != -ENOENT ? *ret_dir : 0;
+}
+
+static int add_git(const struct policy *policy, struct watch *w, size_t parent)
+{
+	_cleanup_close_ int git = -EBADF;
+	size_t at;
+
+	int r = add_below(w, parent, ".git", 4, &at, &git);
+	return r < 0 ? r : add_git_entries(policy, &w->places[at], git);
+}
+
+/* name: of a file in directories of the place at, each of which is a place too. */
+static int add_name(const struct policy *policy, struct watch *w, size_t at, int dir, const char *name)
+{
+	_cleanup_free_ char *first = NULL, *path = NULL;
+	const char *slash = strchr(name, '/');
+	_cleanup_close_ int below = -EBADF;
+	size_t len = slash ? (size_t)(slash - name) : strlen(name);
+	int r = 0;
+
+	first = strndup(name, len);
+	if (!first || asprintf(&path, "%s/%s", w->places[at].path, first) < 0)
+		return -ENOMEM;
+	if (!slash || !has_entry(w, path))
+		r = add_entry(policy, &w->places[at], dir, first, slash ? RULE_DIRECTORY : RULE_OBJECT);
+	if (r < 0 || !slash)
+		return r;
+	r = add_below(w, at, name, len, &at, &below);
+	return r < 0 ? r : add_name(policy, w, at, below, slash + 1);
 }
 
 /* Takes the descriptor over. */
@@ -121,23 +164,26 @@ static int add_dir(const struct policy *policy, struct watch *w, const char *pat
 {
 	struct object head;
 	struct place *p = add_place(w, path, fd);
+	size_t at = w->n - 1;
 
 	if (!p) {
 		fd_close(fd);
 		return -ENOMEM;
 	}
 	int r = is_local(fd, &p->local);
-	for (size_t i = 0; policy_protected_name(i) && r == 0; i++) {
-		const char *name = policy_protected_name(i);
-		if (!strchr(name, '/'))
-			r = add_entry(policy, p, fd, name, RULE_OBJECT);
-	}
 	if (r == 0)
-		r = add_entry(policy, p, fd, ".git", RULE_GIT);
+		r = add_entry(policy, p, fd, ".git", RULE_DIRECTORY);
 	/* A directory of git itself: a bare one, or that of linked worktrees. */
 	if (r == 0 && object_look(fd, "HEAD", &head) == 0 && head.kind == OBJECT_FILE)
 		r = add_git_entries(policy, p, fd);
-	return r < 0 ? r : add_git(policy, w);
+	if (r == 0)
+		r = add_git(policy, w, at);
+	/* What of them is in .git has its rule. */
+	for (size_t i = 0; policy_protected_name(i) && r == 0; i++) {
+		if (strncmp(policy_protected_name(i), ".git/", 5) != 0)
+			r = add_name(policy, w, at, fd, policy_protected_name(i));
+	}
+	return r;
 }
 
 static int add_writable(const struct policy *policy, struct watch *w, const struct policy_path *path)
@@ -198,6 +244,15 @@ static int add_nested(void *arg, const char *path, bool git_dir)
 	return r;
 }
 
+static bool has_worktrees(const struct place *p)
+{
+	for (size_t k = 0; k < p->n; k++) {
+		if (p->entries[k].rule == RULE_WORKTREES)
+			return true;
+	}
+	return false;
+}
+
 /* Behind the writable directories, which have their places then. */
 static int add_all_nested(const struct policy *policy, struct watch *w, struct error *e)
 {
@@ -210,19 +265,12 @@ static int add_all_nested(const struct policy *policy, struct watch *w, struct e
 		if (paths[i].kind == PATH_WRITE && paths[i].is_dir)
 			r = nested_each(&w->nested, paths[i].path, add_nested, &nested);
 	}
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "watch", "cannot look for repositories below the workspace") : 0;
-}
-
-static bool has_entry(const struct watch *w, const char *path)
-{
-	for (size_t i = 0; i < w->n; i++) {
-		size_t len = strlen(w->places[i].path);
-		for (size_t k = 0; k < w->places[i].n && strncmp(path, w->places[i].path, len) == 0 && path[len] == '/'; k++) {
-			if (strcmp(path + len + 1, w->places[i].entries[k].name) == 0)
-				return true;
-		}
+	/* The strings stay where they are. */
+	for (size_t i = 0, have = w->n; i < have && r == 0; i++) {
+		if (has_worktrees(&w->places[i]))
+			r = worktrees_each(&w->nested, w->places[i].path, add_nested, &nested);
 	}
-	return false;
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "watch", "cannot look for repositories below the workspace") : 0;
 }
 
 /* A mount keeps one name of a file from being written, not its others. */

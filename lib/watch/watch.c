@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Theory of operation. A place is a directory that sandboxes write into, held by descriptor since before the first call,
- * or the .git in it, opened anew each time without following a link. Its entries are names (policy/protect.c) at which
+ * or one like the .git in it, opened anew each time without following a link. Its entries are names (policy/protect.c) at which
  * the host would execute something, each with the object that was there at the beginning. A check runs in the supervisor,
  * outside of every sandbox, when a call has ended: names that have another object now are moved to the state directory by
  * renaming, which takes whatever is there at that moment, so nothing is decided about one object and done to another. What
@@ -123,10 +123,15 @@ static void check_entry(const struct check *c, const struct place *p, int dir, s
 		entry->was = now;
 		return;
 	}
+	bool directory = now.kind == OBJECT_DIRECTORY;
+	if (entry->rule == RULE_WORKTREES && now.kind != OBJECT_LINK) {
+		if (directory)
+			worktrees_check(c, dir, p->path);
+		return;
+	}
 	if (still_the_same(entry, dir, &now))
 		return;
-	bool directory = now.kind == OBJECT_DIRECTORY;
-	if (entry->rule == RULE_GIT && directory)
+	if (entry->rule == RULE_DIRECTORY && directory)
 		return;
 	if (entry->rule == RULE_HOOKS && directory && entry->was.kind == OBJECT_MISSING && only_examples(dir, entry->name)) {
 		entry->always = true;
@@ -152,23 +157,29 @@ static void check_place(const struct check *c, struct place *p, int dir)
 	}
 }
 
-int open_git(int dir)
+int place_open(const struct watch *w, size_t i)
 {
-	int git = openat(dir, ".git", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return git >= 0 ? git : errno == ENOTDIR || errno == ELOOP ? -ENOENT : -errno;
+	const struct place *p = &w->places[i], *parent = &w->places[p->parent];
+	_cleanup_close_ int opened = parent->dir < 0 ? place_open(w, p->parent) : -EBADF;
+
+	if (parent->dir < 0 && opened < 0)
+		return opened;
+	int fd = openat(parent->dir < 0 ? opened : parent->dir, strrchr(p->path, '/') + 1,
+			O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 ? fd : errno == ENOTDIR || errno == ELOOP ? -ENOENT : -errno;
 }
 
 void watch_check(struct watch *w, watch_report report, void *arg)
 {
-	const struct check c = { .keep = &w->keep, .report = report, .arg = arg };
+	const struct check c = { .watch = w, .keep = &w->keep, .report = report, .arg = arg };
 
 	for (size_t i = 0; i < w->n; i++) {
 		struct place *p = &w->places[i];
-		_cleanup_close_ int git = p->dir < 0 ? open_git(w->places[i - 1].dir) : -EBADF;
-		if (p->dir >= 0 || git >= 0)
-			check_place(&c, p, p->dir >= 0 ? p->dir : git);
-		else if (git != -ENOENT)
-			cannot_look(&c, w->places[i - 1].path, ".git", git);
+		_cleanup_close_ int opened = p->dir < 0 ? place_open(w, i) : -EBADF;
+		if (p->dir >= 0 || opened >= 0)
+			check_place(&c, p, p->dir >= 0 ? p->dir : opened);
+		else if (opened != -ENOENT)
+			cannot_look(&c, w->places[p->parent].path, strrchr(p->path, '/') + 1, opened);
 	}
 }
 

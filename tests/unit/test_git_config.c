@@ -45,8 +45,12 @@ static void new_keys_are_taken_out(void **state)
 	expect("", "[alias]\n\tx = \"!a\\\"\" \\\n more ; comment\ny = z\n[user]\nname = n\n", "[alias]\n\t\n\n[user]\nname = n\n");
 	expect("", "[filter \"a.b\"]\nclean = c\n[filter.x]\nsmudge=s\n", "[filter \"a.b\"]\n\n[filter.x]\n\n");
 	expect("", "[include]\npath = x\n[includeIf \"gitdir:/\"]\npath = y\n", "[include]\n\n[includeIf \"gitdir:/\"]\n\n");
-	expect("", "[credential \"https://a.b\"]\nhelper = x\nusername = u\n",
-	       "[credential \"https://a.b\"]\n\nusername = u\n");
+	expect("", "[credential \"https://a.b\"]\nhelper = x\nprotectProtocol = false\n", "[credential \"https://a.b\"]\n\n\n");
+	expect("", "[http]\nproxy = p\nsslVerify\n[http \"https://a.b\"]\nsslCAInfo = c\n", "[http]\n\n\n[http \"https://a.b\"]\n\n");
+	expect("", "[url \"https://evil/\"]\ninsteadOf = https://a.b/\npushInsteadOf = x\n", "[url \"https://evil/\"]\n\n\n");
+	expect("", "[remote \"o\"]\nurl = u\nproxy = p\nfetch = +r:r\n", "[remote \"o\"]\nurl = u\n\nfetch = +r:r\n");
+	expect("", "[branch \"m\"]\nremote = o\nmerge = r\n", "[branch \"m\"]\nremote = o\nmerge = r\n");
+	expect("", "[extensions]\nworktreeConfig = true\nobjectFormat = sha256\n", "[extensions]\n\nobjectFormat = sha256\n");
 	expect("", "[submodule \"s\"]\nupdate = !x\nupdate = checkout\n", "[submodule \"s\"]\n\nupdate = checkout\n");
 	expect("", "[remote \"o\"]\nurl = u\nuploadpack = p\n", "[remote \"o\"]\nurl = u\n\n");
 	expect("", "[diff \"x\"]\r\ncommand = c\r\n", "[diff \"x\"]\r\n\r\n");

@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "overlay/executed.h"
 #include "overlay/lines.h"
+#include "policy/policy.h"
 
 #include <cmocka.h>
 
@@ -69,6 +70,23 @@ static void names_that_are_executed(void **state)
 	assert_int_equal(flags_of("d/x.nsbox-commit-k3f9x2m1", S_IFREG | 0644, NULL), 0);
 }
 
+/* Whatever is protected where it is written directly is marked where it is copied on write. */
+static void protected_names_are_marked(void **state)
+{
+	char path[256];
+	(void)state;
+
+	for (size_t i = 0; policy_protected_name(i); i++) {
+		snprintf(path, sizeof(path), "sub/%s", policy_protected_name(i));
+		if (!(flags_of(path, S_IFREG | 0644, NULL) & EXECUTED_TOOL))
+			fail_msg("%s", path);
+	}
+	assert_int_equal(flags_of(".jj/repo/store/x", S_IFREG | 0644, NULL), 0);
+	assert_int_equal(flags_of(".hg/dirstate", S_IFREG | 0644, NULL), 0);
+	assert_int_equal(flags_of(".github/hooks/x.json", S_IFREG | 0644, NULL), EXECUTED_TOOL);
+	assert_int_equal(flags_of(".git/worktrees/w/commondir", S_IFREG | 0644, NULL), EXECUTED_GIT);
+}
+
 /* The marks of two random texts: without the changed lines both are the same. */
 static void line_differences_are_right(void **state)
 {
@@ -108,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(links_that_lead_out),
 		cmocka_unit_test(names_that_are_executed),
+		cmocka_unit_test(protected_names_are_marked),
 		cmocka_unit_test(line_differences_are_right),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -257,10 +257,11 @@ static void test_registries_not_from_project(void **state)
 	assert_non_null(strstr(policy_warnings(p), "the configuration of npm names no registry"));
 	policy_free(p);
 
-	/* A link to a file that the sandbox can write, as well. */
+	/* A link to a file that the sandbox can write, as well: one that is not protected by its name. */
+	write_file("work/npm", "registry=https://evil.example/\n");
 	snprintf(path, sizeof(path), "%s/.npmrc", home);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(symlink("work/.npmrc", path), 0);
+	assert_int_equal(symlink("work/npm", path), 0);
 	p = new_policy();
 	assert_int_equal(policy_load_profile(p, "node", &e), 0);
 	assert_int_equal(policy_finish(p, &e), 0);

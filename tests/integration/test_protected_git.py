@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways into the host's git beside hooks and .git/config: what a repository holds for linked worktrees, programs that its
+configuration names, keys that give credentials away. The host's own git, which runs what it is led to, is the oracle; the
+same commands without the sandbox are the control."""
+import os
+import subprocess
+
+from harness.box import Box
+from harness.registry import cases, check, equal, test
+from test_protected import git, read
+
+
+def with_worktree(t, name, where='../feat', main='.'):
+    """A checkout with a linked worktree, mostly beside the workspace; it and the mark that what was executed leaves."""
+    box = Box(t, name)
+    git(box, 'init', '-q', *(['--bare'] if main.endswith('.git') else []), main)
+    repository = os.path.join(box.work, main)
+    tree = git(box, 'hash-object', '-t', 'tree', '-w', '/dev/null', cwd=repository).strip()
+    made = git(box, '-c', 'user.name=n', '-c', 'user.email=e@x', 'commit-tree', '-m', 'one', tree, cwd=repository).strip()
+    git(box, 'worktree', 'add', '-q', '-b', 'feat', os.path.join(box.work, where), made, cwd=repository)
+    return box, os.path.normpath(os.path.join(box.work, where)), box.dir + '/mark'
+
+
+EVIL = 'touch %s #'
+# $1: what is executed, $2: the directory of git
+COMMON = ('cp -r $2 evil; git --git-dir evil config core.fsmonitor "$1"; rm -f evil/config.worktree; '
+          'for f in $2/worktrees/*/commondir; do echo "$PWD/evil" > $f; done; '
+          'for f in $2/worktrees/*; do echo "$PWD/evil" > c; mv -f c $f/commondir; done; ')
+OWN = ('git --git-dir $2 config extensions.worktreeConfig true; for d in $2/worktrees/*; do '
+       'git config -f $d/config.worktree core.bare false; git config -f $d/config.worktree core.fsmonitor "$1"; done; ')
+REPLACED = ('mv $2/worktrees w; mkdir $2/worktrees; cp -r w/* $2/worktrees; ' + COMMON)
+LINKED = 'cp -r $2/worktrees evil-w; mv $2/worktrees w; ln -s $PWD/evil-w $2/worktrees; ' + COMMON
+INNER = 'for d in $2/worktrees/*; do cp -r $d e; mv $d old && ln -s $PWD/e $d; done; ' + COMMON
+
+
+@cases([('common', COMMON, '.'), ('own-config', OWN, '.'), ('replaced', REPLACED, '.'), ('link', LINKED, '.'),
+        ('inner-link', INNER, '.'), ('nested-common', COMMON, 'sub'), ('nested-own', OWN, 'sub'),
+        ('bare-common', COMMON, 'b.git'), ('bare-own', OWN, 'b.git')])
+def linked_worktree(t, script, main):
+    """git status of the user in a worktree beside the workspace executes nothing that a call left."""
+    where = main if main.endswith('.git') else os.path.normpath(main + '/.git')
+    outside, feat, mark = with_worktree(t, 'outside', main=main)
+    subprocess.run(['/bin/sh', '-c', script, 'sh', EVIL % mark, where], cwd=outside.work, env=outside.env, timeout=20,
+                   stderr=subprocess.DEVNULL)
+    subprocess.run(['git', 'status'], cwd=feat, env=outside.env, timeout=20, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    check(os.path.exists(mark), 'the control: it is executed outside')
+    box, feat, mark = with_worktree(t, 'box', main=main)
+    box.sh(script + 'true', EVIL % mark, where).ok()
+    # mv copies where it cannot rename, and removes what it can: then git refuses.
+    subprocess.run(['git', 'status'], cwd=feat, env=box.env, timeout=20, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    check(not os.path.exists(mark), 'it is executed')
+    own = os.path.join(box.work, where, 'worktrees/feat')
+    equal((read(own + '/commondir'), read(own + '/gitdir')), ('../..\n', feat + '/.git\n'), 'pointers')
+    if script in (OWN, COMMON):
+        git(box, 'status', cwd=feat)
+    if script is OWN:
+        found = [r['path'] for r in box.audit('fs.protected')]
+        check(own + '/config.worktree' in found and os.path.join(box.work, where, 'config') in found, 'found %r' % found)
+
+
+@test
+def worktree_of_a_call(t):
+    """git worktree add works and stays; what leads it to other configuration is taken away, whatever it is."""
+    box, feat, mark = with_worktree(t, 'box')
+    box.add('--name', 'made')
+    box.sh('git worktree add -q -b own ./own feat && git -C own status --short').ok()
+    try:
+        equal(box.audit('fs.protected'), [], 'nothing is found in what git makes')
+        git(box, 'status', cwd=box.work + '/own')
+        result = box.nsbox('exec', 'made', '--', '/bin/sh', '-c',
+                           'cd .git/worktrees; git config -f own/config.worktree core.fsmonitor "$1"; '
+                           'git config -f own/config core.fsmonitor "$1"; mkdir own/hooks; echo ../../../evil > own/commondir; '
+                           'rm own/gitdir; ln -s /tmp/x own/gitdir; ln -s ../../evil more; mkdir dark; echo /evil > dark/commondir; '
+                           'chmod 0 dark; git -C ../../own worktree list >/dev/null; true', 'sh', EVIL % mark).ok()
+        top = box.work + '/.git/worktrees/'
+        # Once more when the first check found a configuration whose key it takes out.
+        equal(sorted({r['path'][len(top):] for r in box.audit('fs.protected')}),
+              ['dark/commondir', 'more', 'own/commondir', 'own/config', 'own/config.worktree', 'own/gitdir', 'own/hooks'],
+              '%r' % result)
+        for name in ('own/commondir', 'own/gitdir', 'own/hooks', 'more', 'dark/commondir'):
+            check(not os.path.lexists(top + name), name)
+        check('fsmonitor' not in read(top + 'own/config.worktree') + read(top + 'own/config'), 'keys')
+        git(box, 'status', cwd=feat)
+        check(not os.path.exists(mark), 'it is executed')
+    finally:
+        box.nsbox('rm', '-f', 'made')
+
+
+@test
+def many_worktrees(t):
+    """Past the bound nothing is mounted, said in the record; what is written there is found all the same."""
+    box, feat, mark = with_worktree(t, 'box')
+    for i in range(70):
+        os.mkdir('%s/.git/worktrees/a%d' % (box.work, i))
+    box.sh('for d in .git/worktrees/*; do echo "$PWD/evil" > $d/commondir; '
+           'git config -f $d/config.worktree core.fsmonitor "$1"; done 2>/dev/null; true', EVIL % mark).ok()
+    check('unwatched' in box.audit('sandbox.start')[0], 'record: %r' % box.audit('sandbox.start'))
+    for name in os.listdir(box.work + '/.git/worktrees'):
+        top = '%s/.git/worktrees/%s/' % (box.work, name)
+        check(not os.path.exists(top + 'commondir') or read(top + 'commondir') == '../..\n', name)
+        check('evil' not in read(top + 'config.worktree') and 'touch' not in read(top + 'config.worktree'), name)
+
+
+OTHERS = ['.qwen', 'opencode.jsonc', '.npmrc', '.pdbrc', '.github/hooks', '.hg/hgrc', '.jj/repo/config.toml']
+
+
+@cases([(name.strip('.').replace('/', '-').replace('.', '-'), name) for name in OTHERS])
+def other_names(t, name):
+    """There: not to be written. Missing: found, also when a directory on the way is a link that is new."""
+    box = Box(t)
+    path = os.path.join(box.work, name)
+    top, middle = name.split('/')[0], os.path.dirname(name)
+    box.sh('mkdir -p ./$2 && echo evil > $1', name, middle).ok()
+    check(not os.path.lexists(path), 'it is there')
+    equal([r['path'] for r in box.audit('fs.protected')], [path], 'found')
+    if middle:
+        box.sh('rm -rf $2; mkdir -p real; echo evil > real/$(basename $1); mkdir -p $(dirname $2); ln -s "$PWD/real" $2',
+               name, middle).ok()
+        check(not os.path.lexists(path), 'through a link')
+        check(os.path.exists(os.path.join(box.work, 'real', os.path.basename(name))), 'what a link leads to is left')
+        equal([r['path'] for r in box.audit('fs.protected')], [os.path.join(box.work, middle)], 'the link')
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    t.write('box/work/' + name, 'mine\n')
+    box.sh('echo evil > $1; rm -f $1; echo evil > other; mv -f other $1; mv $2 elsewhere; true', name, top).ok()
+    equal(read(path), 'mine\n', 'on the host')
+
+
+@test
+def programs_that_keys_name(t):
+    """Of the configuration that was there: the first word, where it is a file of the workspace."""
+    box, outside = Box(t), t.write('box/outside.sh', 'mine\n')
+    keys = {'core.fsmonitor': './tools/fsm.sh', 'filter.f.clean': 'tools/clean.sh %f', 'alias.x': '!"tools/al ias.sh" a',
+            'credential.helper': '!  ' + box.work + '/tools/cred.sh; true', 'diff.external': 'tools/link.sh',
+            'merge.m.driver': '../outside.sh', 'core.editor': 'tools', 'core.pager': './tools', 'core.askpass': './gone'}
+    git(box, 'init', '-q')
+    names = ['fsm.sh', 'clean.sh', 'al ias.sh', 'cred.sh', 'linked.sh']
+    for name in names + ['free.sh']:
+        t.write('box/work/tools/' + name, 'mine\n')
+    os.symlink('linked.sh', box.work + '/tools/link.sh')
+    for key, value in keys.items():
+        git(box, 'config', key, value)
+    box.sh('for f in tools/*.sh; do echo evil > "$f"; done; mv tools t; true').ok()
+    equal([n for n in names if read(box.work + '/tools/' + n) != 'mine\n'], [], 'written')
+    equal((read(box.work + '/tools/free.sh'), read(outside)), ('evil\n', 'mine\n'), 'what none names, and what is outside')
+    box.sh('echo new > tools/new').ok()
+
+
+GIVEN_AWAY = ['http.proxy', 'http.https://a.b.proxy', 'http.sslVerify', 'http.https://a.b.sslCAInfo', 'url.https://evil/.insteadOf',
+              'url.https://evil/.pushInsteadOf', 'remote.o.proxy', 'credential.protectProtocol']
+
+
+@test
+def keys_that_give_credentials_away(t):
+    box = Box(t)
+    git(box, 'init', '-q')
+    git(box, 'config', 'http.version', 'HTTP/1.1')
+    script = 'git remote add o https://a.b/x; ' + ''.join('git config %s evil; ' % k for k in GIVEN_AWAY) + 'git init -q src; ' \
+        'git -C src -c user.name=n -c user.email=e@x commit -q --allow-empty -m one; git clone -q src copy'
+    box.sh(script).ok()
+    text = read(box.work + '/.git/config')
+    check('= evil' not in text, text)
+    equal((git(box, 'config', 'remote.o.url'), git(box, 'config', 'http.version')), ('https://a.b/x\n', 'HTTP/1.1\n'), 'others')
+    record, = box.audit('fs.protected')
+    equal(len(record['keys']), len(GIVEN_AWAY), 'keys: %r' % record)
+    equal(git(box, 'config', 'remote.origin.url', cwd=box.work + '/copy'), box.work + '/src\n', 'a clone')
