@@ -166,9 +166,12 @@ int sandbox_add_secret(sandbox *box, sandbox_policy *policy, const char *name, s
 	const struct policy_secret *s = policy_find_secret(policy->policy, name);
 	if (r == 0 && !s)
 		r = no_secret(name, "the given policy", &e);
-	/* Its command is not to see what the others are read from. */
-	if (r == 0 && s->source == SOURCE_EXEC)
+	/* Its command is not to see what the others are read from, and no call may change that or see the file. */
+	if (r == 0 && (s->source == SOURCE_EXEC || s->source == SOURCE_FILE)) {
 		r = fetch_policy(box, &present, &e);
+		if (r == 0)
+			r = policy_check_source(present, s, &e);
+	}
 	_cleanup_close_ int fd = r == 0 ? secret_open(box, policy, present, s, &e) : -EBADF;
 	policy_free(present);
 	if (r == 0)
@@ -182,10 +185,12 @@ int sandbox_rotate_secret(sandbox *box, sandbox_policy *policy, const char *name
 	struct error e = { 0 };
 
 	int r = check_usable(box, &e);
-	if (r == 0 && !policy)
-		r = fetch_policy(box, &present.policy, &e);
 	const struct sandbox_policy *from = policy ? policy : &present;
-	const struct policy_secret *s = r == 0 ? policy_find_secret(from->policy, name) : NULL;
+	const struct policy_secret *s = r == 0 && policy ? policy_find_secret(policy->policy, name) : NULL;
+	if (r == 0 && (!policy || (s && s->source == SOURCE_FILE)))
+		r = fetch_policy(box, &present.policy, &e);
+	if (r == 0 && !policy)
+		s = policy_find_secret(present.policy, name);
 	if (r == 0 && !s)
 		r = no_secret(name, policy ? "the given policy" : "the sandbox", &e);
 	bool command = r == 0 && s->source == SOURCE_EXEC;
@@ -193,6 +198,8 @@ int sandbox_rotate_secret(sandbox *box, sandbox_policy *policy, const char *name
 		r = fail(&e, EINVAL, SANDBOX_STAGE_SECRET, name,
 			 "secret %s: a command is named when a secret is added; revoke this one and add it again, or rotate it "
 			 "without a source, which asks its command anew", name);
+	if (r == 0 && s->source == SOURCE_FILE)
+		r = policy_check_source(present.policy, s, &e);
 	/* Of the one that it has the gateway has the helper. */
 	_cleanup_close_ int fd = r == 0 && !command ? secret_open(box, from, NULL, s, &e) : -EBADF;
 	if (r == 0)

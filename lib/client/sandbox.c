@@ -97,6 +97,8 @@ int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *polic
 		r = state_hide(b->policy, true, e);
 	if (r == 0 && policy_auditor(b->policy)->spec)
 		r = policy_check_auditor(b->policy, policy_auditor(b->policy)->spec, e);
+	if (r == 0)
+		r = policy_guard_sources(b->policy, e);
 	if (r < 0)
 		return r;
 	_cleanup_close_ int policy_fd = policy_memfd(b->policy, e);

@@ -174,7 +174,7 @@ static int hide_one(struct policy *p, const char *path, bool make, struct error 
 		if (path_verdict_shows(&verdict))
 			fd_close(make_path(path, NULL));
 	}
-	return policy_hide(p, path, e);
+	return policy_hide(p, path, "nsbox keeps its own state there", e);
 }
 
 int state_hide(struct policy *p, bool make, struct error *e)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What no sandbox may see, whatever was granted: the directories that nsbox keeps its own state in. */
+/* What no sandbox may see, whatever was granted: the directories that nsbox keeps its own state in, files of secrets. */
 #include <errno.h>
 #include <string.h>
 
 #include "policy/internal.h"
 
-static int refuse_grants_in(const struct policy *p, const char *dir, struct error *e)
+static int refuse_grants_in(const struct policy *p, const char *dir, const char *why, struct error *e)
 {
 	for (size_t i = 0; i < p->n_paths; i++) {
 		const struct policy_path *path = &p->paths[i];
@@ -14,17 +14,14 @@ static int refuse_grants_in(const struct policy *p, const char *dir, struct erro
 			continue;
 		if (strcmp(path->path, p->workdir) == 0)
 			return fail(e, EPERM, SANDBOX_STAGE_POLICY, path->path,
-				    "the working directory %s is in %s, where nsbox keeps its own state: name another with "
-				    "--workdir DIR",
-				    path->path, dir);
+				    "the working directory %s is in %s: %s; name another with --workdir DIR", path->path, dir, why);
 		return fail(e, EPERM, SANDBOX_STAGE_POLICY, path->path,
-			    "%s: %s is in %s, where nsbox keeps its own state; no sandbox may see it", path->origin,
-			    path->path, dir);
+			    "%s: %s is in %s, or the same: %s; no sandbox may see it", path->origin, path->path, dir, why);
 	}
 	return 0;
 }
 
-int policy_hide(struct policy *p, const char *dir, struct error *e)
+int policy_hide(struct policy *p, const char *dir, const char *why, struct error *e)
 {
 	_cleanup_object_ struct object at = { 0 };
 	struct path_verdict verdict;
@@ -33,7 +30,7 @@ int policy_hide(struct policy *p, const char *dir, struct error *e)
 	/* What is not there, or out of our own reach, needs no hiding. */
 	if (r < 0)
 		return r == -ENOENT || r == -ENOTDIR || r == -EACCES ? 0 : r;
-	r = refuse_grants_in(p, at.path, e);
+	r = refuse_grants_in(p, at.path, why, e);
 	if (r == 0)
 		r = policy_check_path(p, at.path, false, &verdict, e);
 	if (r < 0 || !path_verdict_shows(&verdict))

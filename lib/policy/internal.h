@@ -230,6 +230,16 @@ int resolve_path(const char *path, struct object *ret, struct error *e);
 /* An entry that nobody wrote as it is: for what is there, resolved. */
 int add_object(struct policy *p, enum path_kind kind, const struct object *at, const char *given, const char *origin,
 	       struct error *e);
+/* host_place.c: something that is used on the host, by name, while the sandbox lives. */
+struct host_use {
+	const char *what, *name; /* for messages */
+	int stage;
+	const char *dir; /* where its commands run, "" for the root */
+	bool hides_words; /* of its commands */
+};
+/* -EPERM: the sandbox can change where an absolute path leads to, or what is there; else real (PATH_MAX bytes) is where. */
+int place_check_file(const struct policy *p, const struct host_use *use, const char *path, char *real, struct error *e);
+int place_check_command(const struct policy *p, const struct host_use *use, const char *command, struct error *e);
 int check_fit(struct policy *p, struct error *e);
 /* The part of check_fit() that looks at nothing outside of the policy. */
 int check_contradictions(struct policy *p, struct error *e);

@@ -158,9 +158,14 @@ int policy_add_quota_spec(struct policy *p, const char *spec, const char *base, 
  * reading. */
 int policy_finish(struct policy *p, struct error *e);
 int policy_dump(struct policy *p, struct buf *out);
-/* In a finished policy: keep a directory of nsbox's own out of view. Nothing to do when it is missing or not visible
- * anyway; -EPERM when something in it is granted. */
-int policy_hide(struct policy *p, const char *dir, struct error *e);
+/* In a finished policy: keep a directory of nsbox's own, or a file, out of view. Nothing to do when it is missing or not
+ * visible anyway; -EPERM, with why, when something in it is granted. */
+int policy_hide(struct policy *p, const char *dir, const char *why, struct error *e);
+/* In a finished policy: hide the files that secrets are read from. -EPERM when a call could change one of them, a command
+ * of a secret, or a file that says whom the gateway trusts. */
+int policy_guard_sources(struct policy *p, struct error *e);
+/* The same for a secret that is to come to a sandbox that runs, where nothing can be hidden any more. */
+int policy_check_source(const struct policy *p, const struct policy_secret *s, struct error *e);
 const char *policy_warnings(const struct policy *p);
 
 /* ---- crossing processes; decode checks every value again ---- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the auditor of a sandbox may be: where nothing in the sandbox can put another one in its place. It is connected
- * to, or started, again and again while the sandbox lives, by its name; so each directory and link that this name leads
- * through has to stay what it is.
+ * Where that may be which is used on the host, for a sandbox and by its name, again and again while the sandbox lives:
+ * its auditor, and commands and files of its secrets. Nothing in the sandbox may put another one in its place; so each
+ * directory and link that the name leads through has to stay what it is.
  */
 #include <errno.h>
 #include <limits.h>
@@ -78,22 +78,38 @@ static int find_change(const struct policy *p, const char *path, char *real, con
 	return 0;
 }
 
-static int unusable(struct error *e, int r, const char *spec)
+static int unusable(const struct host_use *use, int r, struct error *e)
 {
-	return fail_errno(e, -r, SANDBOX_STAGE_AUDITOR, spec, "cannot follow the path of the auditor %s", spec);
+	return fail_errno(e, -r, use->stage, use->name, "cannot follow a path of %s %s", use->what, use->name);
 }
 
-static int check_socket(const struct policy *p, const char *spec, const char *path, struct error *e)
+int place_check_file(const struct policy *p, const struct host_use *use, const char *path, char *real, struct error *e)
+{
+	const struct policy_path *entry;
+
+	int r = find_change(p, path, real, &entry);
+	if (r < 0)
+		return unusable(use, r, e);
+	if (!entry)
+		return 0;
+	return fail(e, EPERM, use->stage, use->name,
+		    "%s %s uses %s, which the sandbox can write, or the way to it (%s): a call could put its own in that "
+		    "place; keep it where the sandbox does not write",
+		    use->what, use->name, path, entry->path);
+}
+
+static int check_socket(const struct policy *p, const struct host_use *use, const char *path, struct error *e)
 {
 	static const char *const way_out = "name a socket in a directory that the sandbox neither writes nor sees, such as "
 					   "$XDG_RUNTIME_DIR";
+	const char *spec = use->name;
 	const struct policy_path *entry;
 	struct path_verdict verdict;
 	char real[PATH_MAX];
 
 	int r = find_change(p, path, real, &entry);
 	if (r < 0)
-		return unusable(e, r, spec);
+		return unusable(use, r, e);
 	if (entry)
 		return fail(e, EPERM, SANDBOX_STAGE_AUDITOR, spec,
 			    "the auditor %s is reached through %s, which the sandbox can write: a call could put its own in that "
@@ -134,40 +150,43 @@ static int read_word(const char **command, char *word, bool *expands)
 	return quote ? -EINVAL : 0;
 }
 
-/* A file that the command names by an absolute path of n bytes; of a directory it may be that it is only looked at. */
-static int check_file(const struct policy *p, const char *spec, const char *path, size_t n, struct error *e)
+/* A word, or n bytes of it, that may be the path of a file. Of a directory it may be that it is only looked at. named:
+ * it can be nothing else, so that what is not there now can come to be there. */
+static int check_path(const struct policy *p, const struct host_use *use, const char *path, size_t n, bool named,
+		      struct error *e)
 {
 	char file[PATH_MAX], real[PATH_MAX];
-	size_t tilde = path[0] == '~' && path[1] == '/' && p->home;
-	const struct policy_path *entry;
+	bool tilde = path[0] == '~' && path[1] == '/' && p->home;
+	const char *base = tilde ? p->home : path[0] == '/' ? "" : use->dir;
 	struct stat st;
 
-	if ((path[0] != '/' && !tilde) ||
-	    snprintf(file, sizeof(file), "%s%.*s", tilde ? p->home : "", (int)(n - tilde), path + tilde) >= (int)sizeof(file) ||
-	    stat(file, &st) < 0 || !S_ISREG(st.st_mode))
+	if (snprintf(file, sizeof(file), "%s%s%.*s", base, path[0] == '/' || tilde ? "" : "/", (int)(n - tilde),
+		     path + tilde) >= (int)sizeof(file))
 		return 0;
-	int r = find_change(p, file, real, &entry);
-	if (r < 0)
-		return unusable(e, r, spec);
-	if (!entry)
+	bool there = stat(file, &st) == 0;
+	if (there ? !S_ISREG(st.st_mode) : !named)
 		return 0;
-	return fail(e, EPERM, SANDBOX_STAGE_AUDITOR, spec,
-		    "the auditor %s is started with %s, which the sandbox can write, or the way to it (%s): a call could decide "
-		    "about itself; keep it where the sandbox does not write",
-		    spec, file, entry->path);
+	return place_check_file(p, use, file, real, e);
+}
+
+/* What cannot be but a path, behind --option= too. */
+static bool begins_as_path(const char *s)
+{
+	return s[strspn(s, "~.")] == '/';
 }
 
 /* Also what a word has in it: --rules=PATH, or a command for another shell. */
-static int check_word(const struct policy *p, const char *spec, const char *word, struct error *e)
+static int check_word(const struct policy *p, const struct host_use *use, const char *word, bool first, struct error *e)
 {
 	static const char ends[] = " '\"\\();&|<>=`$";
 	int r = 0;
 
 	for (const char *s = word; *s && r == 0;) {
 		size_t n = strcspn(s, ends);
-		r = check_file(p, spec, s, strlen(s), e);
+		bool named = begins_as_path(s) || (first && s == word && memchr(s, '/', n));
+		r = check_path(p, use, s, strlen(s), named && !s[n], e);
 		if (r == 0 && s[n])
-			r = check_file(p, spec, s, n, e);
+			r = check_path(p, use, s, n, named, e);
 		s += n;
 		s += strspn(s, ends);
 	}
@@ -179,39 +198,44 @@ static bool is_unknown_path(const char *word, bool expands)
 {
 	bool of_user = word[0] == '~' && word[1] != '/' && strchr(word, '/');
 
-	return of_user || (expands && (word[0] == '/' || word[0] == '~'));
+	return of_user || (expands && (word[0] == '~' || begins_as_path(word)));
 }
 
-static int check_command(const struct policy *p, const char *spec, const char *command, struct error *e)
+int place_check_command(const struct policy *p, const struct host_use *use, const char *command, struct error *e)
 {
 	_cleanup_free_ char *word = malloc(strlen(command) + 1);
-	bool expands;
+	bool expands, first = true;
 	int r = 0;
 
 	if (!word)
-		return unusable(e, -ENOMEM, spec);
-	for (const char *s = command; *s && r == 0; s += strspn(s, " ();&|<>")) {
+		return unusable(use, -ENOMEM, e);
+	for (const char *s = command; *s && r == 0;) {
 		if (read_word(&s, word, &expands) < 0)
-			return fail(e, EINVAL, SANDBOX_STAGE_AUDITOR, spec,
-				    "the auditor %s has a quote or a backslash with nothing behind it; end it", spec);
+			return fail(e, EINVAL, use->stage, use->name,
+				    "%s %s has a quote or a backslash with nothing behind it; end it", use->what, use->name);
+		/* Of a secret the value may be in it. */
 		if (is_unknown_path(word, expands))
-			return fail(e, EINVAL, SANDBOX_STAGE_AUDITOR, spec,
-				    "the auditor %s names %s, and which file that is, only a shell knows, so that nobody can tell "
+			return fail(e, EINVAL, use->stage, use->name,
+				    "%s %s names %s, and which file that is, only a shell knows, so that nobody can tell "
 				    "whether the sandbox writes there; give an absolute path without $, `, *, ?, [, { and ~USER, "
 				    "or quote it",
-				    spec, word);
-		r = check_word(p, spec, word, e);
+				    use->what, use->name, use->hides_words ? "a path" : word);
+		r = check_word(p, use, word, first, e);
+		size_t n = strspn(s, " ();&|<>");
+		first = *word ? strcspn(s, "();&|") < n : first;
+		s += n;
 	}
 	return r;
 }
 
 int policy_check_auditor(const struct policy *p, const char *spec, struct error *e)
 {
+	const struct host_use use = { "the auditor", spec, SANDBOX_STAGE_AUDITOR, "", false };
 	struct auditor_spec parsed;
 
 	int r = auditor_spec_parse(spec, &parsed, e);
 	if (r < 0)
 		return r;
-	return parsed.kind == AUDITOR_UNIX ? check_socket(p, spec, parsed.value, e) :
-					     check_command(p, spec, parsed.value, e);
+	return parsed.kind == AUDITOR_UNIX ? check_socket(p, &use, parsed.value, e) :
+					     place_check_command(p, &use, parsed.value, e);
 }
