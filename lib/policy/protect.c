@@ -26,6 +26,7 @@ static const char *const executed_by_host[] = {
 	".qwen",	 ".amp",	".crush",	".crush.json",	 "crush.json", "opencode.jsonc", ".github/hooks",
 	".dir-locals-2.el", ".mise",	".mise.local.toml", "mise.local.toml", ".npmrc", ".yarnrc.yml", ".pdbrc",
 	".hg/hgrc",	 ".jj/repo/config.toml", "lefthook.yml", ".lefthook.yml", "lefthook-local.yml", ".lefthook-local.yml",
+	"lefthook.yaml", ".lefthook.yaml", "lefthook-local.yaml", ".lefthook-local.yaml",
 };
 
 const char *policy_protected_name(size_t n)
