@@ -6,11 +6,13 @@
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/util.h"
 #include "learn.h"
 #include "policy/credential_places.h"
+#include "policy/key_scan.h"
 
 /* By name, wherever. */
 static const char *const executed[] = {
@@ -67,10 +69,21 @@ static bool is_in(const char *path, const char *home, const char *const *places,
 	return false;
 }
 
+/* A configuration with a key in it. */
+static bool has_key(const char *path)
+{
+	struct stat st;
+
+	if (!is_configuration(path) || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return fd >= 0 && file_shows_key(fd);
+}
+
 bool learn_is_secret(const char *path, const char *home)
 {
 	return has_name(path, names, ARRAY_LEN(names)) ||
-	       is_in(path, home, credential_places, ARRAY_LEN(credential_places));
+	       is_in(path, home, credential_places, ARRAY_LEN(credential_places)) || has_key(path);
 }
 
 bool learn_is_executed(const char *path, const char *home)

@@ -3,7 +3,8 @@
 #ifndef NSBOX_POLICY_CREDENTIAL_PLACES_H
 #define NSBOX_POLICY_CREDENTIAL_PLACES_H
 
-/* Below the home directory: keys, tokens, keyrings, histories, what browsers keep, logins of agents. */
+/* Below the home directory: keys, tokens, keyrings, histories, what browsers keep, logins of agents, settings that
+ * often have a key in them. */
 static const char *const credential_places[] = {
 	".ssh", ".gnupg", ".pki", ".cert", ".aws", ".azure", ".azd", ".kube", ".docker", ".oci", ".config/gcloud",
 	".config/doctl", ".config/flyctl", ".config/heroku", ".config/containers/auth.json", ".config/rclone", ".config/sops",
@@ -21,7 +22,9 @@ static const char *const credential_places[] = {
 	".local/share/fish", ".viminfo", ".lesshst", ".Xauthority", ".ICEauthority", ".claude/.credentials.json",
 	".codex/auth.json", ".gemini/oauth_creds.json", ".gemini/google_accounts.json", ".qwen/oauth_creds.json",
 	".copilot/config.json", ".config/cursor/auth.json", ".config/goose/secrets.yaml", ".local/share/amp/secrets.json",
-	".local/share/opencode/auth.json", ".aider/oauth-keys.env", ".local/state/nsbox",
+	".local/share/opencode/auth.json", ".aider/oauth-keys.env", ".local/state/nsbox", ".claude.json",
+	".codex/config.toml", ".cargo/config", ".cargo/config.toml", ".cursor/mcp.json", ".copilot/mcp-config.json",
+	".aider.conf.yml",
 };
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "base/user.h"
 #include "policy/internal.h"
+#include "policy/key_scan.h"
 
 int check_path_bytes(const char *path)
 {
@@ -235,6 +236,17 @@ static int finish_tmpfs(struct policy *p, const struct raw_path *raw, const char
 	return out->path && out->given ? 0 : out_of_memory(e);
 }
 
+/* Profiles give configuration, never keys: a file that has one is for the user to name. What runs inside cannot put one in. */
+static bool gives_key(const char *path, const struct object *at)
+{
+	struct stat st;
+
+	if (at->is_dir || !is_configuration(path))
+		return false;
+	_cleanup_close_ int fd = open(at->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return fd < 0 || fstat(fd, &st) < 0 || st.st_dev != at->dev || st.st_ino != at->ino || file_shows_key(fd);
+}
+
 static int finish_path(struct policy *p, const struct raw_path *raw, struct error *e)
 {
 	_cleanup_free_ char *given = NULL;
@@ -254,6 +266,11 @@ static int finish_path(struct policy *p, const struct raw_path *raw, struct erro
 	if (r < 0)
 		return fail(e, -r, SANDBOX_STAGE_POLICY, given, "%s: %s = %s: the path must exist: %s", raw->origin,
 			    kind_names[raw->kind], raw->text, why.message);
+	if (raw->optional && raw->kind == PATH_READ && gives_key(given, &at)) {
+		warn(p, "%s: %s is left out, since it may have a key in it; --read %s gives it all the same", raw->origin, raw->text,
+		     raw->text);
+		return 0;
+	}
 	if (strcmp(at.path, "/") == 0)
 		return fail(e, EPERM, SANDBOX_STAGE_POLICY, at.path, "%s: %s = %s: the root as a whole cannot be named, only "
 			    "directories in it", raw->origin, kind_names[raw->kind], raw->text);

@@ -65,7 +65,8 @@ def paths(t):
 SECRETS = ['.ssh/id_ed25519', '.aws/credentials', '.gnupg/private-keys-v1.d/k', '.netrc', '.mozilla/firefox/p/logins.json',
            '.config/google-chrome/Default/Cookies', '.local/share/keyrings/login.keyring', '.npmrc', '.kube/config',
            '.git-credentials', '.docker/config.json', 'project/.env', 'keys/server.pem', '.claude/.credentials.json',
-           '.codex/auth.json', '.bash_history', '.config/gh/hosts.yml']
+           '.codex/auth.json', '.bash_history', '.config/gh/hosts.yml', '.claude.json', '.codex/config.toml',
+           '.cargo/config.toml', '.cursor/mcp.json']
 
 
 @test

@@ -67,6 +67,22 @@ def agent(t, command, state, settings, login, own):
     check('read' not in none.out.split() and 'nsbox: ' not in none.err, 'without the profile: %r' % none)
 
 
+@test
+def keys_in_settings(t):
+    """A setting of an agent or a tool that has a key in it is left out and named; without one it is there."""
+    with_key = {'.claude.json': '{"primaryApiKey": "CANARY"}', '.gitconfig': '[http]\n\textraHeader = X-A: CANARY\n'}
+    for keys in (with_key, {path: '{}' for path in with_key}):
+        box = Box(t, 'box%d' % (keys is with_key))
+        for path, text in keys.items():
+            t.write(box.home + '/' + path, text)
+        script = 'cat ~/.claude.json ~/.gitconfig; true'
+        result = box.sh(script, flags=['-p', 'claude-code']).ok()
+        named = box.sh(script, flags=['-p', 'claude-code', '--read', '~/.claude.json']).ok()
+        for path in keys:
+            equal('/%s is left out' % path in result.err, keys is with_key, '%s: %r' % (path, result))
+        equal((result.out, named.out), ('', with_key['.claude.json']) if keys is with_key else ('{}' * 2,) * 2, 'inside')
+
+
 @cases([(name, name, *ask) for name, ask in ASKS.items()])
 def agent_asks(t, name, key, requests, without):
     """The hosts of an agent get its key, which it never has; others get nothing, and the key not even when allowed."""

@@ -132,6 +132,64 @@ static void test_agent_paths(void **state)
 	policy_free(p);
 }
 
+/* What is left out, with a warning, is exactly what shows a key. */
+static void test_keys_in_configuration(void **state)
+{
+	static const struct {
+		const char *text;
+		bool key;
+	} rows[] = {
+		{ "{\"primaryApiKey\": \"sk-x\"}", true },
+		{ "{\"primaryApiKey\": \"\", \"maxTokens\": 5, \"hasKey\": true, \"token\": null, \"key\": \"ctrl+a\"}", false },
+		{ "{\"env\":{\"GITHUB_TOKEN\" :\n \"abc\"}}", true },
+		{ "{\"env\":{\"GITHUB_TOKEN\":\"${GITHUB_TOKEN}\", \"a_token\":\"$A_TOKEN\", \"apiKey\":\"{env:A}\"}}", false },
+		{ "{\"env\":{\"GITHUB_TOKEN\":\"${GITHUB_TOKEN:-abc}\"}}", true },
+		{ "{\"env\":{\"GITHUB_TOKEN\":\"$lower-case\"}}", true },
+		{ "{\"headers\":{\"Authorization\":\"Bearer abc\"}}", true },
+		{ "{\"headers\":{\"Authorization\":\"Bearer ${A}\"}}", false },
+		{ "{\"args\":[\"--api-key\", \"abc\"]}", true },
+		{ "{\"args\":[\"--api-key=abc\"]}", true },
+		{ "{\"args\":[\"mcp\", \"--token\", \"${A}\"], \"credentials\": {}}", false },
+		{ "{\"args\":[\"ghp_0123456789abcdef0123\"]}", true },
+		{ "{\"url\":\"https://u:pw@h.example/x\"}", true },
+		{ "{\"url\":\"https://h.example/a:b@c\", \"z\":\"ssh://git@h.example/x\"}", false },
+		{ "[url \"https://abc@git.example/\"]\n\tinsteadOf = https://git.example/\n", true },
+		{ "[http]\n\textraHeader = X-A: abc\n", true },
+		{ "[user]\n\tsigningkey = ABC\n[credential]\n\thelper = store\n[alias]\n\tx = !a\n", false },
+		{ "[mcp_servers.a.env]\nTOKEN = 'abc'\n", true },
+		{ "[model_providers.a]\nenv_key = \"OPENAI_API_KEY\"\n", false },
+		{ "openai-api-key: abc\n", true },
+		{ "api-key:\n  - openai=abc\n", true },
+		{ "api-key:\nmodel: x\npassword: ~\nsecret: # none\ntoken: 5", false },
+		{ "", false },
+		{ "token", false },
+		{ "token=", false },
+		{ "token=\"", false },
+		{ "a://", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct path_verdict v;
+		char path[256];
+		write_file(".claude.json", rows[i].text);
+		snprintf(path, sizeof(path), "%s/.claude.json", home);
+		for (int named = 0; named < 2; named++) {
+			struct policy *p = new_policy();
+			assert_int_equal(policy_load_profile(p, "claude-code", &e), 0);
+			if (named)
+				assert_int_equal(policy_set(p, "filesystem", "read", path, NULL, "--read", &e), 0);
+			assert_int_equal(policy_finish(p, &e), 0);
+			assert_int_equal(policy_check_path(p, path, false, &v, &e), 0);
+			bool warned = strstr(policy_warnings(p), "/.claude.json is left out") != NULL;
+			if (v.allowed != (named || !rows[i].key) || warned != rows[i].key)
+				fail_msg("%s, named %d: %s, %s", rows[i].text, named, v.reason, policy_warnings(p));
+			policy_free(p);
+		}
+	}
+	write_file(".claude.json", "{}");
+}
+
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 static void test_choice(void **state)
@@ -234,6 +292,7 @@ static void test_registries(void **state)
 	_cleanup_free_ char *cargo = dump_of("rust", NULL);
 	assert_non_null(strstr(cargo, "allow = GET,HEAD https://crates.corp.example "));
 	assert_null(strstr(cargo, "proxy.corp"));
+	assert_null(strstr(cargo, "/.cargo/config.toml ; read-only"));
 
 	write_file(".config/go/env", "GOPROXY=https://go.corp.example,https://go2.corp.example|direct\n");
 	_cleanup_free_ char *go = dump_of("go", NULL);
@@ -348,7 +407,7 @@ int main(void)
 		cmocka_unit_test(test_agent_paths),    cmocka_unit_test(test_choice),
 		cmocka_unit_test(test_names_known),    cmocka_unit_test(test_registries),
 		cmocka_unit_test(test_registries_not_from_project), cmocka_unit_test(test_registry_refused),
-		cmocka_unit_test(test_project),
+		cmocka_unit_test(test_project), cmocka_unit_test(test_keys_in_configuration),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
