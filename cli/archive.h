@@ -25,9 +25,11 @@ _Static_assert(sizeof(struct archive_header) == ARCHIVE_BLOCK, "a header is one 
 /* The sum of its bytes, those of the checksum taken as blanks. */
 unsigned archive_checksum(const struct archive_header *h);
 
-/* Write what is called name in dir to out, as the tree called top. 0 or EXIT_NSBOX (said). */
+/* Say how many parts were left out; EXIT_NO, or 0 when there were none. */
+int archive_end(unsigned long left_out);
+/* Write what is called name in dir to out, as the tree called top. 0, EXIT_NO (parts were left out) or EXIT_NSBOX, said. */
 int archive_write(int out, int dir, const char *name, const char *top);
-/* Read the tree called top from in, and make it in dir under name. 0 or EXIT_NSBOX (said). */
+/* Read the tree called top from in, and make it in dir under name. The same. */
 int archive_read(int in, int dir, const char *name, const char *top);
 
 #endif

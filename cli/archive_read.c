@@ -2,6 +2,7 @@
 /* An archive from inside as a tree on the host. Every byte of it may be the attacker's. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,9 +15,34 @@
 struct reader {
 	int in, dir; /* dir: where the tree is made */
 	const char *name, *top;
-	unsigned long made;
+	unsigned long made, left_out;
 	char path[ARCHIVE_NAME_MAX + 1], link[ARCHIVE_NAME_MAX + 1]; /* of the next entry, "": in its header */
 };
+
+/* The file that is being made, for a signal that ends us. */
+static volatile struct unfinished {
+	int dir;
+	const char *name;
+} unfinished = { -1, NULL };
+
+static void end_by_signal(int number)
+{
+	if (unfinished.name)
+		unlinkat(unfinished.dir, unfinished.name, 0);
+	/* Blocked until we return, and then it ends us. */
+	raise(number);
+}
+
+static void take_signals(void)
+{
+	static const int numbers[] = { SIGHUP, SIGINT, SIGTERM };
+	struct sigaction now, end = { .sa_handler = end_by_signal, .sa_flags = (int)SA_RESETHAND };
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+			sigaction(numbers[i], &end, NULL);
+	}
+}
 
 /* Exactly len bytes, or 0 at the end before the first; -errno. */
 static ssize_t read_full(int fd, void *to, size_t len)
@@ -176,9 +202,12 @@ static int make_directory(int dir, const char *name, mode_t mode)
 	return refuse("cannot make the directory %s: %s", name, strerrordesc_np(errno));
 }
 
-static int make_link(const char *target, int dir, const char *name, const char *aside, unsigned depth)
+static int make_link(struct reader *r, int dir, const char *name, const char *aside, unsigned depth)
 {
+	const char *target = r->link;
+
 	if (!link_stays(target, depth)) {
+		r->left_out++;
 		say("%s is left out: it is a link to %s, out of what is copied", name, target);
 		return 0;
 	}
@@ -199,12 +228,16 @@ static int make_at(struct reader *r, char type, mode_t mode, uint64_t size)
 	snprintf(aside, sizeof(aside), ".nsbox-cp.%d.%lu", (int)getpid(), r->made);
 	switch (type) {
 	case '0':
-		return make_file(r, dir, name, aside, mode, size);
+		unfinished = (struct unfinished){ dir, aside };
+		int status = make_file(r, dir, name, aside, mode, size);
+		unfinished = (struct unfinished){ -1, NULL };
+		return status;
 	case '5':
 		return make_directory(dir, name, mode);
 	case '2':
-		return make_link(r->link, dir, name, aside, depth);
+		return make_link(r, dir, name, aside, depth);
 	default:
+		r->left_out++;
 		say("%s is left out: it is no file, directory or link", name);
 		return 0;
 	}
@@ -234,13 +267,14 @@ int archive_read(int in, int dir, const char *name, const char *top)
 	struct archive_header h;
 	uint64_t sum;
 
+	take_signals();
 	for (;;) {
 		ssize_t n = read_full(in, &h, sizeof(h));
 		if (n == 0 && r.made == 0)
 			return EXIT_NSBOX; /* tar has said why */
 		/* A block of zeros ends it. */
 		if (n > 0 && !h.name[0])
-			return r.made ? 0 : refuse("nothing came");
+			return r.made ? archive_end(r.left_out) : refuse("nothing came");
 		if (n <= 0 || memcmp(h.magic, "ustar", 5) != 0 || !number(h.checksum, sizeof(h.checksum), &sum) ||
 		    sum != archive_checksum(&h))
 			return refuse("the copy ends: what came is no archive of tar");

@@ -24,6 +24,13 @@ unsigned archive_checksum(const struct archive_header *h)
 	return sum;
 }
 
+int archive_end(unsigned long left_out)
+{
+	if (left_out)
+		say("the copy is not complete: %lu left out", left_out);
+	return left_out ? EXIT_NO : 0;
+}
+
 static int put_blocks(int out, const void *data, size_t len)
 {
 	static const char zeros[ARCHIVE_BLOCK];
@@ -108,9 +115,9 @@ static int put_file(int out, int fd, const char *path)
 	return status;
 }
 
-static int put_tree(int out, int dir, const char *name, const char *path, unsigned depth);
+static int put_tree(int out, int dir, const char *name, const char *path, unsigned depth, unsigned long *left_out);
 
-static int put_directory(int out, int fd, const char *path, const struct stat *st, unsigned depth)
+static int put_directory(int out, int fd, const char *path, const struct stat *st, unsigned depth, unsigned long *left_out)
 {
 	DIR *entries = fdopendir(fd);
 	struct dirent *d;
@@ -128,7 +135,7 @@ static int put_directory(int out, int fd, const char *path, const struct stat *s
 			below = NULL;
 			status = refuse("out of memory");
 		} else {
-			status = put_tree(out, dirfd(entries), d->d_name, below, depth + 1);
+			status = put_tree(out, dirfd(entries), d->d_name, below, depth + 1, left_out);
 		}
 	}
 	closedir(entries);
@@ -136,7 +143,7 @@ static int put_directory(int out, int fd, const char *path, const struct stat *s
 }
 
 /* Opened without following and without waiting, and only then looked at: what it is is what is read. */
-static int put_tree(int out, int dir, const char *name, const char *path, unsigned depth)
+static int put_tree(int out, int dir, const char *name, const char *path, unsigned depth, unsigned long *left_out)
 {
 	char link[4096];
 	struct stat st;
@@ -154,6 +161,7 @@ static int put_tree(int out, int dir, const char *name, const char *path, unsign
 	}
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) {
 		say("%s is left out: it is no file, directory or link", path);
+		++*left_out;
 		return 0;
 	}
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -164,7 +172,7 @@ static int put_tree(int out, int dir, const char *name, const char *path, unsign
 		return status;
 	}
 	if (S_ISDIR(st.st_mode))
-		return put_directory(out, fd, path, &st, depth);
+		return put_directory(out, fd, path, &st, depth, left_out);
 	int status = put_file(out, fd, path);
 	close(fd);
 	return status;
@@ -174,8 +182,10 @@ int archive_write(int out, int dir, const char *name, const char *top)
 {
 	static const char end[2 * ARCHIVE_BLOCK];
 
-	int status = put_tree(out, dir, name, top, 0);
+	unsigned long left_out = 0;
+
+	int status = put_tree(out, dir, name, top, 0, &left_out);
 	if (status == 0 && write_all(out, end, sizeof(end)) < 0)
 		status = refuse("cannot send the end of %s", top);
-	return status;
+	return status ? status : archive_end(left_out);
 }

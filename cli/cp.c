@@ -43,7 +43,10 @@ static int parse(const char *word, struct place *ret)
 	size_t len = strlen(ret->text);
 	while (len > 1 && ret->text[len - 1] == '/')
 		ret->text[--len] = '\0';
+	/* The root has no name; what is copied there keeps its own. */
 	const char *slash = strrchr(ret->text, '/'), *last = slash ? slash + 1 : ret->text;
+	if (strcmp(ret->text, "/") == 0)
+		last = ".";
 	if (!*last)
 		return refuse("%s: a file or directory has to be named", word);
 	ret->dir = slash ? strndup(ret->text, slash == ret->text ? 1 : (size_t)(slash - ret->text)) : strdup(".");
@@ -141,7 +144,7 @@ static int copy_in(struct copy *c, const struct place *from, const struct place 
 	status = archive_write(pipe, dir, from->name, is_directory == 0 ? from->name : to->name);
 	close(pipe);
 	int inside = finish(c);
-	return status ? status : inside ? inside_failed(inside) : 0;
+	return status != EXIT_NSBOX && inside ? inside_failed(inside) : status;
 }
 
 static int copy_out(struct copy *c, const struct place *from, const struct place *to)
@@ -160,13 +163,13 @@ static int copy_out(struct copy *c, const struct place *from, const struct place
 	int pipe = sandbox_call_take_stdio(c->call, STDOUT_FILENO);
 	status = archive_read(pipe, dir, name, from->name);
 	/* What follows the end is of no interest, but tar has to come to its own. */
-	for (char rest[4096]; status == 0 && read(pipe, rest, sizeof(rest)) > 0;)
+	for (char rest[4096]; status != EXIT_NSBOX && read(pipe, rest, sizeof(rest)) > 0;)
 		;
 	close(pipe);
-	if (status)
+	if (status == EXIT_NSBOX)
 		sandbox_call_cancel(c->call, NULL);
 	int inside = finish(c);
-	return status ? status : inside ? inside_failed(inside) : 0;
+	return status != EXIT_NSBOX && inside ? inside_failed(inside) : status;
 }
 
 static int copy(const struct place *from, const struct place *to)
@@ -210,6 +213,6 @@ const struct command command_cp = {
 	.arguments = "PATH ID:PATH | ID:PATH PATH",
 	.summary = "copy a file or directory into a named sandbox, or out of it",
 	.text = "Into a directory that is there, else under the new name. No symbolic link is followed on the host; those that\n"
-		"are copied out are kept where they stay inside of what is copied.",
+		"are copied out are kept where they stay inside of what is copied. Exit status: 1 when parts were left out.",
 	.run = run_cp,
 };

@@ -142,8 +142,14 @@ static void keep(struct writer *w, char *line, const char *comment)
 	const char *origin = origin_of(comment);
 	bool given = strcmp(origin, "default") != 0 && strcmp(origin, LEARNED) != 0;
 
-	if (!equals || w->secret_unused || (!given && strncmp(line, "version ", 8) != 0))
+	if (w->secret_unused || (!given && strncmp(line, "version ", 8) != 0))
 		return;
+	/* What cannot be said here and must not be missing: the reader refuses the file. */
+	if (!equals) {
+		open_section(w);
+		buf_printf(w->out, "; %s\n%s\n", comment ? comment : "", line);
+		return;
+	}
 	*equals = '\0';
 	const char *key = line, *value = equals + 3;
 	/* A profile offers secrets for whatever key is set. */

@@ -98,7 +98,8 @@ static int run_check(const struct command *self, int argc, char **argv)
 		return refuse_error(error);
 	r = strchr(name, '/') ? sandbox_policy_load_file(policy, name, &error) :
 				sandbox_policy_load_profile(policy, name, &error);
-	bool missing = r == -ENOENT;
+	/* Not when it is what it extends that is not there. */
+	bool missing = r == -ENOENT && (!strchr(name, '/') || access(name, F_OK) < 0);
 	if (r == 0)
 		r = sandbox_policy_check(policy, &error);
 	if (r < 0) {

@@ -8,8 +8,6 @@
 #include "base/util.h"
 #include "nsbox.h"
 
-#define HINT_LINES 5u
-
 static const char *text_of(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
@@ -342,15 +340,18 @@ static void put_hint(struct buf *b, const json_t *denial, bool fixed)
 	}
 }
 
-void report_hints(const struct report *report)
+void report_hints(const struct report *report, size_t lines)
 {
 	size_t i, more = json_array_size(report->denied);
 	json_t *denial;
 
+	if (lines == 0)
+		return;
+
 	json_array_foreach(report->denied, i, denial) {
 		_cleanup_buf_ struct buf b = { 0 };
 		/* The last line may have to say how many are not shown. */
-		if (i == HINT_LINES - 1 && more > HINT_LINES) {
+		if (i == lines - 1 && more > lines) {
 			say("%zu more denials: nsbox audit show %s", more - i, report->sandbox ? report->sandbox : "");
 			return;
 		}

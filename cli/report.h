@@ -38,11 +38,13 @@ void report_take_events(struct report *report, sandbox_runtime *runtime);
 void report_paths(struct report *report, sandbox_policy *policy, const char *workdir, char *const *argv);
 /* One denial, as the audit log has it. */
 void report_add_denial(struct report *report, const char *event_json);
-/* report_protected.c: one finding, as the audit log has it; and at most five lines of them on stderr. */
+/* Lines on stderr about what was found and what was denied, together. */
+#define REPORT_LINES 5u
+/* report_protected.c: one finding, as the audit log has it; and lines of them on stderr: how many. */
 void report_add_protected(struct report *report, const char *event_json);
-void report_protected(const struct report *report);
-/* At most five lines on stderr. */
-void report_hints(const struct report *report);
+size_t report_protected(const struct report *report);
+/* At most so many lines on stderr. */
+void report_hints(const struct report *report, size_t lines);
 /* The object of --json on stderr. */
 void report_json(const struct report *report);
 void report_free(struct report *report);

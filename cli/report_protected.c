@@ -5,7 +5,6 @@
 #include "nsbox.h"
 #include "report.h"
 
-#define LINES 5u
 #define KEPT_MAX 256u
 
 static const char *text_of(const json_t *object, const char *key)
@@ -67,16 +66,17 @@ static void say_one(const json_t *one)
 		say("%s", buf_str(&b));
 }
 
-void report_protected(const struct report *report)
+size_t report_protected(const struct report *report)
 {
 	size_t i, more = json_array_size(report->protected_paths);
 	json_t *one;
 
 	json_array_foreach(report->protected_paths, i, one) {
-		if (i == LINES - 1 && more > LINES) {
+		if (i == REPORT_LINES - 1 && more > REPORT_LINES) {
 			say("protected: %zu more: nsbox audit show %s", more - i, report->sandbox ? report->sandbox : "");
-			return;
+			return REPORT_LINES;
 		}
 		say_one(one);
 	}
+	return more;
 }

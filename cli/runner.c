@@ -197,9 +197,9 @@ int runner_run(struct runner *r)
 void runner_report(struct runner *r, int status)
 {
 	r->report.exit = status;
-	report_protected(&r->report);
+	size_t said = report_protected(&r->report);
 	if (status != 0)
-		report_hints(&r->report);
+		report_hints(&r->report, REPORT_LINES - said);
 	if (r->json)
 		report_json(&r->report);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The effective policy as a policy file: fixed order, canonical values, and on each line why it is there and where it
- * was written. Loading it again gives the same policy.
+ * was written. Loading it again gives the same policy, or less, or is refused.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -45,6 +45,20 @@ static bool representable(const char *key, const char *value)
 	return true;
 }
 
+/* Without this line the policy gives less, and no more; or it comes by itself again. */
+static bool may_miss(const char *key, const char *origin)
+{
+	static const char *const keys[] = { "allow", "allow_private", "passthrough", "set", "pass" };
+
+	if (!origin || !*origin || strcmp(origin, "default") == 0 || strcmp(origin, "credentials") == 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		if (strcmp(key, keys[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 int dump_line(struct buf *out, const char *key, const char *value, const char *reason, const char *origin)
 {
 	char comment[ORIGIN_MAX + 64];
@@ -56,8 +70,11 @@ int dump_line(struct buf *out, const char *key, const char *value, const char *r
 			line = NULL;
 			return -ENOMEM;
 		}
-		int r = dump_comment(out, comment);
-		return r < 0 ? r : dump_comment(out, line);
+		int r = dump_comment(out, line);
+		if (r == 0)
+			r = dump_comment(out, comment);
+		/* A key alone, which the reader refuses: a policy that lost what takes something away is another one. */
+		return r < 0 || may_miss(key, origin) ? r : buf_printf(out, "%s\n", key);
 	}
 	if (strlen(key) + 3 + strlen(value) + 3 + strlen(comment) <= LINE_BYTES_MAX)
 		return buf_printf(out, "%s = %s ; %s\n", key, value, comment);

@@ -25,6 +25,8 @@ struct scan {
 	const struct raw_path *raw;
 	const char *parts[PARTS_MAX];
 	size_t n_parts, seen, found;
+	const char *tree; /* where links may lead */
+	bool warned;	  /* of the first one that leads elsewhere */
 };
 
 bool is_pattern(const char *path)
@@ -39,6 +41,17 @@ static int too_much(const struct scan *s, const char *dir, const char *what, uns
 		    s->raw->origin, s->raw->text, limit, what, dir);
 }
 
+/*
+ * A command of an earlier run may have planted the link, so that the next one is without its workspace, its compiler or
+ * the user's settings: through a link a file of the same tree is hidden, and nothing else.
+ */
+bool hides_too_much(const char *path, const struct object *at, const char *tree)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && (at->is_dir || !path_below(at->path, tree));
+}
+
 static int add_found(struct scan *s, const char *path, struct error *e)
 {
 	_cleanup_object_ struct object at = { 0 };
@@ -47,6 +60,13 @@ static int add_found(struct scan *s, const char *path, struct error *e)
 	int r = resolve_path(path, &at, e);
 	if (r < 0)
 		return is_unreachable(r) || r == -EXDEV ? 0 : r;
+	if (hides_too_much(path, &at, s->tree)) {
+		if (!s->warned)
+			warn(s->p, "%s: hide = %s: %s is a link to %s, which is not hidden for it: name that itself if it is meant",
+			     s->raw->origin, s->raw->text, path, at.path);
+		s->warned = true;
+		return 0;
+	}
 	if (s->found++ == FOUND_MAX)
 		return too_much(s, path, "paths match", FOUND_MAX, e);
 	return add_object(s->p, PATH_HIDE, &at, path, s->raw->origin, e);
@@ -146,5 +166,6 @@ int hide_matching(struct policy *p, const struct raw_path *raw, const char *give
 	if (r < 0)
 		return fail(e, -r, SANDBOX_STAGE_POLICY, text, "%s: hide = %s: the directory must exist: %s", raw->origin,
 			    raw->text, why.message);
+	s.tree = path_below(base.path, p->workdir) ? p->workdir : base.path;
 	return walk(&s, AT_FDCWD, base.path, strcmp(base.path, "/") == 0 ? "" : base.path, 0, 0, e);
 }

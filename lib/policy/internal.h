@@ -227,6 +227,8 @@ static inline void object_free(struct object *o)
 }
 #define _cleanup_object_ _cleanup_(object_free)
 int resolve_path(const char *path, struct object *ret, struct error *e);
+/* hide_glob.c: whether path is a link to a directory, or to a file outside of tree. */
+bool hides_too_much(const char *path, const struct object *at, const char *tree);
 /* An entry that nobody wrote as it is: for what is there, resolved. */
 int add_object(struct policy *p, enum path_kind kind, const struct object *at, const char *given, const char *origin,
 	       struct error *e);

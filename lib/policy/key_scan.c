@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Credentials in configuration files: a name like that of a key with a value behind it, a login in a URL, or the form of a
- * well-known token. JSON, TOML, YAML and the files of git are alike enough for one look at their words: names end alike,
- * a value follows '=' or ':'. What refers to a variable of the environment (${NAME}) is none.
+ * Credentials in configuration files: a name like that of a key with a value behind it, a login in a URL, or the form of
+ * a well-known token. JSON, TOML, YAML and the files of git are alike enough for one look at their words: names end
+ * alike, a value follows '=' or ':'. What refers to a variable of the environment (${NAME}) is none.
  */
 #include <ctype.h>
 #include <string.h>
@@ -202,7 +202,10 @@ bool file_shows_key(int fd)
 	struct stat st;
 	size_t len = 0;
 
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)SCAN_BYTES_MAX || !(text = malloc(SCAN_BYTES_MAX)))
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)SCAN_BYTES_MAX)
+		return true;
+	text = malloc(SCAN_BYTES_MAX);
+	if (!text)
 		return true;
 	for (ssize_t n; len < SCAN_BYTES_MAX; len += (size_t)n) {
 		n = pread(fd, text + len, SCAN_BYTES_MAX - len, (off_t)len);

@@ -236,7 +236,7 @@ static int finish_tmpfs(struct policy *p, const struct raw_path *raw, const char
 	return out->path && out->given ? 0 : out_of_memory(e);
 }
 
-/* Profiles give configuration, never keys: a file that has one is for the user to name. What runs inside cannot put one in. */
+/* Profiles give configuration, never keys: a file that has one is for the user to name. Nothing inside puts one in. */
 static bool gives_key(const char *path, const struct object *at)
 {
 	struct stat st;
@@ -266,6 +266,13 @@ static int finish_path(struct policy *p, const struct raw_path *raw, struct erro
 	if (r < 0)
 		return fail(e, -r, SANDBOX_STAGE_POLICY, given, "%s: %s = %s: the path must exist: %s", raw->origin,
 			    kind_names[raw->kind], raw->text, why.message);
+	if (raw->kind == PATH_HIDE && path_below(given, p->workdir) && hides_too_much(given, &at, p->workdir)) {
+		if (!raw->optional)
+			return fail(e, EPERM, SANDBOX_STAGE_POLICY, given, "%s: hide = %s is a link to %s: name that itself if it "
+				    "is meant", raw->origin, raw->text, at.path);
+		warn(p, "%s: %s is a link to %s, which is not hidden for it", raw->origin, raw->text, at.path);
+		return 0;
+	}
 	if (raw->optional && raw->kind == PATH_READ && gives_key(given, &at)) {
 		warn(p, "%s: %s is left out, since it may have a key in it; --read %s gives it all the same", raw->origin, raw->text,
 		     raw->text);
@@ -362,7 +369,7 @@ static bool writable_already(const struct policy *p, const struct policy_path *p
  */
 static int check_links(const struct policy *p, const struct policy_path *path, struct error *e)
 {
-	/* What is to be hidden is not there either way. Protecting something else than was named would be no protection. */
+	/* What is hidden has been looked at: hides_too_much(). Protecting something else than was named would be no protection. */
 	if (strcmp(path->given, path->path) == 0 || path->kind == PATH_TMPFS || path->kind == PATH_HIDE ||
 	    writable_already(p, path))
 		return 0;

@@ -76,7 +76,12 @@ static int copy_file(int from_dir, const char *from, int to_dir, const char *to)
 	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)COPY_MAX)
 		return -EFBIG;
 	_cleanup_close_ int out = new_file(to_dir, to);
-	return out < 0 ? out : content_copy(in, out, st.st_size);
+	if (out < 0)
+		return out;
+	int r = content_copy(in, out, st.st_size);
+	if (r < 0)
+		unlinkat(to_dir, to, 0); /* a part of it at most */
+	return r;
 }
 
 static int copy_link(int from_dir, const char *from, int to_dir, const char *to)
@@ -109,8 +114,9 @@ static int move_aside(struct keep *k, int dir, const char *dir_path, const char 
 					      -EISDIR;
 	if (r == 0 && unlinkat(dir, aside, 0) == 0)
 		return 0;
-	if (now.kind == OBJECT_FILE)
-		unlinkat(k->dir, to, 0); /* a part of it at most */
+	/* Only what was made here: what was there before is something else that was kept. */
+	if (r == 0)
+		unlinkat(k->dir, to, 0);
 	free(*ret_path);
 	return asprintf(ret_path, "%s/%s", dir_path, aside) < 0 ? (*ret_path = NULL, 0) : 0;
 }

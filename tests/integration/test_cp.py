@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """nsbox cp both ways, with links that lead out as the attack."""
 import os
+import signal
 
 from harness.named import Named, refused
-from harness.registry import check, equal, test
+from harness.registry import check, equal, test, until
 
 
 def read(path):
@@ -67,7 +68,8 @@ def links_are_not_followed(t):
 
         box.exec('work', 'sh', '-c', 'mkdir -p /tmp/tree/d; cd /tmp/tree; ln -s /etc/passwd abs; ln -s ../../x up; '
                  'ln -s d/../../x sly; ln -s d good; echo data > file; chmod 755 file; mkfifo pipe').ok()
-        done = box.nsbox('cp', 'work:/tmp/tree', box.dir + '/out').ok()
+        done = box.nsbox('cp', 'work:/tmp/tree', box.dir + '/out')
+        check(done.code == 1 and 'not complete: 4 left out' in done.err, '%r' % done)
         equal(sorted(tree(box.dir + '/out')), ['d', 'file', 'good'], 'what came out')
         equal(os.stat(box.dir + '/out/file').st_mode & 0o7777, 0o755, 'mode')
         for name in ('abs', 'up', 'sly', 'pipe'):
@@ -81,6 +83,52 @@ def links_are_not_followed(t):
         refused(box.nsbox('cp', 'work:/tmp/tree/file', box.work + '/home/canary'), 'symbolic link')
         equal(sorted(os.listdir(box.home)), ['.ssh', 'canary'], 'home on the host')
         equal(read(box.home + '/canary'), 'CANARY-HOME\n', 'canary')
+
+
+@test
+def parts_left_out_on_the_way_in(t):
+    with Named(t) as box:
+        box.create('work')
+        os.makedirs(box.dir + '/src')
+        os.mkfifo(box.dir + '/src/pipe')
+        t.write('box/src/file', 'data')
+        done = box.nsbox('cp', box.dir + '/src', 'work:/tmp')
+        check(done.code == 1 and 'not complete: 1 left out' in done.err, '%r' % done)
+        equal(box.exec('work', 'ls', '/tmp/src').ok().out, 'file\n', 'inside')
+
+
+@test
+def the_root_is_a_directory(t):
+    """A copy into / is tried: whether it may be written is told by who is asked to."""
+    with Named(t) as box:
+        box.create('work')
+        name = 'nsbox-test-%d' % os.getpid()
+        t.write('box/work/' + name, 'text')
+        into = box.nsbox('cp', name, 'work:/')
+        check('has to be named' not in into.err, '%r' % into)
+        equal(into.code == 0, box.exec('work', 'test', '-e', '/' + name).code == 0, 'inside (%r)' % into)
+        try:
+            out = box.nsbox('cp', 'work:' + box.work + '/' + name, '/')
+            check('has to be named' not in out.err, '%r' % out)
+            equal(out.code == 0, os.path.exists('/' + name), 'on the host (%r)' % out)
+        finally:
+            if os.path.exists('/' + name):
+                os.unlink('/' + name)
+
+
+@test
+def interrupted(t):
+    """The file that was being made is gone."""
+    with Named(t) as box:
+        box.create('work')
+        box.exec('work', 'truncate', '-s', '2G', '/tmp/big').ok()
+        os.makedirs(box.dir + '/to')
+        for number in (signal.SIGTERM, signal.SIGINT):
+            copy = box.start('cp', 'work:/tmp/big', box.dir + '/to')
+            until(lambda: os.listdir(box.dir + '/to'), 20, 'no copy begins')
+            copy.send_signal(number)
+            equal(copy.wait(20), -number, 'how it ends')
+            equal(os.listdir(box.dir + '/to'), [], 'left')
 
 
 @test

@@ -81,6 +81,28 @@ def what_a_link_leads_to(t):
           {'.env': 'hidden', 'secrets/env': 'hidden', 'other': 'CANARY\n'}, 'seen')
 
 
+@test
+def links_that_hide_too_much(t):
+    """Planted by an earlier command: to the workspace itself, to the system, to settings outside."""
+    box = Box(t)
+    fill(t, ['kept', 'sub/kept'], 'box/work/')
+    settings = t.write('box/settings', 'CANARY\n')
+    for target in ('.', '/usr', 'sub', settings):
+        os.symlink(target, box.work + '/.env')
+        for flags in (['--hide', '**/.env*'], ['-p', 'base']):
+            flags += ['--read', settings]
+            result = box.sh('cat kept sub/kept ' + settings, flags=flags)
+            equal((result.code, result.out), (0, 'CANARY\n' * 3), '%s, %r: %r' % (target, flags, result))
+            check('.env is a link to ' in result.err, '%r' % result)
+        refused = box.sh('true', flags=['--hide', '.env'])
+        check(refused.code == 125 and 'name that itself' in refused.err, '%r' % refused)
+        os.unlink(box.work + '/.env')
+    # The twin: a file of the workspace is hidden through it.
+    os.symlink('sub/kept', box.work + '/.env')
+    equal(seen(box, ['.env', 'kept', 'sub/kept'], ['-p', 'base']),
+          {'.env': 'hidden', 'kept': 'CANARY\n', 'sub/kept': 'hidden'}, 'through a link')
+
+
 @cases([('matches', 513, 0, '**/.env*', 'paths match'), ('depth', 0, 130, '**/.env*', 'directories in one another'),
         # Each way through the tree counts, so that few directories suffice.
         ('names', 0, 40, '**/d/**/d/**/d/**/d/**/d/**/.env', 'names to look at')])

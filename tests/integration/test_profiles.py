@@ -220,6 +220,9 @@ def profile_commands(t):
     refused(box.nsbox('profile', 'show', 'claude-cod'), "did you mean 'claude-code'")
     t.write('box/work/p.ini', '[sandbox]\nversion = 1\n[filesystem]\nread = none\n')
     equal(box.nsbox('profile', 'check', './p.ini').code, 1, 'a file that cannot be used')
+    t.write('box/work/p.ini', '[sandbox]\nversion = 1\nextends = nosuch\n')
+    equal(box.nsbox('profile', 'check', './p.ini').code, 1, 'a file that extends what is not there')
+    equal(box.nsbox('profile', 'check', './nosuch.ini').code, 125, 'no file')
 
 
 @test
@@ -304,6 +307,10 @@ def report_has_five_lines(t):
     equal(len(lines), 5, 'lines (%r)' % failed)
     check(lines[4].startswith('nsbox: 5 more denials: nsbox audit show '), lines[4])
     equal(box.python(script).ok().err, '', 'of a good command')
+    # What was found where the host would execute it has its place among them.
+    both = box.python(script + 'open(".envrc", "w").write("x")\nsys.exit(3)')
+    lines = [line.split()[1] for line in both.err.splitlines()]
+    equal(lines, ['protected:', *['denied:'] * 3, '6'], 'lines (%r)' % both)
 
 
 @test

@@ -3,9 +3,11 @@
 sees it afterwards is the oracle; the same commands without the sandbox leave what they wrote."""
 import json
 import os
+import shutil
 import subprocess
 
 from harness.box import Box
+from harness.named import Named
 from harness.registry import cases, check, equal, test, until
 
 
@@ -280,6 +282,21 @@ def on_another_file_system(t):
         check(records['.vscode']['kept'].startswith(work + '/.nsbox-protected-'), '%r' % records['.vscode'])
     finally:
         subprocess.run(['rm', '-rf', other], check=True)
+
+
+@test
+def older_finding_stays(t):
+    """What an earlier call left at the place where the next finding would go."""
+    with Named(t) as box:
+        box.create('x')
+        name = box.audit('sandbox.start')[0]['sandbox']
+        old = t.write(box.state + '/nsbox/protected/%s/1-.envrc' % name, 'older\n')
+        box.exec('x', 'sh', '-c', 'echo evil > .envrc')
+        equal(read(old), 'older\n', 'the older one')
+        check(not os.path.lexists(box.work + '/.envrc'), 'at the name')
+        kept = [n for n in os.listdir(box.work) if n.startswith('.nsbox-protected-')]
+        equal([read(box.work + '/' + n) for n in kept], ['evil\n'], 'beside')
+        shutil.rmtree(box.state + '/nsbox/protected')
 
 
 @test

@@ -119,7 +119,7 @@ static void test_good(void **state)
 							      { "t/cut", '2', "cut", NULL, NULL },
 							      { 0 } },
 				      true),
-			 0);
+			 EXIT_NO);
 	assert_tree("out 644 outside\nto 755\nto/n 755\nto/n/d 700\nto/n/d/f 755 data\nto/n/d/l 777 ../x\nto/n/long 777 d/f\nto/n/x 644 y\n" PLANTED);
 }
 
@@ -130,8 +130,8 @@ static void test_links_left_out(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(targets); i++)
 		assert_int_equal(read_archive((const struct entry[]){ { "t", '5', NULL, NULL, "0000755" },
-								      { "t/l", '2', targets[i], NULL, NULL }, { 0 } }, true), 0);
-	assert_int_equal(read_archive((const struct entry[]){ { "t", '2', "x", NULL, NULL }, { 0 } }, true), 0);
+								      { "t/l", '2', targets[i], NULL, NULL }, { 0 } }, true), EXIT_NO);
+	assert_int_equal(read_archive((const struct entry[]){ { "t", '2', "x", NULL, NULL }, { 0 } }, true), EXIT_NO);
 	assert_tree("out 644 outside\nto 755\nto/n 755\n" PLANTED);
 }
 

@@ -99,7 +99,7 @@ static void test_dump_loads_again(void **state)
 	free(second);
 }
 
-/* What no policy file can hold becomes a comment, and the file stays valid. */
+/* What no policy file can hold becomes a comment, and the file stays valid; but not without what takes something away. */
 static void test_dump_of_unusual_values(void **state)
 {
 	struct policy *p = new_policy(), *again = new_policy();
@@ -109,9 +109,6 @@ static void test_dump_of_unusual_values(void **state)
 	set(p, "env", "set", "A=x ;y");
 	set(p, "env", "set", "B=x\ny");
 	set(p, "env", "set", "C=x ");
-	memset(name + 2, 'd', 220);
-	mkdir(in_dir(name), 0700);
-	set(p, "filesystem", "read", in_dir(name));
 	finish(p);
 	char *text = dump(p);
 	put_file("dump.ini", text, strlen(text));
@@ -120,6 +117,23 @@ static void test_dump_of_unusual_values(void **state)
 	policy_free(p);
 	policy_free(again);
 	free(text);
+
+	memset(name + 2, 'd', 220);
+	mkdir(in_dir(name), 0700);
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const keys[] = { "hide", "protect", "read" };
+		p = new_policy();
+		set(p, "filesystem", keys[i], in_dir(name));
+		finish(p);
+		text = dump(p);
+		put_file("dump.ini", text, strlen(text));
+		again = new_policy();
+		assert_int_equal(policy_load_file(again, in_dir("dump.ini"), &e), -EINVAL);
+		assert_non_null(strstr(text, "cannot stand in a policy file: "));
+		policy_free(p);
+		policy_free(again);
+		free(text);
+	}
 }
 
 static void test_encoding(void **state)
