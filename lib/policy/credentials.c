@@ -31,7 +31,10 @@ static int cover_place(struct policy *p, const char *place, struct error *e)
 	if (r < 0)
 		return is_unreachable(r) || r == -EXDEV ? 0 : r;
 	const struct policy_path *now = effective_path(p, at.path);
-	if (!now || strcmp(now->path, at.path) == 0 || (now->kind != PATH_READ && now->kind != PATH_WRITE && now->kind != PATH_OVERLAY))
+	/* What is only protected nobody has given: a grant above shows it. */
+	if (!now || (now->kind != PATH_PROTECT &&
+		     (strcmp(now->path, at.path) == 0 ||
+		      (now->kind != PATH_READ && now->kind != PATH_WRITE && now->kind != PATH_OVERLAY))))
 		return 0;
 	return add_object(p, at.is_dir && named_below(p, at.path) ? PATH_TMPFS : PATH_HIDE, &at, at.path, "credentials", e);
 }
