@@ -101,6 +101,17 @@ def many_worktrees(t):
         check('evil' not in read(top + 'config.worktree') and 'touch' not in read(top + 'config.worktree'), name)
 
 
+@test
+def more_worktrees_than_anybody_has(t):
+    """None of a thousand is looked for the one that executes: all are moved."""
+    box = Box(t)
+    git(box, 'init', '-q')
+    box.sh('mkdir .git/worktrees; cd .git/worktrees; mkdir $(seq 1100); echo "$PWD" > 1100/commondir').ok()
+    check(not os.path.lexists(box.work + '/.git/worktrees'), 'it is there')
+    record, = box.audit('fs.protected')
+    equal((record['path'], len(os.listdir(record['kept']))), (box.work + '/.git/worktrees', 1100), 'record')
+
+
 OTHERS = ['.qwen', 'opencode.jsonc', '.npmrc', '.pdbrc', '.github/hooks', '.hg/hgrc', '.jj/repo/config.toml']
 
 
