@@ -93,10 +93,12 @@ static int close_up(struct error *e)
 {
 	/* No cores, for all of our calls too. With 0 a crash still starts the host's handler, as its root and on bytes that the
 	 * sandbox chose, where core_pattern is a pipe; with 1 it does not (core(5)). A hard limit of 0 stays. */
-	const struct rlimit none = { 0 }, one = { 1, 1 };
+	struct rlimit cores = { 0 };
+	bool failed = getrlimit(RLIMIT_CORE, &cores) < 0;
 
-	if (fcntl(CLIENT_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(HELPER_DIR_FD, F_SETFD, FD_CLOEXEC) < 0 ||
-	    (setrlimit(RLIMIT_CORE, &one) < 0 && setrlimit(RLIMIT_CORE, &none) < 0))
+	cores.rlim_cur = cores.rlim_max = cores.rlim_max != 0;
+	if (failed || fcntl(CLIENT_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(HELPER_DIR_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+	    setrlimit(RLIMIT_CORE, &cores) < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_HELPER, "nsbox-supervisor", "the supervisor cannot close itself up");
 	return 0;
 }
