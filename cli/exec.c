@@ -71,8 +71,7 @@ static int take_words(const struct command *self, struct exec *x, struct option_
 				return EXIT_NSBOX + 1;
 			continue;
 		}
-		bool dashes = r->at > 0 && strcmp(r->argv[r->at - 1], "--") == 0;
-		if (x->sandbox || dashes || r->at >= r->argc)
+		if (x->sandbox || r->ended || r->at >= r->argc)
 			return 0;
 		x->sandbox = r->argv[r->at++];
 	}

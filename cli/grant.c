@@ -77,7 +77,7 @@ static int take_arguments(const struct command *self, int argc, char **argv, str
 	struct option_reader r = { .command = self, .argc = argc, .argv = argv };
 
 	for (;;) {
-		int at = r.at, id = option_next(&r);
+		int id = option_next(&r);
 		if (id == OPTION_BAD)
 			return EXIT_NSBOX + 1;
 		if (id == OPTION_HELP)
@@ -88,8 +88,7 @@ static int take_arguments(const struct command *self, int argc, char **argv, str
 				return bad + 1;
 			continue;
 		}
-		/* The word "--" was passed over. */
-		if (r.at > at) {
+		if (r.ended) {
 			q->argv = argv + r.at;
 			return 0;
 		}

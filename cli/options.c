@@ -63,15 +63,17 @@ int option_next(struct option_reader *r)
 {
 	r->option = NULL;
 	r->value = NULL;
-	if (r->at >= r->argc)
+	if (r->at >= r->argc || r->ended)
 		return OPTIONS_END;
 
 	char *word = r->argv[r->at];
 	if (word[0] != '-' || word[1] == '\0')
 		return OPTIONS_END;
 	r->at++;
-	if (strcmp(word, "--") == 0)
+	if (strcmp(word, "--") == 0) {
+		r->ended = true;
 		return OPTIONS_END;
+	}
 
 	if (word[1] == '-') {
 		size_t len = strcspn(word + 2, "=");

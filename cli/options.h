@@ -35,6 +35,7 @@ struct option_reader {
 	const struct command *command;
 	char **argv;
 	int argc, at;
+	bool ended; /* "--" was passed over: whatever follows is no option */
 	const struct option *option; /* the one just read */
 	const char *value;           /* NULL when it takes none */
 };

@@ -237,6 +237,9 @@ static void test_changes(void **state)
 	expect(WORDS("commit", "k3f9x2m1"), 0, "", "nsbox: 2 files committed\n");
 	expect(WORDS("commit", "k3f9x2m1", "a"), 0, "", "nsbox: 1 file committed\n");
 	expect(WORDS("commit", "--accept-executable", "k3f9x2m1"), 0, "", "nsbox: 3 files committed\n");
+	/* Behind "--" nothing is an option, however many words there are. */
+	expect(WORDS("commit", "k3f9x2m1", "--", "a", "--accept-executable"), 0, "", "nsbox: 1 file committed\n");
+	expect(WORDS("commit", "--", "k3f9x2m1", "-a", "--", "-b"), 0, "", "nsbox: 1 file committed\n");
 	expect(WORDS("commit", "--digest", "ab12", "k3f9x2m1"), 0, "", "digest ab12\nnsbox: 2 files committed\n");
 	expect_refusal(WORDS("diff", "--digest", "--patch", "k3f9x2m1"), "exclude each other");
 	expect(WORDS("discard", "k3f9x2m1", "a"), 0, "", "nsbox: 1 file discarded\n");
