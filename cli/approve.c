@@ -157,22 +157,6 @@ static int decide_ticket(const json_t *all, const struct approve *args, const ch
 	return EXIT_YES;
 }
 
-/* Whole, however long it is: what is left of a line would be the answer to the next question. NULL at the end of input. */
-static char *read_line(void)
-{
-	char *line = NULL;
-	size_t size = 0;
-	ssize_t n = getline(&line, &size, stdin);
-
-	if (n < 0) {
-		free(line);
-		return NULL;
-	}
-	if (n > 0 && line[n - 1] == '\n')
-		line[n - 1] = '\0';
-	return line;
-}
-
 /* One of the words, and nothing else, is an answer; anything else puts it off. False at the end of input. */
 static bool ask(const json_t *a)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages on stderr, and text made safe for a terminal or a shell. */
+/* Messages on stderr, answers on stdin, and text made safe for a terminal or a shell. */
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -23,6 +24,21 @@ int write_all(int fd, const void *data, size_t len)
 		}
 	}
 	return 0;
+}
+
+char *read_line(void)
+{
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t n = getline(&line, &size, stdin);
+
+	if (n < 0) {
+		free(line);
+		return NULL;
+	}
+	if (n > 0 && line[n - 1] == '\n')
+		line[n - 1] = '\0';
+	return line;
 }
 
 /* Code point at s, its length in *ret_len; -1 when the bytes are not UTF-8. */

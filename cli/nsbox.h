@@ -50,6 +50,9 @@ int answer_print(const char *text, bool json, int allowed);
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same, returning EXIT_NSBOX. */
 int refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A line of standard input, whole, however long it is: what is left of a line would be the answer to the next
+ * question. NULL at the end of input. */
+char *read_line(void);
 /* Say and free the error, returning EXIT_NSBOX. NULL (out of memory) is allowed. */
 int refuse_error(sandbox_error *error);
 /* Append text so that a terminal shows it and obeys nothing in it: \xNN for controls, bidi controls and bytes that

@@ -176,13 +176,12 @@ static void print_change(const char *old, const char *new)
 	print_lines("+", new, new_end);
 }
 
-static bool agreed(void)
+static bool agreed(const char *question)
 {
-	char line[16];
-
-	printf("trust it? [y/N] ");
+	printf("%s [y/N] ", question);
 	fflush(stdout);
-	return fgets(line, sizeof(line), stdin) && line[0] == 'y';
+	_cleanup_free_ char *line = read_line();
+	return line && (strcmp(line, "y") == 0 || strcmp(line, "yes") == 0);
 }
 
 static int trust(const struct trust *t, const char *dir)
@@ -205,7 +204,7 @@ static int trust(const struct trust *t, const char *dir)
 		print_lines("", text, text + strlen(text));
 	if (!t->yes && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)))
 		return refuse("nobody can be asked here: --yes trusts what is shown");
-	if (!t->yes && !agreed())
+	if (!t->yes && !agreed(*text ? "trust it?" : "it is gone; run without it from now on?"))
 		return EXIT_NO;
 	return sandbox_project_trust(dir, text, &error) < 0 ? refuse_error(error) : EXIT_YES;
 }
@@ -247,7 +246,8 @@ static const struct command profile_trust = {
 	.name = "profile trust",
 	.arguments = "[--workdir DIR] [--yes]",
 	.summary = "show .nsbox.ini of the workspace, or how it has changed, and use it from now on",
-	.text = "Exit status: 0 trusted, 1 not trusted, 125 error.",
+	.text = "One that was trusted and is gone is forgotten.\n"
+		"Exit status: 0 trusted, 1 not trusted, 125 error.",
 	.options = (const struct option *const[]){ trust_options, NULL },
 	.run = run_trust,
 };

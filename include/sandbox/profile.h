@@ -26,13 +26,13 @@ enum sandbox_project_state {
 	SANDBOX_PROJECT_NONE = 0,    /**< there is none */
 	SANDBOX_PROJECT_TRUSTED = 1, /**< byte for byte what was trusted */
 	SANDBOX_PROJECT_UNKNOWN = 2, /**< never trusted */
-	SANDBOX_PROJECT_CHANGED = 3, /**< not what was trusted */
+	SANDBOX_PROJECT_CHANGED = 3, /**< not what was trusted, or gone (then its text is empty) */
 };
 
 /** Its state, its text and the one that was trusted, both in fresh strings (free()) or NULL. */
 SANDBOX_API int sandbox_project_state(const char *directory, int *ret_state, char **ret_text, char **ret_trusted,
 				      sandbox_error **error);
-/** Trust exactly this text as the policy file of the directory, as sandbox_project_state() gave it. */
+/** Trust exactly this text as the policy file of the directory, as sandbox_project_state() gave it; an empty one: none. */
 SANDBOX_API int sandbox_project_trust(const char *directory, const char *text, sandbox_error **error);
 /** Apply the file in the workspace when it is trusted. *ret_state: what it was. -ESTALE when it has changed: what was
  *  trusted may have forbidden more. */

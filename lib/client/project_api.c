@@ -66,8 +66,10 @@ static int look(const char *directory, int *ret_state, struct buf *text, struct 
 {
 	*ret_state = SANDBOX_PROJECT_NONE;
 	int r = project_read(directory, text, e);
-	if (r == -ENOENT)
-		return 0;
+	/* An empty one says as much as none; where one was trusted, either is a change. */
+	bool none = r == -ENOENT || (r == 0 && text->len == 0);
+	if (none && (r = buf_str(text) ? 0 : -ENOMEM) < 0)
+		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "project", "out of memory");
 	if (r == 0 && (!buf_str(text) || strlen(buf_str(text)) != text->len))
 		r = fail(e, EINVAL, SANDBOX_STAGE_POLICY, directory, "%s/" PROJECT_FILE " has a NUL byte", directory);
 	if (r < 0)
@@ -77,7 +79,7 @@ static int look(const char *directory, int *ret_state, struct buf *text, struct 
 		return r;
 	if (r == 0 && !buf_str(trusted))
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, "project", "out of memory");
-	*ret_state = r < 0 ? SANDBOX_PROJECT_UNKNOWN :
+	*ret_state = r < 0 ? (none ? SANDBOX_PROJECT_NONE : SANDBOX_PROJECT_UNKNOWN) :
 		     text->len == trusted->len && strcmp(buf_str(text), buf_str(trusted)) == 0 ? SANDBOX_PROJECT_TRUSTED :
 											       SANDBOX_PROJECT_CHANGED;
 	return 0;
@@ -122,6 +124,13 @@ static int keep(int dir, const char *name, const char *text, struct error *e)
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_POLICY, name, "cannot keep what is trusted") : 0;
 }
 
+static int forget(int dir, const char *name, struct error *e)
+{
+	int r = unlinkat(dir, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_POLICY, name, "cannot forget what was trusted") : 0;
+}
+
 int sandbox_project_trust(const char *directory, const char *text, sandbox_error **error)
 {
 	char name[AUDIT_HASH_TEXT + 1];
@@ -130,7 +139,7 @@ int sandbox_project_trust(const char *directory, const char *text, sandbox_error
 	int r = trusted_name(directory, name, &e);
 	if (r == 0) {
 		_cleanup_close_ int dir = open_trust(true, &e);
-		r = dir < 0 ? dir : keep(dir, name, text, &e);
+		r = dir < 0 ? dir : *text ? keep(dir, name, text, &e) : forget(dir, name, &e);
 	}
 	return r < 0 ? error_publish(&e, error) : 0;
 }

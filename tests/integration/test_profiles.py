@@ -9,6 +9,7 @@ from harness.box import Box
 from harness.named import refused
 from harness.origin import Origin
 from harness.registry import cases, check, equal, test
+from harness.terminal import Terminal
 
 # A stand-in that does what the agent does with its files, and tries what it must not.
 STAND_IN = '''#!/bin/sh
@@ -155,6 +156,18 @@ out(r)''', flags=['-p', 'node']).ok().json()
 
 
 @test
+def only_yes_trusts(t):
+    """A whole line that says so, and no other that begins with the letter."""
+    box = Box(t)
+    t.write('box/work/.nsbox.ini', '[sandbox]\nversion = 1\n')
+    for answer, code in (b'yellow', 1), (b'yn', 1), (b'', 1), (b'yes', 0):
+        terminal = Terminal(box, 'profile', 'trust')
+        terminal.expect(rb'trust it\? \[y/N\] ')
+        terminal.type(answer + b'\n')
+        equal(terminal.wait(), code, 'exit status after %r' % answer)
+
+
+@test
 def project_file(t):
     box = Box(t)
     t.write('box/work/secret', 'hidden\n')
@@ -179,6 +192,19 @@ def project_file(t):
     change = box.nsbox('profile', 'trust', '--yes').ok()
     equal(change.out, '-[filesystem]\n-hide = secret\n+[network]\n+allow = evil.example\n', 'the change')
     check('allow = evil.example' in box.run('true', flags=['--dry-run']).ok().out, 'trusted again')
+    # So it is when it is gone, or says nothing any more, until that was seen.
+    kept = read(path)
+    for change in lambda: os.unlink(path), lambda: t.write('box/work/.nsbox.ini', ''):
+        change()
+        for command in (['run', 'true'], ['check', '--path', 'secret'], ['create']):
+            refused(box.nsbox(*command), 'not what was trusted')
+    box.sh('true', flags=['-p', 'none']).ok()
+    equal(box.nsbox('profile', 'trust', '--yes').ok().out, ''.join('-%s\n' % line for line in kept.splitlines()), 'removal')
+    box.sh('true').ok()
+    os.unlink(path)
+    check('hidden' in box.sh('cat secret').ok().out, 'the control: it is forgotten')
+    t.write('box/work/.nsbox.ini', kept)
+    check('not trusted' in box.sh('true').err, 'forgotten')
     # Trust is for this place.
     other = Box(t, 'other')
     other.env['XDG_STATE_HOME'] = box.state
