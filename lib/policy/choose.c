@@ -1,35 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which profile goes with a command. Only names that say what the program is for choose one: agents, package managers,
- * git. An interpreter or a compiler runs anything, so its name widens nothing.
+ * Which profile goes with a command. Only names that say what the program is for choose one: agents, package
+ * managers, git. An interpreter or a compiler runs anything, so its name widens nothing.
  */
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/util.h"
+#include "policy/internal.h"
 #include "policy/profile.h"
 
 #define WRAPPERS_MAX 8
 
-/* A name with '@' is that of a package, for the wrappers that fetch one: the whole name, since anybody can publish the
- * same under another scope. */
-static const struct {
+static const struct choice {
 	const char *name, *profile;
 } choices[] = {
-	{ "claude", "claude-code" },	     { "claude-code", "claude-code" },	   { "@anthropic-ai/claude-code", "claude-code" },
-	{ "codex", "codex" },		     { "@openai/codex", "codex" },	   { "gemini", "gemini-cli" },
-	{ "gemini-cli", "gemini-cli" },	     { "@google/gemini-cli", "gemini-cli" }, { "opencode", "opencode" },
-	{ "opencode-ai", "opencode" },	     { "aider", "aider" },		   { "aider-chat", "aider" },
-	{ "goose", "goose" },		     { "amp", "amp" },			   { "@sourcegraph/amp", "amp" },
-	{ "copilot", "copilot-cli" },	     { "@github/copilot", "copilot-cli" }, { "cursor-agent", "cursor-agent" },
-	{ "qwen", "qwen-code" },	     { "@qwen-code/qwen-code", "qwen-code" }, { "git", "git" },
-	{ "ssh", "ssh-client" },	     { "scp", "ssh-client" },		   { "sftp", "ssh-client" },
-	{ "npm", "node" },		     { "npx", "node" },			   { "pnpm", "node" },
-	{ "yarn", "node" },		     { "bunx", "node" },		   { "pip", "python" },
-	{ "pip3", "python" },		     { "uv", "python" },		   { "uvx", "python" },
-	{ "cargo", "rust" },		     { "go", "go" },			   { "mvn", "java" },
-	{ "gradle", "java" },		     { "docker", "docker-client" },	   { "chromium", "browser" },
+	{ "claude", "claude-code" },	     { "claude-code", "claude-code" },	   { "codex", "codex" },
+	{ "gemini", "gemini-cli" },	     { "gemini-cli", "gemini-cli" },	   { "opencode", "opencode" },
+	{ "aider", "aider" },		     { "goose", "goose" },		   { "amp", "amp" },
+	{ "copilot", "copilot-cli" },	     { "cursor-agent", "cursor-agent" },   { "qwen", "qwen-code" },
+	{ "git", "git" },		     { "ssh", "ssh-client" },		   { "scp", "ssh-client" },
+	{ "sftp", "ssh-client" },	     { "npm", "node" },			   { "npx", "node" },
+	{ "pnpm", "node" },		     { "yarn", "node" },		   { "bunx", "node" },
+	{ "pip", "python" },		     { "pip3", "python" },		   { "uv", "python" },
+	{ "uvx", "python" },		     { "cargo", "rust" },		   { "go", "go" },
+	{ "mvn", "java" },		     { "gradle", "java" },		   { "docker", "docker-client" },
+	{ "chromium", "browser" },
 };
+
+/* What the vendors publish, whole names: anybody can publish the rest, and the same on the other registry. */
+static const struct choice npm_packages[] = {
+	{ "@anthropic-ai/claude-code", "claude-code" },
+	{ "@openai/codex", "codex" },
+	{ "@google/gemini-cli", "gemini-cli" },
+	{ "@sourcegraph/amp", "amp" },
+	{ "@github/copilot", "copilot-cli" },
+	{ "opencode-ai", "opencode" },
+	{ "@qwen-code/qwen-code", "qwen-code" },
+	{ NULL, NULL },
+};
+static const struct choice python_packages[] = { { "aider-chat", "aider" }, { NULL, NULL } };
 
 /* What a wrapper's own words are. */
 static const struct wrapper {
@@ -37,15 +49,16 @@ static const struct wrapper {
 	const char *short_values; /* letters of options with a value */
 	const char *long_values[4];
 	size_t words; /* before the command */
-	bool assignments, package;
+	bool assignments;
+	const struct choice *packages; /* that it fetches and runs */
 } wrappers[] = {
-	{ "env", "uC", { "unset", "chdir" }, 0, true, false },
-	{ "nice", "n", { "adjustment" }, 0, false, false },
-	{ "nohup", "", { NULL }, 0, false, false },
-	{ "timeout", "sk", { "signal", "kill-after" }, 1, false, false },
-	{ "npx", "p", { "package" }, 0, false, true },
-	{ "bunx", "", { "package" }, 0, false, true },
-	{ "uvx", "p", { "from", "with", "python", "index" }, 0, false, true },
+	{ "env", "uC", { "unset", "chdir" }, 0, true, NULL },
+	{ "nice", "n", { "adjustment" }, 0, false, NULL },
+	{ "nohup", "", { NULL }, 0, false, NULL },
+	{ "timeout", "sk", { "signal", "kill-after" }, 1, false, NULL },
+	{ "npx", "p", { "package" }, 0, false, npm_packages },
+	{ "bunx", "p", { "package" }, 0, false, npm_packages },
+	{ "uvx", "p", { "from", "with", "python", "index" }, 0, false, python_packages },
 };
 
 static const char *base_name(const char *path)
@@ -63,17 +76,38 @@ static const struct wrapper *find_wrapper(const char *name)
 	return NULL;
 }
 
-/* A version behind it does not count: name@1.2. */
-static const char *find_profile(const char *name, bool package)
+static const char *find_profile(const char *name)
 {
-	const char *at = package && name[0] ? strchr(name + 1, '@') : NULL;
-	size_t n = at ? (size_t)(at - name) : strlen(name);
-
 	for (size_t i = 0; i < ARRAY_LEN(choices); i++) {
-		if (strlen(choices[i].name) == n && strncmp(choices[i].name, name, n) == 0)
+		if (strcmp(choices[i].name, name) == 0)
 			return choices[i].profile;
 	}
 	return NULL;
+}
+
+/* name or name@VERSION: what stands there may also name another package, a file or a URL. */
+static const char *find_package(const struct choice *packages, const char *word)
+{
+	static const char version[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_+";
+	const char *at = word[0] ? strchr(word + 1, '@') : NULL;
+	size_t n = at ? (size_t)(at - word) : strlen(word);
+
+	if (at && (!at[1] || at[1] == '.' || at[1 + strspn(at + 1, version)]))
+		return NULL;
+	for (; packages->name; packages++) {
+		if (strlen(packages->name) == n && strncmp(packages->name, word, n) == 0)
+			return packages->profile;
+	}
+	return NULL;
+}
+
+/* Whether the caller finds it by its name alone, or where no workspace is: a sandbox may have put it there. */
+static bool is_installed(const char *program)
+{
+	if (!strchr(program, '/'))
+		return true;
+	_cleanup_free_ char *here = getcwd(NULL, 0), *real = program[0] == '/' ? realpath(program, NULL) : NULL;
+	return program[0] == '/' && here && !path_below(program, here) && !(real && path_below(real, here));
 }
 
 static bool takes_value(const struct wrapper *w, const char *option)
@@ -87,8 +121,16 @@ static bool takes_value(const struct wrapper *w, const char *option)
 	return false;
 }
 
-/* The words behind those of the wrapper itself. */
-static const char *const *skip(const struct wrapper *w, const char *const *argv)
+/* --package, -p; --from, and --with, which adds to it. Whatever else begins so is taken for one. */
+static bool names_package(const struct wrapper *w, const char *option)
+{
+	if (option[1] != '-')
+		return w->packages == npm_packages && option[1] == 'p';
+	return strncmp(option, "--package", 9) == 0 || strncmp(option, "--from", 6) == 0 || strncmp(option, "--with", 6) == 0;
+}
+
+/* The words behind those of the wrapper itself. *named: an option among them says what is fetched; package: the only one. */
+static const char *const *skip(const struct wrapper *w, const char *const *argv, bool *named, const char **package)
 {
 	size_t words = w->words;
 
@@ -100,6 +142,10 @@ static const char *const *skip(const struct wrapper *w, const char *const *argv)
 		if ((*argv)[0] != '-' || !(*argv)[1])
 			break;
 		bool value = takes_value(w, *argv);
+		if (w->packages && names_package(w, *argv)) {
+			*package = *named ? NULL : value ? argv[1] : strchr(*argv, '=') ? strchr(*argv, '=') + 1 : NULL;
+			*named = true;
+		}
 		argv++;
 		if (value && *argv)
 			argv++;
@@ -123,29 +169,46 @@ static void choose(struct profile_choice *c, const char *profile, const char *by
 
 void profile_choose(const char *const *argv, struct profile_choice *ret)
 {
-	bool package = false;
-
 	*ret = (struct profile_choice){ 0 };
 	for (size_t i = 0; i < WRAPPERS_MAX && *argv; i++) {
-		const char *name = package ? *argv : base_name(*argv);
-		const struct wrapper *w = package ? NULL : find_wrapper(name);
-		if (!w || w->package)
-			choose(ret, find_profile(name, package), *argv);
+		const char *name = base_name(*argv), *package = NULL;
+		const struct wrapper *w = find_wrapper(name);
+		bool named = false;
+		if (!is_installed(*argv))
+			return;
+		if (!w || w->packages)
+			choose(ret, find_profile(name), *argv);
 		if (!w)
 			return;
-		package = w->package;
-		argv = skip(w, argv + 1);
+		argv = skip(w, argv + 1, &named, &package);
+		if (!w->packages)
+			continue;
+		package = named ? package : *argv;
+		if (package)
+			choose(ret, find_package(w->packages, package), package);
+		return;
 	}
+}
+
+static int put_names(const struct choice *c, size_t n, const char *profile, struct buf *out, bool *any)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && c[i].name && r == 0; i++) {
+		if (strcmp(c[i].profile, profile) != 0)
+			continue;
+		r = buf_printf(out, "%s%s", *any ? ", " : "", c[i].name);
+		*any = true;
+	}
+	return r;
 }
 
 int profile_names(const char *profile, struct buf *out)
 {
-	size_t n = 0;
-	int r = 0;
+	bool any = false;
 
-	for (size_t i = 0; i < ARRAY_LEN(choices) && r == 0; i++) {
-		if (strcmp(choices[i].profile, profile) == 0)
-			r = buf_printf(out, "%s%s", n++ ? ", " : "", choices[i].name);
-	}
-	return r;
+	int r = put_names(choices, ARRAY_LEN(choices), profile, out, &any);
+	if (r == 0)
+		r = put_names(npm_packages, ARRAY_LEN(npm_packages), profile, out, &any);
+	return r < 0 ? r : put_names(python_packages, ARRAY_LEN(python_packages), profile, out, &any);
 }

@@ -280,6 +280,12 @@ static int take_files(struct search *s, const char *pattern)
 	return r;
 }
 
+/* What npm tells the scripts that it runs in its own words is out of the project's .npmrc too. */
+static bool from_project(const char *variable)
+{
+	return strncmp(variable, "npm_", 4) == 0 && (getenv("npm_lifecycle_event") || getenv("INIT_CWD"));
+}
+
 /* A variable is a line of its own: NAME=VALUE. */
 static int take_variables(struct search *s)
 {
@@ -289,7 +295,7 @@ static int take_variables(struct search *s)
 		const char *value = strchr(k->key, '_') || strcmp(k->key, "GOPROXY") == 0 ? getenv(k->key) : NULL;
 		s->source = k->key;
 		s->line = 1;
-		if (value)
+		if (value && !from_project(k->key))
 			r = take_line(s, k, value);
 	}
 	return r;

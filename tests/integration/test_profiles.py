@@ -2,6 +2,7 @@
 """Profiles that go with a command, the policy file of a project, and package registries out of configuration."""
 import json
 import os
+import shutil
 import subprocess
 
 from harness.agents import AGENTS, ASKS, KEY_FORMS
@@ -46,17 +47,18 @@ def agent(t, command, state, settings, login, own):
         for paths, text in ((state, 'old\n'), (settings, 'settings\n'), (login, 'CANARY\n')):
             for path in paths:
                 t.write('%s/home/%s' % (name, path), text)
-        t.write('%s/work/%s' % (name, command), STAND_IN)
-        os.chmod('%s/%s' % (boxes[name == 'box'].work, command), 0o755)
+        t.write('%s/bin/%s' % (name, command), STAND_IN)
+        os.chmod('%s/bin/%s' % (boxes[name == 'box'].dir, command), 0o755)
     outside, box = boxes
     # The control: outside it does all of it.
-    done = subprocess.run([outside.work + '/' + command, *words], env=outside.env,
+    done = subprocess.run([outside.dir + '/bin/' + command, *words], env=outside.env,
                           stdout=subprocess.PIPE).stdout.decode().split()
     equal([done.count(w) for w in ('kept', 'read', 'changed', 'stolen', 'wrote')],
           [counts[0], counts[1], 2 * counts[1], counts[2] + 1, counts[3]], 'outside')
 
     before = files(box.home)
-    result = box.run(box.work + '/' + command, *words).ok()
+    box.add('--read', box.dir + '/bin')
+    result = box.run(box.dir + '/bin/' + command, *words).ok()
     done = result.out.split()
     equal([done.count(w) for w in ('kept', 'read', 'changed', 'stolen', 'wrote')],
           [counts[0], counts[1], 0, 0, counts[3]], 'inside (%r)' % result)
@@ -64,7 +66,10 @@ def agent(t, command, state, settings, login, own):
     for path in state:
         before[path] += 'state\n'
     equal(files(box.home), before, 'on the host')
-    none = box.run(box.work + '/' + command, *words, flags=['-p', 'none'])
+    # One that a call could have put there chooses nothing.
+    shutil.copy(box.dir + '/bin/' + command, box.work)
+    check('nsbox: profile ' not in box.run(box.work + '/' + command, *words).err, 'chosen by a name in the workspace')
+    none = box.run(box.dir + '/bin/' + command, *words, flags=['-p', 'none'])
     check('read' not in none.out.split() and 'nsbox: ' not in none.err, 'without the profile: %r' % none)
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Built-in profiles, the choice among them, registries out of clients' configuration, and the file of a project. */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -194,6 +195,10 @@ static void test_keys_in_configuration(void **state)
 
 static void test_choice(void **state)
 {
+	char here[PATH_MAX];
+
+	assert_non_null(getcwd(here, sizeof(here) - 8));
+	strcat(here, "/claude");
 	const struct {
 		const char *const *argv, *first, *second;
 	} rows[] = {
@@ -206,6 +211,25 @@ static void test_choice(void **state)
 		{ ARGV("npx", "--package", "@openai/codex", "--", "codex"), "node", "codex" },
 		{ ARGV("npx", "@evil/claude-code"), "node", NULL },
 		{ ARGV("npx", "evil/claude"), "node", NULL },
+		{ ARGV("npx", "claude"), "node", NULL },
+		{ ARGV("npx", "gemini-cli"), "node", NULL },
+		{ ARGV("npx", "aider-chat"), "node", NULL },
+		{ ARGV("npx", "opencode-ai@latest"), "node", "opencode" },
+		{ ARGV("npx", "@openai/codex@npm:evil"), "node", NULL },
+		{ ARGV("npx", "@openai/codex@../x"), "node", NULL },
+		{ ARGV("npx", "@openai/codex@"), "node", NULL },
+		{ ARGV("npx", "-p", "evil", "@openai/codex"), "node", NULL },
+		{ ARGV("npx", "--package=evil", "codex"), "node", NULL },
+		{ ARGV("npx", "--package=@openai/codex", "codex"), "node", "codex" },
+		{ ARGV("npx", "-p", "@openai/codex", "-p", "evil", "codex"), "node", NULL },
+		{ ARGV("uvx", "opencode-ai"), "python", NULL },
+		{ ARGV("uvx", "--from", "evil", "aider-chat"), "python", NULL },
+		{ ARGV("uvx", "--from", "git+https://evil.example/x", "aider"), "python", NULL },
+		{ ARGV("./claude"), NULL, NULL },
+		{ ARGV("node_modules/.bin/claude"), NULL, NULL },
+		{ ARGV("env", "./git"), NULL, NULL },
+		{ ARGV("./npx", "@openai/codex"), NULL, NULL },
+		{ ARGV(here), NULL, NULL },
 		{ ARGV("npx"), "node", NULL },
 		{ ARGV("uvx", "--from", "aider-chat", "aider"), "python", "aider" },
 		{ ARGV("uvx", "aider-chat@0.1"), "python", "aider" },
@@ -249,6 +273,24 @@ static void test_names_known(void **state)
 		assert_int_equal(strncmp(b->text, "; ", 2), 0);
 	}
 	assert_int_equal(n, 39);
+}
+
+/* Under npm run this variable is what the project's .npmrc says. */
+static void test_registry_of_npm_run(void **state)
+{
+	static const char *const marks[] = { "npm_lifecycle_event", "INIT_CWD" };
+
+	(void)state;
+	setenv("npm_config_registry", "https://env.corp.example/", 1);
+	_cleanup_free_ char *by_user = dump_of("node", NULL);
+	assert_non_null(strstr(by_user, "env.corp.example"));
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+		setenv(marks[i], "x", 1);
+		_cleanup_free_ char *by_npm = dump_of("node", NULL);
+		assert_null(strstr(by_npm, "env.corp.example"));
+		unsetenv(marks[i]);
+	}
+	unsetenv("npm_config_registry");
 }
 
 static void test_registries(void **state)
@@ -405,7 +447,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_apply),      cmocka_unit_test(test_offered_secrets),
 		cmocka_unit_test(test_agent_paths),    cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_names_known),    cmocka_unit_test(test_registries),
+		cmocka_unit_test(test_names_known),    cmocka_unit_test(test_registry_of_npm_run),
+		cmocka_unit_test(test_registries),
 		cmocka_unit_test(test_registries_not_from_project), cmocka_unit_test(test_registry_refused),
 		cmocka_unit_test(test_project), cmocka_unit_test(test_keys_in_configuration),
 	};
