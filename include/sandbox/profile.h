@@ -32,7 +32,8 @@ enum sandbox_project_state {
 /** Its state, its text and the one that was trusted, both in fresh strings (free()) or NULL. */
 SANDBOX_API int sandbox_project_state(const char *directory, int *ret_state, char **ret_text, char **ret_trusted,
 				      sandbox_error **error);
-/** Trust exactly this text as the policy file of the directory, as sandbox_project_state() gave it; an empty one: none. */
+/** Trust exactly this text as the policy file of the directory, as sandbox_project_state() gave it. An empty one is
+ *  forgotten. */
 SANDBOX_API int sandbox_project_trust(const char *directory, const char *text, sandbox_error **error);
 /** Apply the file in the workspace when it is trusted. *ret_state: what it was. -ESTALE when it has changed: what was
  *  trusted may have forbidden more. */

@@ -126,7 +126,8 @@ static bool names_package(const struct wrapper *w, const char *option)
 {
 	if (option[1] != '-')
 		return w->packages == npm_packages && option[1] == 'p';
-	return strncmp(option, "--package", 9) == 0 || strncmp(option, "--from", 6) == 0 || strncmp(option, "--with", 6) == 0;
+	return strncmp(option, "--package", 9) == 0 || strncmp(option, "--from", 6) == 0 ||
+	       strncmp(option, "--with", 6) == 0;
 }
 
 /* The words behind those of the wrapper itself. *named: an option among them says what is fetched; package: the only one. */
