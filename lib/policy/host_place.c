@@ -193,12 +193,17 @@ static int check_word(const struct policy *p, const struct host_use *use, const 
 	return r;
 }
 
-/* Whether it is a path that only sh would know: ~USER too. */
-static bool is_unknown_path(const char *word, bool expands)
+/* Whether it is a path that only sh would know: ~USER too. Of other variables an argument may begin with the address of a
+ * server. */
+static bool is_unknown_path(const char *word, bool expands, bool first)
 {
+	static const char *const directories[] = { "$HOME/", "${HOME}/", "$PWD/", "${PWD}/", "$OLDPWD/", "${OLDPWD}/" };
 	bool of_user = word[0] == '~' && word[1] != '/' && strchr(word, '/');
+	bool of_directory = first && strchr(word, '/');
 
-	return of_user || (expands && (word[0] == '~' || begins_as_path(word)));
+	for (size_t i = 0; i < ARRAY_LEN(directories); i++)
+		of_directory |= strncmp(word, directories[i], strlen(directories[i])) == 0;
+	return of_user || (expands && (word[0] == '~' || begins_as_path(word) || of_directory));
 }
 
 int place_check_command(const struct policy *p, const struct host_use *use, const char *command, struct error *e)
@@ -214,7 +219,7 @@ int place_check_command(const struct policy *p, const struct host_use *use, cons
 			return fail(e, EINVAL, use->stage, use->name,
 				    "%s %s has a quote or a backslash with nothing behind it; end it", use->what, use->name);
 		/* Of a secret the value may be in it. */
-		if (is_unknown_path(word, expands))
+		if (is_unknown_path(word, expands, first))
 			return fail(e, EINVAL, use->stage, use->name,
 				    "%s %s names %s, and which file that is, only a shell knows, so that nobody can tell "
 				    "whether the sandbox writes there; give an absolute path without $, `, *, ?, [, { and ~USER, "

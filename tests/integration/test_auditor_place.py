@@ -104,6 +104,8 @@ s.recv(65536)
         ('command', 'exec /usr/bin/python3 %s/my`echo " auditor.py"`', 'only a shell knows'),
         ('pattern', 'exec /usr/bin/python3 %s/my*', 'only a shell knows'),
         ('user', 'exec /usr/bin/python3 ~root%s/auditor.py', 'only a shell knows'),
+        ('directory', 'exec /usr/bin/python3 "$PWD/my auditor.py"%.0s', 'only a shell knows'),
+        ('program', '"$A/my auditor.py"%.0s', 'only a shell knows'),
         ('open', "exec /usr/bin/python3 '%s/my auditor.py", 'end it')])
 def words(t, command, message):
     """Words are read as sh reads them; one that only sh could read is refused."""
