@@ -428,7 +428,8 @@ def terminal_exhaustion(runner, place):
                 wrong.append('%s: the host has no terminal left: %s' % (isolation, e))
             hooks.go(place)
             rows = special.steps(call.communicate(timeout=30)[0].decode())
-            if rows.get('more-than-1024') != 'ENOSPC' or during - before > 1024:
+            # Others on this machine open some too.
+            if rows.get('more-than-1024') != 'ENOSPC' or during - before > 1024 + 64:
                 wrong.append('%s: %s, %d more on the host' % (isolation, rows, during - before))
             if not host.wait_until(lambda: pty_count() <= before + 4, 3):
                 wrong.append('%s: %d terminals stay' % (isolation, pty_count() - before))
