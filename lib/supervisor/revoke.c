@@ -18,6 +18,8 @@ struct revoker {
 
 static void cut(struct call *call)
 {
+	/* First, or the command may see its connections cut and end by itself. */
+	call_signal(call, SIGKILL);
 	/* A failure shows as the gateway's end. Asked again at the end of the call, when nothing can be sent any more. */
 	if (!call->revoked && call->address && call->sandbox->gateway == GATEWAY_UP)
 		gateway_send_call_end(call);
@@ -29,7 +31,6 @@ static void cut(struct call *call)
 	}
 	/* And what has not started yet never will: the gateway does not know whose share it would have. */
 	children_end(call);
-	call_signal(call, SIGKILL);
 }
 
 int call_revoke(struct call *call, struct client *client, uint32_t request)

@@ -10,7 +10,7 @@ import subprocess
 
 from harness.box import Box
 from harness.fault import chain_problem, program
-from harness.registry import cases, check, equal, test
+from harness.registry import cases, check, equal, test, until
 from harness.work import refused
 
 SCRATCH = ('--view', 'scratch')
@@ -283,6 +283,8 @@ def a_running_call_is_left_alone(t):
         call(box, 'mkfifo /tmp/ready').ok()
         other = box.start('exec', 'x', *SCRATCH, '--', 'sh', '-c', 'echo 1 > a; echo $$ > /tmp/ready; sleep 100')
         call(box, 'cat /tmp/ready').ok()
+        # Its layer gets its name when the supervisor hears that it runs.
+        until(lambda: kept(box), 20, 'no layer')
         own = kept(box)
         equal(len(own), 1, 'layers')
         for words in (('commit', own[0]), ('discard', own[0]), ('rollback', 'x', own[0])):
