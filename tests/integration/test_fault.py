@@ -180,6 +180,8 @@ class StartRules(Rules):
         lost |= hit.call == 'epoll_ctl' and hit.arguments[1] == 2
         # A part that cannot be heard is lost; that may be the gateway, which makes the next call ready after this one.
         lost |= hit.process == 'nsbox-superviso' and hit.call == 'recvmsg'
+        # So is a guardian that cannot wait any more, also after the end of its call: then what it guards is not guarded.
+        lost |= hit.process == 'nsbox-guardian' and hit.call == 'poll'
         if again != 'again ok 0 0' and not (again.startswith('again failed ') and lost):
             return 'the next call: %r' % again
         return ''
