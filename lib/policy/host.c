@@ -82,7 +82,8 @@ int host_canonical(const char *s, size_t len, bool idna, char ret[256])
 		memcpy(name, label, len + 1);
 	}
 
-	if (name[len - 1] == '.')
+	/* Some characters map to nothing at all. */
+	if (len && name[len - 1] == '.')
 		name[--len] = '\0';
 	if (len == 0 || len > HOST_MAX)
 		return -EINVAL;

@@ -44,7 +44,7 @@ static void test_host_refused(void **state)
 		CASE("[1.2.3.4]"), CASE("fe80::1%eth0"), CASE("[fe80::1%25eth0]"), CASE("127.1"), CASE("0177.0.0.1"),
 		CASE("0x7f.0.0.1"), CASE("0x7f000001"), CASE("2130706433"), CASE("1.2.3.4.5"), CASE("256.1.1.1"),
 		CASE("1.2.3"), CASE("01.2.3.4"), CASE("a.0x1f"), CASE("a.123"), CASE("\xff.org"),
-		CASE("\xe3\x80\x82"), CASE("a\xe2\x80\xa8.b"),
+		CASE("\xe3\x80\x82"), CASE("a\xe2\x80\xa8.b"), CASE("\xef\xbb\xbf"), CASE("\xc2\xad"),
 	};
 	char out[256], label[300];
 
