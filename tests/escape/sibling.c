@@ -303,13 +303,14 @@ static int connect_unix(const char *path, bool abstract, int type)
 static int connect_ip(const char *address, int port, int type)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	struct timeval second = { .tv_sec = 1 };
+	/* A refusal comes at once, on a loaded machine after seconds. */
+	struct timeval answer = { .tv_sec = 1 }, refusal = { .tv_sec = 20 };
 	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 	char c;
 
 	inet_pton(AF_INET, address, &a.sin_addr);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &refusal, sizeof(refusal));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &answer, sizeof(answer));
 	int r = connect(fd, (struct sockaddr *)&a, sizeof(a));
 	/* For UDP the refusal comes with the next call. Nobody answers, so in the control this is a time-out. */
 	if (r == 0 && type == SOCK_DGRAM)

@@ -1,36 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host that has mounts below its system directories, as a container has: each test makes one in a mount namespace."""
-import ctypes
 import os
 
 from harness.box import Box
+from harness.mounts import with_mounts
 from harness.registry import Skip, check, equal, test
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-NEWNS, NEWUSER, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x10000000, 4096, 16384, 1 << 18
 SEEN = 'MOUNTED-OVER\n'
-
-
-def call(result, what):
-    if result < 0:
-        raise OSError(ctypes.get_errno(), what)
-
-
-def with_mounts(pairs):
-    """For preexec_fn: a mount namespace where these (source, place) are mounted. An unprivileged user makes them in a
-    user namespace, from which nsbox sees them as mounts that it may not take away, as in a container."""
-    def enter():
-        uid, gid = os.getuid(), os.getgid()
-        call(LIBC.unshare(NEWNS | (NEWUSER if uid else 0)), 'unshare')
-        if uid:
-            for name, text in (('setgroups', 'deny'), ('uid_map', '%d %d 1' % (uid, uid)),
-                               ('gid_map', '%d %d 1' % (gid, gid))):
-                with open('/proc/self/' + name, 'w') as f:
-                    f.write(text)
-        call(LIBC.mount(None, b'/', None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None), 'private')
-        for source, place in pairs:
-            call(LIBC.mount(source.encode(), place.encode(), None, ctypes.c_ulong(MS_BIND), None), place)
-    return enter
 
 
 def places(t, *paths):
