@@ -178,23 +178,37 @@ static void take_next(struct walk *w)
 	w->n_next = 0;
 }
 
-static void walk(const struct host_group *g, struct group_match *m, bool loose)
+static void step_all(struct walk *w, uint8_t c)
+{
+	for (size_t i = 0; i < w->n_now; i++)
+		step(w, &w->now[i], c);
+	take_next(w);
+}
+
+/* Those that take no more. */
+static void ask_ended(const struct walk *w)
+{
+	for (size_t i = 0; i < w->n_now; i++) {
+		if (!w->now[i].loop)
+			ask_all(w->match, w->now[i].lo, lower(&w->now[i], 0));
+	}
+}
+
+static void walk(const struct host_group *g, struct group_match *m, enum path_reading reading)
 {
 	struct walk w;
-	struct path_reader path = { .path = m->t->path, .loose = loose };
+	struct path_reader path = { .path = m->t->path, .reading = reading };
 
 	w.match = m;
 	w.n_next = 0;
 	enter(&w, (struct node){ g->paths, g->paths + g->n_paths, 0, false });
 	take_next(&w);
-	for (uint8_t c; w.n_now && (c = path_next(&path));) {
-		for (size_t i = 0; i < w.n_now; i++)
-			step(&w, &w.now[i], c);
-		take_next(&w);
-	}
-	for (size_t i = 0; i < w.n_now; i++) {
-		if (!w.now[i].loop)
-			ask_all(m, w.now[i].lo, lower(&w.now[i], 0));
+	for (uint8_t c; w.n_now && (c = path_next(&path));)
+		step_all(&w, c);
+	ask_ended(&w);
+	if (reading == READ_LOOSE) {
+		step_all(&w, '/');
+		ask_ended(&w);
 	}
 }
 
@@ -210,8 +224,11 @@ void host_group_match(const struct host_group *g, struct group_match *m)
 	}
 	if (!by_path || !g->n_paths)
 		return;
-	walk(g, m, false);
 	/* A list holds denials only, or none. */
-	if (g->paths[0].rule->rule->kind == RULE_DENY && strpbrk(t->path, ";/"))
-		walk(g, m, true);
+	if (g->paths[0].rule->rule->kind != RULE_DENY) {
+		walk(g, m, READ_EXACT);
+		return;
+	}
+	walk(g, m, READ_FOLDED);
+	walk(g, m, READ_LOOSE);
 }

@@ -4,8 +4,8 @@
  * the left side takes and the right side does not, or no new combination of states appears. Exact; the number of
  * combinations is bounded, and past the bound the answer is an error, which callers take for "no".
  *
- * A loose list takes what its patterns match, and also what they match after slashes were merged and parameters dropped
- * (path_pattern_matches). That reading is a small automaton too: it runs once, beside the others.
+ * A loose list takes what its patterns match in READ_FOLDED and in READ_LOOSE (path_next). The latter is a small automaton
+ * too: it runs once, beside the others.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 #define BYTES_MAX (24u << 20)
 
 /* Where the loose reading of the path stands, kept as the first set of a state. */
-enum { AFTER_SLASH = 1, IN_PARAMETERS = 2 };
+enum { SLASH_WAITS = 1, IN_PARAMETERS = 2 };
 
 /* A search is bounded by its states; many small ones, about rules that somebody else wrote, by this. */
 static _Thread_local uint64_t budget;
@@ -63,8 +63,11 @@ static void mark_bytes(const struct pattern_list *l, bool used[256])
 {
 	for (size_t i = 0; i < l->n; i++) {
 		for (size_t k = 0; k < l->p[i]->n; k++) {
-			if (l->p[i]->token[k] < 256)
-				used[l->p[i]->token[k]] = true;
+			unsigned t = l->p[i]->token[k];
+			if (t < 256)
+				used[t] = true;
+			if (l->loose && t >= 'a' && t <= 'z')
+				used[t - 'a' + 'A'] = true;
 		}
 	}
 }
@@ -135,7 +138,7 @@ static bool list_accepts(const struct pattern_list *l, const struct pattern_set 
 	for (size_t i = 0; i < l->n; i++) {
 		bool accepts = pattern_accepts(l->p[i], sets++);
 		if (l->loose)
-			accepts = pattern_accepts(l->p[i], sets++) || accepts;
+			accepts = pattern_accepts_loose(l->p[i], sets++) || accepts;
 		if (!accepts)
 			return false;
 	}
@@ -166,28 +169,42 @@ static bool is_empty(const struct pattern_set *set)
 	return true;
 }
 
-/* As run() in path_pattern.c: does the loose reading pass over this byte? */
-static bool loose_skips(struct pattern_set *reader, uint8_t c)
+/* What the loose reading makes of this byte: as path_next() in path_pattern.c. */
+struct loose_step {
+	bool skip;  /* nothing yet */
+	bool slash; /* a '/' before it */
+};
+
+static struct loose_step read_loose(struct pattern_set *reader, uint8_t c)
 {
 	uint64_t was = reader->w[0];
 
-	if ((was & IN_PARAMETERS) && c != '/')
-		return true;
-	reader->w[0] = c == '/' ? AFTER_SLASH : c == ';' ? IN_PARAMETERS : 0;
-	return c == ';' || (c == '/' && (was & AFTER_SLASH));
+	if (c == '/')
+		reader->w[0] = SLASH_WAITS;
+	else if (c == ';')
+		reader->w[0] |= IN_PARAMETERS;
+	else if (!(was & IN_PARAMETERS))
+		reader->w[0] = 0;
+	return (struct loose_step){ reader->w[0] != 0, was & SLASH_WAITS };
+}
+
+static bool step_loose(const struct path_pattern *p, struct pattern_set *set, uint8_t c, struct loose_step how)
+{
+	if (how.skip)
+		return !is_empty(set);
+	return (!how.slash || pattern_step(p, set, '/')) && pattern_step(p, set, c);
 }
 
 /* False when some pattern of the list can take nothing from here on. */
-static bool step_list(const struct pattern_list *l, struct pattern_set *to, uint8_t c, bool skip)
+static bool step_list(const struct pattern_list *l, struct pattern_set *to, uint8_t c, struct loose_step how)
 {
+	uint8_t as_read = l->loose ? path_fold(c) : c;
 	bool alive = true;
 
 	for (size_t i = 0; i < l->n; i++) {
-		bool any = pattern_step(l->p[i], to++, c);
-		if (l->loose) {
-			any = (skip ? !is_empty(to) : pattern_step(l->p[i], to, c)) || any;
-			to++;
-		}
+		bool any = pattern_step(l->p[i], to++, as_read);
+		if (l->loose)
+			any = step_loose(l->p[i], to++, as_read, how) || any;
 		alive = alive && any;
 	}
 	return alive;
@@ -197,14 +214,14 @@ static bool step_list(const struct pattern_list *l, struct pattern_set *to, uint
 static bool step_all(const struct search *s, const struct pattern_set *from, struct pattern_set *to, uint8_t c)
 {
 	memcpy(to, from, s->width * sizeof(*to));
-	bool skip = s->loose && loose_skips(to, c);
+	struct loose_step how = s->loose ? read_loose(to, c) : (struct loose_step){ 0 };
 	to += s->loose;
 	for (size_t i = 0; i < s->n_a; to += sets_of(&s->a[i]), i++) {
-		if (!step_list(&s->a[i], to, c, skip))
+		if (!step_list(&s->a[i], to, c, how))
 			return false;
 	}
 	for (size_t j = 0; j < s->n_b; to += sets_of(&s->b[j]), j++)
-		step_list(&s->b[j], to, c, skip);
+		step_list(&s->b[j], to, c, how);
 	return true;
 }
 

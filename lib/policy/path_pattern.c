@@ -200,46 +200,69 @@ bool pattern_accepts(const struct path_pattern *p, const struct pattern_set *set
 	return has(set, p->n);
 }
 
-uint8_t path_next(struct path_reader *r)
+bool pattern_accepts_loose(const struct path_pattern *p, const struct pattern_set *set)
 {
-	for (; *r->path; r->last = *r->path++) {
-		if (r->loose && *r->path == '/' && r->last == '/')
-			continue;
-		if (r->loose && *r->path == ';') {
-			while (r->path[1] && r->path[1] != '/')
-				r->path++;
-			continue;
-		}
-		r->last = *r->path++;
-		return (uint8_t)r->last;
-	}
-	return 0;
+	struct pattern_set next = *set;
+
+	return pattern_accepts(p, set) || (pattern_step(p, &next, '/') && pattern_accepts(p, &next));
 }
 
-static bool run(const struct path_pattern *p, struct pattern_set *set, const char *path, bool loose)
+uint8_t path_fold(uint8_t c)
 {
-	struct path_reader r = { .path = path, .loose = loose };
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
+}
+
+void path_pattern_fold(struct path_pattern *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->token[i] < 256)
+			p->token[i] = path_fold((uint8_t)p->token[i]);
+	}
+}
+
+uint8_t path_next(struct path_reader *r)
+{
+	bool slash = false;
+
+	/* A '/' waits for what follows: it may be merged with the next one, or be the last byte. */
+	while (r->reading == READ_LOOSE && (*r->path == '/' || *r->path == ';')) {
+		slash = slash || *r->path == '/';
+		r->path += *r->path == '/' ? 1 : strcspn(r->path, "/");
+	}
+	if (!*r->path)
+		return 0;
+	if (slash)
+		return '/';
+	uint8_t c = (uint8_t)*r->path++;
+	return r->reading == READ_EXACT ? c : path_fold(c);
+}
+
+static bool run(const struct path_pattern *p, struct pattern_set *set, const char *path, enum path_reading reading)
+{
+	struct path_reader r = { .path = path, .reading = reading };
 
 	for (uint8_t c; (c = path_next(&r));) {
 		if (!pattern_step(p, set, c))
 			return false;
 	}
-	return pattern_accepts(p, set);
+	return reading == READ_LOOSE ? pattern_accepts_loose(p, set) : pattern_accepts(p, set);
 }
 
-bool path_pattern_matches(const struct path_pattern *p, const char *path, bool loose)
+bool path_pattern_matches(const struct path_pattern *p, const char *path, bool deny)
 {
+	enum path_reading reading = deny ? READ_FOLDED : READ_EXACT;
 	size_t i = 0;
 
-	if (loose) {
+	if (deny) {
 		struct pattern_set set;
 		pattern_start(p, &set);
-		if (run(p, &set, path, true))
+		if (run(p, &set, path, READ_LOOSE))
 			return true;
 	}
 	/* The literal beginning decides most requests without building a set. */
 	while (i < p->n && p->token[i] < 256) {
-		if ((unsigned char)path[i] != p->token[i])
+		uint8_t c = (uint8_t)path[i];
+		if ((deny ? path_fold(c) : c) != p->token[i])
 			return false;
 		i++;
 	}
@@ -251,5 +274,5 @@ bool path_pattern_matches(const struct path_pattern *p, const char *path, bool l
 	struct pattern_set set = { 0 };
 	add(&set, i);
 	close_set(p, &set);
-	return run(p, &set, path + i, false);
+	return run(p, &set, path + i, reading);
 }

@@ -35,15 +35,26 @@ struct pattern_set {
 
 int path_pattern_parse(const char *s, size_t len, struct path_pattern **ret, struct error *e);
 int path_pattern_text(const struct path_pattern *p, struct buf *out);
-/* loose: also as servers read it that merge slashes and drop ";parameters" of segments: for denials. */
-bool path_pattern_matches(const struct path_pattern *p, const char *path, bool loose);
+/* The pattern of a denial is kept in lower case (of ASCII). */
+void path_pattern_fold(struct path_pattern *p);
+uint8_t path_fold(uint8_t c);
+/*
+ * How servers may read a path. A denial holds for what any of them would take for the path that it names, so it is asked
+ * in the last two ways; what is allowed is read in the first one.
+ */
+enum path_reading {
+	READ_EXACT = 0,
+	READ_FOLDED, /* in any letter case */
+	READ_LOOSE,  /* and slashes merged, ";parameters" of segments dropped; a '/' at the end makes no difference */
+};
+/* deny: the pattern is folded, and matched as a denial. */
+bool path_pattern_matches(const struct path_pattern *p, const char *path, bool deny);
 /* The bytes of a path as they are matched. */
 struct path_reader {
 	const char *path;
-	bool loose;
-	char last; /* private */
+	enum path_reading reading;
 };
-/* The next one; 0 at the end. */
+/* The next one; 0 at the end, before which READ_LOOSE leaves out the last '/'. */
 uint8_t path_next(struct path_reader *r);
 bool path_pattern_equal(const struct path_pattern *a, const struct path_pattern *b);
 struct path_pattern *path_pattern_copy(const struct path_pattern *p);
@@ -52,8 +63,10 @@ void pattern_start(const struct path_pattern *p, struct pattern_set *set);
 /* False when nothing is left to match. */
 bool pattern_step(const struct path_pattern *p, struct pattern_set *set, uint8_t c);
 bool pattern_accepts(const struct path_pattern *p, const struct pattern_set *set);
+/* At the end of READ_LOOSE: here, or with a '/' more. */
+bool pattern_accepts_loose(const struct path_pattern *p, const struct pattern_set *set);
 
-/* A conjunction of patterns; loose: each as a denial reads it. */
+/* A conjunction of patterns; loose: each folded, and as a denial reads it. */
 struct pattern_list {
 	struct path_pattern *const *p;
 	size_t n;

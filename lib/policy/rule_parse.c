@@ -212,6 +212,8 @@ static int parse_path(struct rule *r, const struct target *t, struct error *e)
 	int ret = path_pattern_parse(t->path, t->path_len, &r->paths[0], e);
 	if (ret < 0)
 		return ret;
+	if (r->kind == RULE_DENY)
+		path_pattern_fold(r->paths[0]);
 	r->n_paths = 1;
 	/* "/" and "**" below it is every path: the same set as none. */
 	if (r->paths[0]->n == 2 && r->paths[0]->token[0] == TOKEN_DEEP) {

@@ -105,6 +105,29 @@ out([fetch(u).status for u in ("https://api.example.com/", "https://api.example.
 
 
 @test
+def denied_paths_in_other_spellings(t):
+    """What a lax server takes for the denied path is denied; what is allowed is that path alone. Control: without the
+    rules all of it reaches the server, as it was written."""
+    spellings = ['/v1/admin', '/V1/Admin', '/v1/admin/', '//v1//admin', '/v1/admin;x=1', '/v1/%61dmin', '/v1/./admin',
+                 '/v1/;x/admin', '/v1//;/ADMIN;/', '/v1/%41dmin/.', '/v1/x/../admin']
+    code = 'out([send(tls("%s"), "GET %%s HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n" %% p).status for p in %r])'
+    more = ['/v1/user', '/v1/admin/x', '/v1/admins']
+    rule = 'https://%s/v1/admin' % HOST
+    box, origin = https_box(t, allow=[])
+    for deny, allow, beside in (((), HOST, 200), (('--deny', rule), HOST, 200), ((), rule, 403)):
+        before = len(origin.requests)
+        got = box.python(code % (HOST, HOST, spellings + more), flags=('--allow', allow, *deny)).ok().json()
+        equal(got[len(spellings):], [beside] * len(more), 'statuses beside it')
+        want = {403} if deny else {200} if beside == 200 else None
+        if want:
+            equal(set(got[:len(spellings)]), want, 'statuses')
+        else:
+            plain = [p for p in spellings if p in ('/v1/admin', '/v1/%61dmin', '/v1/./admin', '/v1/x/../admin')]
+            equal([p for p, s in zip(spellings, got) if s == 200], plain, 'allowed')
+        equal(len(origin.requests) - before, got.count(200), 'requests at the origin')
+
+
+@test
 def names_are_compared_without_case(t):
     box, origin = https_box(t, allow=['API.Example.COM.'])
     got = box.python('''

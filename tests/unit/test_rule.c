@@ -2,6 +2,7 @@
 /* The rule language: forms, canonical text, paths; its sets are in test_rule_sets.c. */
 #include "rule_fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +45,8 @@ static void test_canonical(void **state)
 		{ RULE_DENY, "example.org:22", "example.org:22" },
 		{ RULE_DENY, "DELETE example.org", "DELETE example.org" },
 		{ RULE_DENY, "10.0.0.0/8", "10.0.0.0/8" },
-		{ RULE_DENY, "https://example.org/a", "https://example.org/a" },
+		{ RULE_DENY, "https://example.org/A/%5A*", "https://example.org/a/z*" },
+		{ RULE_ALLOW, "https://example.org/A/%5A*", "https://example.org/A/Z*" },
 		{ RULE_DENY, "https://example.org", "https://example.org" },
 		{ RULE_DENY, "tcp://example.org:1", "tcp://example.org:1" },
 		{ RULE_PASSTHROUGH, "example.org", "example.org" },
@@ -200,7 +202,10 @@ static void test_paths(void **state)
 /* What lax servers behind us may make of a path must not get around a denial. */
 static void test_denied_widely(void **state)
 {
-	static const char *const paths[] = { "/v1/admin", "/v1//admin/x", "//v1/admin", "/v1;a=b/admin;c/d", "/v1/admin;x" };
+	static const char *const paths[] = {
+		"/v1/admin", "/v1//admin/x", "//v1/admin", "/v1;a=b/admin;c/d", "/v1/admin;x", "/V1/Admin", "/v1/;/admin",
+		"//v1/;a//;b/ADMIN;c/", "/v1/;a;b/admin/",
+	};
 	struct rule *deny = parse("GET https://a.org/v1/admin/**", RULE_DENY);
 	struct rule *allow = parse("GET https://a.org/v1/admin/**", RULE_ALLOW);
 	struct net_target t = { .proto = PROTO_HTTPS, .host = "a.org", .port = 443, .method = "GET" };
@@ -222,6 +227,35 @@ static void test_denied_widely(void **state)
 	rule_free(allow);
 }
 
+/* Also one that ends where the server's route does. */
+static void test_denied_at_the_end(void **state)
+{
+	static const struct {
+		const char *rule, *path;
+		bool match;
+	} cases[] = {
+		{ "/v1/admin", "/v1/admin/", true },	{ "/v1/admin", "/v1/ADMIN//;x/", true },
+		{ "/v1/Admin/", "/v1/admin", true },	{ "/v1/admin", "/v1/admin/x", false },
+		{ "/v1/admin", "/v1/admins", false },	{ "/v1/*", "/v1", true },
+		{ "/", "//", true },			{ "/", "/;x", true },
+		{ "/", "/x", false },			{ "/a//B", "/A//b", true },
+		{ "/a/%3Bx", "/a/;X", true },		{ "/a%3Bb", "/a", false },
+		{ "/v1/*/x", "/v1/;y/x", true },	{ "/v1/[", "/v1/{", false }, /* 0x20 apart, and no letters */
+		{ "/v1/@", "/v1/`", false },		{ "/\xc3\x84", "/\xc3\xa4", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[64];
+		snprintf(text, sizeof(text), "https://a.org%s", cases[i].rule);
+		struct rule *deny = parse(text, RULE_DENY);
+		struct net_target t = { .proto = PROTO_HTTPS, .host = "a.org", .port = 443, .method = "GET", .path = cases[i].path };
+		if (rule_matches(deny, &t) != cases[i].match)
+			fail_msg("deny %s, %s", cases[i].rule, cases[i].path);
+		rule_free(deny);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +264,7 @@ int main(void)
 		cmocka_unit_test(test_longest_text),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_denied_widely),
+		cmocka_unit_test(test_denied_at_the_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,7 +117,7 @@ static void random_rule(char *to)
 	static const char *const hosts[] = { "a.org", "a.org", "a.org", "b.a.org", "*.a.org", "*.org", "*", "10.0.0.1", "[::1]" };
 	static const char *const schemes[] = { "https://", "https://", "https://", "http://", "" };
 	static const char *const ports[] = { "", "", "", ":8080" };
-	static const char *const words[] = { "**", "**", "*", "a", "b", "ab", "abc", "a*", "*b", "a*c", "*a*b*", "%3B", "" };
+	static const char *const words[] = { "**", "**", "*", "a", "b", "ab", "abc", "a*", "*b", "a*c", "*a*b*", "%3B", "", "A", "aB" };
 	const char *scheme = ONE_OF(schemes);
 	char path[64] = "";
 
@@ -136,7 +136,7 @@ static void random_target(struct asked_for *to)
 {
 	static const char *const hosts[] = { "a.org", "a.org", "b.a.org", "c.b.a.org", "org", "10.0.0.1", NULL };
 	static const char *const methods[] = { "GET", "POST", "get", "DELETE", NULL };
-	static const char *const words[] = { "a", "b", "ab", "abc", "abb", "", "a;b", ";", "c" };
+	static const char *const words[] = { "a", "b", "ab", "abc", "abb", "", "a;b", ";", "c", "AB", "A" };
 
 	random_path(to->path, words, ARRAY_LEN(words));
 	to->t = (struct net_target){ .proto = below(8) ? PROTO_HTTPS : (enum net_proto)below(PROTO_COUNT), .host = ONE_OF(hosts),
