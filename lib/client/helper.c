@@ -44,6 +44,11 @@ static int program_main(void *arg)
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
 	setsid();
+	/* Ours stays where it is: the clone shares memory, not that. */
+	if (h->at_root && chdir("/") < 0) {
+		job->failed = errno;
+		_exit(127);
+	}
 	for (size_t i = 0; i < h->n_fds; i++) {
 		if (dup2(job->fds[i], (int)i) < 0) {
 			job->failed = errno;

@@ -6,6 +6,7 @@
 #ifndef NSBOX_CLIENT_HELPER_H
 #define NSBOX_CLIENT_HELPER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct helper {
@@ -15,6 +16,7 @@ struct helper {
 	/* What becomes 0, 1, 2, 3, ... of the program; -1: /dev/null. Everything else is closed. */
 	const int *fds;
 	size_t n_fds;
+	bool at_root; /* it runs in the root directory, and not in ours */
 };
 
 #define HELPER_MAX_FDS 8u

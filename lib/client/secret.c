@@ -15,6 +15,7 @@
 #include "base/util.h"
 #include "client/client.h"
 #include "client/helper.h"
+#include "client/source_place.h"
 #include "policy/rule.h"
 
 /* Below the capacity of a pipe as it usually is, and of a socket. */
@@ -104,53 +105,21 @@ static int describe(const struct sandbox *b, const struct policy_secret *s, stru
 	return r == 0 && !buf_str(out) ? -ENOMEM : r;
 }
 
-static bool is_variable(const char *entry, enum secret_source source, const char *name)
-{
-	size_t len = source == SOURCE_ENV && name ? strlen(name) : 0;
-
-	return len && strncmp(entry, name, len) == 0 && entry[len] == '=';
-}
-
-static bool is_source(const struct policy *policy, const char *entry)
-{
-	size_t n;
-	const struct policy_secret *secrets = policy_secrets(policy, &n);
-	const struct policy_upstream_proxy *proxy = policy_upstream_proxy(policy);
-
-	for (size_t i = 0; i < n; i++) {
-		if (is_variable(entry, secrets[i].source, secrets[i].source_arg))
-			return true;
-	}
-	return proxy && is_variable(entry, proxy->source, proxy->source_arg);
-}
-
-/* Ours, without what other secrets are read from, of this policy and of the one that is in force (or NULL): the
- * helper may live as long as the sandbox. */
-static char **helper_environment(const struct policy *policy, const struct policy *present)
-{
-	size_t n = strv_len(environ), kept = 0;
-	char **env = calloc(n + 1, sizeof(*env));
-
-	for (size_t i = 0; env && i < n; i++) {
-		if (!is_source(policy, environ[i]) && !(present && is_source(present, environ[i])))
-			env[kept++] = environ[i];
-	}
-	return env;
-}
-
 static int start_source(const struct sandbox *b, const struct policy *policy, const struct policy *present,
 			const struct policy_secret *s, int theirs, struct error *e)
 {
 	const char *path = b->runtime->helper_dir ? b->runtime->helper_dir : NSBOX_HELPER_DIR;
 	_cleanup_buf_ struct buf grant = { 0 };
-	_cleanup_free_ char **env = helper_environment(policy, present);
+	_cleanup_source_place_ struct source_place place = { 0 };
 	int pidfd;
 
 	_cleanup_close_ int dir = above_stdio(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
 	if (dir < 0)
 		return fail_errno(e, errno, SANDBOX_STAGE_HELPER, path, "cannot open the directory of the helper programs, %s",
 				  path);
-	int r = env ? describe(b, s, &grant) : -ENOMEM;
+	int r = source_place(policy, present, &place);
+	if (r == 0)
+		r = describe(b, s, &grant);
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_SECRET, s->name, "cannot ask for secret %s", s->name);
 	char *const argv[] = { (char *)"nsbox-source", s->source_arg, s->revoke ? s->revoke : (char *)"",
@@ -158,7 +127,8 @@ static int start_source(const struct sandbox *b, const struct policy *policy, co
 	/* Its messages go to our standard error, when there is one: a source that fails says why there. */
 	const int fds[] = { -1, -1, fcntl(2, F_GETFD) < 0 ? -1 : 2, theirs };
 	const struct helper helper = {
-		.dir_fd = dir, .program = "nsbox-source", .argv = argv, .env = env, .fds = fds, .n_fds = ARRAY_LEN(fds),
+		.dir_fd = dir, .program = "nsbox-source", .argv = argv, .env = place.env, .fds = fds,
+		.n_fds = ARRAY_LEN(fds), .at_root = place.at_root,
 	};
 	r = helper_spawn(&helper, &pidfd);
 	if (r < 0)
@@ -222,7 +192,7 @@ int secrets_open(const struct sandbox *b, const struct sandbox_policy *policy, i
 	if (n > max)
 		return fail(e, E2BIG, SANDBOX_STAGE_SECRET, "secrets", "at most %zu secrets in one policy", max);
 	for (; done < n; done++) {
-		fds[done] = secret_open(b, policy, NULL, &secrets[done], e);
+		fds[done] = secret_open(b, policy, b->policy, &secrets[done], e);
 		if (fds[done] < 0)
 			break;
 	}
@@ -242,7 +212,7 @@ static int open_login(const struct sandbox *b, const struct policy *policy, cons
 	const struct policy_secret login = { .name = (char *)"upstream_proxy", .source_arg = proxy->source_arg,
 					     .origin = proxy->origin };
 	if (proxy->source == SOURCE_EXEC)
-		return from_command(b, policy, NULL, &login, e);
+		return from_command(b, policy, policy, &login, e);
 	return proxy->source == SOURCE_ENV ? from_environment(&login, e) : from_file(&login, e);
 }
 

@@ -78,6 +78,14 @@ static int find_change(const struct policy *p, const char *path, char *real, con
 	return 0;
 }
 
+bool policy_keeps(const struct policy *p, const char *path)
+{
+	const struct policy_path *entry;
+	char real[PATH_MAX];
+
+	return find_change(p, path, real, &entry) == 0 && !entry;
+}
+
 static int unusable(const struct host_use *use, int r, struct error *e)
 {
 	return fail_errno(e, -r, use->stage, use->name, "cannot follow a path of %s %s", use->what, use->name);

@@ -166,6 +166,8 @@ int policy_hide(struct policy *p, const char *dir, const char *why, struct error
 int policy_guard_sources(struct policy *p, struct error *e);
 /* The same for a secret that is to come to a sandbox that runs, where nothing can be hidden any more. */
 int policy_check_source(const struct policy *p, const struct policy_secret *s, struct error *e);
+/* Whether no call can change where an absolute path leads to, or what is there. */
+bool policy_keeps(const struct policy *p, const char *path);
 const char *policy_warnings(const struct policy *p);
 
 /* ---- crossing processes; decode checks every value again ---- */

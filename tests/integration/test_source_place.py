@@ -3,8 +3,9 @@
 oracle; the same in a directory that no call writes is the control."""
 import os
 import shutil
+import subprocess
 
-from harness.box import Box
+from harness.box import Box, PYTHON
 from harness.named import Named, refused
 from harness.origin import Origin
 from harness.registry import cases, check, equal, test, until
@@ -41,6 +42,58 @@ def command(t, text, flags):
     check(not ran(box), 'the command has run')
     box.run('true', flags=['--secret', 'KEY=exec:sh %s %s@%s' % (script(box, box.dir + '/outside'), box.work, HOST)]).ok()
     check(ran(box), 'the control has not run')
+
+
+def says(directory, name, word):
+    """A program, or a module of Python, that prints a value with this word in it."""
+    os.makedirs(directory, exist_ok=True)
+    text = 'print("%s-%s")\n' if name.endswith('.py') else '#!/bin/sh\necho %s-%s\n'
+    with open(directory + '/' + name, 'w') as f:
+        f.write(text % (VALUE, word))
+    os.chmod(directory + '/' + name, 0o755)
+    return directory
+
+
+def found(box, origin, command, path, **more):
+    """Whose value a request had."""
+    had = len(origin.requests)
+    result = box.sh('curl -sS -H "A: $KEY" https://%s/' % HOST, env=dict(box.env, PATH=path),
+           flags=['--secret', 'KEY=exec:%s@%s' % (command, HOST), *more.pop('flags', [])], **more)
+    check(origin.requests[had:], 'no request came: %r' % result)
+    return origin.requests[had].header('a')[0].rpartition('-')[2]
+
+
+@test
+def program_of_path(t):
+    """What a command finds by PATH is not what a call could have put there; nor by a relative directory in it."""
+    origin = Origin(t.pki.context([HOST]))
+    box = Box(t).connect(origin, HOST).add('--allow', HOST)
+    inside, outside = says(box.work + '/bin', 'tok', 'planted'), says(box.dir + '/outside', 'tok', 'good')
+    os.symlink(inside, box.dir + '/link')
+    goes = 'cd %s && tok' % inside
+    for first, command in ((inside, 'tok'), (box.dir + '/link', 'tok'), (inside + '/../bin', 'tok'), ('bin', 'tok'),
+                           ('.', goes), ('', goes)):
+        path = '%s:%s:/usr/bin:/bin' % (first, outside)
+        equal(found(box, origin, command, path), 'good', first)
+        # The control: whoever looks there finds it.
+        control = subprocess.run(['/bin/sh', '-c', command], cwd=box.work, env={'PATH': path}, stdout=subprocess.PIPE)
+        check(b'planted' in control.stdout, 'the control: %r' % control)
+    # Nothing is left of it: then it is the system's, and not the current directory.
+    equal(found(box, origin, goes + ' || echo %s-none' % VALUE, inside), 'none', 'without any')
+
+
+@test
+def current_directory(t):
+    """A command runs where the sandbox writes nothing: what looks around finds nothing of a call's there."""
+    origin = Origin(t.pki.context([HOST]))
+    box = Box(t).connect(origin, HOST).add('--allow', HOST)
+    says(box.work, 'tok.py', 'planted')
+    outside, module = says(box.dir + '/outside', 'tok.py', 'good'), PYTHON + ' -m tok || echo %s-none' % VALUE
+    equal(found(box, origin, module, '/usr/bin:/bin'), 'none', 'in the workspace')
+    equal(found(box, origin, module, '/usr/bin:/bin', flags=['--workdir', box.work], cwd=outside), 'good', 'elsewhere')
+    equal(found(box, origin, module, '/usr/bin:/bin', flags=['--overlay', '.']), 'none', 'overlaid')
+    control = subprocess.run([PYTHON, '-m', 'tok'], cwd=box.work, stdout=subprocess.PIPE)
+    check(b'planted' in control.stdout, 'the control: %r' % control)
 
 
 @cases([('revoke', '[secret KEY]\nsource = exec:echo %s\nrevoke = %%s\nallow = %s\n' % (VALUE, HOST)),
