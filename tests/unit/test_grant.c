@@ -335,7 +335,8 @@ static void test_argv(void **state)
 	assert_null(policy_grant_for_argv(p, make));
 	assert_null(policy_grant_for_argv(p, nothing));
 	assert_non_null(strstr(policy_warnings(p), "p.ini:26: [grant push] argv = git push * never binds: [grant all] argv = git *"));
-	assert_null(strstr(policy_warnings(p), "hg"));
+	/* With its '=', since the name of the directory is random. */
+	assert_null(strstr(policy_warnings(p), "= hg"));
 	policy_free(p);
 }
 
