@@ -24,9 +24,9 @@ struct scan {
 	struct policy *p;
 	const struct raw_path *raw;
 	const char *parts[PARTS_MAX];
-	size_t n_parts, seen, found;
+	size_t n_parts, seen;
+	struct found found;
 	const char *tree; /* where links may lead */
-	bool warned;	  /* of the first one that leads elsewhere */
 };
 
 bool is_pattern(const char *path)
@@ -52,7 +52,8 @@ bool hides_too_much(const char *path, const struct object *at, const char *tree)
 	return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && (at->is_dir || !path_below(at->path, tree));
 }
 
-static int add_found(struct scan *s, const char *path, struct error *e)
+int hide_found(struct policy *p, const struct raw_path *raw, const char *path, const char *tree, struct found *found,
+	       struct error *e)
 {
 	_cleanup_object_ struct object at = { 0 };
 
@@ -60,16 +61,26 @@ static int add_found(struct scan *s, const char *path, struct error *e)
 	int r = resolve_path(path, &at, e);
 	if (r < 0)
 		return is_unreachable(r) || r == -EXDEV ? 0 : r;
-	if (hides_too_much(path, &at, s->tree)) {
-		if (!s->warned)
-			warn(s->p, "%s: hide = %s: %s is a link to %s, which is not hidden for it: name that itself if it is meant",
-			     s->raw->origin, s->raw->text, path, at.path);
-		s->warned = true;
+	if (hides_too_much(path, &at, tree)) {
+		if (!found->warned)
+			warn(p, "%s: hide = %s: %s is a link to %s, which is not hidden for it: name that itself if it is meant",
+			     raw->origin, raw->text, path, at.path);
+		found->warned = true;
 		return 0;
 	}
-	if (s->found++ == FOUND_MAX)
-		return too_much(s, path, "paths match", FOUND_MAX, e);
-	return add_object(s->p, PATH_HIDE, &at, path, s->raw->origin, e);
+	if (found->n == found->max) {
+		found->cut = true;
+		return 0;
+	}
+	found->n++;
+	return add_object(p, PATH_HIDE, &at, path, raw->origin, e);
+}
+
+static int add_found(struct scan *s, const char *path, struct error *e)
+{
+	int r = hide_found(s->p, s->raw, path, s->tree, &s->found, e);
+
+	return r == 0 && s->found.cut ? too_much(s, path, "paths match", FOUND_MAX, e) : r;
 }
 
 static int walk(struct scan *s, int parent, const char *name, const char *path, size_t part, unsigned depth, struct error *e);
@@ -136,7 +147,7 @@ static int bad_pattern(const struct scan *s, const char *what, struct error *e)
 
 int hide_matching(struct policy *p, const struct raw_path *raw, const char *given, struct error *e)
 {
-	struct scan s = { .p = p, .raw = raw };
+	struct scan s = { .p = p, .raw = raw, .found.max = FOUND_MAX };
 	_cleanup_free_ char *text = strdup(given);
 	_cleanup_object_ struct object base = { 0 };
 	struct error why;

@@ -205,9 +205,19 @@ int add_default_protection(struct policy *p, struct error *e);
 bool is_unreachable(int r);
 /* credentials.c: what of them a grant above would show. */
 int hide_credentials(struct policy *p, struct error *e);
-/* hide_glob.c: a name with * ? [, and what there is that it matches. given: raw's, absolute. */
+/* hide_glob.c: one that was found is hidden, within a bound. tree: where links may lead. */
+struct found {
+	size_t n, max;
+	bool cut, warned; /* of the first link that leads elsewhere */
+};
+int hide_found(struct policy *p, const struct raw_path *raw, const char *path, const char *tree, struct found *found,
+	       struct error *e);
+/* A name with * ? [, and what there is that it matches. given: raw's, absolute. */
 bool is_pattern(const char *path);
 int hide_matching(struct policy *p, const struct raw_path *raw, const char *given, struct error *e);
+/* hide_below.c: of a built-in profile, for all of the workspace; looked for together, when all paths are known. */
+bool hides_below(const struct raw_path *raw);
+int hide_below(struct policy *p, struct error *e);
 /* worktree.c: what git needs of the repository of a workdir that is a linked worktree. */
 int add_worktree(struct policy *p, struct error *e);
 /* Where path is mounted from: last effective entry that covers it, or NULL. */

@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+#include "policy/levels.h"
+
 /* Bounds of looking for them, for all directories of a policy together, so that the cost does not grow with the tree. */
 #define NESTED_NAMES 2048u
 #define NESTED_DIRS 128u
@@ -14,19 +16,15 @@
 #define NESTED_WORKTREES 64u
 
 struct nested_scan {
-	unsigned names, dirs, found, worktrees;
-	bool cut; /* a bound was passed: there may be more */
-	int failed; /* errno of what is no state of a tree: no memory, no descriptors left ... */
+	struct levels levels;
+	unsigned found, worktrees;
 };
 
 /* path: of one, absolute; git_dir: it is what git takes for a repository, else the directory that has a .git. Not 0: the
  * search ends with that. */
 typedef int (*nested_found)(void *arg, const char *path, bool git_dir);
 
-/* Of the look itself. Everything else is what a tree can be made to answer by whoever writes in it. */
-bool nested_look_failed(int err);
-
-/* Level by level, through no link and over no mount. 0, -ENOMEM, -failed, or what found returned. What is not there any
+/* Level by level, through no link and over no mount. 0, -ENOMEM, -levels.failed, or what found returned. What is not there any
  * more, or may not be read, is left out. */
 int nested_each(struct nested_scan *s, const char *dir, nested_found found, void *arg);
 /* The same for what git, a directory that it takes for a repository, has for each linked worktree: told as git_dir. */

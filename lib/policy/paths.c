@@ -258,6 +258,8 @@ static int finish_path(struct policy *p, const struct raw_path *raw, struct erro
 		return fail_errno(e, -r, SANDBOX_STAGE_POLICY, raw->text, "%s: %s", raw->origin, raw->text);
 	if (raw->kind == PATH_TMPFS)
 		return finish_tmpfs(p, raw, given, e);
+	if (hides_below(raw))
+		return 0;
 	if (raw->kind == PATH_HIDE && is_pattern(given) && access(given, F_OK) < 0)
 		return hide_matching(p, raw, given, e);
 	r = resolve_path(given, &at, &why);
@@ -413,6 +415,8 @@ int finish_paths(struct policy *p, struct error *e)
 		r = 0;
 	for (size_t i = 0; i < p->n_raw_paths && r == 0; i++)
 		r = finish_path(p, &p->raw_paths[i], e);
+	if (r == 0)
+		r = hide_below(p, e);
 	if (r == 0)
 		r = add_worktree(p, e);
 	for (size_t i = 0; i < p->n_paths && r == 0; i++)

@@ -290,12 +290,12 @@ int add_default_protection(struct policy *p, struct error *e)
 		const char *path = p->paths[i % n].path;
 		r = i < n ? protect_writable(&nested, i) : search_writable(&nested, i - n);
 		/* Mostly it is nsbox in a sandbox. */
-		if (nested.scan.failed == ENOSYS)
+		if (nested.scan.levels.failed == ENOSYS)
 			return fail(e, ENOSYS, SANDBOX_STAGE_POLICY, path,
 				    "cannot look at %s to protect it: there is no openat2 (Linux 5.6) here. In a sandbox none can be "
 				    "made: what runs in one has neither that nor user namespaces", path);
-		if (nested.scan.failed)
-			return look_failed(path, nested.scan.failed, e);
+		if (nested.scan.levels.failed)
+			return look_failed(path, nested.scan.levels.failed, e);
 	}
 	if (r == -ENOMEM)
 		return out_of_memory(e);

@@ -235,7 +235,7 @@ static int add_nested(void *arg, const char *path, bool git_dir)
 		return 0;
 	int fd = tree_open_host(path);
 	int r = fd < 0 ? fd : git_dir ? add_git_dir(n->policy, n->w, path, fd) : add_dir(n->policy, n->w, path, fd);
-	if (r < 0 && !nested_look_failed(-r)) {
+	if (r < 0 && !levels_is_own_failure(-r)) {
 		while (n->w->n > before)
 			place_done(&n->w->places[--n->w->n]);
 		n->w->skipped = true;

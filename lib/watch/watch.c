@@ -185,7 +185,7 @@ void watch_check(struct watch *w, watch_report report, void *arg)
 
 bool watch_is_cut(const struct watch *w)
 {
-	return w->nested.cut || w->skipped;
+	return w->nested.levels.cut || w->skipped;
 }
 
 int watch_new(const struct policy *p, int state, const char *id, struct watch **ret, struct error *e)

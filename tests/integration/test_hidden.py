@@ -116,6 +116,48 @@ def bounds(t, files, depth, pattern, what):
     check(what in result.err and 'hide' in result.err, '%r' % result)
 
 
+@cases([('writable', []), ('overlaid', ['--overlay', '.'])])
+def below_the_top_under_a_profile(t, flags):
+    hidden = ['.env', '.env.staging', 'a/.env', 'a/b/c/.env', 'a/b/.env.prod.local', 'a/.env.example.bak']
+    others = ['a/.env.example', '.env.sample', 'a/.env.template', 'a/b/.env.dist', 'a/env', 'a/x.env', 'node_modules/p/.env']
+    box = Box(t).add('--net', 'none', *flags)
+    fill(t, hidden + others, 'box/work/')
+    control = seen(box, hidden + others, [])
+    equal(set(control.values()), {'CANARY\n'}, 'the control: all of it is seen without')
+    found = seen(box, hidden + others, ['-p', 'base'])
+    equal({p for p, text in found.items() if text == 'CANARY\n'}, set(others), 'seen')
+    equal({found[p] for p in hidden}, {2 if flags else 'hidden'}, 'how')
+    equal(box.sh('true', flags=['-p', 'base']).ok().err, '', 'nothing is left to say')
+
+
+@cases([('names', 1100, 1), ('depth', 0, 20), ('directories', 0, 1)])
+def bounds_of_a_profile(t, names, depth):
+    """What lies near is hidden all the same, and that there may be more is said; asked for by the user, all of it is."""
+    box = Box(t).add('--net', 'none')
+    far = '/'.join(['d'] * depth) + '/far/.env.x'
+    fill(t, ['large/.env', 'z/.env'] + (['d/far/.env.x'] if depth == 1 else [far]), 'box/work/')
+    for i in range(names):
+        os.close(os.open(box.work + '/large/%d' % i, os.O_CREAT | os.O_WRONLY))
+    for i in range(0 if names or depth > 1 else 300):
+        os.mkdir(box.work + '/large/%d' % i)
+    result = box.sh('cat large/.env z/.env; true', flags=['-p', 'base'])
+    check('CANARY' not in result.out and result.code == 0, 'near: %r' % result)
+    check('in part' in result.err and "--hide '**/.env*'" in result.err, 'said: %r' % result)
+    if depth > 1:
+        equal(seen(box, [far], ['-p', 'base']), {far: 'CANARY\n'}, 'the control: behind the bound')
+    result = box.sh('cat large/.env z/.env "$1"; true', far, flags=['-p', 'base', '--hide', '**/.env*'])
+    equal((result.code, result.out, 'in part' in result.err), (0, '', False), 'all of it')
+
+
+@test
+def many_that_a_profile_would_hide(t):
+    """Planted by an earlier command: no start is refused for it, and it is said."""
+    box = Box(t).add('--net', 'none')
+    fill(t, ['%d/.env' % i for i in range(80)], 'box/work/')
+    result = box.sh('cat */.env | wc -l', flags=['-p', 'base'])
+    check(result.code == 0 and 'in part' in result.err, '%r' % result)
+
+
 @cases([('end', 'a/**'), ('above', '*/../x'), ('inside', 'a**b')])
 def bad_patterns(t, pattern):
     box = Box(t)

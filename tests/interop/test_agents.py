@@ -54,4 +54,4 @@ def starts(t, package, command):
             equal(inside.out_bytes, plain.stdout, 'its version')
         check(inside.out.strip() or inside.err.strip(), 'it says something')
         asked = {r.get('host') for r in box.audit() if r['event'] in ('http.deny', 'net.deny', 'dns.query')}
-        print(command, option, 'asked for', sorted(asked) or 'no host')
+        print(command, option, (inside.out or inside.err).strip().split('\n')[0], '- asked for', sorted(asked) or 'no host')
