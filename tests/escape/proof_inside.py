@@ -109,7 +109,7 @@ def tls_session(host, path, use):
 def connect(name, host, port, text='', kind='tcp'):
     """A connection that is kept under a name; what came back for the text."""
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == 'udp' else socket.SOCK_STREAM)
-    s.settimeout(3)
+    s.settimeout(20)
     KEPT[name] = s
     s.connect((host, port))
     return talk(name, text)
@@ -147,7 +147,7 @@ def ask(name, kind='udp'):
     """A question for the address of a name: how many answers came, or the code of the refusal."""
     text = question(name)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == 'udp' else socket.SOCK_STREAM) as s:
-        s.settimeout(3)
+        s.settimeout(20)
         s.connect((GATEWAY, 53))
         s.sendall(text if kind == 'udp' else struct.pack('>H', len(text)) + text)
         got = s.recv(600)[0 if kind == 'udp' else 2:]

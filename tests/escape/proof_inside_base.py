@@ -38,7 +38,7 @@ def system(number, *arguments):
     return result
 
 
-def tcp_socket(timeout=3):
+def tcp_socket(timeout=20):
     s = socket.socket()
     s.settimeout(timeout)
     return s

@@ -44,7 +44,7 @@ def connect(path):
 
 def dropped(s):
     """Whether the other side closed the connection, within some time."""
-    s.settimeout(3)
+    s.settimeout(20)
     try:
         return s.recv(1 << 16) == b'' or s.recv(1 << 16) == b''
     except ConnectionError:
@@ -200,7 +200,7 @@ KNOCK = '''
 import os, socket, struct, sys
 fd = os.open(sys.argv[1], os.O_PATH | os.O_DIRECTORY)
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.settimeout(3)
+s.settimeout(20)
 try:
     s.connect('/proc/self/fd/%d/%s' % (fd, sys.argv[2]))
     s.sendall(bytes.fromhex(sys.argv[3]))

@@ -230,7 +230,7 @@ while alive and time.time() < end:
         s.setblocking(True)
 out({"quick": quick, "took": took, "alive": alive, "after": time.time() - start})''', timeout=140).ok().json()
     equal(got['quick'], [200] * 5, 'other requests')
-    check(got['took'] < 3, 'other requests took %.1f s' % got['took'])
+    check(got['took'] < 20, 'other requests took %.1f s' % got['took'])
     equal(got['alive'], 0, 'slow connections after %.0f s' % got['after'])
     equal(plain.requests, [], 'requests at the origin')
 

@@ -40,7 +40,7 @@ def exit_timeout(t):
     result = box.sh('echo started; sleep 30', flags=['--timeout', '1s'])
     equal(result.code, 124, 'exit status (%r)' % result)
     equal(result.out, 'started\n', 'stdout')
-    check(0.9 < result.seconds < 4, 'it took %.1f s' % result.seconds)
+    check(0.9 < result.seconds < 15, 'it took %.1f s' % result.seconds)
     equal(box.audit('call.exit')[0]['reason'], 'timeout', 'reason in the audit log')
 
 
