@@ -448,9 +448,9 @@ int credentials_message(struct session *s, const uint8_t *data, size_t len, bool
 
 int credentials_small_body(struct session *s, const uint8_t *data, size_t len)
 {
-	struct exchange *x = s->x;
+	int r = any_placeholder(s) ? take_body(s, data, len, true, &s->x->small_body) : 0;
 
-	return any_placeholder(s) ? rewrite_body(s, data, len, true, &x->small_body) : 0;
+	return r < 0 ? r : 0;
 }
 
 int credentials_stream_body(struct session *s, const uint8_t *data, size_t len, bool last, size_t *ret_clean)

@@ -65,6 +65,7 @@ struct exchange {
 	struct buf small_body;	/* what goes out instead of one that was read as a whole and holds placeholders */
 	enum http1_framing send_framing; /* of the request as it goes upstream */
 	struct iobuf held; /* payload on its way out */
+	size_t held_body;  /* room kept for one that is signed (signing.h) */
 	bool body_seen;    /* looked at as a whole: no scan needed while it is sent */
 	bool body_sent;    /* some of it went into the upstream's buffer */
 	bool retried;

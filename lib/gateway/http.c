@@ -21,6 +21,7 @@
 
 void exchange_free(struct exchange *x)
 {
+	signing_release(x);
 	http1_head_reset(&x->request);
 	http1_head_reset(&x->answer);
 	http1_body_reset(&x->upload);

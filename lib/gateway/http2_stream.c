@@ -108,15 +108,15 @@ void http2_want_run(struct http2 *h)
 		h->ops->pending(h);
 }
 
-/* Payload taken out of `in` opens the window by as much. */
+/* Payload taken out of `in` opens the window by as much; for who wants to hold more than a chunk, all that came does. */
 static bool lane_fill(struct stream *io, size_t limit)
 {
 	struct http2_stream *st = io->lane;
 
-	(void)limit;
 	if (!st)
 		return false;
-	uint64_t taken = st->delivered - iobuf_len(&io->in) - st->credited;
+	uint64_t gone = st->delivered - (limit > STREAM_CHUNK ? 0 : iobuf_len(&io->in));
+	uint64_t taken = gone > st->credited ? gone - st->credited : 0;
 	if (taken && !st->closed && !st->got_all) {
 		struct http2 *h = st->h;
 		nghttp2_session_consume_stream(h->session, st->id, (size_t)taken);

@@ -241,24 +241,25 @@ static void refuse_unsigned(struct session *s)
 {
 	static const struct {
 		const char *reason, *detail;
+		int status;
 	} table[] = {
 		{ "sigv4-streaming", "The body is signed chunk by chunk, which only its sender could do: have the client sign it "
-				     "as a whole, or not at all (UNSIGNED-PAYLOAD)." },
-		{ "sigv4-body", "The hash of the body has to be signed, and the body is longer than 256 KiB (48 KiB over HTTP/2) "
-				"or of unknown length: have the client tell the hash in X-Amz-Content-Sha256." },
-		{ "sigv4-signature", "The signature is not that of this request with the placeholder of the key." },
+				     "as a whole, or not at all (UNSIGNED-PAYLOAD).", 403 },
+		{ "sigv4-body", "The hash of the body has to be signed, and the body is longer than 8 MiB, of unknown length, or "
+				"waits to be asked for: have the client tell the hash in X-Amz-Content-Sha256.", 403 },
+		{ "sigv4-busy", "The hash of the body has to be signed, and other bodies are held for that already: try again, or "
+				"have the client tell the hash in X-Amz-Content-Sha256.", 503 },
+		{ "sigv4-signature", "The signature is not that of this request with the placeholder of the key.", 403 },
 		{ "sigv4-expires", "The presigned request would be good for more than 300 seconds, for whoever sees it: have the "
-				   "client sign it for less (X-Amz-Expires)." },
+				   "client sign it for less (X-Amz-Expires).", 403 },
 		{ "sigv4-form", "The signature is not well-formed, or does not fit what would be sent; in a query '+' has to be "
-				"written as %20 or %2B." },
+				"written as %20 or %2B.", 403 },
 	};
-	const char *detail = "";
+	size_t i = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		if (strcmp(table[i].reason, s->x->unsignable) == 0)
-			detail = table[i].detail;
-	}
-	request_refuse(s, "http.deny", 403, s->x->unsignable, detail);
+	while (i < ARRAY_LEN(table) - 1 && strcmp(table[i].reason, s->x->unsignable) != 0)
+		i++;
+	request_refuse(s, "http.deny", table[i].status, s->x->unsignable, table[i].detail);
 }
 
 static void allow(struct session *s)

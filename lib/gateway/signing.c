@@ -53,20 +53,6 @@ static int claim_of(const struct http1_head *h, struct sigv4_claim *ret)
 	return r == 0 && h->has_query ? sigv4_claim_query(slice(h, h->query), ret) : r;
 }
 
-bool signing_wants_body(const struct session *s)
-{
-	const struct http1_head *h = &s->x->request;
-	struct sigv4_claim claim = { 0 };
-	size_t most = s->client.carrier ? SIGNED_BODY_HTTP2 : SIGNED_BODY;
-
-	if (h->framing != HTTP1_BODY_LENGTH || h->content_length > most || h->expect_continue || !any_key(s) ||
-	    http1_find(h, "X-Amz-Content-Sha256", 0) < h->n_fields)
-		return false;
-	bool wants = claim_of(h, &claim) > 0 && !(claim.presigned && sigv4_is_s3(&claim));
-	sigv4_claim_free(&claim);
-	return wants;
-}
-
 static int unsignable(struct session *s, const char *why)
 {
 	s->x->unsignable = why;
@@ -88,6 +74,37 @@ static struct holder *find_key(const struct session *s, struct sigv4_text id)
 			return h;
 	}
 	return NULL;
+}
+
+/* Bodies that are held, of all requests. */
+static size_t held;
+
+static bool may_be_held(const struct http1_head *h)
+{
+	return h->framing == HTTP1_BODY_LENGTH && h->content_length <= SIGNED_BODY && !h->expect_continue;
+}
+
+bool signing_wants_body(struct session *s)
+{
+	struct exchange *x = s->x;
+	const struct http1_head *h = &x->request;
+	struct sigv4_claim claim = { 0 };
+
+	if (!may_be_held(h) || !any_key(s) || http1_find(h, "X-Amz-Content-Sha256", 0) < h->n_fields)
+		return false;
+	bool wants = claim_of(h, &claim) > 0 && !(claim.presigned && sigv4_is_s3(&claim)) && find_key(s, claim.key_id);
+	sigv4_claim_free(&claim);
+	if (!wants || h->content_length > SIGNED_TOGETHER - held)
+		return false;
+	x->held_body = (size_t)h->content_length;
+	held += x->held_body;
+	return true;
+}
+
+void signing_release(struct exchange *x)
+{
+	held -= x->held_body;
+	x->held_body = 0;
 }
 
 static void take_received(struct signing *g, const struct http1_head *h)
@@ -122,7 +139,7 @@ static int find_payload(struct session *s, struct signing *g, const void *body, 
 		return 0;
 	}
 	if (h->framing != HTTP1_BODY_NONE && !(h->framing == HTTP1_BODY_LENGTH && !h->content_length) && !s->x->body_seen)
-		return unsignable(s, "sigv4-body");
+		return unsignable(s, may_be_held(h) ? "sigv4-busy" : "sigv4-body");
 	sigv4_hash(body, len, g->payload);
 	*ret = (struct sigv4_text){ g->payload, SIGV4_HEX };
 	return 0;

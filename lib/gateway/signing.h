@@ -8,14 +8,18 @@
 
 #include "gateway/exchange.h"
 
-/* Bodies up to this size are read before the request is decided, when their hash has to be signed and is not told. */
-#define SIGNED_BODY (256u * 1024u)
-#define SIGNED_BODY_HTTP2 (48u * 1024u) /* within the first window of a stream */
+/*
+ * Bodies up to this size are read before the request is decided, when their hash has to be signed and is not told: the
+ * head with the signature goes out before the body, so there is no other way. At once only so much of them is held.
+ */
+#define SIGNED_BODY (8u << 20)
+#define SIGNED_TOGETHER (16u << 20)
 
 struct signing;
 
-/* The head is complete: is this a body that has to be read first? */
-bool signing_wants_body(const struct session *s);
+/* The head is complete: is this a body that has to be read first? Room is kept for it then, until signing_release(). */
+bool signing_wants_body(struct session *s);
+void signing_release(struct exchange *x);
 /*
  * Before the request is written: *ret is NULL when it is not signed by such a key. 0, -ENOMEM, -EACCES (*ret_secret may
  * not be used here), -ENOKEY (it has expired), -ENOTSUP (x->unsignable says why).

@@ -43,9 +43,10 @@ static ssize_t take(struct session *s)
 	struct exchange *x = s->x;
 	struct iobuf *in = &s->client.in;
 	struct http1_span payload = { 0 };
-	size_t clean = 0;
+	/* One that was read as a whole goes on in pieces too. */
+	size_t clean = 0, len = iobuf_len(in) < STREAM_CHUNK ? iobuf_len(in) : STREAM_CHUNK;
 
-	ssize_t n = http1_body_feed(&x->upload, iobuf_head(in), iobuf_len(in), &payload);
+	ssize_t n = http1_body_feed(&x->upload, iobuf_head(in), len, &payload);
 	if (n < 0)
 		return n;
 	int r = credentials_stream_body(s, iobuf_head(in) + payload.off, payload.len, x->upload.done, &clean);
