@@ -347,7 +347,7 @@ static bool note_own(void *data, const struct placeholder *p, enum inject_place 
 }
 
 /* Headers whose whole purpose is to say who asks. */
-static bool is_credential(const char *name, size_t len)
+static bool is_credential(const struct http1_head *h, struct http1_slice name)
 {
 	static const char *const names[] = { "authorization", "proxy-authorization", "cookie", "x-api-key", "api-key",
 					     "apikey", "x-auth-token", "x-access-token", "private-token", "job-token",
@@ -355,7 +355,7 @@ static bool is_credential(const char *name, size_t len)
 					     "x-vault-token", "x-github-token", "x-gitlab-token" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (strlen(names[i]) == len && strncasecmp(name, names[i], len) == 0)
+		if (http1_names_variable(h, name, names[i]))
 			return true;
 	}
 	return false;
@@ -371,7 +371,7 @@ bool credentials_foreign(struct session *s)
 		const struct http1_field *f = &h->fields[i];
 		struct own_search search = { .session = s };
 		struct inject in = { .table = &s->gw->secrets.table, .decide = note_own, .data = &search };
-		if (!is_credential(http1_text(h, f->name), f->name.len))
+		if (!is_credential(h, f->name))
 			continue;
 		if (any_placeholder(s))
 			value(&in, h, i, &none);

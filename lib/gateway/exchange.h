@@ -106,6 +106,9 @@ int request_encode_path(const char *path, bool in_rule, struct buf *out);
  * nothing to remove. */
 bool request_path_is_plain(const char *raw, size_t len, const char *canonical);
 
+/* A header names another method, which no rule allows here, or another path. */
+bool request_is_overridden(const struct session *s);
+
 /* request_question.c: the members of the question whether it may go on. 0, -EMSGSIZE, -EILSEQ or -ENOMEM. */
 int request_question(const struct session *s, struct buf *members);
 

@@ -2,6 +2,7 @@
 /* Lines of HTTP/1 heads: checks bytes as they come, cuts them into lines and fields. */
 #include "gateway/http1_message.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,19 @@ size_t http1_find(const struct http1_head *h, const char *name, size_t from)
 	while (from < h->n_fields && !http1_slice_is_nocase(h, h->fields[from].name, name))
 		from++;
 	return from;
+}
+
+bool http1_names_variable(const struct http1_head *h, struct http1_slice name, const char *text)
+{
+	const char *s = http1_text(h, name);
+
+	if (name.len != strlen(text))
+		return false;
+	for (size_t i = 0; i < name.len; i++) {
+		if (tolower((unsigned char)(s[i] == '_' ? '-' : s[i])) != tolower((unsigned char)text[i]))
+			return false;
+	}
+	return true;
 }
 
 void http1_drop(struct http1_head *h, const char *name)

@@ -124,6 +124,9 @@ static inline bool http1_slice_is_nocase(const struct http1_head *h, struct http
 	return s.len == strlen(text) && strncasecmp(http1_text(h, s), text, s.len) == 0;
 }
 
+/* The same name, also to a server that makes variables of names, where '-' and '_' are one (CGI, WSGI, PHP). */
+bool http1_names_variable(const struct http1_head *h, struct http1_slice name, const char *text);
+
 /* The first field of this name at or behind index from, or n_fields. Name in any case. */
 size_t http1_find(const struct http1_head *h, const char *name, size_t from);
 /* All fields of this name are as if they had not been sent. */

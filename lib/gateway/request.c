@@ -409,6 +409,14 @@ static void refuse_path(struct session *s)
 		       "Encoded slashes pass where no rule for this host names a path.");
 }
 
+static void refuse_override(struct session *s)
+{
+	credentials_leak(s);
+	request_refuse(s, "http.deny", 403, "override",
+		       "A header (X-HTTP-Method-Override, X-Original-URL or one like them) names another method, which no rule "
+		       "allows here, or another path.");
+}
+
 void request_decide(struct session *s)
 {
 	struct exchange *x = s->x;
@@ -450,6 +458,8 @@ void request_decide(struct session *s)
 	x->beyond_grant = authority_raise(s->gw, &x->target, &x->verdict);
 	if (opaque && (!x->verdict.allowed || x->beyond_grant))
 		refuse_path(s);
+	else if (x->verdict.allowed && request_is_overridden(s))
+		refuse_override(s);
 	else if (x->verdict.allowed)
 		allow(s);
 	else

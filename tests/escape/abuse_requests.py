@@ -84,6 +84,21 @@ for name, method in [('post', 'POST'), ('delete', 'DELETE'), ('lower-case', 'get
     case('path', 'method-' + name, 'only GET is allowed, and this is ' + method,
          'r = secure(request("/", "read.example.com", %r), "read.example.com")' % method)
 
+# What a server behind believes more than the request line: it is the server of the case that looks at the header.
+def overridden(name, value):
+    return lambda seen: any(v == value for r in seen.requests for v in r.header(name))
+
+
+for name, header, value in [('rails', 'X-HTTP-Method-Override', 'DELETE'), ('asp', 'X-HTTP-Method', 'DELETE'),
+                            ('express', 'X-Method-Override', 'delete'), ('wsgi', 'X_HTTP_Method_Override', 'DELETE')]:
+    case('path', 'override-' + name, 'a header that asks for a method that no rule allows',
+         'r = secure(request("/", "read.example.com", headers=[("%s", "%s")]), "read.example.com")' % (header, value),
+         overridden(header.lower(), value))
+for name, header, value in [('iis', 'X-Original-URL', '/closed'), ('zend', 'X-Rewrite-URL', '/open/../closed?x'),
+                            ('absolute', 'X-Original-URL', 'https://api.example.com/closed')]:
+    case('path', 'override-' + name, 'a header that asks for a path that no rule allows',
+         'r = secure(request("/open/x", headers=[("%s", "%s")]))' % (header, value), overridden(header.lower(), value))
+
 # Names
 for name, what, code in [
     ('host-other', 'Host of another allowed host', 'r = secure(request(host=OTHER))'),

@@ -128,6 +128,26 @@ def denied_paths_in_other_spellings(t):
 
 
 @test
+def methods_and_paths_of_headers(t):
+    """A server may believe them more than the request line: what they name has to be allowed too."""
+    box, origin = https_box(t, allow=['GET,POST,PUT https://%s/v1/**' % HOST])
+    asks = [('POST', 'X-HTTP-Method-Override', 'PUT', 200), ('POST', 'X-HTTP-Method-Override', 'DELETE', 403),
+            ('POST', 'x-http-method', 'MERGE', 403), ('POST', 'X-Method-Override', 'POST', 200),
+            ('POST', 'X_HTTP-Method_Override', 'DELETE', 403), ('GET', 'X-Method-Override', '', 403),
+            ('GET', 'X-Method-Override', 'put', 403), ('GET', 'X-Original-URL', '/v1/x', 200),
+            ('GET', 'X-Original-URL', '/v1/%78?y', 200), ('GET', 'X-Original-URL', '/v2', 403),
+            ('GET', 'X-Rewrite-URL', '/v1/x/..%2fy', 403), ('GET', 'X-Rewrite-URL', '', 403)]
+    code = """out([(fetch("https://%s/v1/x", m, [(h, v)]).status) for m, h, v in %%r])""" % HOST
+    got = box.python(code % [a[:3] for a in asks]).ok().json()
+    equal(got, [a[3] for a in asks], 'statuses')
+    equal(len(origin.requests), got.count(200), 'requests at the origin')
+    # What a deny rule names, too.
+    got = box.python(code % [('POST', 'X-HTTP-Method-Override', m) for m in ('PUT', 'put', 'PURGE')],
+                     flags=('--allow', HOST, '--deny', 'PUT ' + HOST)).ok().json()
+    equal(got, [403, 403, 200], 'statuses beside a denial')
+
+
+@test
 def names_are_compared_without_case(t):
     box, origin = https_box(t, allow=['API.Example.COM.'])
     got = box.python('''
