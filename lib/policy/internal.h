@@ -203,6 +203,12 @@ int finish_paths(struct policy *p, struct error *e);
 int add_default_protection(struct policy *p, struct error *e);
 /* An error that says that there is nothing, or nothing that anybody here can reach. */
 bool is_unreachable(int r);
+/* What path leads to. file_only: no directory. */
+int protect_target(struct policy *p, const char *path, bool file_only, struct error *e);
+/* 0 for what is unreachable. */
+int protect_look_failed(const char *path, int err, struct error *e);
+/* protect_git.c: what the configuration of git has it execute in the worktree top. */
+int protect_configured(struct policy *p, const char *top, struct error *e);
 /* credentials.c: what of them a grant above would show. */
 int hide_credentials(struct policy *p, struct error *e);
 /* hide_glob.c: one that was found is hidden, within a bound. tree: where links may lead. */

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Default protection (DESIGN 13): what the host would execute later, and the policy itself, in writable places. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "policy/git_config.h"
 #include "policy/internal.h"
 #include "policy/nested.h"
 
@@ -76,7 +74,7 @@ bool is_unreachable(int r)
 	return r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -ELOOP || r == -ENAMETOOLONG;
 }
 
-static int look_failed(const char *path, int err, struct error *e)
+int protect_look_failed(const char *path, int err, struct error *e)
 {
 	return is_unreachable(-err) ? 0 : fail_errno(e, err, SANDBOX_STAGE_POLICY, path, "cannot look at %s to protect it", path);
 }
@@ -98,30 +96,7 @@ static int protect_one(struct policy *p, const char *path, const struct stat *st
 	return add_object(p, PATH_PROTECT, &at, path, "default", e);
 }
 
-/* Neither through a link at its end, nor waiting for one that is none. */
-static int read_file(const char *path, struct buf *out)
-{
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct stat st;
-	int r = 0;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		r = -errno;
-	else if (!S_ISREG(st.st_mode) || st.st_size > (off_t)GIT_CONFIG_MAX)
-		r = -ENOENT; /* what watches it says so, or it is no configuration */
-	else
-		r = buf_reserve(out, (size_t)st.st_size);
-	ssize_t n = r == 0 ? read(fd, out->data, (size_t)st.st_size) : 0;
-	if (n < 0)
-		r = -errno;
-	if (fd >= 0)
-		close(fd);
-	out->len = n > 0 ? (size_t)n : 0;
-	return r;
-}
-
-/* What path leads to. */
-static int protect_target(struct policy *p, const char *path, bool file_only, struct error *e)
+int protect_target(struct policy *p, const char *path, bool file_only, struct error *e)
 {
 	_cleanup_object_ struct object real = { 0 };
 	struct stat st;
@@ -131,7 +106,7 @@ static int protect_target(struct policy *p, const char *path, bool file_only, st
 	if (r < 0)
 		return is_unreachable(r) || r == -EXDEV || r == -EINVAL ? 0 : r;
 	if (lstat(real.path, &st) < 0)
-		return look_failed(real.path, errno, e);
+		return protect_look_failed(real.path, errno, e);
 	return (S_ISDIR(st.st_mode) && !file_only) || S_ISREG(st.st_mode) ? protect_one(p, real.path, &st, e) : 0;
 }
 
@@ -141,57 +116,10 @@ static int protect_at(struct policy *p, const char *path, struct error *e)
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
-		return look_failed(path, errno, e);
+		return protect_look_failed(path, errno, e);
 	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
 		return protect_one(p, path, &st, e);
 	return S_ISLNK(st.st_mode) ? protect_target(p, path, false, e) : 0;
-}
-
-/* The first word of a command, where that is a path: what a shell takes from elsewhere is none. */
-static int program_of(const char *value, char **ret)
-{
-	value += strspn(value, "! \t");
-	char quote = *value == '"' || *value == '\'' ? *value++ : '\0';
-	size_t len = quote ? strcspn(value, (const char[]){ quote, '\0' }) : strcspn(value, " \t\n;&|<>()");
-
-	*ret = NULL;
-	if (len && memchr(value, '/', len))
-		*ret = strndup(value, len);
-	return len && memchr(value, '/', len) && !*ret ? -ENOMEM : 0;
-}
-
-/* What the configuration of the workspace's git has git run, at the top of the worktree, or read: as the user, or his tools,
- * set it up. */
-static int protect_configured(struct policy *p, const char *dir, const char *config, struct error *e)
-{
-	_cleanup_git_keys_ struct git_keys keys = { 0 };
-	_cleanup_buf_ struct buf text = { 0 };
-	char git[4096];
-	int r = 0, len = snprintf(git, sizeof(git), "%s/.git", dir);
-
-	if (len < 0 || (size_t)len >= sizeof(git))
-		return 0;
-	r = read_file(config, &text);
-	if (r < 0)
-		return look_failed(config, -r, e);
-	r = git_config_read((const char *)text.data, text.len, &keys);
-	if (r < 0)
-		return r == -ENOMEM ? out_of_memory(e) : 0;
-	for (size_t i = 0; i < keys.n && r == 0; i++) {
-		const struct git_key *k = &keys.v[i];
-		bool includes = strncmp(k->name, "include", 7) == 0;
-		_cleanup_free_ char *word = NULL, *path = NULL;
-		if (!k->value || !*k->value)
-			continue;
-		if (!includes && strcmp(k->name, "core.hookspath") != 0) {
-			r = program_of(k->value, &word) < 0 ? out_of_memory(e) : 0;
-			if (word && absolute_path(dir, word, &path) == 0)
-				r = protect_target(p, path, true, e);
-		} else if (absolute_path(includes ? git : dir, k->value, &path) == 0) {
-			r = protect_target(p, path, false, e);
-		}
-	}
-	return r;
 }
 
 struct nested {
@@ -235,9 +163,8 @@ static int protect_in(struct nested *n, const char *dir)
 	int len = snprintf(path, sizeof(path), "%s/.git", dir);
 	if (r == 0 && len > 0 && (size_t)len < sizeof(path) && lstat(path, &st) == 0 && S_ISREG(st.st_mode))
 		r = protect_one(p, path, &st, e);
-	len = snprintf(path, sizeof(path), "%s/.git/config", dir);
-	if (r == 0 && len > 0 && (size_t)len < sizeof(path))
-		r = protect_configured(p, dir, path, e);
+	if (r == 0)
+		r = protect_configured(p, dir, e);
 	len = snprintf(path, sizeof(path), "%s/.git", dir);
 	if (r == 0 && len > 0 && (size_t)len < sizeof(path))
 		r = worktrees_each(&n->scan, path, protect_git_dir, n);
@@ -295,13 +222,13 @@ int add_default_protection(struct policy *p, struct error *e)
 				    "cannot look at %s to protect it: there is no openat2 (Linux 5.6) here. In a sandbox none can be "
 				    "made: what runs in one has neither that nor user namespaces", path);
 		if (nested.scan.levels.failed)
-			return look_failed(path, nested.scan.levels.failed, e);
+			return protect_look_failed(path, nested.scan.levels.failed, e);
 	}
 	if (r == -ENOMEM)
 		return out_of_memory(e);
 	for (size_t i = 0; i < p->n_files && r == 0; i++) {
 		if (lstat(p->files[i].path, &st) < 0)
-			r = look_failed(p->files[i].path, errno, e);
+			r = protect_look_failed(p->files[i].path, errno, e);
 		else if (st.st_dev == p->files[i].dev && st.st_ino == p->files[i].ino)
 			r = protect_one(p, p->files[i].path, &st, e);
 	}

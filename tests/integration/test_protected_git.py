@@ -156,6 +156,63 @@ def programs_that_keys_name(t):
     box.sh('echo new > tools/new').ok()
 
 
+def mine(t, *names):
+    for name in names:
+        t.write(name, 'mine\n')
+
+
+def attack(box, work, *names):
+    """What a call can write of them."""
+    box.sh('for f; do echo evil > "$f"; rm -f "$f"; echo evil > "$f"; mv "${f%/*}" gone && mkdir "${f%/*}" && '
+           'echo evil > "$f"; done 2>/dev/null; true', *names, flags=['--workdir', work])
+    return [name for name in names if read(os.path.join(work, name)) != 'mine\n']
+
+
+@cases([('included', '.git/config'), ('of-a-worktree', '.git/config.worktree')])
+def files_of_configuration(t, name):
+    """Git reads more than .git/config: what is named in a file that another one includes, relative to that, counts too."""
+    box = Box(t)
+    git(box, 'init', '-q')
+    git(box, 'config', 'extensions.worktreeConfig', 'true')
+    git(box, 'config', '-f', name, 'include.path', '../conf/a')
+    os.makedirs(box.work + '/conf/sub')
+    git(box, 'config', '-f', 'conf/a', 'includeIf.gitdir:**.path', 'sub/b')
+    git(box, 'config', '-f', 'conf/sub/b', 'core.hooksPath', 'ci/hooks')
+    git(box, 'config', '-f', 'conf/sub/b', 'diff.external', 'ci/diff.sh')
+    mine(t, 'box/work/ci/hooks/pre-commit', 'box/work/ci/diff.sh', 'box/work/ci/free.sh')
+    equal(git(box, 'rev-parse', '--git-path', 'hooks').strip(), 'ci/hooks', 'the control: git takes it from there')
+    equal(attack(box, box.work, 'ci/hooks/pre-commit', 'ci/diff.sh', 'ci/free.sh'), ['ci/free.sh'], 'written')
+    box.sh('git config -f conf/a core.pager evil; git config -f conf/sub/b core.pager evil; true').ok()
+    check('evil' not in read(box.work + '/conf/a') + read(box.work + '/conf/sub/b'), 'what is included')
+    # One after the other without end, which git refuses.
+    git(box, 'config', '-f', 'conf/sub/b', 'include.path', '../a')
+    box.sh('true').ok()
+
+
+@test
+def configuration_of_the_repository(t):
+    """A linked worktree has hooks of its own when its repository, which lies elsewhere, has a relative core.hooksPath."""
+    box, feat, _ = with_worktree(t, 'box')
+    git(box, 'config', 'core.hooksPath', 'ci/hooks')
+    equal(git(box, 'rev-parse', '--git-path', 'hooks', cwd=feat).strip(), 'ci/hooks', 'the control: git takes it from there')
+    mine(t, 'box/feat/ci/hooks/pre-commit', 'box/feat/ci/free.sh')
+    equal(attack(box, feat, 'ci/hooks/pre-commit', 'ci/free.sh'), ['ci/free.sh'], 'written')
+
+
+@test
+def more_configuration_than_anybody_has(t):
+    box = Box(t)
+    git(box, 'init', '-q')
+    for i in range(20):
+        git(box, 'config', '--add', 'include.path', '../c%d' % i)
+        git(box, 'config', '-f', 'c%d' % i, 'core.hooksPath', 'h%d' % i)
+        mine(t, 'box/work/h%d/pre-commit' % i)
+    result = box.sh('for d in h*; do echo evil > $d/pre-commit; done 2>/dev/null; true')
+    equal(result.err.count('more than 16 files of configuration'), 1, result)
+    # The first of them is .git/config.
+    equal([i for i in range(20) if read(box.work + '/h%d/pre-commit' % i) == 'mine\n'], list(range(15)), 'kept')
+
+
 GIVEN_AWAY = ['http.proxy', 'http.https://a.b.proxy', 'http.sslVerify', 'http.https://a.b.sslCAInfo', 'url.https://evil/.insteadOf',
               'url.https://evil/.pushInsteadOf', 'remote.o.proxy', 'credential.protectProtocol']
 
