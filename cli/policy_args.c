@@ -244,7 +244,7 @@ static int apply_choice(sandbox_policy *p, const struct policy_args *args)
 	int r = 0;
 	size_t i;
 
-	if (sandbox_profile_choose(args->command, &text, &error) < 0)
+	if (sandbox_profile_choose(args->command, args->workdir, &text, &error) < 0)
 		return refuse_error(error);
 	json_t *all = json_loads(text, 0, NULL), *one;
 	json_array_foreach(all, i, one) {

@@ -107,7 +107,7 @@ PROTOTYPES = {
     # profile.h
     'sandbox_profile_list': (_int, _to_ptr, _to_ptr),
     'sandbox_profile_text': (_int, _text, _to_ptr, _to_ptr),
-    'sandbox_profile_choose': (_int, _argv, _to_ptr, _to_ptr),
+    'sandbox_profile_choose': (_int, _argv, _text, _to_ptr, _to_ptr),
     'sandbox_project_state': (_int, _text, _to_int, _to_ptr, _to_ptr, _to_ptr),
     'sandbox_project_trust': (_int, _text, _text, _to_ptr),
     # runtime.h
@@ -418,11 +418,11 @@ def profile_text(name):
     return _take(text)
 
 
-def profiles_for(argv):
+def profiles_for(argv, workdir=None):
     """Those that go with a command by its name: {profile, by} each, in the order in which to load them."""
     text = _ptr()
     words = (_text * (len(argv) + 1))(*[_in(word) for word in argv], None)
-    _invoke('sandbox_profile_choose', words, ctypes.byref(text))
+    _invoke('sandbox_profile_choose', words, _in_or_null(workdir), ctypes.byref(text))
     return json.loads(_take(text))
 
 

@@ -18,8 +18,10 @@ SANDBOX_API int sandbox_profile_list(char **ret_json, sandbox_error **error);
 /** The text of one, a policy file, in a fresh string (free()). -ENOENT when there is none of that name. */
 SANDBOX_API int sandbox_profile_text(const char *name, char **ret_text, sandbox_error **error);
 /** The profiles that go with a command by its name, also behind env, nice, nohup, timeout, npx, bunx and uvx: a JSON
- *  array of {profile, by} in a fresh string (free()), in the order in which to apply them; "[]" when there is none. */
-SANDBOX_API int sandbox_profile_choose(const char *const *argv, char **ret_json, sandbox_error **error);
+ *  array of {profile, by} in a fresh string (free()), in the order in which to apply them; "[]" when there is none.
+ *  workdir: of the sandbox (NULL: the current directory); a program in it, or below the current directory, chooses none. */
+SANDBOX_API int sandbox_profile_choose(const char *const *argv, const char *workdir, char **ret_json,
+				       sandbox_error **error);
 
 /** What is known about the policy file of a project. */
 enum sandbox_project_state {

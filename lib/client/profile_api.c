@@ -84,13 +84,13 @@ int sandbox_profile_text(const char *name, char **ret_text, sandbox_error **erro
 	return r < 0 ? error_publish(&e, error) : 0;
 }
 
-int sandbox_profile_choose(const char *const *argv, char **ret_json, sandbox_error **error)
+int sandbox_profile_choose(const char *const *argv, const char *workdir, char **ret_json, sandbox_error **error)
 {
 	struct profile_choice choice;
 	struct buf b = { 0 };
 	int r = buf_putc(&b, '[');
 
-	profile_choose(argv, &choice);
+	profile_choose(argv, workdir, &choice);
 	for (size_t i = 0; i < PROFILES_CHOSEN && choice.profile[i] && r == 0; i++) {
 		r = buf_puts(&b, i ? ",{" : "{");
 		if (r == 0)

@@ -117,7 +117,7 @@ int journal_load(const struct layer *l, struct journal **ret)
 
 bool journal_exists(const struct layer *l)
 {
-	return faccessat(l->dir, NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return faccessat(l->dir, NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
 void journal_remove(const struct layer *l)

@@ -16,6 +16,7 @@
 
 /* *ret: NULL when nothing began. */
 int journal_load(const struct layer *l, struct journal **ret);
+/* In doubt there is one: without it what a merging replaced is thrown away. */
 bool journal_exists(const struct layer *l);
 /* Nothing came of it. */
 void journal_remove(const struct layer *l);

@@ -101,13 +101,20 @@ static const char *find_package(const struct choice *packages, const char *word)
 	return NULL;
 }
 
+/* In doubt it is: where a path leads to that is not there, nobody knows. */
+static bool lies_in(const char *program, const char *dir)
+{
+	_cleanup_free_ char *real_dir = realpath(dir, NULL), *real = realpath(program, NULL);
+
+	return !real_dir || path_below(program, real_dir) || (real && path_below(real, real_dir));
+}
+
 /* Whether the caller finds it by its name alone, or where no workspace is: a sandbox may have put it there. */
-static bool is_installed(const char *program)
+static bool is_installed(const char *program, const char *workdir)
 {
 	if (!strchr(program, '/'))
 		return true;
-	_cleanup_free_ char *here = getcwd(NULL, 0), *real = program[0] == '/' ? realpath(program, NULL) : NULL;
-	return program[0] == '/' && here && !path_below(program, here) && !(real && path_below(real, here));
+	return program[0] == '/' && !lies_in(program, ".") && !(workdir && lies_in(program, workdir));
 }
 
 static bool takes_value(const struct wrapper *w, const char *option)
@@ -168,14 +175,14 @@ static void choose(struct profile_choice *c, const char *profile, const char *by
 	c->by[i] = by;
 }
 
-void profile_choose(const char *const *argv, struct profile_choice *ret)
+void profile_choose(const char *const *argv, const char *workdir, struct profile_choice *ret)
 {
 	*ret = (struct profile_choice){ 0 };
 	for (size_t i = 0; i < WRAPPERS_MAX && *argv; i++) {
 		const char *name = base_name(*argv), *package = NULL;
 		const struct wrapper *w = find_wrapper(name);
 		bool named = false;
-		if (!is_installed(*argv))
+		if (!is_installed(*argv, workdir))
 			return;
 		if (!w || w->packages)
 			choose(ret, find_profile(name), *argv);

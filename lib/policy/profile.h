@@ -21,7 +21,8 @@ struct profile_choice {
 	const char *profile[PROFILES_CHOSEN];
 	const char *by[PROFILES_CHOSEN]; /* the word of argv */
 };
-void profile_choose(const char *const *argv, struct profile_choice *ret);
+/* workdir: of the sandbox; NULL: the current directory, in which nothing chooses either way. */
+void profile_choose(const char *const *argv, const char *workdir, struct profile_choice *ret);
 /* The names that choose a profile, as "a, b". */
 int profile_names(const char *profile, struct buf *out);
 

@@ -69,6 +69,8 @@ def agent(t, command, state, settings, login, own):
     # One that a call could have put there chooses nothing.
     shutil.copy(box.dir + '/bin/' + command, box.work)
     check('nsbox: profile ' not in box.run(box.work + '/' + command, *words).err, 'chosen by a name in the workspace')
+    check('nsbox: profile ' not in box.run(box.work + '/' + command, *words, flags=['-C', box.work], cwd=box.home).err,
+          'chosen by a name in the workspace of another directory')
     none = box.run(box.dir + '/bin/' + command, *words, flags=['-p', 'none'])
     check('read' not in none.out.split() and 'nsbox: ' not in none.err, 'without the profile: %r' % none)
 

@@ -44,8 +44,9 @@ int sandbox_policy_load_profile(sandbox_policy *p, const char *name, sandbox_err
 }
 
 /* Only git goes with a profile, and there is no project. */
-int sandbox_profile_choose(const char *const *argv, char **ret, sandbox_error **error)
+int sandbox_profile_choose(const char *const *argv, const char *workdir, char **ret, sandbox_error **error)
 {
+	(void)workdir;
 	(void)error;
 	*ret = strdup(strcmp(argv[0], "git") == 0 ? "[{\"profile\":\"git\",\"by\":\"git\"}]" : "[]");
 	return 0;

@@ -249,7 +249,7 @@ static void test_choice(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		profile_choose(rows[i].argv, &c);
+		profile_choose(rows[i].argv, NULL, &c);
 		const char *want[] = { rows[i].first, rows[i].second };
 		for (size_t k = 0; k < 2; k++) {
 			if (!c.profile[k] != !want[k] || (want[k] && strcmp(c.profile[k], want[k]) != 0))
@@ -257,6 +257,39 @@ static void test_choice(void **state)
 					 c.profile[k] ? c.profile[k] : "none");
 		}
 	}
+}
+
+/* A sandbox may have put it into its workspace, from wherever that is named. */
+static void test_programs_of_the_workspace(void **state)
+{
+	struct profile_choice c;
+	char dir[] = "/tmp/nsbox-choose-XXXXXX", program[64], link[64];
+	(void)state;
+
+	_cleanup_free_ char *here = getcwd(NULL, 0);
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chdir("/usr"), 0);
+	snprintf(program, sizeof(program), "%s/w/claude", dir);
+	snprintf(link, sizeof(link), "%s/claude", dir);
+	*strrchr(program, '/') = '\0';
+	assert_int_equal(mkdir(program, 0700), 0);
+	_cleanup_free_ char *workdir = strdup(program);
+	strcat(program, "/claude");
+	assert_int_equal(symlink("w/claude", link), 0);
+	fclose(fopen(program, "w"));
+	const char *const places[] = { program, link };
+	for (size_t i = 0; i < ARRAY_LEN(places) && workdir; i++) {
+		profile_choose((const char *const[]){ "env", places[i], NULL }, workdir, &c);
+		assert_null(c.profile[0]);
+		/* Of any other one nobody has written it. */
+		profile_choose((const char *const[]){ "env", places[i], NULL }, NULL, &c);
+		assert_true(c.profile[0] && strcmp(c.profile[0], "claude-code") == 0);
+	}
+	assert_int_equal(chdir(here), 0);
+	unlink(program);
+	unlink(link);
+	rmdir(workdir);
+	rmdir(dir);
 }
 
 /* Each profile that a name chooses is there. */
@@ -447,7 +480,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_apply),      cmocka_unit_test(test_offered_secrets),
 		cmocka_unit_test(test_agent_paths),    cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_names_known),    cmocka_unit_test(test_registry_of_npm_run),
+		cmocka_unit_test(test_names_known),	    cmocka_unit_test(test_registry_of_npm_run),
+		cmocka_unit_test(test_programs_of_the_workspace),
 		cmocka_unit_test(test_registries),
 		cmocka_unit_test(test_registries_not_from_project), cmocka_unit_test(test_registry_refused),
 		cmocka_unit_test(test_project), cmocka_unit_test(test_keys_in_configuration),
