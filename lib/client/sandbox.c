@@ -92,7 +92,9 @@ int sandbox_request_create(struct sandbox *b, const struct sandbox_policy *polic
 	int fds[WIRE_MAX_FDS];
 	size_t n_secrets;
 
-	int r = copy_policy(policy->policy, &b->policy, e);
+	int r = policy_make_own_places(policy->policy, e);
+	if (r == 0)
+		r = copy_policy(policy->policy, &b->policy, e);
 	if (r == 0)
 		r = state_hide(b->policy, true, e);
 	if (r == 0 && policy_auditor(b->policy)->spec)

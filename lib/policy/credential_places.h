@@ -22,7 +22,8 @@ static const char *const credential_places[] = {
 	".local/share/fish", ".viminfo", ".lesshst", ".Xauthority", ".ICEauthority", ".claude/.credentials.json",
 	".codex/auth.json", ".gemini/oauth_creds.json", ".gemini/google_accounts.json", ".qwen/oauth_creds.json",
 	".copilot/config.json", ".config/cursor/auth.json", ".config/goose/secrets.yaml", ".local/share/amp/secrets.json",
-	".local/share/opencode/auth.json", ".aider/oauth-keys.env", ".local/state/nsbox", ".claude.json",
+	".local/share/opencode/auth.json", ".local/share/opencode/mcp-auth.json", ".gemini/mcp-oauth-tokens.json",
+	".qwen/mcp-oauth-tokens.json", ".aider/oauth-keys.env", ".local/state/nsbox", ".claude.json",
 	".codex/config.toml", ".cargo/config", ".cargo/config.toml", ".cursor/mcp.json", ".copilot/mcp-config.json",
 	".aider.conf.yml",
 };

@@ -105,7 +105,7 @@ static int dump_paths(const struct policy *p, struct buf *out)
 		}
 		r = dump_line(out, keys[path->kind], text, reason, path->origin);
 	}
-	return r;
+	return r < 0 ? r : dump_own_places(p, out);
 }
 
 static int dump_rules(const struct policy *p, struct buf *out)

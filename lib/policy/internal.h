@@ -224,12 +224,21 @@ int hide_matching(struct policy *p, const struct raw_path *raw, const char *give
 /* hide_below.c: of a built-in profile, for all of the workspace; looked for together, when all paths are known. */
 bool hides_below(const struct raw_path *raw);
 int hide_below(struct policy *p, struct error *e);
+/* own_place.c: a path that ends in {workdir}, or has that elsewhere. */
+bool is_own_place(const char *text);
+bool names_own_place(const char *text);
+/* *path, absolute: made to what is meant, or NULL where there is nothing to resolve now. */
+int finish_own_place(struct policy *p, const struct raw_path *raw, char **path, struct error *e);
+/* Those that policy_make_own_places() would make, as comments. */
+int dump_own_places(const struct policy *p, struct buf *out);
 /* worktree.c: what git needs of the repository of a workdir that is a linked worktree. */
 int add_worktree(struct policy *p, struct error *e);
 /* Where path is mounted from: last effective entry that covers it, or NULL. */
 const struct policy_path *effective_path(const struct policy *p, const char *path);
 bool path_below(const char *path, const char *dir);
 void paths_free(struct policy_path *paths, size_t n);
+void sort_paths(struct policy *p);
+int check_links(const struct policy *p, const struct policy_path *path, struct error *e);
 /* What is at a path now: the canonical one, its identity and kind. */
 struct object {
 	char *path;

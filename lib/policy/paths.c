@@ -260,6 +260,8 @@ static int finish_path(struct policy *p, const struct raw_path *raw, struct erro
 		return finish_tmpfs(p, raw, given, e);
 	if (hides_below(raw))
 		return 0;
+	if (is_own_place(raw->text) && ((r = finish_own_place(p, raw, &given, e)) < 0 || !given))
+		return r;
 	if (raw->kind == PATH_HIDE && is_pattern(given) && access(given, F_OK) < 0)
 		return hide_matching(p, raw, given, e);
 	r = resolve_path(given, &at, &why);
@@ -324,6 +326,13 @@ static int by_effect(const void *x, const void *y)
 	return strcmp(a->path, b->path);
 }
 
+/* Parents before what lies in them, hide and protect last: the order in which they can be mounted. */
+void sort_paths(struct policy *p)
+{
+	if (p->n_paths)
+		qsort(p->paths, p->n_paths, sizeof(*p->paths), by_effect);
+}
+
 /* Of several for one path in one rank the last given counts. */
 static void drop_shadowed(struct policy *p)
 {
@@ -369,7 +378,7 @@ static bool writable_already(const struct policy *p, const struct policy_path *p
  * A command of an earlier run may have planted the link: what is named in a directory that sandboxes write into must
  * lie in it. The directory is compared by identity, since its own name may lead through links, which are the user's.
  */
-static int check_links(const struct policy *p, const struct policy_path *path, struct error *e)
+int check_links(const struct policy *p, const struct policy_path *path, struct error *e)
 {
 	/* What is hidden has been looked at: hides_too_much(). Protecting something else than was named would be no protection. */
 	if (strcmp(path->given, path->path) == 0 || path->kind == PATH_TMPFS || path->kind == PATH_HIDE ||
@@ -429,8 +438,7 @@ int finish_paths(struct policy *p, struct error *e)
 		r = add_default_protection(p, e);
 	if (r == 0)
 		r = hide_credentials(p, e);
-	/* Parents before what lies in them, hide and protect last: the order in which they can be mounted. */
-	if (r == 0 && p->n_paths)
-		qsort(p->paths, p->n_paths, sizeof(*p->paths), by_effect);
+	if (r == 0)
+		sort_paths(p);
 	return r;
 }

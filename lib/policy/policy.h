@@ -157,6 +157,8 @@ int policy_add_quota_spec(struct policy *p, const char *spec, const char *base, 
 /* Resolve paths, take defaults, check that everything fits together (DESIGN 6, 8, 9). Idempotent; after it only
  * reading. */
 int policy_finish(struct policy *p, struct error *e);
+/* Of a finished one: the directories that write = DIR/{workdir} names and that are not there. */
+int policy_make_own_places(struct policy *p, struct error *e);
 int policy_dump(struct policy *p, struct buf *out);
 /* In a finished policy: keep a directory of nsbox's own, or a file, out of view. Nothing to do when it is missing or not
  * visible anyway; -EPERM, with why, when something in it is granted. */

@@ -36,6 +36,8 @@ int set_filesystem(struct policy *p, const struct setting *s, struct error *e)
 	}
 	if (given[0] == '~' && given[1] && given[1] != '/')
 		return bad_setting(s, e, EINVAL, "accepted: a path, absolute, relative, or below ~/ (your own home directory)");
+	if (names_own_place(given) && !(is_own_place(given) && (kind == PATH_READ || kind == PATH_WRITE)))
+		return bad_setting(s, e, EINVAL, "accepted with {workdir}: read and write of DIR/{workdir}, with nothing behind it");
 	int r = absolute_path(s->base, given, &text);
 	if (r < 0)
 		return bad_setting(s, e, -r, r == -ENAMETOOLONG ? "the path is too long" : "no home directory to put for '~'");

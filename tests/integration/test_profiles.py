@@ -2,6 +2,7 @@
 """Profiles that go with a command, the policy file of a project, and package registries out of configuration."""
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -32,6 +33,10 @@ def read(path):
         return f.read()
 
 
+def as_agents_write(path):
+    return re.sub('[^a-zA-Z0-9]', '-', path)
+
+
 def files(top):
     """Their texts, by their paths below top."""
     return {os.path.relpath(os.path.join(directory, name), top): read(os.path.join(directory, name))
@@ -41,29 +46,30 @@ def files(top):
 @cases([(name, *agent) for name, agent in AGENTS.items()])
 def agent(t, command, state, settings, login, own):
     counts = [len(paths) for paths in (state, settings, login, own)]
-    words = [' '.join(paths) for paths in (state, settings, login, own)]
-    boxes = Box(t, 'outside'), Box(t)
-    for name in ('outside', 'box'):
-        for paths, text in ((state, 'old\n'), (settings, 'settings\n'), (login, 'CANARY\n')):
-            for path in paths:
-                t.write('%s/home/%s' % (name, path), text)
-        t.write('%s/bin/%s' % (name, command), STAND_IN)
-        os.chmod('%s/bin/%s' % (boxes[name == 'box'].dir, command), 0o755)
-    outside, box = boxes
+    outside, box = boxes = Box(t, 'outside'), Box(t)
+    words = {b: [' '.join(paths).replace('{workdir}', as_agents_write(b.work)) for paths in (state, settings, login, own)]
+             for b in boxes}
+    for b in boxes:
+        for paths, text in zip(words[b], ('old\n', 'settings\n', 'CANARY\n')):
+            for path in paths.split():
+                t.write(b.home + '/' + path, text)
+        t.write('%s/bin/%s' % (b.dir, command), STAND_IN)
+        os.chmod('%s/bin/%s' % (b.dir, command), 0o755)
     # The control: outside it does all of it.
-    done = subprocess.run([outside.dir + '/bin/' + command, *words], env=outside.env,
+    done = subprocess.run([outside.dir + '/bin/' + command, *words[outside]], env=outside.env,
                           stdout=subprocess.PIPE).stdout.decode().split()
     equal([done.count(w) for w in ('kept', 'read', 'changed', 'stolen', 'wrote')],
           [counts[0], counts[1], 2 * counts[1], counts[2] + 1, counts[3]], 'outside')
 
     before = files(box.home)
     box.add('--read', box.dir + '/bin')
+    words = words[box]
     result = box.run(box.dir + '/bin/' + command, *words).ok()
     done = result.out.split()
     equal([done.count(w) for w in ('kept', 'read', 'changed', 'stolen', 'wrote')],
           [counts[0], counts[1], 0, 0, counts[3]], 'inside (%r)' % result)
     check('nsbox: profile ' in result.err and '--profile none' in result.err, 'it is said: %r' % result)
-    for path in state:
+    for path in words[0].split():
         before[path] += 'state\n'
     equal(files(box.home), before, 'on the host')
     # One that a call could have put there chooses nothing.
@@ -73,6 +79,53 @@ def agent(t, command, state, settings, login, own):
           'chosen by a name in the workspace of another directory')
     none = box.run(box.dir + '/bin/' + command, *words, flags=['-p', 'none'])
     check('read' not in none.out.split() and 'nsbox: ' not in none.err, 'without the profile: %r' % none)
+
+
+SESSIONS = 'ls ~/.claude/projects; cat ~/.claude/projects/*/* 2>/dev/null; echo mine >>~/.claude/projects/"$1"/s; true'
+
+
+@test
+def sessions_of_a_workspace(t):
+    """Kept from the first one on, seen by the next, and by no other workspace."""
+    box = Box(t).add('--net', 'none')
+    box.work = os.path.join(box.work, 'a b_\u00e9\U0001f600')
+    name = as_agents_write(box.work.replace('\U0001f600', '--'))
+    os.makedirs(box.work)
+    t.write('box/home/.claude/projects/-other/s', 'CANARY\n')
+    flags = ['-C', box.work, '-p', 'claude-code']
+    text = box.nsbox('run', *flags, '--dry-run', '--', 'true').ok().out
+    check('/.claude/projects/%s, made at the start' % name in text, text)
+    equal(os.listdir(box.home + '/.claude/projects'), ['-other'], 'looking makes nothing')
+    equal(box.sh(SESSIONS, name, flags=flags).ok().out, name + '\n', 'the first')
+    equal(box.sh(SESSIONS, name, flags=flags).ok().out, name + '\nmine\n', 'the next')
+    equal(files(box.home + '/.claude/projects'), {'-other/s': 'CANARY\n', name + '/s': 'mine\nmine\n'}, 'on the host')
+    # The control: all of them, where that is asked for.
+    check('CANARY' in box.sh(SESSIONS, name, flags=flags + ['--read', '~/.claude/projects']).out, 'control')
+    elsewhere = box.sh(SESSIONS, 'x', flags=['-C', box.dir + '/work', '-p', 'claude-code']).ok()
+    check('mine' not in elsewhere.out and 'CANARY' not in elsewhere.out, 'another workspace: %r' % elsewhere)
+    none = Box(t, 'none')
+    none.sh('mkdir -p ~/.claude/projects/x; echo >~/.claude/projects/x/y', flags=['-p', 'claude-code']).ok()
+    equal(files(none.home), {'canary': 'CANARY-HOME\n', '.ssh/id_ed25519': read(none.home + '/.ssh/id_ed25519')}, 'never used')
+
+
+@test
+def sessions_through_a_link(t):
+    """Planted in the place of the workspace's own: not followed, and said."""
+    box = Box(t).add('--net', 'none')
+    t.write('box/home/secrets/s', 'CANARY\n')
+    name = as_agents_write(box.work)
+    os.makedirs(box.home + '/.claude/projects')
+    os.symlink('../../secrets', box.home + '/.claude/projects/' + name)
+    result = box.sh(SESSIONS, name, flags=['-p', 'claude-code']).ok()
+    check('CANARY' not in result.out and 'is no directory' in result.err, '%r' % result)
+    equal(read(box.home + '/secrets/s'), 'CANARY\n', 'on the host')
+    refused(box.sh('true', flags=['--write', '~/.claude/projects/{workdir}']), 'is no directory')
+    refused(box.sh('true', flags=['--hide', '~/.claude/projects/{workdir}']), 'read and write of DIR/{workdir}')
+    os.unlink(box.home + '/.claude/projects/' + name)
+    box.sh('echo mine >~/.claude/projects/"$1"/s', name, flags=['--write', '~/.claude/projects/{workdir}']).ok()
+    refused(box.sh('true', flags=['--write', '~/.none/{workdir}']), 'must exist')
+    hidden = box.sh(SESSIONS, name, flags=['-p', 'claude-code', '--hide', '~/.claude']).ok()
+    check('mine' not in hidden.out, 'hide wins: %r' % hidden)
 
 
 @test

@@ -106,12 +106,12 @@ static void test_agent_paths(void **state)
 		bool read, write;
 	} rows[] = {
 		{ ".claude/settings.json", true, false },   { ".claude/hooks", true, false },
-		{ ".claude/projects/x", true, true },	    { ".claude/.credentials.json", false, false },
+		{ ".claude/projects/x", false, false },	    { ".claude/.credentials.json", false, false },
 		{ ".claude.json", true, false },	    { ".ssh/id_ed25519", false, false },
 	};
 	struct policy *p = new_policy();
 	struct path_verdict v;
-	char path[256];
+	char path[256], own[128];
 
 	(void)state;
 	write_file(".claude/settings.json", "{}");
@@ -129,6 +129,18 @@ static void test_agent_paths(void **state)
 			if (v.allowed != (write ? rows[i].write : rows[i].read))
 				fail_msg("%s, write %d: %s", path, write, v.reason);
 		}
+	}
+	/* The sessions of this workspace: made on demand, in the order of the others, once. */
+	snprintf(own, sizeof(own), "%s", work);
+	for (char *c = own; (c = strpbrk(c, "/._"));)
+		*c = '-';
+	snprintf(path, sizeof(path), "%s/.claude/projects/%s/s", home, own);
+	assert_int_equal(policy_check_path(p, path, true, &v, &e), 0);
+	assert_string_equal(v.reason, "private");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(policy_make_own_places(p, &e), 0);
+		assert_int_equal(policy_check_path(p, path, true, &v, &e), 0);
+		assert_non_null(strstr(v.origin, "profile claude-code:"));
 	}
 	policy_free(p);
 }
