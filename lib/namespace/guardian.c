@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -230,6 +231,15 @@ static void note_end(struct guardian *g, int status)
 	g->command = 0;
 }
 
+/* A child of ours can make us its tracer (PTRACE_TRACEME), and then each signal stops it and is told as if it were its end.
+ * As if nobody traced it, the signal takes its course; that of an execution, which only a tracer gets, does not. */
+static void let_go(pid_t pid, int status)
+{
+	const int signal = WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status);
+
+	ptrace(PTRACE_DETACH, pid, NULL, (void *)(intptr_t)signal);
+}
+
 /* At most so many children that are dead: the command, and orphans that became ours. More than 0 when there may be more
  * of them, 0 when none of those left is dead, less when none is left. */
 static void reap(struct guardian *g, int flags, unsigned most)
@@ -238,7 +248,9 @@ static void reap(struct guardian *g, int flags, unsigned most)
 	pid_t pid = 1;
 
 	for (; most > 0 && ((pid = waitpid(-1, &status, flags | __WALL)) > 0 || (pid < 0 && errno == EINTR)); most--) {
-		if (pid > 0 && pid == g->command)
+		if (pid > 0 && WIFSTOPPED(status))
+			let_go(pid, status);
+		else if (pid > 0 && pid == g->command)
 			note_end(g, status);
 	}
 	g->reaped = pid;

@@ -57,3 +57,22 @@ def killed_command_says_nothing(t):
     """The negative control: a command that kills itself is its own affair."""
     result = Box(t).run('sh', '-c', 'kill -KILL $$', flags=['--net', 'none'])
     equal((result.code, result.err), (137, ''), 'status and message')
+
+
+TRACED = '''
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+signal.signal(signal.SIGUSR1, lambda *_: print('handled', flush=True))
+print(libc.ptrace(0, 0, 0, 0), flush=True)
+os.kill(os.getpid(), signal.SIGUSR1)
+%s
+'''
+
+
+@cases([('goes_on', 'os._exit(3)', 3), ('executes', "os.execv('/bin/sh', ['sh', '-c', 'exit 4'])", 4),
+        ('dies', 'os.kill(os.getpid(), signal.SIGTERM)', 128 + 15),
+        ('dies_later', "os.execv('/bin/sh', ['sh', '-c', '(sleep 0.1; kill -USR2 $$) & exec sleep 30'])", 128 + 12)])
+def traced_by_its_guardian(t, how, want):
+    """A command may ask to be traced by its parent, which is ours: a signal that stops it for that is not its end."""
+    result = Box(t).run('/usr/bin/python3', '-c', TRACED % how, flags=['--net', 'none'])
+    equal((result.code, result.out), (want, '0\nhandled\n'), 'status and output (%r)' % result.err)
