@@ -97,6 +97,10 @@ int grant_copy(const struct grant *g, struct grant **ret);
 int grant_effective(const struct policy *p, const struct grant *g, struct grant **ret);
 
 /* ---- order; all of finished grants ---- */
+/* Each question has a bound, since who asks for a grant may write it so that it is slow to compare. From here to the end
+ * all questions of this thread together have this one, in steps of path_pattern.h. */
+void grant_budget_begin(uint64_t steps);
+void grant_budget_end(void);
 /* 1 yes, 0 no (then first says why; may be NULL), negative errno. Rules too entangled to decide count as no. */
 int grant_is_subset(const struct grant *a, const struct grant *b, struct grant_excess *first);
 /* The greatest grant below both. -E2BIG when it would be over the bounds. */

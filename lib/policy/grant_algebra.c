@@ -198,9 +198,19 @@ static int values_intersect(const struct grant *a, const struct grant *b, struct
 
 /* ---- whole grants ---- */
 
+void grant_budget_begin(uint64_t steps)
+{
+	pattern_budget_begin(steps);
+}
+
+void grant_budget_end(void)
+{
+	pattern_budget_end();
+}
+
 static int compare(const struct grant *a, const struct grant *b, bool request, struct grant_excess *first)
 {
-	pattern_budget(PATTERN_STEPS);
+	const bool own = pattern_budget_begin(PATTERN_STEPS);
 	int r = net_is_subset(a, b, request, first);
 	if (r == 1)
 		r = secrets_are_subset(a, b, request, first);
@@ -208,7 +218,8 @@ static int compare(const struct grant *a, const struct grant *b, bool request, s
 		r = paths_are_subset(a, b, request, first);
 	if (r == 1)
 		r = values_are_subset(a, b, request, first);
-	pattern_budget(0);
+	if (own)
+		pattern_budget_end();
 	return r;
 }
 
@@ -219,7 +230,7 @@ int grant_is_subset(const struct grant *a, const struct grant *b, struct grant_e
 
 int grant_within(const struct policy *p, const struct grant *g, struct grant_excess *first)
 {
-	pattern_budget(PATTERN_STEPS);
+	const bool own = pattern_budget_begin(PATTERN_STEPS);
 	int r = net_within(p, g, first);
 	if (r == 1)
 		r = secrets_within(p, g, first);
@@ -227,7 +238,8 @@ int grant_within(const struct policy *p, const struct grant *g, struct grant_exc
 		r = paths_within(p, g, first);
 	if (r == 1)
 		r = values_within(p, g, first);
-	pattern_budget(0);
+	if (own)
+		pattern_budget_end();
 	return r;
 }
 
@@ -261,9 +273,10 @@ int grant_intersect(const struct grant *a, const struct grant *b, struct grant *
 
 	if (!g)
 		return -ENOMEM;
-	pattern_budget(PATTERN_STEPS);
+	const bool own = pattern_budget_begin(PATTERN_STEPS);
 	int r = intersect(a, b, g);
-	pattern_budget(0);
+	if (own)
+		pattern_budget_end();
 	if (r == 0)
 		*ret = TAKE_PTR(g);
 	return r;

@@ -22,9 +22,17 @@ enum { SLASH_WAITS = 1, IN_PARAMETERS = 2 };
 /* A search is bounded by its states; many small ones, about rules that somebody else wrote, by this. */
 static _Thread_local uint64_t budget;
 
-void pattern_budget(uint64_t steps)
+bool pattern_budget_begin(uint64_t steps)
 {
+	if (budget)
+		return false;
 	budget = steps;
+	return true;
+}
+
+void pattern_budget_end(void)
+{
+	budget = 0;
 }
 
 /* False when it is used up: 1 is left then, because 0 means that there is none. */
@@ -160,6 +168,18 @@ static bool is_counterexample(const struct search *s, const struct pattern_set *
 	return true;
 }
 
+/* Each byte moves each position. */
+static uint64_t n_positions(const struct pattern_set *sets, size_t n)
+{
+	uint64_t positions = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		for (size_t w = 0; w < PATTERN_WORDS; w++)
+			positions += (uint64_t)__builtin_popcountll(sets[i].w[w]);
+	}
+	return positions;
+}
+
 static bool is_empty(const struct pattern_set *set)
 {
 	for (size_t w = 0; w < PATTERN_WORDS; w++) {
@@ -247,7 +267,7 @@ static int run_search(struct search *s)
 		first = start_list(&s->b[j], first);
 	s->n_states = 1;
 	for (size_t at = 0; at < s->n_states; at++) {
-		if (!spend(s->n_alphabet * s->width))
+		if (!spend(s->n_alphabet * (s->width + n_positions(s->states + at * s->width, s->width))))
 			return -E2BIG;
 		for (size_t c = 0; c < s->n_alphabet; c++) {
 			/* A path always begins with '/'. */

@@ -76,8 +76,10 @@ struct pattern_list {
 int pattern_lists_included(struct pattern_list a, const struct pattern_list *b, size_t n_b);
 /* The same for the paths that are in both lists of a. */
 int pattern_pair_included(const struct pattern_list a[2], const struct pattern_list *b, size_t n_b);
-/* What this thread may spend on inclusions from now on, in steps of one pattern over one byte (some 10 ns); then all
- * that need a search are -E2BIG. For questions about what somebody else wrote; 0: without bound, as at the beginning. */
-void pattern_budget(uint64_t steps);
+/* What this thread may spend on inclusions from now on, in steps of one position over one byte (some 5 to 10 ns); then
+ * all that need a search are -E2BIG. For questions about what somebody else wrote. False: a bound holds already, and goes
+ * on to; the one who set it ends it. */
+bool pattern_budget_begin(uint64_t steps);
+void pattern_budget_end(void);
 
 #endif

@@ -135,10 +135,16 @@ static void client_ready(struct supervisor *s, struct source *source, uint32_t e
 	loop_want_write(s, source, &c->link);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
+	/* That it has hung up is told in a pause too; nobody is left to hear of what it asked for last. */
+	if (source->paused) {
+		broken(c);
+		return;
+	}
 	if (c->inside && closer_is_behind()) {
 		control_pause(s);
 		return;
 	}
+	const uint64_t begin = c->inside ? now_us() : 0;
 	ssize_t n = msg_recv_all(c->link.fd, packet, sizeof(packet), m.fds, WIRE_MAX_FDS, &m.n_fds);
 	m.in = wire_reader(packet, n > 0 ? (size_t)n : 0);
 	int r = n > 0 ? client_request(s, c, &m) : n == -EAGAIN ? 0 : -ECONNRESET;
@@ -150,6 +156,9 @@ static void client_ready(struct supervisor *s, struct source *source, uint32_t e
 	}
 	if (r < 0)
 		broken(c);
+	/* The end of its sandbox takes it along. */
+	if (c->inside && !c->gone)
+		control_spent(c->inside, now_us() - begin);
 }
 
 static int add(struct supervisor *s, int fd, struct call *asker)

@@ -6,7 +6,8 @@
  * passing on what it may ask for, as with any descriptor.
  *
  * The other end is not trusted. It gets the requests that client_request.c lists for it, a bounded number of
- * connections and answers, and no turn of the loop more than anybody else; its descriptors are closed by closer.c.
+ * connections and answers, and no more of the loop's time than all others together; its descriptors are closed by
+ * closer.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,8 @@
 
 #define BACKLOG 64
 #define PAUSE_US 10000u
+/* For so long the calls of a sandbox may keep the loop before they have to rest for as long as they did. */
+#define SPENT_MAX_US 10000u
 
 static struct call *asker_of(struct sandbox *b, int fd)
 {
@@ -124,13 +127,21 @@ void control_close(struct sandbox *b)
 	closer_close(fd);
 }
 
-static void pause_all(struct supervisor *s, bool paused)
+static bool is_paused(const struct sandbox *b)
 {
-	for (struct sandbox *b = s->sandboxes; b; b = b->next)
-		loop_pause(s, &b->control, paused);
+	return b->supervisor->control_resumes || b->control_rests;
+}
+
+/* only: of this sandbox; NULL: of all. One that is gone may have outlived its sandbox. */
+static void hear(struct supervisor *s, const struct sandbox *only)
+{
+	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
+		if (!only || b == only)
+			loop_pause(s, &b->control, is_paused(b));
+	}
 	for (struct client *c = s->clients; c; c = c->next) {
-		if (c->inside)
-			loop_pause(s, &c->source, paused);
+		if (c->inside && !c->gone && (!only || c->inside == only))
+			loop_pause(s, &c->source, is_paused(c->inside));
 	}
 }
 
@@ -138,14 +149,44 @@ void control_pause(struct supervisor *s)
 {
 	s->control_resumes = now_us() + PAUSE_US;
 	loop_deadline(s, s->control_resumes);
-	pause_all(s, true);
+	hear(s, NULL);
+}
+
+/*
+ * A grant can be written so that it is slow to decide about, and a sandbox has many connections: each in its turn, they
+ * would leave an ordinary client, who may want to end all this, one turn in hundreds. Who asks, waits and asks again
+ * spends less than goes by.
+ */
+void control_spent(struct sandbox *b, uint64_t us)
+{
+	const uint64_t now = now_us(), idle = now - us > b->spent_at ? now - us - b->spent_at : 0;
+
+	b->spent_us = us + (b->spent_us > idle ? b->spent_us - idle : 0);
+	b->spent_at = now;
+	if (b->spent_us <= SPENT_MAX_US)
+		return;
+	b->control_rests = now + b->spent_us;
+	loop_deadline(b->supervisor, b->control_rests);
+	hear(b->supervisor, b);
+}
+
+static bool rest_is_over(struct supervisor *s, uint64_t now)
+{
+	for (struct sandbox *b = s->sandboxes; b; b = b->next) {
+		if (b->control_rests == 0 || b->control_rests > now)
+			continue;
+		b->control_rests = 0;
+		hear(b->supervisor, b);
+		return true;
+	}
+	return false;
 }
 
 bool control_expire(struct supervisor *s, uint64_t now)
 {
 	if (s->control_resumes == 0 || s->control_resumes > now)
-		return false;
+		return rest_is_over(s, now);
 	s->control_resumes = 0;
-	pause_all(s, false);
+	hear(s, NULL);
 	return true;
 }

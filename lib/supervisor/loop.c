@@ -98,6 +98,7 @@ static void expire(struct supervisor *s, uint64_t now)
 	loop_deadline(s, s->listeners_resume);
 	for (const struct sandbox *b = s->sandboxes; b; b = b->next) {
 		loop_deadline(s, b->gateway_deadline);
+		loop_deadline(s, b->control_rests);
 		loop_deadline(s, b->pool_deadline);
 		loop_deadline(s, b->refill_deadline);
 		loop_deadline(s, auditor_link_deadline(b));

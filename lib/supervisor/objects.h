@@ -237,6 +237,8 @@ struct sandbox {
 	struct review *review; /* it has ended, and a commit of its changes is decided about; NULL: nothing of this */
 
 	struct source control; /* where its calls ask for calls; fd < 0: nobody can tell them apart */
+	uint64_t spent_us, spent_at; /* how long what they asked for kept the loop, less the time that has gone by since */
+	uint64_t control_rests; /* until then nothing is read from them, 0: it is */
 };
 
 struct known_program {

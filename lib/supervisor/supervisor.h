@@ -202,7 +202,9 @@ int control_open(struct sandbox *sandbox, int sock, struct error *e);
 void control_close(struct sandbox *sandbox);
 /* Read nothing from calls for a moment. */
 void control_pause(struct supervisor *s);
-/* It is over: true when it was due. */
+/* What a call of this sandbox asked for has kept the loop for so long. */
+void control_spent(struct sandbox *sandbox, uint64_t us);
+/* A pause is over: true when one was due. */
 bool control_expire(struct supervisor *s, uint64_t now);
 
 /* child.c: calls that calls asked for. They end with the one that asked, and before it. */

@@ -340,3 +340,47 @@ time.sleep(2)
             others_are_served(box, 15)
         done(hostile)
         others_are_served(box, 15)
+
+
+# A grant that is slow to compare, as the bytes that travel: a segment `a`, then one of each length, can be anywhere.
+SLOW_GRANT = '''
+def slow_grant(n):
+    rules = b''.join(b'\\0' + text('https://api.example.com/v1/**/a' + '/*' * 11 + '/%d' % i) + u32(0) + text('here')
+                     for i in range(n))
+    values = (struct.pack('<Q', 0) + text('')) * VALUES
+    return (u32(0x32545247) + b'\\2' + text('') + text('') + u32(n) + rules + u32(0, 0) + b'\\2' + text('') + u32(0, 0, 0) +
+            values + u32(0))
+'''
+
+
+@test(timeout=180)
+def slow_requests(t):
+    """Sixteen connections that ask without end for what is slow to decide about. In the meantime another call comes to its
+    turn before they have had many, whatever the machine makes of that in seconds."""
+    with Named(t) as box:
+        box.nsbox('create', '--name', 'x', '--allow', 'https://api.example.com/v1/**').ok()
+        flood = box.start_exec('x', *python(SLOW_GRANT.replace('VALUES', '10') + '''
+import select
+grant = slow_grant(30)
+sockets = [hello() for _ in range(16)]
+for s in sockets:
+    start(s, ['true'], grant=grant)
+answers = open('answers', 'w', buffering=1)
+while not os.path.exists('end'):
+    for s in select.select(sockets, [], [], 1)[0]:
+        if receive(s)[0] == REPLY:
+            print(time.clock_gettime(time.CLOCK_MONOTONIC), file=answers)
+            start(s, ['true'], grant=grant)
+print('end')
+'''))
+        path = os.path.join(box.work, 'answers')
+        until(lambda: os.path.exists(path) and len(open(path).readlines()) > 16, seconds=60)
+        begin = time.monotonic()
+        for _ in range(2):
+            box.exec('x', 'true', timeout=120).ok()
+        end = time.monotonic()
+        open(os.path.join(box.work, 'end'), 'w').close()
+        done(flood, 'end')
+        meanwhile = sum(begin <= float(at) <= end for at in open(path))
+        print('%d answers in %.2f s of two other calls' % (meanwhile, end - begin))
+        check(meanwhile < 30, '%d answers before two other calls had run' % meanwhile)

@@ -450,6 +450,22 @@ static void test_entangled(void **state)
 	assert_true(r == 0 || r == -E2BIG);
 	/* Some seconds on a slow machine with sanitizers; without the bound it would be hours. */
 	assert_true(now_us() - start < 60000000);
+	/* One bound for several questions: what they spend together counts. */
+	grant_budget_begin(1u << 16);
+	struct grant *fine, *wide;
+	assert_int_equal(grant_new(&fine), 0);
+	assert_int_equal(grant_new(&wide), 0);
+	set(fine, "allow", "https://t.x/**/a*b");
+	set(wide, "allow", "https://t.x/**/*b");
+	finish(fine);
+	finish(wide);
+	assert_int_equal(grant_is_subset(fine, wide, &first), 1);
+	assert_int_equal(grant_is_subset(a, b, &first), 0);
+	assert_int_equal(grant_is_subset(fine, wide, &first), 0);
+	grant_budget_end();
+	assert_int_equal(grant_is_subset(fine, wide, &first), 1);
+	grant_free(fine);
+	grant_free(wide);
 	grant_free(a);
 	grant_free(b);
 	grant_free(both);

@@ -311,6 +311,67 @@ static void calls_are_bounded(void **state)
 	assert_true(n <= MAX_CALLS + MAX_POOL);
 }
 
+/* A connection of the call that runs in the sandbox. */
+static int connect_inside(void)
+{
+	int pair[2];
+
+	fake_pair(pair);
+	assert_int_equal(client_add_inside(f.s.sandboxes->calls, pair[0]), 0);
+	fake_send(pair[1], NULL, 0, "uusb", MSG_HELLO, WIRE_VERSION, "", 0u);
+	fake_run(&f);
+	return pair[1];
+}
+
+static uint32_t signal_none(int sock)
+{
+	uint32_t request = new_request();
+
+	fake_send(sock, NULL, 0, "uusu", MSG_SIGNAL, request, "none", 15u);
+	return request;
+}
+
+static void calls_that_keep_the_loop_rest(void **state)
+{
+	(void)state;
+	script_sandbox(&f, client, "a", false, &box);
+	_cleanup_close_ int guardian = script_slot(&f, &box, box.first);
+	script_run(&f, client, &box, guardian, 0);
+	_cleanup_close_ int inside = connect_inside();
+	_cleanup_close_ int other = connect_inside();
+
+	assert_int_equal(expect_failure(&f, inside, signal_none(inside)), ESRCH);
+	control_spent(f.s.sandboxes, 3600000000u);
+	uint32_t request = signal_none(inside);
+	expect_nothing(&f, inside);
+	/* The others are heard. */
+	assert_int_equal(expect_failure(&f, client, signal_none(client)), ESRCH);
+	/* Who hangs up goes at once, without what it had asked for. */
+	signal_none(other);
+	fd_close(TAKE_FD(other));
+	fake_run(&f);
+	for (const struct client *c = f.s.clients; c; c = c->next)
+		assert_true(!c->inside || c->next == NULL || !c->next->inside);
+	f.s.sandboxes->control_rests = f.s.next_deadline = 1;
+	assert_int_equal(expect_failure(&f, inside, request), ESRCH);
+}
+
+static void calls_that_ask_now_and_then_do_not_rest(void **state)
+{
+	(void)state;
+	script_sandbox(&f, client, "a", false, &box);
+	struct sandbox *b = f.s.sandboxes;
+
+	for (unsigned i = 0; i < 100; i++) {
+		control_spent(b, 1000);
+		b->spent_at -= 2000; /* as if so long ago */
+	}
+	assert_int_equal(b->control_rests, 0);
+	for (unsigned i = 0; i < 100; i++)
+		control_spent(b, 1000);
+	assert_int_not_equal(b->control_rests, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +393,8 @@ int main(void)
 		CLIENT_TEST(a_sandbox_says_what_it_is),
 		NAMED_TEST(clients_are_bounded),
 		CLIENT_TEST(calls_are_bounded),
+		CLIENT_TEST(calls_that_keep_the_loop_rest),
+		CLIENT_TEST(calls_that_ask_now_and_then_do_not_rest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
