@@ -80,6 +80,17 @@ static int refuse_commit(sandbox_error *error)
 	return denied ? EXIT_NOT_EXECUTABLE : EXIT_NSBOX;
 }
 
+/* 0, or the exit status and 1. */
+static int changes_words(const struct command *self, int argc, char **argv,
+			 int (*take)(void *arg, const struct option_reader *r), void *arg, struct words *words)
+{
+	int status = named_words(self, argc, argv, take, arg, words);
+
+	if (status || words->n)
+		return status;
+	return refuse("nsbox %s needs the id of a sandbox (nsbox diff lists those with changes)", self->name) + 1;
+}
+
 static int run_commit(const struct command *self, int argc, char **argv)
 {
 	sandbox_error *error = NULL;
@@ -87,11 +98,9 @@ static int run_commit(const struct command *self, int argc, char **argv)
 	unsigned long n;
 	struct commit commit = { 0 };
 
-	int status = named_words(self, argc, argv, take_commit, &commit, &words);
+	int status = changes_words(self, argc, argv, take_commit, &commit, &words);
 	if (status)
 		return status - 1;
-	if (words.n == 0)
-		return refuse("nsbox commit needs the id of a sandbox (nsbox diff lists those with changes)");
 	if (changes_of_call(words.word[0]))
 		return with_call(&words, true, commit.digest);
 	tell_asked(words.word[0]);
@@ -118,11 +127,9 @@ static int run_discard(const struct command *self, int argc, char **argv)
 	struct words words;
 	unsigned long n;
 
-	int status = named_words(self, argc, argv, NULL, NULL, &words);
+	int status = changes_words(self, argc, argv, NULL, NULL, &words);
 	if (status)
 		return status - 1;
-	if (words.n == 0)
-		return refuse("nsbox discard needs the id of a sandbox (nsbox diff lists those with changes)");
 	if (changes_of_call(words.word[0]))
 		return with_call(&words, false, NULL);
 	if (sandbox_changes_discard(words.word[0], changes_paths(&words), &n, &error) < 0)
