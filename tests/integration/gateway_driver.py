@@ -14,11 +14,12 @@ import sys
 import tempfile
 import threading
 
+from harness import wire
+
 CONFIG, ATTACH, READY, CALL, CALL_READY, CALL_END, CALL_ENDED, RECORDS, WRITTEN, CALL_BIND, AUDIT, ASK, \
     DECIDED, ASK_CANCEL = range(64, 78)
 CHANGED, SECRET, REVOKE = 80, 81, 2
 OPS = ['call.start', 'http.request', 'net.connect', 'grant.raise', 'fs.commit']
-WIRE_VERSION = 8
 GATEWAY = '100.64.0.1'
 F_ADD_SEALS, ALL_SEALS = 1033, 15
 IP_TRANSPARENT = 19
@@ -134,7 +135,7 @@ class Gateway:
             r, w = os.pipe()
             threading.Thread(target=self._fill, args=(w, value), daemon=True).start()
             fds.append(r)
-        self._send(u32(CONFIG) + u32(WIRE_VERSION) + text('box') + u32(len(secrets)), fds)
+        self._send(u32(CONFIG) + u32(wire.version(self.build)) + text('box') + u32(len(secrets)), fds)
         for fd in fds:
             os.close(fd)
 

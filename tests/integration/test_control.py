@@ -4,11 +4,13 @@ and that nobody can stop or slow the supervisor of others with it."""
 import os
 import time
 
+from harness import wire
 from harness.named import Named
 from harness.registry import cases, check, equal, test, until
 
-with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'harness', 'control.py')) as source:
-    CONTROL = source.read()
+HERE = os.path.dirname(os.path.abspath(__file__))
+with open(os.path.join(HERE, 'harness', 'control.py')) as source:
+    CONTROL = 'VERSION = %d\n' % wire.version(os.path.join(HERE, '..', '..', 'build')) + source.read()
 BOTH = [('light', ['--isolation', 'light']), ('full', ['--isolation', 'full'])]
 
 # Hand a descriptor to another call, over a socket in a directory that both have.

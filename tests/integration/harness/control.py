@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speaks to the control socket of a sandbox byte by byte, as a hostile program inside would. Runs inside, standalone."""
+"""Speaks to the control socket of a sandbox byte by byte, as a hostile program inside would. Runs inside, standalone, with
+VERSION (harness/wire.py) set before it."""
 import array
 import errno
 import socket
@@ -8,7 +9,6 @@ import time
 
 PATH = '/run/nsbox/control'
 HELLO, REPLY, CREATE, START, SIGNAL, DESTROY, EXIT, OPEN, INSPECT, POOL, CANCEL = 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12
-VERSION = 8
 
 
 def u32(*numbers):
@@ -40,11 +40,11 @@ def send(s, data, fds=()):
             time.sleep(0.02)
 
 
-def hello(s=None, version=VERSION):
+def hello(s=None):
     if s is None:
         s = new()
         s.connect(PATH)
-    send(s, u32(HELLO, version) + text('') + b'\0')
+    send(s, u32(HELLO, VERSION) + text('') + b'\0')
     return s
 
 
