@@ -137,7 +137,8 @@ static int value_and_coding(void *data, const struct http1_head *h, size_t i, st
 	}
 	if (r || !http1_slice_is_nocase(h, h->fields[i].name, "Accept-Encoding"))
 		return r;
-	r = buf_puts(out, "gzip");
+	/* A part of something compressed has no beginning to start from. */
+	r = buf_puts(out, ((struct session *)((struct inject *)data)->data)->x->range.form ? "identity" : "gzip");
 	return r < 0 ? r : 1;
 }
 
@@ -233,12 +234,30 @@ static struct http1_head framed(struct session *s)
 	return h;
 }
 
+/* Parts of an answer that is searched are asked for with what may belong to a value at their ends. */
+static bool wants_part(struct session *s)
+{
+	struct exchange *x = s->x;
+	const struct http1_head *h = &x->request;
+	size_t i = http1_find(h, "Range", 0);
+
+	x->range = (struct range){ 0 };
+	if (i == h->n_fields || http1_find(h, "Range", i + 1) < h->n_fields || !http1_slice_is(h, h->method, "GET") ||
+	    !range_parse(http1_text(h, h->fields[i].value), h->fields[i].value.len, &x->range)) {
+		x->range.form = RANGE_NONE;
+		return false;
+	}
+	x->range.margin = answer_margin(s);
+	return true;
+}
+
 static int write_head(struct session *s, const struct http1_request_out *how)
 {
 	struct exchange *x = s->x;
 	struct http1_request_out out = *how;
 	struct inject in = { .table = &s->gw->secrets.table, .decide = decide, .passes = passes, .data = s };
 	struct buf path = { 0 }, query = { 0 };
+	char range[RANGE_TEXT_MAX];
 
 	int r = check_method(&in, &x->request);
 	if (r == 0)
@@ -247,6 +266,10 @@ static int write_head(struct session *s, const struct http1_request_out *how)
 		r = write_query(&in, &x->request, &out, &query);
 	/* Whole, too: of a value across the border of two parts neither could be found. */
 	out.whole = answer_needs_scrub(s);
+	if (out.whole && wants_part(s)) {
+		range_widened(&x->range, range);
+		out.range = range;
+	}
 	out.value = out.whole ? value_and_coding : value;
 	out.data = &in;
 	if (r == 0) {

@@ -40,6 +40,22 @@ static int read_head(struct session *s)
 	return 1;
 }
 
+/* What the client asked for of it. */
+static int send_payload(struct session *s, const uint8_t *data, size_t len)
+{
+	struct exchange *x = s->x;
+	struct range_cut *cut = &x->cut;
+
+	if (x->is_cut) {
+		size_t skip = len < cut->skip ? len : (size_t)cut->skip;
+		cut->skip -= skip;
+		data += skip;
+		len = len - skip < cut->left ? len - skip : (size_t)cut->left;
+		cut->left -= len;
+	}
+	return len ? client_send_payload(s, data, len) : 0;
+}
+
 /* Payload as the server sent it. */
 static int pass_payload(struct session *s, const uint8_t *data, size_t len)
 {
@@ -50,16 +66,22 @@ static int pass_payload(struct session *s, const uint8_t *data, size_t len)
 	int r = answer_scrub_body(s, data, len, &clean);
 	if (r < 0)
 		return r;
-	return r ? client_send_payload(s, data, len) : client_send_payload(s, clean.data, clean.len);
+	return r ? send_payload(s, data, len) : send_payload(s, clean.data, clean.len);
 }
 
 static int finish(struct session *s)
 {
+	struct exchange *x = s->x;
 	_cleanup_buf_ struct buf rest = { 0 };
-	int r = s->x->scrub ? answer_scrub_end(s, &rest) : 0;
 
+	/* What is held back may be the beginning of a value that goes on in what is missing. */
+	if (x->part && x->download.payload != x->part)
+		return -EBADMSG;
+	int r = x->scrub ? answer_scrub_end(s, &rest) : 0;
 	if (r == 0)
-		r = client_send_payload(s, rest.data, rest.len);
+		r = send_payload(s, rest.data, rest.len);
+	if (r == 0 && x->is_cut && x->cut.left)
+		r = -EBADMSG;
 	if (r < 0)
 		return r;
 	s->x->download_done = true;
@@ -136,7 +158,10 @@ static void bad_answer(struct session *s, const char *reason)
 			       "Too many answers in the codings br and zstd are being read at once; ask for gzip, or for fewer.");
 	else if (strcmp(reason, "partial") == 0)
 		request_refuse(s, NULL, 502, reason,
-			       "The server answered with a part of something, which cannot be searched for secrets as a whole.");
+			       "The server answered with a part of something that was not asked for, or is compressed, which cannot be "
+			       "searched for secrets.");
+	else if (strcmp(reason, "range") == 0)
+		request_refuse(s, NULL, 416, reason, "What was asked for begins behind the end.");
 	else if (strcmp(reason, "content-encoding") == 0)
 		request_refuse(s, NULL, 502, reason,
 			       "The answer of the server is in a coding that cannot be searched for secrets.");

@@ -11,6 +11,7 @@
 #include "gateway/http1_write.h"
 #include "gateway/placeholder_inject.h"
 #include "gateway/problem.h"
+#include "gateway/range.h"
 #include "gateway/rewrite.h"
 #include "gateway/session.h"
 #include "policy/policy.h"
@@ -70,6 +71,10 @@ struct exchange {
 	bool body_sent;    /* some of it went into the upstream's buffer */
 	bool retried;
 	bool upload_done, answer_begun, answer_final, download_done;
+	struct range range; /* what the client asked for of an answer that is searched; the server is asked for more */
+	struct range_cut cut; /* what of the answer goes on, if is_cut */
+	bool is_cut;
+	uint64_t part; /* as many bytes have to come, however they are framed; 0: it is none */
 	struct answer_scrub *scrub; /* NULL: the answer holds no secret */
 	struct tunnel *tunnel; /* NULL: no WebSocket, or one that nobody reads */
 	enum body_form message_form; /* of its message that goes out */

@@ -91,11 +91,28 @@ static int put_field(struct buf *out, const struct http1_head *h, size_t i, http
 	return r < 0 ? r : buf_puts(out, "\r\n");
 }
 
-static int put_fields(struct buf *out, const struct http1_head *h, http1_value_fn value, void *data, bool whole)
+static int put_fields(struct buf *out, const struct http1_head *h, http1_value_fn value, void *data)
 {
 	for (size_t i = 0; i < h->n_fields; i++) {
-		bool left_out = whole && in_list(h, h->fields[i].name, FOR_A_PART, ARRAY_LEN(FOR_A_PART));
-		int r = http1_forwarded(h, i) && !left_out ? put_field(out, h, i, value, data) : 0;
+		int r = http1_forwarded(h, i) ? put_field(out, h, i, value, data) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int put_request_fields(struct buf *out, const struct http1_head *h, const struct http1_request_out *how)
+{
+	for (size_t i = 0; i < h->n_fields; i++) {
+		struct http1_slice name = h->fields[i].name;
+		int r = 0;
+		if (!http1_forwarded(h, i))
+			continue;
+		if (how->range && http1_slice_is_nocase(h, name, "Range"))
+			r = buf_printf(out, "Range: %s\r\n", how->range);
+		else if (!how->whole || !in_list(h, name, FOR_A_PART, ARRAY_LEN(FOR_A_PART)) ||
+			 (how->range && http1_slice_is_nocase(h, name, "If-Range")))
+			r = put_field(out, h, i, how->value, how->data);
 		if (r < 0)
 			return r;
 	}
@@ -137,7 +154,7 @@ int http1_write_request(struct buf *out, const struct http1_head *h, const struc
 	int r = put_request_line(out, h, how);
 
 	if (r == 0)
-		r = put_fields(out, h, how->value, how->data, how->whole);
+		r = put_request_fields(out, h, how);
 	if (r == 0)
 		r = put_framing(out, h->framing, h->content_length);
 	if (r == 0 && h->websocket)
@@ -192,7 +209,7 @@ int http1_write_response(struct buf *out, const struct http1_head *h, const stru
 	if (r == 0)
 		r = buf_puts(out, "\r\n");
 	if (r == 0)
-		r = put_fields(out, h, how->value, how->data, false);
+		r = put_fields(out, h, how->value, how->data);
 	/* Answers to HEAD and 304 tell the length of what they do not carry; 1xx and 204 never do (RFC 9110 8.6). */
 	if (framing == HTTP1_BODY_NONE && h->has_content_length && !interim && h->status != 204)
 		framing = HTTP1_BODY_LENGTH;

@@ -21,7 +21,8 @@ struct http1_request_out {
 	size_t path_len;
 	const char *query;  /* NULL: the head's own */
 	size_t query_len;
-	bool whole;	    /* Range and its like are left out, so that the answer comes whole */
+	bool whole;	    /* Range and its like are left out, so that the answer comes whole, */
+	const char *range;  /* or that it does from this one, and If-Range */
 	http1_value_fn value; /* NULL: fields as they are */
 	void *data;
 };

@@ -190,18 +190,85 @@ static int coding(struct session *s, enum inflate_coding *ret)
 	return n > 1 ? fail_answer(s, "content-encoding") : n;
 }
 
+uint64_t answer_margin(const struct session *s)
+{
+	/* \u0061 for each byte is the longest that a form may be. */
+	return 6 * (uint64_t)s->gw->secrets.values.longest + 16;
+}
+
+/* S3 and its like: ?partNumber=2 */
+static bool asks_by_number(const struct http1_head *request)
+{
+	static const char name[] = "partNumber=";
+	const char *at = http1_text(request, request->query), *end = at + request->query.len;
+
+	while (request->has_query && (size_t)(end - at) > strlen(name)) {
+		const char *next = memchr(at, '&', (size_t)(end - at));
+		if (memcmp(at, name, strlen(name)) == 0)
+			return true;
+		if (!next)
+			break;
+		at = next + 1;
+	}
+	return false;
+}
+
+/* The fields and the framing of what goes on of a part. */
+static int cut_part(struct session *s, size_t i, const struct range_part *part)
+{
+	struct exchange *x = s->x;
+	struct http1_head *h = &x->answer;
+
+	/* A longer value may have come since. */
+	if (x->range.margin < answer_margin(s))
+		return fail_answer(s, "partial");
+	int r = range_cut(&x->range, part, &x->cut);
+	if (r < 0)
+		return fail_answer(s, r == -ERANGE ? "range" : "partial");
+	x->is_cut = true;
+	h->fields[i].value = (struct http1_slice){ (uint32_t)h->bytes.len, (uint32_t)strlen(x->cut.content_range) };
+	r = buf_puts(&h->bytes, x->cut.content_range);
+	h->framing = HTTP1_BODY_LENGTH;
+	h->has_content_length = true;
+	h->content_length = x->cut.left;
+	/* It was promised where each byte stands. */
+	x->scrub->scrub.same_length = true;
+	return r;
+}
+
+/* With the rest of a value in another one, or compressed without its beginning, nothing could be found. */
+static int begin_part(struct session *s, bool coded)
+{
+	struct exchange *x = s->x;
+	const struct http1_head *h = &x->answer;
+	size_t i = http1_find(h, "Content-Range", 0);
+	struct range_part part;
+
+	if (i == h->n_fields || http1_find(h, "Content-Range", i + 1) < h->n_fields || coded ||
+	    range_part_parse(http1_text(h, h->fields[i].value), h->fields[i].value.len, &part) < 0)
+		return fail_answer(s, "partial");
+	uint64_t n = part.last - part.first + 1;
+	if (h->framing == HTTP1_BODY_LENGTH && h->content_length != n)
+		return fail_answer(s, "partial");
+	x->part = n;
+	if (x->range.form)
+		return cut_part(s, i, &part);
+	bool numbered = asks_by_number(&x->request) && http1_find(h, "x-amz-mp-parts-count", 0) < h->n_fields;
+	return range_part_is_sound(&part, numbered) ? 0 : fail_answer(s, "partial");
+}
+
 static int begin_body(struct session *s)
 {
 	struct exchange *x = s->x;
 	struct answer_scrub *a = x->scrub;
 	enum inflate_coding which = INFLATE_GZIP;
 
-	/* Nobody asked for one: the rest of a value may be in another, and a compressed one has no beginning to start from. */
-	if (x->answer.status == 206)
-		return fail_answer(s, "partial");
 	int r = coding(s, &which);
 	if (r < 0)
 		return r;
+	int part = x->answer.status == 206 ? begin_part(s, r > 0) : 0;
+	if (part < 0)
+		return part;
 	a->body = true;
 	if (r > 0) {
 		r = inflater_init(&a->inflater, which);

@@ -11,6 +11,8 @@
 
 /* Can an answer to this request hold a value that the call must not see? */
 bool answer_needs_scrub(const struct session *s);
+/* As far from the end of a value, in any of its forms, its beginning may be. */
+uint64_t answer_margin(const struct session *s);
 /*
  * x->answer is complete (also an interim one): makes its fields, framing and coding those of what goes on.
  * x->download has to know the original. 0, -EBADMSG (x->answer.error says why), -ENOMEM.

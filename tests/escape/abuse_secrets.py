@@ -105,9 +105,17 @@ case('told', 'ranges', 'two parts of a document, with the key across their borde
      'part = lambda a, b: rest_of(reflect("range", [("Range", "bytes=%d-%d" % (a, b))]))\n'
      'def rest_of(x): return x.partition(b"\\r\\n\\r\\n")[2].partition(b"\\n")[0]\n'
      'half = 10 + len(KEY) // 2\nr = part(0, half) + part(half + 1, 999)', told)
+case('told', 'ranges-bytes', 'a document byte by byte',
+     'part = lambda a, b: rest_of(reflect("range", [("Range", "bytes=%d-%d" % (a, b))]))\n'
+     'def rest_of(x): return x.partition(b"\\r\\n\\r\\n")[2].partition(b"\\n")[0]\n'
+     'r = b"".join(part(i, i) for i in range(10, 10 + len(KEY)))', told)
 for where in ('body', 'header', 'frames', 'trailer', 'early', 'gzip'):
     case('told', 'h2-' + where, 'a server that tells the key over HTTP/2: ' + where,
          'import gzip as gz\nk = h2()\nm = k.get("/open/" + %r, headers=[("authorization", "Bearer " + KEY)])\nr = told(m)\n'
          'if bytes(m.body[:2]) == b"\\x1f\\x8b": r += gz.decompress(bytes(m.body)).decode()' % where, told)
+case('told', 'h2-ranges', 'a document in two parts over HTTP/2, with the key across their border',
+     'k = h2()\nhalf, text = 10 + len(KEY) // 2, lambda m: bytes(m.body).partition(b"\\n")[0]\n'
+     'part = lambda r: text(k.get("/open/range", headers=[("authorization", "Bearer " + KEY), ("range", "bytes=" + r)]))\n'
+     'r = (part("0-%d" % half) + part("%d-999" % (half + 1))).decode()', told)
 case('told', 'own-error', 'an error page of the gateway', 'r = unpack(secure(request("/closed?" + KEY, headers=[("X", KEY)]))[0]) '
      'if not OUTSIDE else reflect("error-401")', told)

@@ -101,7 +101,8 @@ def ranges(request, key):
     for value in request.header('range'):
         first, _, last = value.partition('=')[2].partition('-')
         part = text[int(first):int(last) + 1]
-        return body(part, ('Content-Range', 'bytes %s-%s/%d' % (first, last, len(text))), status='206 Partial Content')
+        return body(part, ('Content-Range', 'bytes %s-%d/%d' % (first, int(first) + len(part) - 1, len(text))),
+                    status='206 Partial Content')
     return body(text, ('Accept-Ranges', 'bytes'))
 
 

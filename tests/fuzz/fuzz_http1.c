@@ -5,6 +5,7 @@
  */
 #include "../unit/http1_feed.h"
 #include "gateway/http1_write.h"
+#include "gateway/range.h"
 #include "fuzz.h"
 
 static void run(struct message *m, enum http1_kind kind, bool to_head, const char *text, size_t len, size_t step)
@@ -79,6 +80,34 @@ static void written_anew(struct message *m)
 	buf_free(&twice);
 }
 
+/* Of any part that a server may claim only what lies in it goes on, and never more than was asked for. */
+static void ranges(const char *ask, size_t ask_len, const char *answer, size_t len)
+{
+	struct range r = { 0 };
+	struct range_part part;
+	struct range_cut cut;
+	char text[RANGE_TEXT_MAX];
+
+	if (!range_parse(ask, ask_len, &r) || range_part_parse(answer, len, &part) < 0)
+		return;
+	r.margin = 100;
+	range_widened(&r, text);
+	if (range_cut(&r, &part, &cut) < 0)
+		return;
+	CHECK(cut.left && cut.skip <= part.last - part.first && cut.left <= part.last - part.first + 1 - cut.skip);
+	CHECK(r.form != RANGE_BETWEEN || cut.left <= r.last - r.first + 1);
+	CHECK(r.form != RANGE_LAST || cut.left <= r.last);
+	CHECK(range_part_parse(cut.content_range, strlen(cut.content_range), &part) == 0);
+}
+
+static void ranges_of(const char *text, size_t len)
+{
+	const char *end = memchr(text, '\n', len);
+
+	if (end)
+		ranges(text, (size_t)(end - text), end + 1, len - (size_t)(end + 1 - text));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct message whole, cut;
@@ -91,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *text = (const char *)data + 2;
 	size -= 2;
 
+	ranges_of(text, size);
 	run(&whole, kind, to_head, text, size, size);
 	run(&cut, kind, to_head, text, size, step);
 	same_verdict(&whole, &cut);

@@ -224,15 +224,115 @@ def part_that_nobody_asked_for(t, body, headers):
     check(b'"partial"' in got, 'the reason is in %r' % got)
 
 
-@cases([('with_a_secret', '', [[], [], [], []]), ('without', '--no-secret', [['bytes=5-9'], ['"x"'], ['bytes=1-2'], ['bytes=3-4']])])
-def parts_are_not_asked_for(t, flags, want):
-    """A value across the border of two parts would be in neither."""
+@cases([('with_a_secret', '', [None, ['"x"'], [], []]), ('without', '--no-secret', [['bytes=5-9'], ['"x"'], ['bytes=1-2'], ['bytes=3-4']])])
+def how_parts_are_asked_for(t, flags, want):
+    """A value across the border of two parts would be in neither: more is asked for, and in the usual way only."""
     origin = Origin(t.pki.context([HOST]))
     box = Box(t).connect(origin, HOST).add('--allow', HOST)
     if not flags:
         box.add('--secret', 'KEY@' + HOST, KEY=VALUE)
     box.sh('curl -sSf -r 5-9 -H \'If-Range: "x"\' -H "Request-Range: bytes=1-2" -H "X-MS-Range: bytes=3-4" https://%s/' % HOST).ok()
-    equal([origin.requests[0].header(n) for n in ('range', 'if-range', 'request-range', 'x-ms-range')], want, 'what asks for a part')
+    got = [origin.requests[0].header(n) for n in ('range', 'if-range', 'request-range', 'x-ms-range')]
+    first, _, last = got[0][0].partition('=')[2].partition('-')
+    if not want[0]:
+        check(first == '0' and int(last) > 9 + 6 * len(VALUE), 'with a margin: %r' % got[0])
+    equal(got[1:], want[1:], 'what asks for a part')
+    equal(got[0], want[0] or got[0], 'Range')
+
+
+def by_ranges(text, most=None, extra=()):
+    """A server that gives any part of a text; at most so many bytes of it, which it may do."""
+    def answer(connection, request):
+        ranges = request.header('range')
+        if not ranges:
+            return Origin.reply(connection, body=text)
+        first, _, last = ranges[0].partition('=')[2].partition('-')
+        if not first:
+            first, last = max(0, len(text) - int(last)), len(text) - 1
+        first, last = int(first), min(int(last or len(text)), len(text) - 1)
+        if first >= len(text):
+            return Origin.reply(connection, '416 Range Not Satisfiable', headers=[('Content-Range', 'bytes */%d' % len(text))])
+        last = min(last, first + most - 1) if most else last
+        Origin.reply(connection, '206 Partial Content', text[first:last + 1],
+                     [('Content-Range', 'bytes %d-%d/%d' % (first, last, len(text))), *extra])
+    return answer
+
+
+ASK = """
+import os
+server = tls("%s")
+def ask(r, path="/"):
+    a = send(server, "GET %%s HTTP/1.1\\r\\nHost: %s\\r\\nAuthorization: Bearer %%s\\r\\n%%s\\r\\n"
+             %% (path, os.environ["KEY"], "Range: %%s\\r\\n" %% r if r else ""))
+    return a.status, a.headers.get("content-range"), a.body.decode("latin-1")
+""" % (HOST, HOST)
+
+
+@cases([('start', 0, 300), ('middle', 180, 420), ('end', 700, 1000)])
+def parts_are_those_of_the_whole(t, start, end):
+    """Whatever its borders are, also inside of a value: the bytes of the whole answer as the sandbox may see it."""
+    forms = b' '.join(form(VALUE) for _, form in FORMS)
+    text = b'x' * 200 + forms + b'y' * (1000 - 200 - len(forms) - 9) + VALUE.encode()[:9]
+    text = text[:1000] if len(text) > 1000 else text
+    box, origin = setup(t, by_ranges(text))
+    got = box.python(ASK + """
+whole = ask(None)[2]
+size = len(whole)
+wrong = []
+for a in range(%d, %d, 7):
+    for n in (1, 13, 60):
+        b = min(a + n - 1, size - 1)
+        if a < size and ask("bytes=%%d-%%d" %% (a, a + n - 1)) != (206, "bytes %%d-%%d/%%d" %% (a, b, size), whole[a:b + 1]):
+            wrong.append((a, b))
+for n in (1, 5, 300, size, size + 5):
+    a = max(0, size - n)
+    if ask("bytes=-%%d" %% n) != (206, "bytes %%d-%%d/%%d" %% (a, size - 1, size), whole[a:]):
+        wrong.append(-n)
+    if a and ask("bytes=%%d-" %% a) != (206, "bytes %%d-%%d/%%d" %% (a, size - 1, size), whole[a:]):
+        wrong.append(a)
+out([wrong[:20], whole, os.environ["KEY"], ask("bytes=%%d-" %% (size + 9999))[0], ask("bytes=%%d-" %% size)[0]])""" % (start, end)).ok().json()
+    equal(got[0], [], 'parts that are not those of the whole')
+    equal(got[3:], [416, 416], 'behind the end')
+    absent(VALUE, got[1].encode('latin-1'))
+    check(got[2] in got[1], 'the placeholder is in the whole')
+
+
+@cases([('short', dict(most=100), 502), ('compressed', dict(extra=[('Content-Encoding', 'gzip')]), 502),
+        ('twice', dict(extra=[('Content-Range', 'bytes 0-9/99')]), 502), ('good', {}, 206)])
+def parts_that_were_not_asked_for(t, how, want):
+    """What is missing could be the rest of a value."""
+    box, origin = setup(t, by_ranges(b'a' * 500 + VALUE.encode() + b'b' * 500, **how))
+    got = box.python(ASK + 'out(ask("bytes=510-600"))').ok().json()
+    equal(got[0], want, 'status of %r' % got)
+    absent(VALUE[12:], got[2].encode())
+
+
+PART = 5 << 20
+
+
+@cases([('first', '?partNumber=1', 0, PART, [('x-amz-mp-parts-count', '2')], 206),
+        ('last', '?partNumber=2', PART, 10, [('x-amz-mp-parts-count', '2')], 206),
+        ('not_asked', '', 0, PART, [('x-amz-mp-parts-count', '2')], 502),
+        ('not_known', '?partNumber=1', 0, PART, [], 502),
+        ('small', '?partNumber=1', 0, 10, [('x-amz-mp-parts-count', '2')], 502),
+        ('at_a_byte', '?partNumber=2', 10, PART, [('x-amz-mp-parts-count', '2')], 502),
+        ('whole', '', 0, PART + 10, [], 206)])
+def parts_by_number(t, query, first, size, headers, want):
+    """Of what is stored in parts one may be asked for: where it begins and ends is no choice of who reads it."""
+    text = b'z' * 1000 + VALUE.encode() + b'z' * (PART - 1000 - len(VALUE)) + b'0123456789'
+
+    def answer(connection, request):
+        Origin.reply(connection, '206 Partial Content', text[first:first + size],
+                     [('Content-Range', 'bytes %d-%d/%d' % (first, first + size - 1, len(text))), *headers])
+
+    box, origin = setup(t, answer)
+    got = box.python(ASK + """
+import hashlib
+status, where, body = ask(None, "/" + %r)
+out([status, len(body), body.count(os.environ["KEY"]), %r in body])""" % (query, VALUE)).ok().json()
+    equal(got[0], want, 'status')
+    check(want != 206 or got[1:3] == [size, int(first == 0)], 'length and placeholders: %r' % got)
+    check(not got[3], 'the value')
 
 
 @test
