@@ -62,6 +62,8 @@ static bool is_key_name(const char *name, size_t len)
 	}
 	if (strcmp(tail + at, "key") == 0)
 		return false;
+	if (strcmp(tail + at, "pass") == 0)
+		return true;
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
 		if (ends_in(tail + at, others[i]))
 			return false;
@@ -71,6 +73,14 @@ static bool is_key_name(const char *name, size_t len)
 			return true;
 	}
 	return false;
+}
+
+/* Without braces only the usual form counts: a password may begin with '$' as well. */
+static bool is_variable_char(char c, bool braces, bool first)
+{
+	bool plain = c == '_' || isupper((unsigned char)c) || (!first && isdigit((unsigned char)c));
+
+	return braces ? is_name_char(c) || c == ':' || c == '.' : plain;
 }
 
 /* ${NAME}, $NAME or {env:NAME} and nothing else, also behind the word for the kind of login. */
@@ -87,12 +97,12 @@ static bool is_reference(const char *value, size_t len)
 		}
 	}
 	bool dollar = len && value[0] == '$', brace = len > dollar && value[dollar] == '{';
-	size_t at = (size_t)dollar + brace;
+	size_t begin = (size_t)dollar + brace, at = begin;
 	if (!dollar && !(len > 5 && strncmp(value, "{env:", 5) == 0))
 		return false;
-	while (at < len && (is_name_char(value[at]) || (brace && (value[at] == ':' || value[at] == '.'))))
+	while (at < len && is_variable_char(value[at], brace, at == begin))
 		at++;
-	return brace ? at + 1 == len && value[at] == '}' : at == len;
+	return brace ? at + 1 == len && value[at] == '}' : at == len && at > begin;
 }
 
 static void skip(struct text *t, const char *chars)
