@@ -15,6 +15,7 @@
  * directory everything counts. */
 static const char *const git[] = {
 	".git/config", ".git/config.worktree", ".gitmodules", ".gitconfig", ".git/commondir",
+	"rebase-merge/git-rebase-todo",
 };
 static const char *const ci[] = {
 	".github/workflows/", ".github/actions/", ".gitlab-ci.yml", ".gitlab-ci.yaml", ".gitlab/", ".circleci/",

@@ -21,18 +21,25 @@ static const char *const executing[] = {
 	"sendemail.*", "imap.*", "gc.recentobjectshook", "uploadpack.packobjectshook", "receive.procreceiverefs",
 	"remote.*.uploadpack", "remote.*.receivepack", "remote.*.vcs", "protocol.*", "init.templatedir", "svn.*",
 	"git-p4.*", "lfs.customtransfer.*", "lfs.extension.*", "lfs.standalonetransferagent", "lfs.*.standalonetransferagent",
-	/* To whom it gives credentials, and whether it makes sure that it is that one. */
+	/* Of programs that keep their own settings there: git-annex(1), its options being those of ssh and rsync; git-flow, StGit,
+	 * tig, delta. */
+	"annex.*command", "annex.*hook", "annex.*options", "remote.*.annex-*", "gitflow.path.hooks", "stgit.*", "tig.*",
+	"delta.pager", "delta.*.pager",
+	/* To whom it gives credentials or what is pushed, and whether it makes sure that it is that one. */
 	"credential.*", "http.*", "url.*.insteadof", "url.*.pushinsteadof", "remote.*.proxy", "remote.*.proxyauthmethod",
+	"lfs.url", "lfs.pushurl", "remote.*.lfsurl", "remote.*.lfspushurl",
 };
 
-/* Of at most one `*`. */
+/* Of at most one `*`, but for one at the end besides. */
 static bool matches(const char *pattern, const char *name)
 {
-	const char *star = strchr(pattern, '*');
+	const char *star = strchr(pattern, '*'), *more = star ? strchr(star + 1, '*') : NULL;
 
 	if (!star)
 		return strcmp(pattern, name) == 0;
 	size_t before = (size_t)(star - pattern), behind = strlen(star + 1), len = strlen(name);
+	if (more)
+		return strncmp(pattern, name, before) == 0 && memmem(name + before, len - before, star + 1, behind - 1);
 	return len >= before + behind && strncmp(pattern, name, before) == 0 && strcmp(name + len - behind, star + 1) == 0;
 }
 
@@ -299,6 +306,38 @@ int git_config_read(const char *text, size_t len, struct git_keys *ret)
 	return 0;
 }
 
+/* As git's sequencer: blanks, a word or its letter, a blank behind it or nothing. */
+static bool is_exec(const char *line, size_t len)
+{
+	size_t n = len >= 4 && memcmp(line, "exec", 4) == 0 ? 4 : len >= 1 && line[0] == 'x' ? 1 : 0;
+
+	return n && (len == n || is_space(line[n]));
+}
+
+int git_todo_read(const char *text, size_t len, struct git_keys *ret)
+{
+	_cleanup_git_keys_ struct git_keys keys = { 0 };
+
+	if (len > GIT_CONFIG_MAX || (len && memchr(text, '\0', len)))
+		return -EBADMSG;
+	for (size_t at = 0, end; at < len; at = end + 1) {
+		const char *newline = memchr(text + at, '\n', len - at);
+		end = newline ? (size_t)(newline - text) : len;
+		size_t begin = at;
+		while (begin < end && is_space(text[begin]))
+			begin++;
+		if (!is_exec(text + begin, end - begin))
+			continue;
+		_cleanup_free_ char *line = strndup(text + begin, end - begin);
+		int k = line ? add_key(&keys, line, NULL, begin, end) : -ENOMEM;
+		if (k < 0)
+			return k;
+	}
+	*ret = keys;
+	keys = (struct git_keys){ 0 };
+	return 0;
+}
+
 static bool same_key(const struct git_key *a, const struct git_key *b)
 {
 	return strcmp(a->name, b->name) == 0 && !a->value == !b->value && (!a->value || strcmp(a->value, b->value) == 0);
@@ -334,13 +373,13 @@ static char *told_name(char *name)
 	return name;
 }
 
-int git_config_filter(const char *text, size_t len, const struct git_keys *before, struct buf *out, size_t *ret_removed,
-		      char **removed, size_t max)
+int git_config_filter(git_reader read, const char *text, size_t len, const struct git_keys *before, struct buf *out,
+		      size_t *ret_removed, char **removed, size_t max)
 {
 	_cleanup_git_keys_ struct git_keys now = { 0 }, left = { 0 };
 	size_t at = 0, copied = 0, n = 0;
 
-	int r = git_config_read(text, len, &now);
+	int r = read(text, len, &now);
 	for (size_t i = 0; i < now.n && r == 0; i++) {
 		size_t found = find_key(before, at, &now.v[i]);
 		if (found) {
@@ -357,7 +396,7 @@ int git_config_filter(const char *text, size_t len, const struct git_keys *befor
 		r = buf_append(out, text + copied, len - copied);
 	/* The cut is checked by reading what is left, so that a mistake in it cannot let anything through. */
 	if (r == 0)
-		r = git_config_read((const char *)out->data, out->len, &left);
+		r = read((const char *)out->data, out->len, &left);
 	if (r == 0 && !is_part_of(&left, before))
 		r = -EBADMSG;
 	*ret_removed = n;

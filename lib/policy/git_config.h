@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The file format of git-config(1), read as strictly as git does, for one question: which keys in it make git execute
- * something, take more keys from elsewhere, or give credentials to somebody else: those "that execute" below. Bytes in,
- * facts out.
+ * something, take more keys from elsewhere, or give credentials to somebody else: those "that execute" below. The same of the
+ * list of a rebase. Bytes in, facts out.
  */
 #ifndef NSBOX_POLICY_GIT_CONFIG_H
 #define NSBOX_POLICY_GIT_CONFIG_H
@@ -32,7 +32,10 @@ struct git_keys {
 
 /* Those that execute, in the order of the file. -EBADMSG: git would not read it either, it holds NUL, or it is over one of
  * the limits above. -ENOMEM. */
+typedef int (*git_reader)(const char *text, size_t len, struct git_keys *ret);
 int git_config_read(const char *text, size_t len, struct git_keys *ret);
+/* The list of a rebase that is under way: its exec lines, each as a name without a value. */
+int git_todo_read(const char *text, size_t len, struct git_keys *ret);
 void git_keys_free(struct git_keys *keys);
 /* name as in struct git_key. value: some keys execute with some values only. */
 bool git_key_executes(const char *name, const char *value);
@@ -42,7 +45,7 @@ bool git_key_executes(const char *name, const char *value);
  * was taken out is counted, its names are added to removed (a string array, NULL-terminated, at most max, each cut; may be NULL).
  * -EBADMSG: it cannot be read, or what would be left is not what was meant.
  */
-int git_config_filter(const char *text, size_t len, const struct git_keys *before, struct buf *out, size_t *ret_removed,
-		      char **removed, size_t max);
+int git_config_filter(git_reader read, const char *text, size_t len, const struct git_keys *before, struct buf *out,
+		      size_t *ret_removed, char **removed, size_t max);
 
 #endif

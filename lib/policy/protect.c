@@ -15,7 +15,7 @@
  * watched (lib/watch) instead of protected, and so is what of these is not there yet.
  */
 static const char *const executed_by_host[] = {
-	".nsbox.ini",
+	".nsbox.ini",	 ".git/lazygit.yml",
 	".git/hooks",	 ".husky",	".githooks",	".envrc",	 ".direnv",    ".mise.toml",  "mise.toml",
 	".vscode",	 ".idea",	".zed",		".fleet",	 ".exrc",      ".nvim.lua",   ".nvimrc",
 	".vimrc",	 ".lvimrc",	".dir-locals.el", ".devcontainer", ".devcontainer.json", ".mcp.json", ".claude",
@@ -24,7 +24,9 @@ static const char *const executed_by_host[] = {
 	".qwen",	 ".amp",	".crush",	".crush.json",	 "crush.json", "opencode.jsonc", ".github/hooks",
 	".dir-locals-2.el", ".mise",	".mise.local.toml", "mise.local.toml", ".npmrc", ".yarnrc.yml", ".pdbrc",
 	".hg/hgrc",	 ".jj/repo/config.toml", "lefthook.yml", ".lefthook.yml", "lefthook-local.yml", ".lefthook-local.yml",
-	"lefthook.yaml", ".lefthook.yaml", "lefthook-local.yaml", ".lefthook-local.yaml",
+	"lefthook.yaml", ".lefthook.yaml", "lefthook-local.yaml", ".lefthook-local.yaml", ".lazygit.yml",
+	/* Not executed: where what is pushed goes to. */
+	".lfsconfig",
 };
 
 const char *policy_protected_name(size_t n)
@@ -130,7 +132,7 @@ struct nested {
 
 static int protect_git_dir(void *arg, const char *dir, bool git_dir)
 {
-	static const char *const names[] = { "hooks", "commondir", "gitdir" };
+	static const char *const names[] = { "hooks", "commondir", "gitdir", "lazygit.yml" };
 	const struct nested *n = arg;
 	char path[4096];
 	int r = 0;

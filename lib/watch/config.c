@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Git's configuration: programs have to write it, and some of its keys execute. Only those are taken out. */
+/* Git's configuration, and the list of a rebase: programs have to write them, and some of what is in them executes. Only that
+ * is taken out. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ int config_begin(struct config *c, int dir, const char *name)
 	if (r == -EACCES || r == -ENOENT)
 		return 0;
 	if (r == 0)
-		r = git_config_read((const char *)c->text.data, c->text.len, &c->keys);
+		r = c->read((const char *)c->text.data, c->text.len, &c->keys);
 	c->readable = r == 0;
 	return r == -EBADMSG ? 0 : r;
 }
@@ -118,7 +119,7 @@ void config_check(const struct check *c, struct config *config, int dir, const c
 	if (r == 0 && !config->readable)
 		r = text.len == config->text.len && text.len && memcmp(text.data, config->text.data, text.len) == 0 ? 0 : -EBADMSG;
 	else if (r == 0)
-		r = git_config_filter((const char *)text.data, text.len, &config->keys, &left, &n, keys, KEYS_TOLD);
+		r = git_config_filter(config->read, (const char *)text.data, text.len, &config->keys, &left, &n, keys, KEYS_TOLD);
 	if (r == -ENOMEM)
 		cannot_look(c, dir_path, name, r);
 	else if (r < 0)

@@ -46,8 +46,9 @@ int keep_move(struct keep *k, int dir, const char *dir_path, const char *name, c
 /* A new file of these bytes. */
 int write_new(int dir, const char *name, mode_t mode, const void *data, size_t len);
 
-/* config.c: a configuration file of git that has to stay writable. */
+/* config.c: a file of git that has to stay writable: configuration, or the list of a rebase. */
 struct config {
+	git_reader read;
 	struct object seen; /* the last state of which it is known that nothing executes but what did before */
 	struct buf text;    /* before the first call */
 	struct git_keys keys;
@@ -77,6 +78,7 @@ enum watch_rule {
 	RULE_DIRECTORY, /* the same, or a directory that is looked into */
 	RULE_HOOKS,	/* the same, or a directory with examples only */
 	RULE_CONFIG,
+	RULE_TODO, /* the list of a rebase: no new command in it */
 	RULE_WORKTREES, /* no new link; new linked worktrees are looked into */
 };
 

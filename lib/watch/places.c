@@ -19,7 +19,7 @@ static const struct {
 } in_git[] = {
 	{ "hooks", RULE_HOOKS },	 { "config", RULE_CONFIG }, { "config.worktree", RULE_CONFIG },
 	{ "commondir", RULE_OBJECT }, { "gitdir", RULE_OBJECT },
-	{ "worktrees", RULE_WORKTREES },
+	{ "worktrees", RULE_WORKTREES }, { "lazygit.yml", RULE_OBJECT }, { "rebase-merge/git-rebase-todo", RULE_TODO },
 };
 
 static int is_local(int dir, bool *ret)
@@ -50,16 +50,18 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 		return -ENOMEM;
 	p->entries = more;
 	struct entry *entry = &p->entries[p->n++];
-	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = rule == RULE_CONFIG || rule == RULE_WORKTREES,
-				 .config = { .readable = true, .mode = 0644 } };
+	bool text = rule == RULE_CONFIG || rule == RULE_TODO;
+	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = text || rule == RULE_WORKTREES,
+				 .config = { .read = rule == RULE_TODO ? git_todo_read : git_config_read, .readable = true,
+					     .mode = 0644 } };
 	if (!entry->name)
 		return -ENOMEM;
 	if (dir < 0)
 		return 0;
-	if (rule == RULE_CONFIG) {
+	if (text) {
 		int k = config_begin(&entry->config, dir, name);
 		/* Then any other bytes are a change. */
-		return k == -EFBIG && mounted ? 0 : k;
+		return k == -EFBIG && (mounted || rule == RULE_TODO) ? 0 : k;
 	}
 	int r = object_look(dir, name, &entry->was);
 	if (r == 0 && entry->was.kind == OBJECT_FILE && entry->was.nlink > 1) {
@@ -103,15 +105,6 @@ static bool has_entry(const struct watch *w, const char *path)
 	return false;
 }
 
-static int add_git_entries(const struct policy *policy, struct place *p, int dir)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(in_git) && r == 0; i++)
-		r = add_entry(policy, p, dir, in_git[i].name, in_git[i].rule);
-	return r;
-}
-
 /* That directory in a place, there or not. ret_dir: -ENOENT when it is not. */
 static int add_below(struct watch *w, size_t parent, const char *name, size_t len, size_t *ret, int *ret_dir)
 {
@@ -130,17 +123,8 @@ static int add_below(struct watch *w, size_t parent, const char *name, size_t le
 	return *ret_dir < 0 && *ret_dir != -ENOENT ? *ret_dir : 0;
 }
 
-static int add_git(const struct policy *policy, struct watch *w, size_t parent)
-{
-	_cleanup_close_ int git = -EBADF;
-	size_t at;
-
-	int r = add_below(w, parent, ".git", 4, &at, &git);
-	return r < 0 ? r : add_git_entries(policy, &w->places[at], git);
-}
-
 /* name: of a file in directories of the place at, each of which is a place too. */
-static int add_name(const struct policy *policy, struct watch *w, size_t at, int dir, const char *name)
+static int add_name(const struct policy *policy, struct watch *w, size_t at, int dir, const char *name, enum watch_rule rule)
 {
 	_cleanup_free_ char *first = NULL, *path = NULL;
 	const char *slash = strchr(name, '/');
@@ -152,11 +136,29 @@ static int add_name(const struct policy *policy, struct watch *w, size_t at, int
 	if (!first || asprintf(&path, "%s/%s", w->places[at].path, first) < 0)
 		return -ENOMEM;
 	if (!slash || !has_entry(w, path))
-		r = add_entry(policy, &w->places[at], dir, first, slash ? RULE_DIRECTORY : RULE_OBJECT);
+		r = add_entry(policy, &w->places[at], dir, first, slash ? RULE_DIRECTORY : rule);
 	if (r < 0 || !slash)
 		return r;
 	r = add_below(w, at, name, len, &at, &below);
-	return r < 0 ? r : add_name(policy, w, at, below, slash + 1);
+	return r < 0 ? r : add_name(policy, w, at, below, slash + 1, rule);
+}
+
+static int add_git_entries(const struct policy *policy, struct watch *w, size_t at, int dir)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(in_git) && r == 0; i++)
+		r = add_name(policy, w, at, dir, in_git[i].name, in_git[i].rule);
+	return r;
+}
+
+static int add_git(const struct policy *policy, struct watch *w, size_t parent)
+{
+	_cleanup_close_ int git = -EBADF;
+	size_t at;
+
+	int r = add_below(w, parent, ".git", 4, &at, &git);
+	return r < 0 ? r : add_git_entries(policy, w, at, git);
 }
 
 /* Takes the descriptor over. */
@@ -175,13 +177,13 @@ static int add_dir(const struct policy *policy, struct watch *w, const char *pat
 		r = add_entry(policy, p, fd, ".git", RULE_DIRECTORY);
 	/* A directory of git itself: a bare one, or that of linked worktrees. */
 	if (r == 0 && object_look(fd, "HEAD", &head) == 0 && head.kind == OBJECT_FILE)
-		r = add_git_entries(policy, p, fd);
+		r = add_git_entries(policy, w, at, fd);
 	if (r == 0)
 		r = add_git(policy, w, at);
 	/* What of them is in .git has its rule. */
 	for (size_t i = 0; policy_protected_name(i) && r == 0; i++) {
 		if (strncmp(policy_protected_name(i), ".git/", 5) != 0)
-			r = add_name(policy, w, at, fd, policy_protected_name(i));
+			r = add_name(policy, w, at, fd, policy_protected_name(i), RULE_OBJECT);
 	}
 	return r;
 }
@@ -222,7 +224,7 @@ static int add_git_dir(const struct policy *policy, struct watch *w, const char 
 		return -ENOMEM;
 	}
 	int r = is_local(fd, &p->local);
-	return r < 0 ? r : add_git_entries(policy, p, fd);
+	return r < 0 ? r : add_git_entries(policy, w, w->n - 1, fd);
 }
 
 /* An earlier call could have made one that cannot be looked at, so that is no reason to refuse the start. */

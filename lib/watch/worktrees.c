@@ -38,6 +38,29 @@ static bool made_by_git(int dir, const char *name, const struct object *now)
 	       memcmp(text.data, own_repository, text.len) == 0;
 }
 
+static void check_rebase(const struct check *c, int dir, const char *path)
+{
+	struct config none = { .read = git_todo_read, .readable = true, .mode = 0644 };
+	_cleanup_free_ char *below = NULL;
+	struct object now;
+
+	int r = object_look(dir, "rebase-merge", &now);
+	if (r == 0 && now.kind == OBJECT_MISSING)
+		return;
+	if (r == 0 && now.kind != OBJECT_DIRECTORY) {
+		take_away(c, dir, path, "rebase-merge", "new", NULL);
+		return;
+	}
+	_cleanup_close_ int rebase = r < 0 ? r : tree_open_up(dir, "rebase-merge");
+	if (rebase < 0 || asprintf(&below, "%s/rebase-merge", path) < 0) {
+		below = NULL;
+		if (rebase != -ENOENT)
+			cannot_look(c, path, "rebase-merge", rebase < 0 ? rebase : -ENOMEM);
+		return;
+	}
+	config_check(c, &none, rebase, below, "git-rebase-todo");
+}
+
 static void check_names(const struct check *c, int dir, const char *path)
 {
 	static const char *const names[] = { "commondir", "gitdir", "hooks" };
@@ -52,9 +75,10 @@ static void check_names(const struct check *c, int dir, const char *path)
 			take_away(c, dir, path, names[i], "new", NULL);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
-		struct config none = { .readable = true, .mode = 0644 };
+		struct config none = { .read = git_config_read, .readable = true, .mode = 0644 };
 		config_check(c, &none, dir, path, configs[i]);
 	}
+	check_rebase(c, dir, path);
 }
 
 static void check_one(const struct check *c, int all, const char *all_path, const char *name)

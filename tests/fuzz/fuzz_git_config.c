@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A configuration of git before a call and after it, with NUL between them. */
+/* A configuration of git, or the list of a rebase, before a call and after it, with NUL between them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,16 +7,37 @@
 #include "fuzz.h"
 
 /* After what was taken out nothing more is to be taken out, and where nothing was, not a byte has changed. */
-static void check_left(const struct git_keys *before, const struct buf *left, size_t removed, const char *text, size_t len)
+static void check_left(git_reader read, const struct git_keys *before, const struct buf *left, size_t removed, const char *text,
+		       size_t len)
 {
 	_cleanup_buf_ struct buf again = { 0 };
 	size_t n;
 
-	if (git_config_filter((const char *)left->data, left->len, before, &again, &n, NULL, 0) < 0 || n != 0 ||
+	if (git_config_filter(read, (const char *)left->data, left->len, before, &again, &n, NULL, 0) < 0 || n != 0 ||
 	    again.len != left->len || (again.len && memcmp(again.data, left->data, again.len) != 0))
 		abort();
 	if (removed ? left->len >= len : left->len != len || (len && memcmp(left->data, text, len) != 0))
 		abort();
+}
+
+static void run(git_reader read, const char *first, size_t first_len, const char *second, size_t len)
+{
+	_cleanup_git_keys_ struct git_keys before = { 0 };
+	_cleanup_buf_ struct buf left = { 0 };
+	char *names[4] = { 0 };
+	size_t n = 0;
+
+	if (read(first, first_len, &before) < 0)
+		return;
+	for (size_t i = 0; i < before.n; i++) {
+		if ((read == git_config_read && !git_key_executes(before.v[i].name, before.v[i].value)) ||
+		    before.v[i].begin >= before.v[i].end || before.v[i].end > first_len)
+			abort();
+	}
+	if (git_config_filter(read, second, len, &before, &left, &n, names, 4) == 0)
+		check_left(read, &before, &left, n, second, len);
+	for (size_t i = 0; i < 4; i++)
+		free(names[i]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -24,21 +45,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *first = (const char *)data;
 	const char *end = size ? memchr(first, '\0', size) : NULL;
 	const char *second = end ? end + 1 : first;
-	size_t len = size - (size_t)(second - first), n = 0;
-	_cleanup_git_keys_ struct git_keys before = { 0 };
-	_cleanup_buf_ struct buf left = { 0 };
-	char *names[4] = { 0 };
+	size_t before = end ? (size_t)(end - first) : 0, len = size - (size_t)(second - first);
 
-	if (end && git_config_read(first, (size_t)(end - first), &before) < 0)
-		return 0;
-	for (size_t i = 0; i < before.n; i++) {
-		if (!git_key_executes(before.v[i].name, before.v[i].value) || before.v[i].begin >= before.v[i].end ||
-		    before.v[i].end > (size_t)(end - first))
-			abort();
-	}
-	if (git_config_filter(second, len, &before, &left, &n, names, 4) == 0)
-		check_left(&before, &left, n, second, len);
-	for (size_t i = 0; i < 4; i++)
-		free(names[i]);
+	run(git_config_read, first, before, second, len);
+	run(git_todo_read, first, before, second, len);
 	return 0;
 }

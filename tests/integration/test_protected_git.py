@@ -112,7 +112,60 @@ def more_worktrees_than_anybody_has(t):
     equal((record['path'], len(os.listdir(record['kept']))), (box.work + '/.git/worktrees', 1100), 'record')
 
 
-OTHERS = ['.qwen', 'opencode.jsonc', '.npmrc', '.pdbrc', '.github/hooks', '.hg/hgrc', '.jj/repo/config.toml']
+# $1: what is executed, $2: the worktree, $3: the directory of git
+BEGUN = 'cd $2; GIT_SEQUENCE_EDITOR="printf \'break\\nexec %s\\nx %s\\n\' \\"$1\\" \\"$1\\" >" git rebase -q -i --root; '
+WRITTEN = 'cd $2; GIT_SEQUENCE_EDITOR="echo break >" git rebase -q -i --root; echo "exec $1" >> $3/rebase-merge/git-rebase-todo; '
+MOVED = BEGUN + 'mv $3/rebase-merge ./r; ln -s $PWD/r $3/rebase-merge; '
+
+
+@cases([(place + '-' + name, place, script) for place in ('top', 'nested', 'worktree', 'new-worktree')
+        for name, script in (('begun', BEGUN), ('written', WRITTEN), ('moved', MOVED))])
+def rebase(t, place, script):
+    """The user's git goes on with a rebase that a call began, and runs nothing that the call had put into it."""
+    for sandboxed in False, True:
+        box, feat, mark = with_worktree(t, 'box' if sandboxed else 'outside', where='feat', main='sub' if place == 'nested' else '.')
+        for key in 'name', 'email':
+            git(box, 'config', 'user.' + key, 'n', cwd=feat)
+        made = 'git worktree add -q -b own own refs/heads/feat; ' if place == 'new-worktree' else ''
+        tree, top = {'top': ('.', '.git'), 'nested': ('sub', 'sub/.git'), 'worktree': ('feat', '.git/worktrees/feat'),
+                     'new-worktree': ('own', '.git/worktrees/own')}[place]
+        git(box, 'reset', '-q', '--hard', 'refs/heads/feat', cwd=os.path.join(box.work, 'sub' if place == 'nested' else '.'))
+        words = ['touch ' + mark, tree, os.path.join(box.work, top)]
+        if sandboxed:
+            box.sh(made + script + 'true', *words).ok()
+            check(not os.path.lexists(mark), 'executed inside')
+        else:
+            subprocess.run(['/bin/sh', '-c', made + script, 'sh', *words], cwd=box.work, env=box.env, timeout=20,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(['git', 'rebase', '--continue'], cwd=os.path.join(box.work, tree), env=box.env, timeout=20,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        equal(os.path.exists(mark), not sandboxed, 'executed')
+    found = {r['path'][len(box.work) + 1:]: r.get('keys') for r in box.audit('fs.protected')}
+    if script == MOVED:
+        equal(found, {top + '/rebase-merge': None}, 'found')
+    else:
+        equal(found, {top + '/rebase-merge/git-rebase-todo': ['exec touch ' + mark] * (1 + (script == BEGUN))},
+              'found')
+        check(not os.path.exists(os.path.join(box.work, top, 'rebase-merge')), 'it went on to its end')
+
+
+@test
+def rebase_of_the_user(t):
+    """His commands stay in it, and a call that goes on with it runs them inside."""
+    box, _, mark = with_worktree(t, 'box', where='feat')
+    for key in 'name', 'email':
+        git(box, 'config', 'user.' + key, 'n')
+    git(box, 'reset', '-q', '--hard', 'refs/heads/feat')
+    box.env['GIT_SEQUENCE_EDITOR'] = "printf 'break\\nexec touch mine\\nbreak\\nx touch %s\\n' >" % mark
+    git(box, 'rebase', '-q', '-i', '--root')
+    box.sh('git rebase --continue').ok()
+    check(os.path.exists(box.work + '/mine'), 'inside')
+    equal(box.audit('fs.protected'), [], 'nothing is found')
+    git(box, 'rebase', '--continue')
+    check(os.path.exists(mark), 'outside')
+
+
+OTHERS = ['.lfsconfig', '.lazygit.yml', '.git/lazygit.yml', '.qwen', 'opencode.jsonc', '.npmrc', '.pdbrc', '.github/hooks', '.hg/hgrc', '.jj/repo/config.toml']
 
 
 @cases([(name.strip('.').replace('/', '-').replace('.', '-'), name) for name in OTHERS])

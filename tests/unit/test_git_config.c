@@ -13,25 +13,70 @@
 
 #include <cmocka.h>
 
-static int filter(const char *before, const char *now, struct buf *left, size_t *n, char **removed)
+static int filter_of(git_reader read, const char *before, const char *now, struct buf *left, size_t *n, char **removed)
 {
 	_cleanup_git_keys_ struct git_keys keys = { 0 };
 
-	assert_int_equal(git_config_read(before, strlen(before), &keys), 0);
-	return git_config_filter(now, strlen(now), &keys, left, n, removed, 4);
+	assert_int_equal(read(before, strlen(before), &keys), 0);
+	return git_config_filter(read, now, strlen(now), &keys, left, n, removed, 4);
 }
 
-static void expect(const char *before, const char *now, const char *left)
+static int filter(const char *before, const char *now, struct buf *left, size_t *n, char **removed)
+{
+	return filter_of(git_config_read, before, now, left, n, removed);
+}
+
+static void expect_of(git_reader read, const char *before, const char *now, const char *left)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 	char *removed[4] = { 0 };
 	size_t n = 0;
 
-	assert_int_equal(filter(before, now, &b, &n, removed), 0);
+	assert_int_equal(filter_of(read, before, now, &b, &n, removed), 0);
 	assert_string_equal(buf_str(&b), left);
 	assert_int_equal(n > 0, strcmp(now, left) != 0);
 	for (size_t i = 0; i < 4; i++)
 		free(removed[i]);
+}
+
+static void expect(const char *before, const char *now, const char *left)
+{
+	expect_of(git_config_read, before, now, left);
+}
+
+/* The list of a rebase that is under way. */
+static void new_commands_of_a_rebase(void **state)
+{
+	static const char *const same[] = { "", "pick 1 exec\n# exec a\nexecute\nxx y\nbreak\nlabel x\n", "edit 1\n\n" };
+	struct git_keys keys = { 0 };
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(same); i++)
+		expect_of(git_todo_read, "", same[i], same[i]);
+	expect_of(git_todo_read, "", "pick 1\nexec evil\npick 2\n", "pick 1\n\npick 2\n");
+	expect_of(git_todo_read, "", " \tx evil\nx\tevil\nexec\nx\r\nx evil", " \t\n\n\n\n");
+	/* Those of the user stay, as they were, in their order. */
+	expect_of(git_todo_read, "exec a\nx b\n", "pick 1\nx b\n", "pick 1\nx b\n");
+	expect_of(git_todo_read, "exec a\nx b\n", "x b\nexec a\nx b c\n", "x b\n\n\n");
+	assert_int_equal(git_todo_read("pick\0exec", 9, &keys), -EBADMSG);
+}
+
+/* Of programs that keep their settings in git's. */
+static void keys_of_other_programs(void **state)
+{
+	static const char *const taken[] = {
+		"annex.post-update-command", "annex.x-store-hook", "annex.ssh-options", "remote.a.b.annex-rsync-transport",
+		"remote.a.annex-externaltype", "gitflow.path.hooks", "stgit.alias.x", "tig.bind.generic", "delta.pager",
+		"delta.x.pager", "lfs.url", "lfs.pushurl", "remote.o.lfsurl", "remote.o.lfspushurl", "hook.x.command",
+	};
+	static const char *const left[] = { "annex.uuid", "remote.o.url", "remote.o.fetch", "remote.o.annexed", "lfs.https://a.access",
+					    "lfs.fetchexclude", "delta.side-by-side", "gitflow.branch.master", "annex" };
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+		assert_true(git_key_executes(taken[i], "x"));
+	for (size_t i = 0; i < ARRAY_LEN(left); i++)
+		assert_false(git_key_executes(left[i], "x"));
 }
 
 static void new_keys_are_taken_out(void **state)
@@ -209,6 +254,7 @@ static void git_sees_the_same(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(new_commands_of_a_rebase), cmocka_unit_test(keys_of_other_programs),
 		cmocka_unit_test(new_keys_are_taken_out), cmocka_unit_test(what_was_there_stays),
 		cmocka_unit_test(names_are_told),	  cmocka_unit_test(long_names_are_told_cut),
 		cmocka_unit_test(bad_files),		  cmocka_unit_test(git_sees_the_same),
