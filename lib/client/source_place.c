@@ -50,6 +50,27 @@ static int put_path(const struct policy *present, const char *value, struct buf 
 	return r == 0 && out->len == empty ? buf_puts(out, PATH_OF_SYSTEM) : r;
 }
 
+/* A path in it that the sandbox can change: of modules, of a configuration that names programs, whatever the variable is. */
+static bool leads_inside(const struct policy *present, const char *value)
+{
+	static const char ends[] = " \t\n:;,='\"()|&<>";
+	_cleanup_free_ char *all = strdup(value);
+	bool found = !all;
+
+	for (char *rest = all, *word; !found && rest && (word = strsep(&rest, ends));) {
+		word += strspn(word, "-@");
+		found = word[0] == '/' && !policy_keeps(present, word);
+	}
+	return found;
+}
+
+static bool is_passed_on(const struct policy *policy, const struct policy *present, const char *entry)
+{
+	const char *value = strchr(entry, '=');
+
+	return value && !is_source(policy, entry) && !is_source(present, entry) && !leads_inside(present, value + 1);
+}
+
 int source_place(const struct policy *policy, const struct policy *present, struct source_place *ret)
 {
 	_cleanup_buf_ struct buf path = { 0 };
@@ -60,14 +81,11 @@ int source_place(const struct policy *policy, const struct policy *present, stru
 	ret->at_root = !here || here[0] != '/' || !policy_keeps(present, here);
 	ret->env = calloc(n + 1, sizeof(*ret->env));
 	for (size_t i = 0; ret->env && i < n && r == 0; i++) {
-		if (is_source(policy, environ[i]) || is_source(present, environ[i]))
-			continue;
-		if (strncmp(environ[i], "PATH=", 5) != 0) {
+		bool is_path = strncmp(environ[i], "PATH=", 5) == 0;
+		if (!is_path && is_passed_on(policy, present, environ[i]))
 			ret->env[kept++] = environ[i];
-			continue;
-		}
 		/* A second one would be read by some. */
-		if (ret->path)
+		if (!is_path || ret->path)
 			continue;
 		r = put_path(present, environ[i] + 5, &path);
 		if (r == 0 && !buf_str(&path))

@@ -10,7 +10,7 @@
 #include "policy/policy.h"
 
 struct source_place {
-	char **env; /* ours, but for PATH, and without what other secrets are read from */
+	char **env; /* ours, but for PATH, and without what other secrets are read from and what names a path of the sandbox */
 	char *path; /* PATH=... in it, or NULL */
 	bool at_root; /* the sandbox can change the current directory */
 };

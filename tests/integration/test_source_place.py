@@ -96,6 +96,21 @@ def current_directory(t):
     check(b'planted' in control.stdout, 'the control: %r' % control)
 
 
+@cases([('alone', '%s'), ('first', '%s:/usr/share'), ('last', '/usr/share:%s')])
+def variable_with_a_path(t, form):
+    """A variable that leads into the workspace is not passed on, whatever it is for; others are."""
+    origin = Origin(t.pki.context([HOST]))
+    box = Box(t).connect(origin, HOST).add('--allow', HOST)
+    inside, outside = says(box.work + '/lib', 'tok.py', 'planted'), says(box.dir + '/outside', 'tok.py', 'good')
+    os.symlink(inside, box.dir + '/link')
+    module = PYTHON + ' -m tok || echo %s-none' % VALUE
+    for directory, word in (inside, 'none'), (box.dir + '/link', 'none'), (outside, 'good'):
+        box.add(PYTHONPATH=form % directory)
+        equal(found(box, origin, module, '/usr/bin:/bin'), word, directory)
+        control = subprocess.run([PYTHON, '-m', 'tok'], cwd='/', env=box.env, stdout=subprocess.PIPE)
+        check(b'planted' in control.stdout or word == 'good', 'the control: %r' % control)
+
+
 @cases([('revoke', '[secret KEY]\nsource = exec:echo %s\nrevoke = %%s\nallow = %s\n' % (VALUE, HOST)),
         ('proxy', '[network]\nupstream_proxy = http://127.0.0.1:1 exec:%s\n')])
 def other_command(t, text):
