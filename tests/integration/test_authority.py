@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules of a sandbox, changed while it runs: at once, also for what is open; and never from inside."""
-import os
 import subprocess
 import threading
 
+from harness import wire
 from harness.box import PYTHON
 from harness.named import Named
 from harness.origin import Origin, TcpListener
@@ -243,10 +243,8 @@ def many_at_once(t):
 def not_from_inside(t):
     """With the messages themselves, over the socket that a call has; a person's client is the twin."""
     with Running(t) as box:
-        with open(os.path.join(os.path.dirname(__file__), 'harness', 'control.py')) as f:
-            source = f.read()
         sandbox = box.inspect('x')['id']
-        result = box.exec('x', PYTHON, '-c', source + """
+        result = box.exec('x', PYTHON, '-c', wire.control() + """
 closed = []
 for message in (u32(16, 1) + text(%r) + b"\\1" + text(%r) + text("x"), u32(17, 1) + text(%r)):
     s = hello()

@@ -8,9 +8,7 @@ from harness import wire
 from harness.named import Named
 from harness.registry import cases, check, equal, test, until
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-with open(os.path.join(HERE, 'harness', 'control.py')) as source:
-    CONTROL = 'VERSION = %d\n' % wire.version(os.path.join(HERE, '..', '..', 'build')) + source.read()
+CONTROL = wire.control()
 BOTH = [('light', ['--isolation', 'light']), ('full', ['--isolation', 'full'])]
 
 # Hand a descriptor to another call, over a socket in a directory that both have.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speaks to the control socket of a sandbox byte by byte, as a hostile program inside would. Runs inside, standalone, with
-VERSION (harness/wire.py) set before it."""
+VERSION before it (harness/wire.py)."""
 import array
 import errno
 import socket
