@@ -25,9 +25,9 @@ static const struct choice {
 	{ "sftp", "ssh-client" },	     { "npm", "node" },			   { "npx", "node" },
 	{ "pnpm", "node" },		     { "yarn", "node" },		   { "bunx", "node" },
 	{ "pip", "python" },		     { "pip3", "python" },		   { "uv", "python" },
-	{ "uvx", "python" },		     { "cargo", "rust" },		   { "go", "go" },
-	{ "mvn", "java" },		     { "gradle", "java" },		   { "docker", "docker-client" },
-	{ "chromium", "browser" },
+	{ "uvx", "python" },		     { "pipx", "python" },		   { "cargo", "rust" },
+	{ "go", "go" },			     { "mvn", "java" },			   { "gradle", "java" },
+	{ "docker", "docker-client" },	     { "chromium", "browser" },
 };
 
 /* What the vendors publish, whole names: anybody can publish the rest, and the same on the other registry. */
@@ -46,19 +46,28 @@ static const struct choice python_packages[] = { { "aider-chat", "aider" }, { NU
 /* What a wrapper's own words are. */
 static const struct wrapper {
 	const char *name;
+	const char *verbs[2];	  /* one of them makes it a wrapper; none: it always is one */
 	const char *short_values; /* letters of options with a value */
-	const char *long_values[4];
+	const char *long_values[6];
 	size_t words; /* before the command */
-	bool assignments;
+	enum { BEHIND_WORDS = 0, BEHIND_ASSIGNMENTS, BEHIND_DASHES } command;
 	const struct choice *packages; /* that it fetches and runs */
 } wrappers[] = {
-	{ "env", "uC", { "unset", "chdir" }, 0, true, NULL },
-	{ "nice", "n", { "adjustment" }, 0, false, NULL },
-	{ "nohup", "", { NULL }, 0, false, NULL },
-	{ "timeout", "sk", { "signal", "kill-after" }, 1, false, NULL },
-	{ "npx", "p", { "package" }, 0, false, npm_packages },
-	{ "bunx", "p", { "package" }, 0, false, npm_packages },
-	{ "uvx", "p", { "from", "with", "python", "index" }, 0, false, python_packages },
+	{ .name = "env", .short_values = "uC", .long_values = { "unset", "chdir" }, .command = BEHIND_ASSIGNMENTS },
+	{ .name = "nice", .short_values = "n", .long_values = { "adjustment" } },
+	{ .name = "nohup", .short_values = "" },
+	{ .name = "timeout", .short_values = "sk", .long_values = { "signal", "kill-after" }, .words = 1 },
+	{ .name = "mise", .verbs = { "exec", "x" }, .short_values = "", .command = BEHIND_DASHES },
+	{ .name = "npx", .short_values = "p", .long_values = { "package" }, .packages = npm_packages },
+	{ .name = "bunx", .short_values = "p", .long_values = { "package" }, .packages = npm_packages },
+	{ .name = "npm", .verbs = { "exec", "x" }, .short_values = "p", .long_values = { "package" }, .packages = npm_packages },
+	{ .name = "pnpm", .verbs = { "dlx" }, .short_values = "p", .long_values = { "package" }, .packages = npm_packages },
+	{ .name = "yarn", .verbs = { "dlx" }, .short_values = "p", .long_values = { "package" }, .packages = npm_packages },
+	{ .name = "uvx", .short_values = "p", .long_values = { "from", "with", "python", "index" }, .packages = python_packages },
+	{ .name = "uv", .verbs = { "tool run" }, .short_values = "p", .long_values = { "from", "with", "python", "index" },
+	  .packages = python_packages },
+	{ .name = "pipx", .verbs = { "run" }, .short_values = "i",
+	  .long_values = { "spec", "with", "python", "index-url", "pip-args" }, .packages = python_packages },
 };
 
 static const char *base_name(const char *path)
@@ -67,11 +76,34 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static const struct wrapper *find_wrapper(const char *name)
+/* What is behind that verb, of a word or two, if the words begin with it. */
+static const char *const *behind_verb(const char *verb, const char *const *words)
 {
+	while (*words) {
+		size_t n = strcspn(verb, " ");
+		if (strlen(*words) != n || strncmp(*words, verb, n) != 0)
+			return NULL;
+		words++;
+		if (!verb[n])
+			return words;
+		verb += n + 1;
+	}
+	return NULL;
+}
+
+/* *rest: behind its name and verb. */
+static const struct wrapper *find_wrapper(const char *const *argv, const char *const **rest)
+{
+	const char *name = base_name(argv[0]);
+
 	for (size_t i = 0; i < ARRAY_LEN(wrappers); i++) {
-		if (strcmp(wrappers[i].name, name) == 0)
-			return &wrappers[i];
+		const struct wrapper *w = &wrappers[i];
+		if (strcmp(w->name, name) != 0)
+			continue;
+		*rest = w->verbs[0] ? behind_verb(w->verbs[0], argv + 1) : argv + 1;
+		if (!*rest && w->verbs[1])
+			*rest = behind_verb(w->verbs[1], argv + 1);
+		return *rest ? w : NULL;
 	}
 	return NULL;
 }
@@ -128,12 +160,12 @@ static bool takes_value(const struct wrapper *w, const char *option)
 	return false;
 }
 
-/* --package, -p; --from, and --with, which adds to it. Whatever else begins so is taken for one. */
+/* --package, -p; --from, --spec, and --with, which adds to it. Whatever else begins so is taken for one. */
 static bool names_package(const struct wrapper *w, const char *option)
 {
 	if (option[1] != '-')
 		return w->packages == npm_packages && option[1] == 'p';
-	return strncmp(option, "--package", 9) == 0 || strncmp(option, "--from", 6) == 0 ||
+	return strncmp(option, "--package", 9) == 0 || strncmp(option, "--from", 6) == 0 || strncmp(option, "--spec", 6) == 0 ||
 	       strncmp(option, "--with", 6) == 0;
 }
 
@@ -142,6 +174,9 @@ static const char *const *skip(const struct wrapper *w, const char *const *argv,
 {
 	size_t words = w->words;
 
+	/* Between them are tools and their versions. */
+	while (w->command == BEHIND_DASHES && *argv && strcmp(*argv, "--") != 0)
+		argv++;
 	while (*argv) {
 		if (strcmp(*argv, "--") == 0) {
 			argv++;
@@ -158,7 +193,7 @@ static const char *const *skip(const struct wrapper *w, const char *const *argv,
 		if (value && *argv)
 			argv++;
 	}
-	while (*argv && w->assignments && strchr(*argv, '='))
+	while (*argv && w->command == BEHIND_ASSIGNMENTS && strchr(*argv, '='))
 		argv++;
 	while (*argv && words-- > 0)
 		argv++;
@@ -180,7 +215,8 @@ void profile_choose(const char *const *argv, const char *workdir, struct profile
 	*ret = (struct profile_choice){ 0 };
 	for (size_t i = 0; i < WRAPPERS_MAX && *argv; i++) {
 		const char *name = base_name(*argv), *package = NULL;
-		const struct wrapper *w = find_wrapper(name);
+		const char *const *rest;
+		const struct wrapper *w = find_wrapper(argv, &rest);
 		bool named = false;
 		if (!is_installed(*argv, workdir))
 			return;
@@ -188,7 +224,7 @@ void profile_choose(const char *const *argv, const char *workdir, struct profile
 			choose(ret, find_profile(name), *argv);
 		if (!w)
 			return;
-		argv = skip(w, argv + 1, &named, &package);
+		argv = skip(w, rest, &named, &package);
 		if (!w->packages)
 			continue;
 		package = named ? package : *argv;

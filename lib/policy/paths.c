@@ -400,12 +400,30 @@ int check_links(const struct policy *p, const struct policy_path *path, struct e
 	return 0;
 }
 
+/* What would be written there nobody could see, nor could the directory of its mount be reached. */
+static int check_overlay_is_seen(const struct policy *p, const struct policy_path *overlay, struct error *e)
+{
+	for (size_t i = 0; i < p->n_paths; i++) {
+		const struct policy_path *c = &p->paths[i];
+		if (c->kind == PATH_HIDE && c->is_dir && strcmp(c->path, overlay->path) != 0 && path_below(overlay->path, c->path))
+			return fail(e, EINVAL, SANDBOX_STAGE_POLICY, overlay->path,
+				    "%s: overlay = %s lies in %s, which is hidden (%s): hide only what is beside it, or take one of "
+				    "both away", overlay->origin, overlay->given, c->given, c->origin);
+	}
+	return 0;
+}
+
 static int check_overlays(const struct policy *p, struct error *e)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->n_paths; i++) {
-		if (p->paths[i].kind == PATH_OVERLAY && ++n > POLICY_OVERLAYS_MAX)
+		if (p->paths[i].kind != PATH_OVERLAY)
+			continue;
+		int r = check_overlay_is_seen(p, &p->paths[i], e);
+		if (r < 0)
+			return r;
+		if (++n > POLICY_OVERLAYS_MAX)
 			return fail(e, E2BIG, SANDBOX_STAGE_POLICY, p->paths[i].path,
 				    "%s: overlay = %s: more than %u overlaid directories", p->paths[i].origin, p->paths[i].given,
 				    POLICY_OVERLAYS_MAX);

@@ -15,7 +15,7 @@ struct builtin_profile {
 extern const struct builtin_profile builtin_profiles[];
 
 /* choose.c: the profiles that go with a command, by its name or by what a wrapper before it (env, nice, nohup, timeout,
- * npx, bunx, uvx) would start: at most two, the wrapper's own first, NULL where there is none. Static names. */
+ * npx, pnpm dlx, uvx) would start: at most two, the wrapper's own first, NULL where there is none. Static names. */
 #define PROFILES_CHOSEN 2
 struct profile_choice {
 	const char *profile[PROFILES_CHOSEN];

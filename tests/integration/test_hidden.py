@@ -286,6 +286,16 @@ def hidden_names_are_not_committed(t):
 
 
 @test
+def overlay_in_what_is_hidden(t):
+    box = Box(t)
+    fill(t, ['d/sub/x', 'd/beside'], 'box/work/')
+    box.add('--net', 'none', '--overlay', 'd/sub')
+    refused = box.sh('true', flags=['--hide', 'd'])
+    check(refused.code == 125 and 'd/sub lies in ' in refused.err and 'which is hidden (--hide)' in refused.err, '%r' % refused)
+    equal(seen(box, ['d/sub/x', 'd/beside'], ['--hide', 'd/beside']), {'d/sub/x': 'CANARY\n', 'd/beside': 'hidden'}, 'beside it')
+
+
+@test
 def hidden_in_a_fork(t):
     """What one sandbox was not shown, one that goes on from its changes is not shown either."""
     box = overlay(t)

@@ -51,6 +51,30 @@ static void test_choice(void **state)
 		{ ARGV("uvx", "opencode-ai"), "python", NULL },
 		{ ARGV("uvx", "--from", "evil", "aider-chat"), "python", NULL },
 		{ ARGV("uvx", "--from", "git+https://evil.example/x", "aider"), "python", NULL },
+		{ ARGV("npm", "exec", "--", "@openai/codex@1", "-m", "x"), "node", "codex" },
+		{ ARGV("npm", "x", "--yes", "--package=@openai/codex", "--", "codex"), "node", "codex" },
+		{ ARGV("npm", "exec", "--package", "evil", "@openai/codex"), "node", NULL },
+		{ ARGV("npm", "exec"), "node", NULL },
+		{ ARGV("npm", "install", "@openai/codex"), "node", NULL },
+		{ ARGV("npm", "--yes", "exec", "@openai/codex"), "node", NULL },
+		{ ARGV("pnpm", "dlx", "@google/gemini-cli"), "node", "gemini-cli" },
+		{ ARGV("pnpm", "exec", "@google/gemini-cli"), "node", NULL },
+		{ ARGV("yarn", "dlx", "-q", "-p", "opencode-ai", "opencode"), "node", "opencode" },
+		{ ARGV("yarn", "dlx", "-p", "opencode-ai", "-p", "evil", "opencode"), "node", NULL },
+		{ ARGV("bunx", "@sourcegraph/amp"), "node", "amp" },
+		{ ARGV("uv", "tool", "run", "aider-chat@0.1"), "python", "aider" },
+		{ ARGV("uv", "tool", "install", "aider-chat"), "python", NULL },
+		{ ARGV("uv", "tool"), "python", NULL },
+		{ ARGV("uv", "run", "aider-chat"), "python", NULL },
+		{ ARGV("pipx", "run", "--python", "3.12", "aider-chat"), "python", "aider" },
+		{ ARGV("pipx", "run", "--spec", "aider-chat", "aider"), "python", "aider" },
+		{ ARGV("pipx", "run", "--spec=git+https://evil.example/x", "aider-chat"), "python", NULL },
+		{ ARGV("pipx", "install", "aider-chat"), "python", NULL },
+		{ ARGV("mise", "exec", "node@20", "python", "--", "claude", "-p"), "claude-code", NULL },
+		{ ARGV("mise", "x", "--", "npx", "@openai/codex"), "node", "codex" },
+		{ ARGV("mise", "exec", "claude"), NULL, NULL },
+		{ ARGV("mise", "run", "--", "claude"), NULL, NULL },
+		{ ARGV("env", "A=b", "mise", "exec", "--", "./claude"), NULL, NULL },
 		{ ARGV("./claude"), NULL, NULL },
 		{ ARGV("node_modules/.bin/claude"), NULL, NULL },
 		{ ARGV("env", "./git"), NULL, NULL },
@@ -131,7 +155,7 @@ static void test_names_known(void **state)
 			n++;
 		assert_int_equal(strncmp(b->text, "; ", 2), 0);
 	}
-	assert_int_equal(n, 39);
+	assert_int_equal(n, 40);
 }
 
 int main(void)
