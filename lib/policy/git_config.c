@@ -48,6 +48,9 @@ bool git_key_executes(const char *name, const char *value)
 	/* `!command` is one, all others are words that `git submodule` itself writes. */
 	if (matches("submodule.*.update", name))
 		return value && value[0] == '!';
+	/* Of a cherry-pick that is under way: git runs git-merge-VALUE, with a slash a file of the worktree. */
+	if (strcmp(name, "options.strategy") == 0)
+		return value && strchr(value, '/');
 	for (size_t i = 0; i < ARRAY_LEN(executing); i++) {
 		if (matches(executing[i], name))
 			return true;
@@ -333,6 +336,21 @@ int git_todo_read(const char *text, size_t len, struct git_keys *ret)
 		if (k < 0)
 			return k;
 	}
+	*ret = keys;
+	keys = (struct git_keys){ 0 };
+	return 0;
+}
+
+int git_strategy_read(const char *text, size_t len, struct git_keys *ret)
+{
+	_cleanup_git_keys_ struct git_keys keys = { 0 };
+
+	if (len > GIT_CONFIG_MAX || (len && memchr(text, '\0', len)))
+		return -EBADMSG;
+	_cleanup_free_ char *name = len && memchr(text, '/', len) ? strndup(text, len) : NULL;
+	int k = name ? add_key(&keys, name, NULL, 0, len) : len && memchr(text, '/', len) ? -ENOMEM : 0;
+	if (k < 0)
+		return k;
 	*ret = keys;
 	keys = (struct git_keys){ 0 };
 	return 0;

@@ -36,6 +36,8 @@ typedef int (*git_reader)(const char *text, size_t len, struct git_keys *ret);
 int git_config_read(const char *text, size_t len, struct git_keys *ret);
 /* The list of a rebase that is under way: its exec lines, each as a name without a value. */
 int git_todo_read(const char *text, size_t len, struct git_keys *ret);
+/* Its strategy of merging, one name: all of it when that has a slash, so that git would run a file of the worktree. */
+int git_strategy_read(const char *text, size_t len, struct git_keys *ret);
 void git_keys_free(struct git_keys *keys);
 /* name as in struct git_key. value: some keys execute with some values only. */
 bool git_key_executes(const char *name, const char *value);

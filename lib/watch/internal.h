@@ -78,7 +78,8 @@ enum watch_rule {
 	RULE_DIRECTORY, /* the same, or a directory that is looked into */
 	RULE_HOOKS,	/* the same, or a directory with examples only */
 	RULE_CONFIG,
-	RULE_TODO, /* the list of a rebase: no new command in it */
+	RULE_TODO,	/* the list of a rebase: no new command in it */
+	RULE_STRATEGY,	/* of a rebase: not a program of the worktree */
 	RULE_WORKTREES, /* no new link; new linked worktrees are looked into */
 };
 

@@ -20,6 +20,7 @@ static const struct {
 	{ "hooks", RULE_HOOKS },	 { "config", RULE_CONFIG }, { "config.worktree", RULE_CONFIG },
 	{ "commondir", RULE_OBJECT }, { "gitdir", RULE_OBJECT },
 	{ "worktrees", RULE_WORKTREES }, { "lazygit.yml", RULE_OBJECT }, { "rebase-merge/git-rebase-todo", RULE_TODO },
+	{ "rebase-merge/strategy", RULE_STRATEGY }, { "sequencer/opts", RULE_CONFIG },
 };
 
 static int is_local(int dir, bool *ret)
@@ -36,6 +37,15 @@ static int is_local(int dir, bool *ret)
 	return 0;
 }
 
+/* Of what has to stay writable; else NULL. */
+static git_reader reader_of(enum watch_rule rule)
+{
+	return rule == RULE_CONFIG   ? git_config_read :
+	       rule == RULE_TODO     ? git_todo_read :
+	       rule == RULE_STRATEGY ? git_strategy_read :
+				       NULL;
+}
+
 static int add_entry(const struct policy *policy, struct place *p, int dir, const char *name, enum watch_rule rule)
 {
 	_cleanup_free_ char *path = NULL;
@@ -50,18 +60,17 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 		return -ENOMEM;
 	p->entries = more;
 	struct entry *entry = &p->entries[p->n++];
-	bool text = rule == RULE_CONFIG || rule == RULE_TODO;
-	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = text || rule == RULE_WORKTREES,
-				 .config = { .read = rule == RULE_TODO ? git_todo_read : git_config_read, .readable = true,
-					     .mode = 0644 } };
+	git_reader read = reader_of(rule);
+	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = read || rule == RULE_WORKTREES,
+				 .config = { .read = read, .readable = true, .mode = 0644 } };
 	if (!entry->name)
 		return -ENOMEM;
 	if (dir < 0)
 		return 0;
-	if (text) {
+	if (read) {
 		int k = config_begin(&entry->config, dir, name);
 		/* Then any other bytes are a change. */
-		return k == -EFBIG && (mounted || rule == RULE_TODO) ? 0 : k;
+		return k == -EFBIG && (mounted || rule != RULE_CONFIG) ? 0 : k;
 	}
 	int r = object_look(dir, name, &entry->was);
 	if (r == 0 && entry->was.kind == OBJECT_FILE && entry->was.nlink > 1) {

@@ -110,7 +110,7 @@ static void check_entry(const struct check *c, const struct place *p, int dir, s
 {
 	struct object now;
 
-	if (entry->rule == RULE_CONFIG || entry->rule == RULE_TODO) {
+	if (entry->config.read) {
 		config_check(c, &entry->config, dir, p->path, entry->name);
 		return;
 	}

@@ -38,27 +38,28 @@ static bool made_by_git(int dir, const char *name, const struct object *now)
 	       memcmp(text.data, own_repository, text.len) == 0;
 }
 
-static void check_rebase(const struct check *c, int dir, const char *path)
+/* Of what is under way there; name: of a directory. */
+static void check_below(const struct check *c, int dir, const char *path, const char *name, const char *file, git_reader read)
 {
-	struct config none = { .read = git_todo_read, .readable = true, .mode = 0644 };
+	struct config none = { .read = read, .readable = true, .mode = 0644 };
 	_cleanup_free_ char *below = NULL;
 	struct object now;
 
-	int r = object_look(dir, "rebase-merge", &now);
+	int r = object_look(dir, name, &now);
 	if (r == 0 && now.kind == OBJECT_MISSING)
 		return;
 	if (r == 0 && now.kind != OBJECT_DIRECTORY) {
-		take_away(c, dir, path, "rebase-merge", "new", NULL);
+		take_away(c, dir, path, name, "new", NULL);
 		return;
 	}
-	_cleanup_close_ int rebase = r < 0 ? r : tree_open_up(dir, "rebase-merge");
-	if (rebase < 0 || asprintf(&below, "%s/rebase-merge", path) < 0) {
+	_cleanup_close_ int in = r < 0 ? r : tree_open_up(dir, name);
+	if (in < 0 || asprintf(&below, "%s/%s", path, name) < 0) {
 		below = NULL;
-		if (rebase != -ENOENT)
-			cannot_look(c, path, "rebase-merge", rebase < 0 ? rebase : -ENOMEM);
+		if (in != -ENOENT)
+			cannot_look(c, path, name, in < 0 ? in : -ENOMEM);
 		return;
 	}
-	config_check(c, &none, rebase, below, "git-rebase-todo");
+	config_check(c, &none, in, below, file);
 }
 
 static void check_names(const struct check *c, int dir, const char *path)
@@ -78,7 +79,9 @@ static void check_names(const struct check *c, int dir, const char *path)
 		struct config none = { .read = git_config_read, .readable = true, .mode = 0644 };
 		config_check(c, &none, dir, path, configs[i]);
 	}
-	check_rebase(c, dir, path);
+	check_below(c, dir, path, "rebase-merge", "git-rebase-todo", git_todo_read);
+	check_below(c, dir, path, "rebase-merge", "strategy", git_strategy_read);
+	check_below(c, dir, path, "sequencer", "opts", git_config_read);
 }
 
 static void check_one(const struct check *c, int all, const char *all_path, const char *name)

@@ -49,5 +49,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	run(git_config_read, first, before, second, len);
 	run(git_todo_read, first, before, second, len);
+	run(git_strategy_read, first, before, second, len);
 	return 0;
 }

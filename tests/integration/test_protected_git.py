@@ -149,6 +149,45 @@ def rebase(t, place, script):
         check(not os.path.exists(os.path.join(box.work, top, 'rebase-merge')), 'it went on to its end')
 
 
+# Up to a conflict. $1: the directory of git, in which the strategy is then named
+PICKED = ('git checkout -q -b f; echo 2 > a; git commit -qam 2; echo b > b; git add b; git commit -qm b; '
+          'git checkout -q main; echo 3 > a; git commit -qam 3; ')
+STRATEGY = {
+    'rebase': (PICKED + 'git checkout -q f; git rebase main; echo /x > $1/rebase-merge/strategy; ', 'rebase-merge/strategy'),
+    'cherry-pick': (PICKED + 'git cherry-pick main..f; git config -f $1/sequencer/opts options.strategy /x; ', 'sequencer/opts'),
+}
+
+
+@cases([('%s-%s' % (what, place), what, place) for what in STRATEGY for place in ('top', 'new-worktree')])
+def strategy_of_a_merge(t, what, place):
+    """Git runs git-merge-STRATEGY, which with a slash is a file of the worktree: not what a call has left under way."""
+    script, name = STRATEGY[what]
+    evil = 'mkdir git-merge-; printf "#!/bin/sh\ntouch %s\n" > git-merge-/x; chmod +x git-merge-/x; echo 2 > a; git add a; true'
+    for sandboxed in False, True:
+        box, mark = Box(t, 'box' if sandboxed else 'outside'), t.path('mark')
+        git(box, 'init', '-q', '-b', 'main')
+        for key in 'name', 'email':
+            git(box, 'config', 'user.' + key, 'n')
+        t.write(box.work + '/a', '1\n')
+        git(box, 'add', 'a')
+        git(box, 'commit', '-q', '-m', '1')
+        tree, top, made = '.', '.git', ''
+        if place != 'top':
+            tree, top, made = 'own', '.git/worktrees/own', 'git checkout -q --detach; git worktree add -q own main; cd own; '
+        words = made + script + evil % mark, os.path.join(box.work, top)
+        if sandboxed:
+            box.sh(*words).ok()
+        else:
+            subprocess.run(['/bin/sh', '-c', words[0], 'sh', words[1]], cwd=box.work, env=box.env, timeout=20,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(['git', what, '--continue'], cwd=os.path.join(box.work, tree), env=dict(box.env, GIT_EDITOR='true'),
+                       timeout=20, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        equal(os.path.exists(mark), not sandboxed, 'executed')
+        if not sandboxed:
+            os.unlink(mark)
+    equal([r['path'] for r in box.audit('fs.protected')], [os.path.join(box.work, top, name)], 'found')
+
+
 @test
 def rebase_of_the_user(t):
     """His commands stay in it, and a call that goes on with it runs them inside."""

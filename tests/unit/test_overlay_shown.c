@@ -87,6 +87,8 @@ static void protected_names_are_marked(void **state)
 	assert_int_equal(flags_of(".git/worktrees/w/commondir", S_IFREG | 0644, NULL), EXECUTED_GIT);
 	assert_int_equal(flags_of(".git/rebase-merge/git-rebase-todo", S_IFREG | 0644, NULL), EXECUTED_GIT);
 	assert_int_equal(flags_of(".git/worktrees/w/rebase-merge/git-rebase-todo", S_IFREG | 0644, NULL), EXECUTED_GIT);
+	assert_int_equal(flags_of(".git/rebase-merge/strategy", S_IFREG | 0644, NULL), EXECUTED_GIT);
+	assert_int_equal(flags_of(".git/modules/m/sequencer/opts", S_IFREG | 0644, NULL), EXECUTED_GIT);
 }
 
 /* The marks of two random texts: without the changed lines both are the same. */
