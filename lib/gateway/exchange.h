@@ -35,6 +35,13 @@ struct secret_use {
 	enum inject_place place;
 };
 
+/* A request that was signed anew (signing.h): as good as the key for what it says, to whoever sees it. */
+struct resigned {
+	bool made;
+	size_t secret; /* the key */
+	char was[64], is[64]; /* signatures: the client's, and that of what was sent */
+};
+
 struct answer_scrub;
 struct holder;
 struct tunnel;
@@ -71,6 +78,7 @@ struct exchange {
 	bool body_sent;    /* some of it went into the upstream's buffer */
 	bool retried;
 	bool upload_done, answer_begun, answer_final, download_done;
+	struct resigned resigned;
 	struct range range; /* what the client asked for of an answer that is searched; the server is asked for more */
 	struct range_cut cut; /* what of the answer goes on, if is_cut */
 	bool is_cut;

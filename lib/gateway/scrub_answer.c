@@ -21,6 +21,9 @@ struct answer_scrub {
 	uint8_t *recorded; /* of each of so many secrets: bits of enum where */
 	size_t n_recorded;
 	struct scrub scrub;
+	struct placeholder_table made; /* the signature of a request that was signed anew, */
+	struct placeholder *claimed;   /* the client's, which takes its place, */
+	struct scrub signature;	       /* and what finds it; NULL above: none was made */
 	struct inflater inflater;
 };
 
@@ -93,9 +96,67 @@ static const struct placeholder *stand_in(void *data, size_t secret)
 	return p;
 }
 
-static int scrub_whole(struct session *s, const struct http1_head *h, struct http1_slice text, struct buf *out)
+static const struct placeholder *claimed(void *data, size_t secret)
 {
-	return scrub_text(&s->gw->secrets.values, stand_in, s, http1_text(h, text), text.len, out);
+	struct session *s = data;
+
+	record(s, secret);
+	return s->x->scrub->claimed;
+}
+
+/* Whoever has it can send that request, without the sandbox and after its end, for as long as it is good. */
+static int expect_signature(struct session *s)
+{
+	const struct resigned *signed_anew = &s->x->resigned;
+	struct answer_scrub *a = s->x->scrub;
+	const size_t len = sizeof(signed_anew->was);
+
+	if (!signed_anew->made || !s->gw->secrets.v[signed_anew->secret].rule->scrub)
+		return 0;
+	a->claimed = calloc(1, sizeof(*a->claimed) + len + 1);
+	if (!a->claimed)
+		return -ENOMEM;
+	memcpy(a->claimed->text, signed_anew->was, len);
+	a->claimed->len = len;
+	a->made.texts = true;
+	a->signature = (struct scrub){ .values = &a->made, .stand_in = claimed, .data = s };
+	return placeholder_add_text(&a->made, signed_anew->is, len, signed_anew->secret);
+}
+
+/* As scrub_text(), for what has just been found no secret in, or has been appended to out without. */
+static int scrub_signature(struct session *s, const char *text, size_t len, size_t before, bool appended, struct buf *out)
+{
+	struct answer_scrub *a = s->x->scrub;
+	_cleanup_buf_ struct buf plain = { 0 };
+
+	if (!appended)
+		return scrub_text(&a->made, claimed, s, text, len, out);
+	int r = scrub_text(&a->made, claimed, s, out->data + before, out->len - before, &plain);
+	if (r <= 0)
+		return r < 0 ? r : 1;
+	out->len = before;
+	r = buf_append(out, plain.data, plain.len);
+	return r < 0 ? r : 1;
+}
+
+static int scrub_whole(struct session *s, const struct http1_head *h, struct http1_slice slice, struct buf *out)
+{
+	const char *text = http1_text(h, slice);
+	size_t before = out->len;
+
+	int r = scrub_text(&s->gw->secrets.values, stand_in, s, text, slice.len, out);
+	return r < 0 || !s->x->scrub->claimed ? r : scrub_signature(s, text, slice.len, before, r > 0, out);
+}
+
+/* As scrub_take(). */
+static int scrub_piece(struct answer_scrub *a, const void *data, size_t len, bool last, struct buf *out)
+{
+	_cleanup_buf_ struct buf plain = { 0 };
+
+	if (!a->claimed)
+		return scrub_take(&a->scrub, data, len, last, out);
+	int r = scrub_feed(&a->scrub, data, len, last, &plain);
+	return r < 0 ? r : scrub_feed(&a->signature, plain.data, plain.len, last, out);
 }
 
 int answer_scrub_value(void *data, const struct http1_head *h, size_t i, struct buf *out)
@@ -127,7 +188,7 @@ static int begin(struct session *s)
 		if (!same && searched_for(s, h->placeholder->secret))
 			x->scrub->scrub.same_length = false;
 	}
-	return x->scrub->recorded ? 0 : -ENOMEM;
+	return x->scrub->recorded ? expect_signature(s) : -ENOMEM;
 }
 
 /* What stands where no value has to: names cannot be replaced, and a reason phrase is for nobody. */
@@ -192,8 +253,10 @@ static int coding(struct session *s, enum inflate_coding *ret)
 
 uint64_t answer_margin(const struct session *s)
 {
-	/* \u0061 for each byte is the longest that a form may be. */
-	return 6 * (uint64_t)s->gw->secrets.values.longest + 16;
+	/* Of a signature in base64 or of a value, with \u0061 for each byte. */
+	const uint64_t value = s->gw->secrets.values.longest, signature = 90;
+
+	return 6 * (value > signature ? value : signature) + 16;
 }
 
 /* S3 and its like: ?partNumber=2 */
@@ -279,6 +342,7 @@ static int begin_body(struct session *s)
 		/* Nobody knows how long it will be. */
 		a->scrub.same_length = false;
 	}
+	a->signature.same_length = a->scrub.same_length;
 	if (!a->scrub.same_length && x->answer.framing == HTTP1_BODY_LENGTH) {
 		x->answer.framing = HTTP1_BODY_CHUNKED;
 		x->answer.has_content_length = false;
@@ -313,11 +377,13 @@ int answer_scrub_body(struct session *s, const uint8_t *data, size_t len, struct
 
 	a->where = IN_BODY;
 	if (!a->coded)
-		return scrub_take(&a->scrub, data, len, false, out);
+		return scrub_piece(a, data, len, false, out);
 	int r = inflater_give(&a->inflater, data, len);
 	if (r == 0)
 		r = inflater_step(&a->inflater, &plain);
-	return r < 0 ? r : scrub_feed(&a->scrub, plain.data, plain.len, false, out);
+	if (r == 0)
+		r = scrub_piece(a, plain.data, plain.len, false, out);
+	return r > 0 ? buf_append(out, plain.data, plain.len) : r;
 }
 
 int answer_scrub_end(struct session *s, struct buf *out)
@@ -328,7 +394,9 @@ int answer_scrub_end(struct session *s, struct buf *out)
 
 	int r = a->coded ? inflater_end(&a->inflater) : 0;
 	if (r == 0 && a->body)
-		r = scrub_feed(&a->scrub, NULL, 0, true, out);
+		r = scrub_piece(a, NULL, 0, true, out);
+	if (r > 0)
+		r = 0;
 	a->where = IN_TRAILER;
 	size_t n = t->n_fields;
 	for (size_t i = 0; i < n && r >= 0 && t->n_fields; i++) {
@@ -368,6 +436,9 @@ void answer_scrub_free(struct answer_scrub *a)
 	if (!a)
 		return;
 	scrub_reset(&a->scrub);
+	scrub_reset(&a->signature);
+	placeholder_table_free(&a->made);
+	free(a->claimed);
 	inflater_free(&a->inflater);
 	free(a->recorded);
 	free(a);

@@ -19,12 +19,14 @@
 /* What a query signs is good for so long for whoever sees it: a server can show it, and the call end meanwhile. */
 #define PRESIGNED_SECONDS_MAX 300u
 
+_Static_assert(sizeof(((struct resigned *)0)->is) == SIGV4_HEX, "signatures are kept without a NUL");
+
 struct signing {
 	struct sigv4_claim claim;
 	struct sigv4_request request; /* as it came, then as it is sent */
 	const struct placeholder *key; /* the placeholder that it was signed with */
 	struct secret_value value;     /* of it */
-	char payload[SIGV4_HEX + 1];
+	char payload[SIGV4_HEX + 1], received[SIGV4_HEX + 1];
 	struct buf head; /* a copy that request points into */
 };
 
@@ -162,16 +164,15 @@ static bool lasts_too_long(const struct sigv4_claim *c)
 static int check_received(struct session *s, struct signing *g)
 {
 	struct exchange *x = s->x;
-	char signature[SIGV4_HEX + 1];
 	struct sigv4_text payload;
 
 	int r = find_payload(s, g, x->body_seen ? iobuf_head(&s->client.in) : NULL,
 			     x->body_seen ? (size_t)x->request.content_length : 0, &payload);
 	if (r == 0)
-		r = sigv4_sign(&g->claim, &g->request, payload, g->key->text, g->key->len, signature);
+		r = sigv4_sign(&g->claim, &g->request, payload, g->key->text, g->key->len, g->received);
 	if (r == -EINVAL || r == -ENOENT)
 		return unsignable(s, "sigv4-form");
-	if (r == 0 && CRYPTO_memcmp(signature, g->claim.signature.p, SIGV4_HEX) != 0)
+	if (r == 0 && CRYPTO_memcmp(g->received, g->claim.signature.p, SIGV4_HEX) != 0)
 		return unsignable(s, "sigv4-signature");
 	return r;
 }
@@ -302,6 +303,16 @@ static struct sigv4_text query_signature(struct sigv4_text query)
 	return (struct sigv4_text){ 0 };
 }
 
+/* What check_received() has found to be the client's. */
+static void note_signature(struct session *s, const struct signing *g, const char *signature)
+{
+	struct resigned *r = &s->x->resigned;
+
+	*r = (struct resigned){ .made = true, .secret = g->key->secret };
+	memcpy(r->was, g->received, SIGV4_HEX);
+	memcpy(r->is, signature, SIGV4_HEX);
+}
+
 static int sign_query(struct session *s, struct signing *g, const struct sigv4_claim *claim, struct sigv4_text payload)
 {
 	struct sigv4_text old = query_signature(g->request.query);
@@ -310,6 +321,8 @@ static int sign_query(struct session *s, struct signing *g, const struct sigv4_c
 	if (!old.p)
 		return -EINVAL;
 	int r = sigv4_sign(claim, &g->request, payload, g->value.data, g->value.len, signature);
+	if (r == 0)
+		note_signature(s, g, signature);
 	return r < 0 ? r : put_claim(s, g, old, signature, SIGV4_HEX);
 }
 
@@ -320,6 +333,8 @@ static int sign_header(struct session *s, struct signing *g, const struct sigv4_
 	char signature[SIGV4_HEX + 1];
 
 	int r = sigv4_sign(claim, &g->request, payload, g->value.data, g->value.len, signature);
+	if (r == 0)
+		note_signature(s, g, signature);
 	if (r == 0)
 		r = buf_puts(&text, SIGV4_ALGORITHM " Credential=");
 	if (r == 0)

@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway alone: requests signed for AWS. The server is the oracle: it checks, with a second implementation, that what
 it got is signed with the real key, and nothing else is. usage: gateway_sigv4.py BUILD_DIR [PATTERN]"""
+import base64
+import gzip
 import hashlib
 import hmac
 import os
+import re
 import sys
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -12,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 from gateway_world import equal, exchange, main, test  # noqa: E402  (enters the namespace)
+from harness.origin import Origin  # noqa: E402
 from harness.registry import check, until  # noqa: E402
 from gateway_http2 import World  # noqa: E402
 
@@ -185,6 +189,51 @@ def queries_with_two_meanings(w):
         k.refused(k.signed(query=query), 'sigv4-form')
     # Of one that is not signed nobody says anything.
     k.send(b'GET /?a=b+c%zz HTTP/1.1\r\nHost: api.test\r\n\r\n')
+
+
+def shows_requests(connection, request):
+    """The whole head: in a header, in the body in small pieces, compressed, in a trailer."""
+    said = request.target + ' ' + ' '.join(request.header('authorization'))
+    text = said.encode() + b' ' + base64.b64encode(said.encode())
+    if request.path == '/gzip':
+        return Origin.reply(connection, body=gzip.compress(text), headers=[('Content-Encoding', 'gzip'), ('X-Saw', said)])
+    pieces = b''.join(b'%x\r\n%s\r\n' % (len(text[i:i + 7]), text[i:i + 7]) for i in range(0, len(text), 7))
+    connection.send(b'HTTP/1.1 403 SignatureDoesNotMatch\r\nTransfer-Encoding: chunked\r\nX-Saw: %s\r\n\r\n%s0\r\nX-End: %s\r\n\r\n'
+                    % (said.encode(), pieces, said.encode()))
+
+
+def signatures_seen(w, secrets, hidden):
+    w.origin.handler = shows_requests
+    k = Client(w, secrets)
+    scope = '20150830/us-east-1/s3/aws4_request'
+    query = 'X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=%s&X-Amz-Date=%s&X-Amz-Expires=60&X-Amz-SignedHeaders=host' \
+        % (quote(k.id + '/' + scope, safe=''), TIME)
+    for path in ('/x', '/gzip'):
+        own = signature(k.key, scope, 'GET', path, query, [('host', 'api.test')], ['host'], 'UNSIGNED-PAYLOAD')
+        presigned = 'GET %s?%s&X-Amz-Signature=%s HTTP/1.1\r\nHost: api.test\r\n\r\n' % (path, query, own)
+        for request in (k.signed(path=path), presigned.encode()):
+            _, headers, body = k.send(request, status=(200, 403))
+            r = w.origin.requests[-1]
+            sent = re.search(r'Signature=([0-9a-f]{64})', r.target + ''.join(r.header('authorization')))[1]
+            mine = re.search(rb'Signature=([0-9a-f]{64})', request)[1].decode()
+            assert sent != mine, sent
+            seen = str(headers).encode() + body + base64.b64decode(body.split(b' ')[-1] + b'==')
+            equal((sent.encode() in seen, mine.encode() in seen), (not hidden, hidden), 'signatures in %r' % seen)
+            equal(headers['x-saw'].count(mine), int(hidden), 'in a header')
+    return k
+
+
+@test
+def signatures_that_are_shown(w):
+    """What was made anew could be sent again from anywhere: the sandbox sees its own."""
+    k = signatures_seen(w, SECRETS, True)
+    k.g.wait_record('secret.scrub', name='AWS_SECRET_ACCESS_KEY', where='body')
+
+
+@test
+def signatures_that_may_be_shown(w):
+    """The control: with scrub = no they are seen."""
+    signatures_seen(w, SECRETS.replace('inject = sigv4', 'inject = sigv4\nscrub = no'), False)
 
 
 @test
