@@ -129,13 +129,15 @@ static int value(void *data, const struct http1_head *h, size_t i, struct buf *o
 /* The answer shall come in a coding that can be undone, to be searched. */
 static int value_and_coding(void *data, const struct http1_head *h, size_t i, struct buf *out)
 {
-	int r = value(data, h, i, out);
+	struct http1_slice name = h->fields[i].name;
 
-	if (r == 0 && http1_slice_is_nocase(h, h->fields[i].name, "Grpc-Accept-Encoding")) {
+	int r = value(data, h, i, out);
+	if (r == 0 && (http1_slice_is_nocase(h, name, "Grpc-Accept-Encoding") ||
+		       http1_slice_is_nocase(h, name, "Connect-Accept-Encoding") || http1_slice_is_nocase(h, name, "A-IM"))) {
 		r = buf_puts(out, "identity");
 		return r < 0 ? r : 1;
 	}
-	if (r || !http1_slice_is_nocase(h, h->fields[i].name, "Accept-Encoding"))
+	if (r || !http1_slice_is_nocase(h, name, "Accept-Encoding"))
 		return r;
 	/* A part of something compressed has no beginning to start from. */
 	r = buf_puts(out, ((struct session *)((struct inject *)data)->data)->x->range.form ? "identity" : "gzip");

@@ -25,12 +25,12 @@ struct placeholder_block {
 	uint32_t off; /* in the pattern */
 };
 
-/* One of the texts that mean a placeholder: its own, as Latin-1 in UTF-8, or the part of its base64 that does not depend
- * on neighbours. */
+/* One of the texts that mean a placeholder: its own, as Latin-1 in UTF-8, in UTF-16, or the part of its base64 that does
+ * not depend on neighbours. */
 struct placeholder_pattern {
 	struct placeholder *owner;
 	struct placeholder_pattern *next; /* of the owner */
-	bool base64;
+	bool base64, wide;
 	uint8_t shift; /* base64: bytes of somebody else's before it in its group of three */
 	uint32_t len, window_end;
 	const uint8_t *bytes; /* behind the blocks */

@@ -161,6 +161,7 @@ static int found(void *data, const struct placeholder_pattern *p, size_t start)
 		.owner_len = p->owner->len,
 		.form = p->base64 ? PLACEHOLDER_BASE64 : escape,
 		.escape = escape,
+		.wide = p->wide,
 		.shift = p->shift,
 		.len = p->len,
 		.start = from,

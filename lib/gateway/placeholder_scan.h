@@ -16,6 +16,7 @@ struct placeholder_hit {
 	size_t secret, owner_len; /* of it */
 	enum placeholder_form form;
 	enum placeholder_form escape; /* how its characters are escaped, those of its base64 too: raw, percent or JSON */
+	bool wide;	/* in UTF-16: of either order of bytes what is the same, the characters with a NUL between them */
 	uint8_t shift;	/* base64: how many bytes of something else stand before it in its group of three */
 	size_t len;	/* of the text without escapes, or of its base64 */
 	uint64_t start, end; /* bytes of the stream; of base64 only the characters that are wholly its own */

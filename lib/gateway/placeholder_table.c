@@ -252,6 +252,27 @@ static struct placeholder_pattern *latin_pattern(const struct placeholder_table 
 	return pattern;
 }
 
+/* A text of ASCII in UTF-16. Programs send no placeholders that way, so it is for given texts only. */
+static struct placeholder_pattern *wide_pattern(const struct placeholder_table *t, struct placeholder *p)
+{
+	struct placeholder_pattern *pattern = NULL;
+	struct buf text = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; i < p->len; i++) {
+		if ((uint8_t)p->text[i] >= 0x80 || !t->texts)
+			return p->patterns;
+	}
+	for (size_t i = 0; i < p->len && r == 0; i++)
+		r = buf_append(&text, (const char[]){ '\0', p->text[i] }, 2);
+	if (r == 0)
+		pattern = make_pattern(t, p, text.data + 1, text.len - 1, text.len, -1);
+	if (pattern)
+		pattern->wide = true;
+	buf_wipe(&text);
+	return pattern;
+}
+
 static void free_patterns(struct placeholder *p)
 {
 	while (p->patterns) {
@@ -268,8 +289,9 @@ static int make_patterns(const struct placeholder_table *t, struct placeholder *
 	int n = 1;
 
 	p->patterns = make_pattern(t, p, (const uint8_t *)p->text, p->len, random_end, -1);
-	for (size_t i = 0; p->patterns && i < 7; i++) {
-		struct placeholder_pattern *pattern = i < 6 ? base64_pattern(t, p, i / 2, i % 2, random_end) : latin_pattern(t, p);
+	for (size_t i = 0; p->patterns && i < 8; i++) {
+		struct placeholder_pattern *pattern = i < 6 ? base64_pattern(t, p, i / 2, i % 2, random_end) :
+						      i < 7 ? latin_pattern(t, p) : wide_pattern(t, p);
 		if (!pattern) {
 			free_patterns(p);
 			break;

@@ -49,6 +49,15 @@ static int base64_text(const struct placeholder_hit *hit, const struct placehold
 	return r;
 }
 
+static int wide_text(const struct placeholder *p, struct buf *ret)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->len && r == 0; i++)
+		r = buf_append(ret, (const char[]){ '\0', p->text[i] } + !i, 2 - !i);
+	return r;
+}
+
 static int replace(void *data, const struct placeholder_hit *hit, struct buf *out)
 {
 	const struct scrub *s = data;
@@ -59,8 +68,8 @@ static int replace(void *data, const struct placeholder_hit *hit, struct buf *ou
 	size_t len = p->len;
 	int r = 0;
 
-	if (hit->form == PLACEHOLDER_BASE64) {
-		r = base64_text(hit, p, &coded);
+	if (hit->form == PLACEHOLDER_BASE64 || hit->wide) {
+		r = hit->wide ? wide_text(p, &coded) : base64_text(hit, p, &coded);
 		text = coded.data;
 		len = coded.len;
 	}

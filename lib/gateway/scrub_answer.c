@@ -244,10 +244,14 @@ static int coding(struct session *s, enum inflate_coding *ret)
 			n += known;
 		}
 	}
-	/* Inside the body, message by message. */
-	size_t grpc = http1_find(h, "Grpc-Encoding", 0);
-	if (grpc < h->n_fields && !http1_slice_is_nocase(h, h->fields[grpc].value, "identity"))
-		return fail_answer(s, "content-encoding");
+	for (size_t i = 0; i < h->n_fields; i++) {
+		const struct http1_field *f = &h->fields[i];
+		/* Inside the body, message by message. Deltas and the like (RFC 3229) come with a name of their own. */
+		bool messages = http1_slice_is_nocase(h, f->name, "Grpc-Encoding") ||
+				http1_slice_is_nocase(h, f->name, "Connect-Content-Encoding");
+		if ((messages && !http1_slice_is_nocase(h, f->value, "identity")) || http1_slice_is_nocase(h, f->name, "IM"))
+			return fail_answer(s, "content-encoding");
+	}
 	return n > 1 ? fail_answer(s, "content-encoding") : n;
 }
 

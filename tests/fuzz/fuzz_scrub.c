@@ -72,6 +72,11 @@ static void put_form(struct buf *out, uint8_t c)
 	case 4:
 	case 5:
 	case 6:
+		if (c & 32 && (c & 4)) {
+			for (size_t i = 0; i < len; i++)
+				buf_append(out, (const char[]){ s[i], '\0' }, 2);
+			break;
+		}
 		base64_encode(out, s + from, len - from, c & 4, false);
 		break;
 	default:

@@ -166,6 +166,15 @@ def until_close(t):
     equal(plain(head, got), b'all of ' + placeholder + b' and ' + VALUE[:9].encode(), 'body')
 
 
+@cases([('%s_%s' % (order, name), 'utf-16' + order, value) for order in ('-le', '-be', '') for name, value in (('token', VALUE), ('odd', ODD))])
+def utf_16(t, coding, value):
+    """What a server for Windows shows, or one that is asked for it."""
+    box, origin = setup(t, lambda c, r: Origin.reply(c, body=('you sent <%s>' % value).encode(coding)), value)
+    placeholder, head, got = get(box)
+    sent(origin, value)
+    equal(plain(head, got).decode(coding), 'you sent <%s>' % placeholder.decode(), 'body')
+
+
 def packed(name, data):
     if name in ('br', 'zstd'):
         return subprocess.run(['brotli' if name == 'br' else 'zstd', '-c'], input=data, stdout=subprocess.PIPE, check=True).stdout
@@ -207,13 +216,16 @@ def coding_that_hides(t, coding, data):
     check(b'"content-encoding"' in got, 'the reason is in %r' % got)
 
 
-@cases([('asked', False), ('unasked', True)])
-def compressed_messages(t, unasked):
-    """gRPC compresses inside the body: it is asked not to, and not believed."""
-    headers = [('Content-Type', 'application/grpc')] + [('Grpc-Encoding', 'gzip')] * unasked
-    box, origin = setup(t, lambda c, r: Origin.reply(c, body=b'\0\0\0\0\1a', headers=headers))
-    get(box, flags='-H "grpc-accept-encoding: gzip"', code='502' if unasked else '200')
-    equal(origin.requests[0].header('grpc-accept-encoding'), ['identity'], 'codings that the server is asked for')
+@cases([(n + '_' + how, ask, answer, how == 'unasked')
+        for n, ask, answer in (('grpc', 'grpc-accept-encoding', 'Grpc-Encoding'),
+                               ('connect', 'connect-accept-encoding', 'Connect-Content-Encoding'), ('delta', 'a-im', 'IM'))
+        for how in ('asked', 'unasked')])
+def compressed_inside(t, ask, answer, unasked):
+    """Some compress inside the body, and name it elsewhere: they are asked not to, and not believed."""
+    headers = [('Content-Type', 'application/grpc')] + [(answer, 'gzip')] * unasked
+    box, origin = setup(t, lambda c, r: Origin.reply(c, '226 IM Used' if answer == 'IM' else '200 OK', b'\0\0\0\0\1a', headers))
+    get(box, flags='-H "%s: gzip"' % ask, code='502' if unasked else '226' if answer == 'IM' else '200')
+    equal(origin.requests[0].header(ask), ['identity'], 'codings that the server is asked for')
 
 
 @cases([('plain', VALUE.encode()[5:], ()), ('compressed', gzip.compress(VALUE.encode())[5:], [('Content-Encoding', 'gzip')])])

@@ -141,6 +141,22 @@ static inline struct buf latin(const struct placeholder *p)
 	return out;
 }
 
+static inline struct buf wide(const struct placeholder *p)
+{
+	struct buf out = { 0 };
+
+	for (size_t i = 0; i < p->len; i++) {
+		if (i)
+			buf_putc(&out, '\0');
+		buf_putc(&out, p->text[i]);
+		if ((unsigned char)p->text[i] >= 0x80) {
+			buf_free(&out);
+			break;
+		}
+	}
+	return out;
+}
+
 static inline void naive(const struct placeholder_table *t, struct seen *out, const char *text, size_t len)
 {
 	static const enum placeholder_form forms[] = { PLACEHOLDER_RAW, PLACEHOLDER_PERCENT, PLACEHOLDER_JSON };
@@ -153,6 +169,10 @@ static inline void naive(const struct placeholder_table *t, struct seen *out, co
 		struct buf other = latin(p);
 		naive_one(out, p, p->text, p->len, forms[i % 3], v);
 		if (other.len > p->len)
+			naive_one(out, p, (char *)other.data, other.len, forms[i % 3], v);
+		buf_free(&other);
+		other = t->texts ? wide(p) : (struct buf){ 0 };
+		if (other.len)
 			naive_one(out, p, (char *)other.data, other.len, forms[i % 3], v);
 		buf_free(&other);
 		for (size_t before = 0; before < 3; before++) {

@@ -164,6 +164,38 @@ static void every_form(void **state)
 }
 
 /* Basic credentials that a server shows: all but the bits shared with neighbours are the placeholder's. */
+/* In either order of bytes, plain and escaped, over every cut. */
+static void utf16(void **state)
+{
+	struct room room = { .values.texts = true };
+	struct buf out = { 0 };
+
+	(void)state;
+	add(&room, 0, VALUES[0]);
+	for (int form = 0; form < 4; form++) {
+		struct buf text = { 0 }, want = { 0 };
+		for (int which = 0; which < 2; which++) {
+			const char *s = which ? room.stand_in[0]->text : VALUES[0];
+			buf_puts(which ? &want : &text, "before ");
+			for (size_t i = 0; i < 2 * strlen(s); i++) {
+				uint8_t c = i % 2 == (form & 1) ? (uint8_t)s[i / 2] : 0;
+				if (form < 2)
+					buf_append(which ? &want : &text, &c, 1);
+				else
+					buf_printf(which ? &want : &text, "%%%02X", c);
+			}
+			buf_puts(which ? &want : &text, " behind");
+		}
+		scrubbed(&room, &text, &out);
+		assert_int_equal(out.len, want.len);
+		assert_memory_equal(out.data, want.data, want.len);
+		buf_free(&text);
+		buf_free(&want);
+	}
+	buf_free(&out);
+	leave(&room);
+}
+
 static void base64_decodes(void **state)
 {
 	struct room room = { 0 };
@@ -389,7 +421,7 @@ int main(void)
 		cmocka_unit_test(mixtures),	      cmocka_unit_test(what_has_no_stand_in_stays),
 		cmocka_unit_test(another_length_is_an_error), cmocka_unit_test(characters_outside_of_ascii),
 		cmocka_unit_test(latin_in_json), cmocka_unit_test(values_in_two_texts),
-		cmocka_unit_test(replaced_before_the_border),
+		cmocka_unit_test(replaced_before_the_border), cmocka_unit_test(utf16),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
