@@ -31,13 +31,16 @@ static const char *const executing[] = {
 };
 
 /* Of at most one `*`, but for one at the end besides. */
-static bool matches(const char *pattern, const char *name)
+static bool matches(const char *pattern, const char *name, size_t len)
 {
+	/* Begins otherwise, as nearly all: a call chooses how many keys there are. */
+	if (*pattern != *name)
+		return false;
 	const char *star = strchr(pattern, '*'), *more = star ? strchr(star + 1, '*') : NULL;
 
 	if (!star)
 		return strcmp(pattern, name) == 0;
-	size_t before = (size_t)(star - pattern), behind = strlen(star + 1), len = strlen(name);
+	size_t before = (size_t)(star - pattern), behind = strlen(star + 1);
 	if (more)
 		return strncmp(pattern, name, before) == 0 && memmem(name + before, len - before, star + 1, behind - 1);
 	return len >= before + behind && strncmp(pattern, name, before) == 0 && strcmp(name + len - behind, star + 1) == 0;
@@ -45,14 +48,16 @@ static bool matches(const char *pattern, const char *name)
 
 bool git_key_executes(const char *name, const char *value)
 {
+	const size_t len = strlen(name);
+
 	/* `!command` is one, all others are words that `git submodule` itself writes. */
-	if (matches("submodule.*.update", name))
+	if (matches("submodule.*.update", name, len))
 		return value && value[0] == '!';
 	/* Of a cherry-pick that is under way: git runs git-merge-VALUE, with a slash a file of the worktree. */
 	if (strcmp(name, "options.strategy") == 0)
 		return value && strchr(value, '/');
 	for (size_t i = 0; i < ARRAY_LEN(executing); i++) {
-		if (matches(executing[i], name))
+		if (matches(executing[i], name, len))
 			return true;
 	}
 	return false;
@@ -61,8 +66,9 @@ bool git_key_executes(const char *name, const char *value)
 struct reader {
 	const char *text;
 	size_t len, at;
-	struct buf section; /* "section" or "section.subsection"; empty: before the first */
-	struct buf name, value;
+	struct buf name;    /* begins with "section." or "section.subsection." */
+	size_t section;	    /* the length of that; 0: before the first one */
+	struct buf value;
 };
 
 #define END (-1)
@@ -107,6 +113,11 @@ static char lower(int c)
 	return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
+static int put_name(struct reader *r, int c)
+{
+	return r->name.len == GIT_NAME_MAX ? -EBADMSG : buf_putc(&r->name, (char)c);
+}
+
 /* Behind the blanks: "subsection"] */
 static int read_subsection(struct reader *r)
 {
@@ -114,34 +125,32 @@ static int read_subsection(struct reader *r)
 
 	while ((c = take(r)) != END && c != '\n' && is_space(c))
 		;
-	if (c != '"' || buf_putc(&r->section, '.') < 0)
-		return -EBADMSG;
-	while ((c = take(r)) != '"') {
+	int k = c == '"' ? put_name(r, '.') : -EBADMSG;
+	while (k == 0 && (c = take(r)) != '"') {
 		if (c == '\\')
 			c = take(r);
-		if (c == '\n' || c == END)
-			return -EBADMSG;
-		if (buf_putc(&r->section, (char)c) < 0)
-			return -ENOMEM;
+		k = c == '\n' || c == END ? -EBADMSG : put_name(r, c);
 	}
-	return take(r) == ']' ? 0 : -EBADMSG;
+	return k < 0 ? k : take(r) == ']' ? 0 : -EBADMSG;
 }
 
 /* Behind the '['. In the old form [section.subsection] both are in lower case. */
 static int read_section(struct reader *r)
 {
-	r->section.len = 0;
-	for (;;) {
-		int c = take(r);
-		if (c == ']')
-			return r->section.len ? 0 : -EBADMSG;
-		if (c != END && c != '\n' && is_space(c))
-			return read_subsection(r);
-		if (!is_name(c) && c != '.')
-			return -EBADMSG;
-		if (buf_putc(&r->section, lower(c)) < 0)
-			return -ENOMEM;
+	int c, k = 0;
+
+	r->name.len = 0;
+	while (k == 0 && (c = take(r)) != ']') {
+		if (c != END && c != '\n' && is_space(c)) {
+			k = read_subsection(r);
+			break;
+		}
+		k = is_name(c) || c == '.' ? put_name(r, lower(c)) : -EBADMSG;
 	}
+	if (k == 0)
+		k = r->name.len ? put_name(r, '.') : -EBADMSG;
+	r->section = r->name.len;
+	return k;
 }
 
 static void skip_comment(struct reader *r)
@@ -213,12 +222,11 @@ static int read_value(struct reader *r)
 /* A key, its value, and nothing more than the end of the line behind. *ret_value: NULL when there is no '='. */
 static int read_key(struct reader *r, const char **ret_name, const char **ret_value)
 {
-	r->name.len = 0;
-	if (buf_append(&r->name, r->section.data, r->section.len) < 0 || buf_putc(&r->name, '.') < 0)
-		return -ENOMEM;
+	r->name.len = r->section;
 	while (is_name(peek(r))) {
-		if (buf_putc(&r->name, lower(take(r))) < 0)
-			return -ENOMEM;
+		int k = put_name(r, lower(take(r)));
+		if (k < 0)
+			return k;
 	}
 	while (peek(r) == ' ' || peek(r) == '\t')
 		take(r);
@@ -279,7 +287,7 @@ static int read_all(struct reader *r, struct git_keys *keys)
 		} else if (c == '[') {
 			take(r);
 			k = read_section(r);
-		} else if (is_alpha(c) && r->section.len) {
+		} else if (is_alpha(c) && r->section) {
 			k = read_key(r, &name, &value);
 			if (k == 0 && git_key_executes(name, value))
 				k = add_key(keys, name, value, begin, r->at);
@@ -299,7 +307,6 @@ int git_config_read(const char *text, size_t len, struct git_keys *ret)
 	if (len > GIT_CONFIG_MAX || (len && memchr(text, '\0', len)))
 		return -EBADMSG;
 	int k = read_all(&r, &keys);
-	buf_free(&r.section);
 	buf_free(&r.name);
 	buf_free(&r.value);
 	if (k < 0)

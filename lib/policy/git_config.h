@@ -14,6 +14,7 @@
 
 #define GIT_CONFIG_MAX (1u << 20) /* bytes of a file */
 #define GIT_KEYS_MAX 4096u	   /* that execute, in one file */
+#define GIT_NAME_MAX 4096u	   /* bytes of `section.subsection.key`, since each key repeats all of it */
 #define GIT_KEY_TOLD 256u	   /* bytes of a name that are told */
 
 /* One key that executes, as `section.subsection.key`, first and last part in lower case. */

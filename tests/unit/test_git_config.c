@@ -146,7 +146,7 @@ static void long_names_are_told_cut(void **state)
 	size_t n = 0;
 	(void)state;
 
-	assert_int_equal(buf_printf(&text, "[alias \"%0600000d\"]\nx = !evil\n", 0), 0);
+	assert_int_equal(buf_printf(&text, "[alias \"%04000d\"]\nx = !evil\n", 0), 0);
 	assert_int_equal(filter("", buf_str(&text), &left, &n, removed), 0);
 	assert_int_equal(n, 1);
 	assert_int_equal(strlen(removed[0]), GIT_KEY_TOLD);
@@ -174,6 +174,31 @@ static void bad_files(void **state)
 	for (size_t i = 0; i <= GIT_KEYS_MAX; i++)
 		assert_int_equal(buf_puts(&many, i ? "a\n" : "[alias]\na\n"), 0);
 	assert_int_equal(git_config_read((char *)many.data, many.len, &keys), -EBADMSG);
+}
+
+/* Each key has the name of its section in its own: a long one, and many keys, would take minutes to read. */
+static void names_are_bounded(void **state)
+{
+	static const struct {
+		const char *before, *behind;
+		size_t rest; /* of the name */
+	} forms[] = {
+		{ "[alias \"", "\"]\nx = y\n", sizeof("alias..x") - 1 },
+		{ "[x", "]\nx\n", sizeof("x.x") - 1 },
+		{ "[alias]\nx", " = y\n", sizeof("alias.x") - 1 },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		const int longest = (int)(GIT_NAME_MAX - forms[i].rest);
+		for (int more = 0; more < 2; more++) {
+			_cleanup_buf_ struct buf text = { 0 };
+			_cleanup_git_keys_ struct git_keys keys = { 0 };
+			assert_int_equal(buf_printf(&text, "%s%0*d%s", forms[i].before, longest + more, 0, forms[i].behind), 0);
+			assert_int_equal(git_config_read((char *)text.data, text.len, &keys), more ? -EBADMSG : 0);
+			assert_int_equal(keys.n, !more && i != 1);
+		}
+	}
 }
 
 /* A text of pieces that have a meaning, most of them good. */
@@ -264,7 +289,7 @@ int main(void)
 		cmocka_unit_test(new_commands_of_a_rebase), cmocka_unit_test(keys_of_other_programs),
 		cmocka_unit_test(new_keys_are_taken_out), cmocka_unit_test(what_was_there_stays),
 		cmocka_unit_test(names_are_told),	  cmocka_unit_test(long_names_are_told_cut),
-		cmocka_unit_test(bad_files),		  cmocka_unit_test(git_sees_the_same),
+		cmocka_unit_test(bad_files), cmocka_unit_test(names_are_bounded),		  cmocka_unit_test(git_sees_the_same),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
