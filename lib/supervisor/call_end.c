@@ -114,7 +114,7 @@ void call_exited(struct call *call, uint32_t status, uint32_t signal, bool left)
 		call->state = CALL_LEFT;
 		call->deadline = call->ttl_at;
 		loop_deadline(call->sandbox->supervisor, call->deadline);
-		protected_check(call->sandbox, call->id);
+		protected_check_end(call);
 		tell_exit(call, true);
 	} else {
 		call_done(call);
@@ -165,7 +165,7 @@ void call_cut(struct call *call)
 		call->awaits_children = true; /* children_reap() comes back here */
 		return;
 	}
-	protected_check(b, call->id);
+	protected_check_end(call);
 	stop_noting(call);
 	/* Before it is told: who hears of the end may go on with what the call wrote. */
 	scratch_give_back(call);

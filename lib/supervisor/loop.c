@@ -77,7 +77,8 @@ static bool expire_one(struct supervisor *s, uint64_t now)
 			gateway_is_late(b);
 			return true;
 		}
-		if (pool_expire(b, now) || auditor_link_expire(b, now) || approval_expire(b, now))
+		if (protected_expire(b, now) || pool_expire(b, now) || auditor_link_expire(b, now) ||
+		    approval_expire(b, now))
 			return true;
 		for (struct call *c = b->calls; c; c = c->next) {
 			if (c->deadline && c->deadline <= now) {
@@ -99,6 +100,7 @@ static void expire(struct supervisor *s, uint64_t now)
 	for (const struct sandbox *b = s->sandboxes; b; b = b->next) {
 		loop_deadline(s, b->gateway_deadline);
 		loop_deadline(s, b->control_rests);
+		loop_deadline(s, b->look_due);
 		loop_deadline(s, b->pool_deadline);
 		loop_deadline(s, b->refill_deadline);
 		loop_deadline(s, auditor_link_deadline(b));

@@ -191,6 +191,7 @@ struct sandbox {
 	int working; /* directory with the working states of its overlays, O_PATH; -EBADF: none, or not there yet */
 	struct watch *watch; /* of what the host would execute; NULL: nothing is writable */
 	struct buf found_protected; /* elements of a JSON array */
+	uint64_t look_again, look_due; /* when a child's end is reason enough for a look; when one was put off to, 0: none */
 	struct audit_log *log;
 	uint64_t created_us; /* since the epoch */
 	struct named *named; /* NULL: lives as long as its client */

@@ -90,6 +90,10 @@ int protected_start(struct sandbox *sandbox, int state_fd, struct error *e);
 bool protected_is_cut(const struct sandbox *sandbox);
 /* call: whose end it is, or NULL. */
 void protected_check(struct sandbox *sandbox, const char *call);
+/* At the end of this call, or soon, where it is a child. */
+void protected_check_end(const struct call *call);
+/* One that was put off: true when it was due. */
+bool protected_expire(struct sandbox *sandbox, uint64_t now);
 /* What was found, for inspect. */
 int protected_member(const struct sandbox *sandbox, struct buf *out);
 void protected_free(struct sandbox *sandbox);

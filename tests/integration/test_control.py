@@ -2,6 +2,8 @@
 """The control socket against programs inside that do not play by the rules: whose a connection is, what it may ask for,
 and that nobody can stop or slow the supervisor of others with it."""
 import os
+import shutil
+import subprocess
 import time
 
 from harness import wire
@@ -384,3 +386,38 @@ print('end')
         meanwhile = sum(begin <= float(at) <= end for at in open(path))
         print('%d answers in %.2f s of two other calls' % (meanwhile, end - begin))
         check(meanwhile < 30, '%d answers before two other calls had run' % meanwhile)
+
+
+@test(timeout=180)
+def slow_ends(t):
+    """What a call left where the host would execute it is looked for at its end. A call that makes that slow, and lets children
+    end again and again, has only a part of its children looked after; what one put there is found all the same."""
+    with Named(t) as box:
+        for name in ['.'] + ['r%d' % i for i in range(6)]:
+            subprocess.run(['git', 'init', '-q', name], cwd=box.work, check=True)
+        box.create('x')
+        asker = box.start_exec('x', *python('''
+import glob
+configs = ['.git/config'] + glob.glob('r*/.git/config')
+much = ''.join('[remote "%d"]\\n\\turl = %d\\n' % (i, i) for i in range(33000))
+for path in configs:
+    with open(path, 'a') as f:
+        f.write(much)
+s = hello()
+took = []
+for i in range(9):
+    for path in configs:
+        os.utime(path)
+    begin = time.monotonic()
+    start(s, ['sh', '-c', 'echo true > .envrc' if i == 8 else 'true'], cwd=os.getcwd())
+    exit_of(s)
+    took.append(time.monotonic() - begin)
+print('took', sorted(took)[4] / max(took), flush=True)
+while os.path.exists('.envrc'):
+    time.sleep(0.05)
+print('end')
+'''))
+        out = done(asker, 'end')
+        check(float(out.split()[1]) < 1 / 3, 'a usual child took as long as those that are looked after: ' + out)
+        equal([r['path'] for r in box.audit('fs.protected')], [box.work + '/.envrc'], 'records')
+        shutil.rmtree(box.state + '/nsbox/protected')

@@ -126,10 +126,10 @@ def keys_that_execute(t):
 
 @test
 def long_name_silences_nothing(t):
-    """A key whose name would be over the bound of a record: told, and all that comes after it."""
+    """A key whose name is over what is told of it: told, and all that comes after it."""
     box = Box(t)
     git(box, 'init', '-q')
-    result = box.sh("""{ printf '[alias "'; head -c 600000 /dev/zero | tr '\\0' A; printf '"]\\nx = !evil\\n'; } >>.git/config""").ok()
+    result = box.sh("""{ printf '[alias "'; head -c 4000 /dev/zero | tr '\\0' A; printf '"]\\nx = !evil\\n'; } >>.git/config""").ok()
     check('evil' not in read(box.work + '/.git/config'), 'the key is still there')
     record, = box.audit('fs.protected')
     check(record['keys'][0].startswith('alias.AAA') and len(record['keys'][0]) <= 256, 'key %r' % record['keys'][0][:300])
@@ -137,7 +137,8 @@ def long_name_silences_nothing(t):
     equal([r['event'] for r in box.audit()][-2:], ['call.exit', 'sandbox.exit'], 'the end of the log')
 
 
-@cases([('unreadable', 'echo "[core" >> .git/config'), ('zero', 'printf "[core]\\0" >> .git/config'),
+@cases([('long', """{ printf '[alias "'; head -c 5000 /dev/zero | tr '\\0' A; printf '"]\\nx = y\\n'; } >>.git/config"""),
+       ('unreadable', 'echo "[core" >> .git/config'), ('zero', 'printf "[core]\\0" >> .git/config'),
        ('link', 'echo "[alias]" > c; ln -sf ../c .git/config'), ('directory', 'rm .git/config; mkdir .git/config'),
        ('mode', 'git config alias.x y; chmod 0 .git/config'), ('huge', 'head -c 3000000 /dev/zero >> .git/config'),
        ('renamed', 'printf "[alias]\\nx = y\\n[core" > .git/c; mv .git/c .git/config')])
