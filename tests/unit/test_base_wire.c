@@ -272,10 +272,13 @@ static void test_many_on_their_way(void **state)
 	int status = -1;
 
 	(void)state;
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(send_many());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
+	/* The kernel counts for the user: what others of his have on its way stands in the way, for some moments. */
+	for (int i = 0; i < 10 && status != 0; i++) {
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(send_many());
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+	}
 	assert_int_equal(status, 0);
 }
 
