@@ -12,7 +12,7 @@
  * git-lfs-config(5). */
 static const char *const executing[] = {
 	/* More keys from somewhere else, or another working tree to write into. */
-	"include.path", "includeif.*.path", "core.worktree", "extensions.worktreeconfig",
+	"include.path", "includeif.*.path", "core.worktree", "extensions.worktreeconfig", "extensions.objectformat",
 	"core.hookspath", "core.fsmonitor", "core.sshcommand", "core.gitproxy", "core.editor", "core.pager", "core.askpass",
 	"core.alternaterefscommand", "core.virtualfilesystem", "alias.*", "pager.*", "filter.*", "hook.*",
 	"diff.external", "diff.*.command", "diff.*.textconv", "difftool.*",

@@ -80,6 +80,7 @@ enum watch_rule {
 	RULE_CONFIG,
 	RULE_TODO,	/* the list of a rebase: no new command in it */
 	RULE_STRATEGY,	/* of a rebase: not a program of the worktree */
+	RULE_INDEX,	/* no path that leads out of the worktree or into .git */
 	RULE_WORKTREES, /* no new link; new linked worktrees are looked into */
 };
 
@@ -119,6 +120,9 @@ int place_open(const struct watch *w, size_t i);
 
 /* worktrees.c: in the directory git, which is one of git. */
 void worktrees_check(const struct check *c, int git, const char *git_path);
+
+/* index.c: in such a directory. was: when it was as it has to be. */
+void index_check(const struct check *c, struct object *was, int dir, const char *dir_path);
 
 /* places.c */
 int places_add(const struct policy *policy, struct watch *w, struct error *e);

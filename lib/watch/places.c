@@ -21,6 +21,7 @@ static const struct {
 	{ "commondir", RULE_OBJECT }, { "gitdir", RULE_OBJECT },
 	{ "worktrees", RULE_WORKTREES }, { "lazygit.yml", RULE_OBJECT }, { "rebase-merge/git-rebase-todo", RULE_TODO },
 	{ "rebase-merge/strategy", RULE_STRATEGY }, { "sequencer/opts", RULE_CONFIG },
+	{ "index", RULE_INDEX },
 };
 
 static int is_local(int dir, bool *ret)
@@ -61,7 +62,7 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 	p->entries = more;
 	struct entry *entry = &p->entries[p->n++];
 	git_reader read = reader_of(rule);
-	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = read || rule == RULE_WORKTREES,
+	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = read || rule == RULE_INDEX || rule == RULE_WORKTREES,
 				 .config = { .read = read, .readable = true, .mode = 0644 } };
 	if (!entry->name)
 		return -ENOMEM;
@@ -73,7 +74,7 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 		return k == -EFBIG && (mounted || rule != RULE_CONFIG) ? 0 : k;
 	}
 	int r = object_look(dir, name, &entry->was);
-	if (r == 0 && entry->was.kind == OBJECT_FILE && entry->was.nlink > 1) {
+	if (r == 0 && rule != RULE_INDEX && entry->was.kind == OBJECT_FILE && entry->was.nlink > 1) {
 		entry->always = true;
 		r = digest_of(dir, name, entry->digest);
 	}

@@ -114,6 +114,10 @@ static void check_entry(const struct check *c, const struct place *p, int dir, s
 		config_check(c, &entry->config, dir, p->path, entry->name);
 		return;
 	}
+	if (entry->rule == RULE_INDEX) {
+		index_check(c, &entry->was, dir, p->path);
+		return;
+	}
 	int r = object_look(dir, entry->name, &now);
 	if (r < 0) {
 		cannot_look(c, p->path, entry->name, r);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A configuration of git, or the list of a rebase, before a call and after it, with NUL between them. */
+/* A configuration of git, or the list of a rebase, before a call and after it, with NUL between them; or an index. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "policy/git_config.h"
+#include "policy/git_index.h"
 #include "fuzz.h"
 
 /* After what was taken out nothing more is to be taken out, and where nothing was, not a byte has changed. */
@@ -50,5 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run(git_config_read, first, before, second, len);
 	run(git_todo_read, first, before, second, len);
 	run(git_strategy_read, first, before, second, len);
+	char shared[GIT_SHARED_NAME];
+	git_index_check(data, size, GIT_SHA1, shared);
+	git_index_check(data, size, GIT_SHA256, shared);
 	return 0;
 }

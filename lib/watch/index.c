@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Git's index: programs have to write it, and git writes what it names wherever that is (policy/git_index.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "policy/git_index.h"
+#include "watch/internal.h"
+
+/* dir: of a repository, or what it has for a linked worktree. No call can change what the configuration says of it. */
+static size_t hash_of(int dir)
+{
+	_cleanup_close_ int common = openat(dir, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_git_keys_ struct git_keys keys = { 0 };
+	_cleanup_buf_ struct buf text = { 0 };
+	struct object linked;
+
+	if (object_look(dir, "commondir", &linked) < 0 ||
+	    object_read(linked.kind == OBJECT_MISSING ? dir : common, "config", GIT_CONFIG_MAX, &text) < 0 ||
+	    git_config_read((const char *)text.data, text.len, &keys) < 0)
+		return GIT_SHA1;
+	for (size_t i = 0; i < keys.n; i++) {
+		if (strcmp(keys.v[i].name, "extensions.objectformat") == 0 && keys.v[i].value &&
+		    strcmp(keys.v[i].value, "sha256") == 0)
+			return GIT_SHA256;
+	}
+	return GIT_SHA1;
+}
+
+static int look_at(int dir, const char *name, char shared[GIT_SHARED_NAME])
+{
+	_cleanup_buf_ struct buf bytes = { 0 };
+
+	int r = object_read(dir, name, GIT_INDEX_MAX, &bytes);
+	return r < 0 ? r : git_index_check(bytes.data, bytes.len, hash_of(dir), shared);
+}
+
+void index_check(const struct check *c, struct object *was, int dir, const char *dir_path)
+{
+	char shared[GIT_SHARED_NAME] = "";
+	struct object now;
+
+	int r = object_look(dir, "index", &now);
+	if (r == 0 && (now.kind == OBJECT_MISSING || object_untouched(was, &now) ||
+		       (now.kind == OBJECT_LINK && object_same(was, &now))))
+		return;
+	if (r == 0)
+		r = now.kind == OBJECT_FILE ? look_at(dir, "index", shared) : -EPERM;
+	/* Without the other file it says nothing, until somebody makes that. */
+	if (r == 0 && shared[0] && (r = look_at(dir, shared, NULL)) == -ENOENT)
+		r = -EPERM;
+	/* Gone, being written, or as large as it was: looked at when everything has ended, or not at all. */
+	if (r == -ENOENT || r == -EAGAIN || (r == -EFBIG && was->size > GIT_INDEX_MAX))
+		return;
+	if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO)
+		cannot_look(c, dir_path, "index", r);
+	else if (r < 0)
+		take_away(c, dir, dir_path, "index", "changed", NULL);
+	/* Of the other file nobody would tell that it changes. */
+	*was = r == 0 && !shared[0] ? now : (struct object){ 0 };
+}
