@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct buf {
 	uint8_t *data;
@@ -12,9 +13,31 @@ struct buf {
 };
 
 int buf_reserve(struct buf *b, size_t extra);
-int buf_append(struct buf *b, const void *data, size_t len);
-int buf_puts(struct buf *b, const char *s);
-int buf_putc(struct buf *b, char c);
+
+/* Inline, with what follows: records and heads are put together from dozens of pieces of a few bytes each. */
+static inline int buf_append(struct buf *b, const void *data, size_t len)
+{
+	if (len > b->cap - b->len) {
+		int r = buf_reserve(b, len);
+		if (r < 0)
+			return r;
+	}
+	if (len)
+		memcpy(b->data + b->len, data, len);
+	b->len += len;
+	return 0;
+}
+
+static inline int buf_puts(struct buf *b, const char *s)
+{
+	return buf_append(b, s, strlen(s));
+}
+
+static inline int buf_putc(struct buf *b, char c)
+{
+	return buf_append(b, &c, 1);
+}
+
 /* The number in decimal. */
 int buf_put_uint(struct buf *b, uint64_t v);
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

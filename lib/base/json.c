@@ -47,8 +47,11 @@ size_t json_run(const char *text, size_t left)
 int json_text(struct buf *b, const char *text, size_t len)
 {
 	const uint8_t *s = (const uint8_t *)text;
-	int r = buf_putc(b, '"');
+	/* Nearly always it stays as it is: then nothing grows in between. */
+	int r = buf_reserve(b, len + 2);
 
+	if (r == 0)
+		r = buf_putc(b, '"');
 	for (size_t i = 0; i < len && r == 0;) {
 		size_t run = json_run(text + i, len - i);
 		if (run) {

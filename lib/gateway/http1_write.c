@@ -121,11 +121,14 @@ static int put_request_fields(struct buf *out, const struct http1_head *h, const
 
 static int put_framing(struct buf *out, enum http1_framing framing, uint64_t length)
 {
-	if (framing == HTTP1_BODY_LENGTH)
-		return buf_printf(out, "Content-Length: %" PRIu64 "\r\n", length);
 	if (framing == HTTP1_BODY_CHUNKED)
 		return buf_puts(out, "Transfer-Encoding: chunked\r\n");
-	return 0;
+	if (framing != HTTP1_BODY_LENGTH)
+		return 0;
+	int r = buf_puts(out, "Content-Length: ");
+	if (r == 0)
+		r = buf_put_uint(out, length);
+	return r < 0 ? r : buf_puts(out, "\r\n");
 }
 
 static int put_request_line(struct buf *out, const struct http1_head *h, const struct http1_request_out *how)
@@ -144,9 +147,15 @@ static int put_request_line(struct buf *out, const struct http1_head *h, const s
 	if (r == 0)
 		r = buf_puts(out, " HTTP/1.1\r\n");
 	if (r == 0)
-		r = how->port ? buf_printf(out, "Host: %s:%u\r\n", how->host, how->port)
-			      : buf_printf(out, "Host: %s\r\n", how->host);
-	return r;
+		r = buf_puts(out, "Host: ");
+	if (r == 0)
+		r = buf_puts(out, how->host);
+	if (r == 0 && how->port) {
+		r = buf_putc(out, ':');
+		if (r == 0)
+			r = buf_put_uint(out, how->port);
+	}
+	return r < 0 ? r : buf_puts(out, "\r\n");
 }
 
 int http1_write_request(struct buf *out, const struct http1_head *h, const struct http1_request_out *how)
@@ -203,7 +212,11 @@ int http1_write_response(struct buf *out, const struct http1_head *h, const stru
 	enum http1_framing framing = http1_response_framing(h, how);
 	bool interim = h->status < 200;
 
-	int r = buf_printf(out, "HTTP/1.1 %u ", h->status);
+	int r = buf_puts(out, "HTTP/1.1 ");
+	if (r == 0)
+		r = buf_put_uint(out, h->status);
+	if (r == 0)
+		r = buf_putc(out, ' ');
 	if (r == 0)
 		r = h->reason.len ? put_slice(out, h, h->reason) : buf_puts(out, http1_reason(h->status));
 	if (r == 0)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opaque relays: tcp:// and CIDR rules and passthrough TLS. Bytes both ways, unread, in bounded memory. */
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "base/json.h"
@@ -11,7 +10,6 @@
 static void add_record(struct session *s, const char *event, const char *reason, const char *rule)
 {
 	_cleanup_buf_ struct buf members = { 0 };
-	char text[INET6_ADDRSTRLEN];
 
 	session_members(s, &members);
 	json_member_string(&members, "proto", "tcp");
@@ -22,13 +20,7 @@ static void add_record(struct session *s, const char *event, const char *reason,
 	if (s->quota)
 		json_member_string(&members, "quota", s->quota);
 	question_record(s->question.reason, &members);
-	if (s->up && s->name && !IN6_IS_ADDR_UNSPECIFIED(&s->up->addr)) {
-		bool v4 = IN6_IS_ADDR_V4MAPPED(&s->up->addr);
-		json_member_string(&members, "addr",
-				   inet_ntop(v4 ? AF_INET : AF_INET6,
-					     v4 ? (const void *)&s->up->addr.s6_addr[12] : &s->up->addr, text,
-					     sizeof(text)));
-	}
+	session_upstream_addr(s, &members);
 	if (s->state == SESSION_RELAY) {
 		json_member_int(&members, "bytes_up", (int64_t)s->relay_up);
 		json_member_int(&members, "bytes_down", (int64_t)s->relay_down);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happens to a request: the name, path and method that count, the policy's word, and the records of both. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,18 +35,6 @@ static void add_target(struct session *s, struct buf *members)
 		json_member_string(members, "quota", s->quota);
 }
 
-static void add_upstream_addr(struct session *s, struct buf *members)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if (!s->up || !s->name || IN6_IS_ADDR_UNSPECIFIED(&s->up->addr))
-		return;
-	bool v4 = IN6_IS_ADDR_V4MAPPED(&s->up->addr);
-	json_member_string(members, "addr", inet_ntop(v4 ? AF_INET : AF_INET6,
-						      v4 ? (const void *)&s->up->addr.s6_addr[12] : &s->up->addr, text,
-						      sizeof(text)));
-}
-
 void request_record(struct session *s, const char *event, const char *reason, bool finished)
 {
 	static struct buf members; /* one at a time: no allocation for each request */
@@ -56,7 +43,7 @@ void request_record(struct session *s, const char *event, const char *reason, bo
 	members.len = 0;
 	add_target(s, &members);
 	if (finished) {
-		add_upstream_addr(s, &members);
+		session_upstream_addr(s, &members);
 		json_member_int(&members, "status", x->answer_final ? x->answer.status : x->problem.status);
 		json_member_int(&members, "bytes_up", (int64_t)x->upload.payload);
 		json_member_int(&members, "bytes_down", (int64_t)x->download.payload);

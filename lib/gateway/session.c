@@ -48,6 +48,14 @@ void session_members(const struct session *s, struct buf *members)
 	json_member_int(members, "port", s->port);
 }
 
+void session_upstream_addr(const struct session *s, struct buf *members)
+{
+	char text[64];
+
+	if (s->up && s->name && !IN6_IS_ADDR_UNSPECIFIED(&s->up->addr) && addr_text(&s->up->addr, text) == 0)
+		json_member_string(members, "addr", text);
+}
+
 void session_wake(struct stream *stream)
 {
 	session_run((struct session *)stream);

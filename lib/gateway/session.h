@@ -91,6 +91,8 @@ const char *session_host(const struct session *s, char *to);
 struct in6_addr session_raw_addr(const struct session *s);
 /* members: host or addr, and port. */
 void session_members(const struct session *s, struct buf *members);
+/* The address that was dialled for it, where a name alone does not tell. */
+void session_upstream_addr(const struct session *s, struct buf *members);
 
 /* http.c: an exchange begins (its request may be filled in already). 0 or -ENOMEM. */
 int http_open(struct session *s);

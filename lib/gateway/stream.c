@@ -277,6 +277,12 @@ static bool fill_plain(struct stream *s, size_t space)
 	return false;
 }
 
+/* Something may be there: in the socket, or on the way through TLS. */
+static bool readable(const struct stream *s)
+{
+	return s->can_read || iobuf_len(&s->raw) || scratch.start < scratch.end || (s->ssl && SSL_has_pending(s->ssl));
+}
+
 bool stream_fill(struct stream *s, size_t limit)
 {
 	bool was_broken = s->broken;
@@ -285,11 +291,9 @@ bool stream_fill(struct stream *s, size_t limit)
 
 	if (s->carrier)
 		return s->carrier->fill(s, limit);
-	/* Nothing readable and nothing decrypted waiting: the usual case when the other side woke us. */
-	if (!s->can_read && !iobuf_len(&s->raw) && !(s->ssl && SSL_pending(s->ssl) > 0))
+	/* The usual case when the other side woke us. */
+	if (!readable(s))
 		return false;
-	if (s->ssl)
-		ERR_clear_error();
 	while (more && iobuf_len(&s->in) < limit && !turn_is_over(s)) {
 		size_t had = iobuf_len(&s->in);
 		size_t space = limit - iobuf_len(&s->in);
@@ -303,7 +307,8 @@ bool stream_fill(struct stream *s, size_t limit)
 		}
 		space = s->in.cap - s->in.end < limit - iobuf_len(&s->in) ? s->in.cap - s->in.end
 									   : limit - iobuf_len(&s->in);
-		more = s->ssl ? fill_tls(s, space) : fill_plain(s, space);
+		/* Asking the TLS library for more than there is costs as much as a record. */
+		more = (s->ssl ? fill_tls(s, space) : fill_plain(s, space)) && readable(s);
 		s->turn += iobuf_len(&s->in) - had;
 	}
 	if (s->ssl)
@@ -325,7 +330,6 @@ bool stream_flush(struct stream *s)
 		size_t len = iobuf_len(&s->out);
 		ssize_t n;
 		if (s->ssl) {
-			ERR_clear_error();
 			n = SSL_write(s->ssl, iobuf_head(&s->out), (int)len);
 			if (n <= 0) {
 				int error = SSL_get_error(s->ssl, (int)n);

@@ -23,11 +23,28 @@ bool addr_from_text(const char *text, struct in6_addr *ret)
 	return inet_pton(AF_INET6, text, ret) == 1;
 }
 
+/* inet_ntop() does it with printf, and every record of a request has one. */
+static void text4(const uint8_t octets[4], char *ret)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned v = octets[i];
+		if (i)
+			*ret++ = '.';
+		if (v >= 100)
+			*ret++ = (char)('0' + v / 100);
+		if (v >= 10)
+			*ret++ = (char)('0' + v / 10 % 10);
+		*ret++ = (char)('0' + v % 10);
+	}
+	*ret = '\0';
+}
+
 int addr_text(const struct in6_addr *addr, char ret[64])
 {
-	const char *s = IN6_IS_ADDR_V4MAPPED(addr) ? inet_ntop(AF_INET, addr->s6_addr + 12, ret, 64)
-						   : inet_ntop(AF_INET6, addr, ret, 64);
-	return s ? 0 : -EINVAL;
+	if (!IN6_IS_ADDR_V4MAPPED(addr))
+		return inet_ntop(AF_INET6, addr, ret, 64) ? 0 : -EINVAL;
+	text4(addr->s6_addr + 12, ret);
+	return 0;
 }
 
 void addr_mask(struct in6_addr *addr, unsigned prefix)

@@ -315,5 +315,7 @@ int path_canonical(const char *path, size_t len, char *ret);
 int path_opaque(const char *path, size_t len, char *ret);
 /* Private, loopback, link-local, CGNAT, multicast, mapped, embedded, metadata: research/proxy.md 1.4. v4 as mapped. */
 bool addr_is_private(const struct in6_addr *addr);
+/* As text, a mapped one as that of IPv4. 0 or -EINVAL. */
+int addr_text(const struct in6_addr *addr, char ret[64]);
 
 #endif

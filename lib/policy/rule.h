@@ -98,6 +98,5 @@ int host_explain(const char *s, size_t len, int r, struct error *e);
 bool addr_from_text(const char *text, struct in6_addr *ret);
 void addr_mask(struct in6_addr *addr, unsigned prefix);
 bool addr_in_prefix(const struct in6_addr *addr, const struct in6_addr *net, unsigned prefix);
-int addr_text(const struct in6_addr *addr, char ret[64]);
 
 #endif
