@@ -117,7 +117,7 @@ class Path:
 
 def haproxy_config(work, origin, front, generated):
     text = '''global
-  maxconn 4000
+  maxconn 7000
   nbthread 1
   ssl-server-verify required
 defaults
@@ -134,7 +134,7 @@ frontend generated
   bind 127.0.0.1:%d ssl crt %s/front.pem generate-certificates ca-sign-file %s/ca-both.pem alpn http/1.1
   default_backend origin
 backend origin
-  server o 127.0.0.1:%d ssl verify required ca-file %s/ca.pem sni str(%s) verifyhost %s check-ssl
+  server o 127.0.0.1:%d ssl verify required ca-file %s/ca.pem sni str(%s) verifyhost %s check-ssl pool-purge-delay 60s
 ''' % (front, work, generated, work, work, origin, work, HOST, HOST)
     with open(work + '/haproxy.cfg', 'w') as f:
         f.write(text)
