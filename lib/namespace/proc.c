@@ -20,7 +20,7 @@ static const char *const read_only[] = { "sys", "irq", "bus", "fs", "acpi", "scs
 /* Not listed: what asks for a capability itself (kcore, kmsg, mtrr) or hides its addresses without (kallsyms). */
 static const char *const masked[] = { "keys",	    "timer_list",  "sysrq-trigger", "kpagecount",    "kpageflags",
 				      "kpagecgroup", "cmdline",	    "config.gz",     "sched_debug",   "latency_stats",
-				      "slabinfo",    "vmallocinfo", "pagetypeinfo" };
+				      "slabinfo",    "vmallocinfo", "pagetypeinfo",  "bootconfig" /* the command line again */ };
 
 int proc_new(struct error *e)
 {
