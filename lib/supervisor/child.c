@@ -35,6 +35,22 @@ static size_t n_children(const struct sandbox *b)
 	return n;
 }
 
+/* An ask that waits has its standard descriptors here, a call its guardian's socket, and until it has started both. */
+bool children_have_descriptors(const struct supervisor *s, size_t more)
+{
+	size_t n = more;
+
+	for (const struct client *c = s->clients; c; c = c->next)
+		n += c->inside != NULL;
+	for (const struct sandbox *b = s->sandboxes; b; b = b->next) {
+		for (const struct start *w = b->waiting; w; w = w->next)
+			n += w->parent_number ? 3 : 0;
+		for (const struct call *c = b->calls; c; c = c->next)
+			n += !c->parent_number ? 0 : c->state < CALL_RUNNING ? 4 : 1;
+	}
+	return s->open_files == 0 || n <= s->open_files / 4;
+}
+
 /* The asker's placeholders are of no use to the child, which gets its own for the secrets that it has. */
 static void drop_placeholders(const struct policy *p, char **env)
 {
@@ -64,6 +80,8 @@ const char *child_ask(struct call *asker, struct start *start)
 		return "calls within calls are at most 8 deep";
 	if (n_children(asker->sandbox) >= MAX_CHILDREN)
 		return "calls have asked for 512 calls in this sandbox already; wait for one to end";
+	if (!children_have_descriptors(asker->sandbox->supervisor, 4))
+		return "calls have asked for as many calls as the limit of open files leaves room for; wait for one to end";
 	if (start->flags & START_BACKGROUND && !(asker->start->flags & START_BACKGROUND))
 		return "a call that may not leave processes in the background cannot let another one: leave --background away";
 	if (asker->full)

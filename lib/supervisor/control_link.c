@@ -48,7 +48,8 @@ static bool has_room(const struct call *asker)
 		of_call += c->asker == asker;
 		of_sandbox += c->inside == asker->sandbox;
 	}
-	return of_call < MAX_CONTROL_OF_CALL && of_sandbox < MAX_CONTROL_OF_SANDBOX;
+	return of_call < MAX_CONTROL_OF_CALL && of_sandbox < MAX_CONTROL_OF_SANDBOX &&
+	       children_have_descriptors(asker->sandbox->supervisor, 1);
 }
 
 /* As the answer to its first request. Never waited for: one that does not fit is not heard. */
@@ -57,8 +58,8 @@ static void turn_away(int fd)
 	_cleanup_buf_ struct buf m = { 0 };
 	struct error e;
 
-	fail(&e, EBUSY, SANDBOX_STAGE_PROTOCOL, "control", "%u connections of this call, or %u of the sandbox, ask already; "
-	     "wait for one to end", MAX_CONTROL_OF_CALL, MAX_CONTROL_OF_SANDBOX);
+	fail(&e, EBUSY, SANDBOX_STAGE_PROTOCOL, "control", "%u connections of this call, or %u of the sandbox, or as many as the limit "
+	     "of open files leaves room for, ask already; wait for one to end", MAX_CONTROL_OF_CALL, MAX_CONTROL_OF_SANDBOX);
 	if (wire_put_u32(&m, MSG_REPLY) == 0 && wire_put_u32(&m, 0) == 0 && wire_put_u8(&m, 1) == 0 &&
 	    wire_put_error(&m, &e) == 0)
 		msg_send(fd, m.data, m.len, NULL, 0);

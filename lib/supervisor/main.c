@@ -66,14 +66,15 @@ static int give_up(const struct error *e)
 }
 
 /* A sandbox has a few descriptors here and in the launcher; the soft limit is often 1024. */
-static void raise_open_files(void)
+static uint64_t raise_open_files(void)
 {
 	struct rlimit files;
 
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return 0;
+	const rlim_t soft = files.rlim_cur;
+	files.rlim_cur = files.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &files) < 0 ? soft : files.rlim_max;
 }
 
 /* 0: this kernel has none. */
@@ -146,7 +147,7 @@ int main(void)
 		return 1;
 	if (close_up(&e) < 0)
 		return give_up(&e);
-	raise_open_files();
+	s.open_files = raise_open_files();
 
 	int init_fd = openat(s.helper_dir, "nsbox-init", O_PATH | O_CLOEXEC | O_NOFOLLOW);
 	if (init_fd < 0) {

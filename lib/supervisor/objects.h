@@ -260,6 +260,7 @@ struct supervisor {
 	bool named; /* it made a named sandbox: then it lives as long as that, else as long as its one client */
 	bool scopes; /* Landlock bounds signals: light calls are possible */
 	uint64_t net_cookie; /* of our own network namespace */
+	uint64_t open_files; /* how many there can be; 0: not known */
 	int spare_sock, spare_pidfd; /* a gateway started ahead of the first sandbox, -EBADF = none */
 	struct sandbox *sandboxes;
 	size_t n_sandboxes;

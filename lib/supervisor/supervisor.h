@@ -215,6 +215,9 @@ bool control_expire(struct supervisor *s, uint64_t now);
 /* What start asks for is not possible: why, as for client_request.c, or NULL and start belongs to the asker. */
 const char *child_ask(struct call *asker, struct start *start);
 void child_refused(struct call *asker, const char *why);
+/* Whether so many more, for what calls ask for, leave enough to all others: without descriptors the launcher cannot be heard,
+ * and then everything ends. */
+bool children_have_descriptors(const struct supervisor *s, size_t more);
 /* The call takes start over: whose child it is, also for its record. */
 void child_taken(struct call *call);
 int child_member(const struct call *call, struct buf *members);

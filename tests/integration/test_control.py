@@ -2,6 +2,7 @@
 """The control socket against programs inside that do not play by the rules: whose a connection is, what it may ask for,
 and that nobody can stop or slow the supervisor of others with it."""
 import os
+import resource
 import shutil
 import subprocess
 import time
@@ -421,3 +422,36 @@ print('end')
         check(float(out.split()[1]) < 1 / 3, 'a usual child took as long as those that are looked after: ' + out)
         equal([r['path'] for r in box.audit('fs.protected')], [box.work + '/.envrc'], 'records')
         shutil.rmtree(box.state + '/nsbox/protected')
+
+
+@test(timeout=120)
+def few_descriptors(t):
+    """Where the supervisor may have few of them, what calls ask for does not take those that it needs for the launcher."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+    with Named(t) as box:
+        box.create('x')
+        flood = box.start_exec('x', *python('''
+sockets = [hello() for _ in range(15)]
+for s in sockets:
+    s.setblocking(False)
+answers = set()
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    for s in sockets:
+        try:
+            start(s, ['sleep', '3'])
+        except OSError:
+            pass
+        try:
+            data = s.recv(1 << 17)
+            if data[:4] == u32(REPLY):
+                answers.add(data[9:].decode('utf-8', 'replace')[-200:])
+        except BlockingIOError:
+            pass
+        except OSError: # after a thousand refusals
+            end = 0
+    time.sleep(0.001)
+print('end', any('the limit of open files' in a for a in answers))
+'''))
+        done(flood, 'end True')
+        others_are_served(box)
