@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -40,6 +41,31 @@ static _Noreturn void give_up(int sock, enum sandbox_stage stage, const char *ob
 	_exit(1);
 }
 
+/*
+ * What the kernel counts for a user over all namespaces, and gives a new one without a bound: half of it for a sandbox, so
+ * that a call cannot take the last one from the user's own programs. The files are those of whoever opens them. Where they
+ * cannot be written, as in containers, the user's bound is the only one.
+ */
+static void halve_user_limits(void)
+{
+	static const char *const limits[][2] = {
+		{ "/proc/sys/fs/inotify/max_user_instances", "/proc/sys/user/max_inotify_instances" },
+		{ "/proc/sys/fs/inotify/max_user_watches", "/proc/sys/user/max_inotify_watches" },
+	};
+	char text[24];
+
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		_cleanup_close_ int user = open(limits[i][0], O_RDONLY | O_CLOEXEC);
+		_cleanup_close_ int own = open(limits[i][1], O_WRONLY | O_CLOEXEC);
+		ssize_t n = user < 0 || own < 0 ? -1 : read(user, text, sizeof(text) - 1);
+		if (n <= 0)
+			continue;
+		text[n] = '\0';
+		const unsigned long half = strtoul(text, NULL, 10) / 2;
+		n = write(own, text, (size_t)snprintf(text, sizeof(text), "%lu", half));
+	}
+}
+
 /* In the clone: no return. */
 static _Noreturn void become_init(int init_fd, int sock, uid_t uid, gid_t gid)
 {
@@ -51,6 +77,7 @@ static _Noreturn void become_init(int init_fd, int sock, uid_t uid, gid_t gid)
 		errno = -r;
 		give_up(sock, SANDBOX_STAGE_USER_NAMESPACE, "uid_map", "cannot map the user into the sandbox");
 	}
+	halve_user_limits();
 	/* Two steps, since either may sit on the other's number. */
 	int high = fcntl(init_fd, F_DUPFD_CLOEXEC, 10);
 	int s = fcntl(sock, F_DUPFD_CLOEXEC, 10);

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 from harness.box import Box
@@ -423,6 +424,37 @@ out(n)''').ok().json()
 def open_files_limit(t):
     result = Box(t).add('--open-files', '64').sh('ulimit -Sn').ok()
     equal(result.out, '64\n', 'soft limit')
+
+
+INOTIFY = '''
+import ctypes, sys
+libc = ctypes.CDLL(None)
+n = 0
+while n < int(sys.argv[1]) and libc.inotify_init1(0) >= 0:
+    n += 1
+print(n, flush=True)
+sys.stdin.read()
+'''
+
+
+@test
+def leaves_inotify_to_the_user(t):
+    """The kernel counts instances for the user over all sandboxes: one takes half, and not those of the host's programs."""
+    with open('/proc/sys/fs/inotify/max_user_instances') as f:
+        bound = int(f.read())
+    if os.statvfs('/proc/sys').f_flag & os.ST_RDONLY or bound > 2000:
+        t.skip('/proc/sys is read-only, or instances are without number')
+    outside = [sys.executable, '-c', INOTIFY]
+    # What an ordinary program of this user gets: more, unless others have most of them.
+    control = int(subprocess.run(outside + [str(bound)], input=b'', stdout=subprocess.PIPE, check=True).stdout)
+    if control <= bound // 2 + 4:
+        t.skip('programs of this user have taken most of its inotify instances')
+    box = Box(t)
+    process = box.start('run', '--net', 'none', '--', '/usr/bin/python3', '-c', INOTIFY, str(bound), stdin=subprocess.PIPE)
+    equal(int(process.stdout.readline()), bound // 2, 'instances inside')
+    left = int(subprocess.run(outside + ['4'], input=b'', stdout=subprocess.PIPE, check=True).stdout)
+    equal(left, 4, 'instances of a program of the user in the meantime')
+    process.communicate(timeout=20)
 
 
 @test
