@@ -236,21 +236,30 @@ static struct http1_head framed(struct session *s)
 	return h;
 }
 
-/* Parts of an answer that is searched are asked for with what may belong to a value at their ends. */
-static bool wants_part(struct session *s)
+/* Parts of an answer that is searched are asked for with what may belong to a value at their ends. The field that does, or
+ * NULL: there is none, or two that disagree. The clients of Azure have one of their own. */
+static const char *wants_part(struct session *s)
 {
+	static const char *const names[] = { "Range", "x-ms-range" };
 	struct exchange *x = s->x;
 	const struct http1_head *h = &x->request;
-	size_t i = http1_find(h, "Range", 0);
+	const char *name = NULL;
+	unsigned n = 0;
 
 	x->range = (struct range){ 0 };
-	if (i == h->n_fields || http1_find(h, "Range", i + 1) < h->n_fields || !http1_slice_is(h, h->method, "GET") ||
-	    !range_parse(http1_text(h, h->fields[i].value), h->fields[i].value.len, &x->range)) {
+	for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+		for (size_t i = http1_find(h, names[k], 0); i < h->n_fields; i = http1_find(h, names[k], i + 1)) {
+			n++;
+			if (range_parse(http1_text(h, h->fields[i].value), h->fields[i].value.len, &x->range))
+				name = names[k];
+		}
+	}
+	if (n != 1 || !name || !http1_slice_is(h, h->method, "GET")) {
 		x->range.form = RANGE_NONE;
-		return false;
+		return NULL;
 	}
 	x->range.margin = answer_margin(s);
-	return true;
+	return name;
 }
 
 static int write_head(struct session *s, const struct http1_request_out *how)
@@ -268,7 +277,8 @@ static int write_head(struct session *s, const struct http1_request_out *how)
 		r = write_query(&in, &x->request, &out, &query);
 	/* Whole, too: of a value across the border of two parts neither could be found. */
 	out.whole = answer_needs_scrub(s);
-	if (out.whole && wants_part(s)) {
+	out.range_name = out.whole ? wants_part(s) : NULL;
+	if (out.range_name) {
 		range_widened(&x->range, range);
 		out.range = range;
 	}

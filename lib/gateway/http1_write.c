@@ -108,8 +108,8 @@ static int put_request_fields(struct buf *out, const struct http1_head *h, const
 		int r = 0;
 		if (!http1_forwarded(h, i))
 			continue;
-		if (how->range && http1_slice_is_nocase(h, name, "Range"))
-			r = buf_printf(out, "Range: %s\r\n", how->range);
+		if (how->range && http1_slice_is_nocase(h, name, how->range_name))
+			r = buf_printf(out, "%s: %s\r\n", how->range_name, how->range);
 		else if (!how->whole || !in_list(h, name, FOR_A_PART, ARRAY_LEN(FOR_A_PART)) ||
 			 (how->range && http1_slice_is_nocase(h, name, "If-Range")))
 			r = put_field(out, h, i, how->value, how->data);

@@ -22,7 +22,8 @@ struct http1_request_out {
 	const char *query;  /* NULL: the head's own */
 	size_t query_len;
 	bool whole;	    /* Range and its like are left out, so that the answer comes whole, */
-	const char *range;  /* or that it does from this one, and If-Range */
+	const char *range;  /* or that it does from the one of range_name, which has this value then, and If-Range */
+	const char *range_name;
 	http1_value_fn value; /* NULL: fields as they are */
 	void *data;
 };

@@ -270,6 +270,40 @@ def secrets(w):
 
 
 @test
+def parts_of_answers(w):
+    """A value across the border of a part is found, whether or not the server tells a length, and what was not asked for is
+    cut off; a part that ends before its promised end does not look complete."""
+    text = b'x' * 1000 + VALUE.encode() + b'y' * 1000
+
+    def on_end(peer, m):
+        first, _, last = m.get('range').partition('=')[2].partition('-')
+        first, last = int(first), min(int(last or len(text)), len(text) - 1)
+        body = text[first:last + 1]
+        length = [('content-length', str(len(body)))] if m.path == '/length' else []
+        peer.headers(m.stream, [(':status', '206'), ('content-range', 'bytes %d-%d/%d' % (first, last, len(text))), *length])
+        body = body[:-1] if m.path == '/short' else body
+        for i in range(0, len(body), 100):
+            peer.data(m.stream, body[i:i + 100])
+        peer.data(m.stream, b'', True)
+
+    k = w.open('h2.test', 'allow = h2.test', secrets=SECRET, values=[VALUE])
+    w.h2.on_end = on_end
+    whole = text.replace(VALUE.encode(), w.call.env['KEY'].encode())
+    equal(len(whole), len(text), 'length of the placeholder')
+    for path in ('/length', '/frames'):
+        for first, last in ((1010, 1020), (990, 1009), (1020, 1999), (1020, None), (1990, 1999), (0, 1001)):
+            asked = 'bytes=%d-%s' % (first, '' if last is None else last)
+            want = whole[first:last + 1 if last else None]
+            where = 'bytes %d-%d/%d' % (first, last or len(text) - 1, len(text))
+            m = k.get(path, headers=[('range', asked)])
+            equal((m.status, m.get('content-range'), m.get('content-length'), bytes(m.body)), (206, where, str(len(want)), want), asked)
+            status, headers, body = exchange(w.call.tls('h2.test'), get('h2.test', path, extra='Range: %s\r\n' % asked))
+            equal((status, headers['content-range'], body), (206, where, want), asked + ' over HTTP/1.1')
+    m = k.answer(k.request('/short', headers=[('range', 'bytes=1020-')]))
+    assert m.reset is not None or len(m.body) < len(whole[1020:]), m
+
+
+@test
 def connections_are_of_one_call(w):
     k = w.open()
     equal([k.get('/%d' % i).status for i in range(3)], [200] * 3)
