@@ -55,8 +55,8 @@ int refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *read_line(void);
 /* Say and free the error, returning EXIT_NSBOX. NULL (out of memory) is allowed. */
 int refuse_error(sandbox_error *error);
-/* Append text so that a terminal shows it and obeys nothing in it: \xNN for controls, bidi controls and bytes that
- * are not UTF-8. */
+/* Append text so that a terminal shows it and obeys nothing in it: \xNN for controls, bidi controls, characters
+ * that show nothing, and bytes that are not UTF-8. */
 void escape_text(struct buf *b, const char *text, size_t len);
 /* Append text as one word for a shell, escaped as above. */
 void quote_word(struct buf *b, const char *text);

@@ -22,7 +22,7 @@ static const char *const ci[] = {
 	".travis.yml", "azure-pipelines*.yml", "jenkinsfile*", ".drone.yml", ".woodpecker*/",
 	"bitbucket-pipelines.yml", "appveyor.yml", ".appveyor.yml", ".buildkite/", ".cirrus.yml", ".teamcity/",
 	"cloudbuild.y*ml", ".semaphore/", ".forgejo/", ".gitea/", "renovate.json*", "dependabot.yml", "codefresh.yml",
-	".ci/",
+	".ci/", ".gitpod.y*ml", ".gitpod.dockerfile", ".replit", ".goreleaser.y*ml", ".releaserc*",
 };
 static const char *const build[] = {
 	"makefile*", "gnumakefile", "*.mk", "*.mak", "cmakelists.txt", "*.cmake", "configure", "configure.ac",
@@ -34,14 +34,24 @@ static const char *const build[] = {
 	"deno.json*", "gulpfile*", "gruntfile*", "*.config.js", "*.config.cjs", "*.config.mjs", "*.config.ts",
 	".babelrc*", ".eslintrc*", ".prettierrc*", "lerna.json", "nx.json", "setup.py", "setup.cfg", "pyproject.toml",
 	"conftest.py", "pytest.ini", "tox.ini", "noxfile.py", "tasks.py", "fabfile.py", "sitecustomize.py",
-	"usercustomize.py", "*.pth", "pipfile", "build.rs", ".cargo/", "cargo.toml", "rust-toolchain*", "rakefile",
-	"gemfile", "*.gemspec", ".bundle/", "composer.json", "artisan", "mix.exs", "rebar.config", "stack.yaml",
-	"*.cabal", "setup.hs", "dune-project", "shard.yml", "project.clj", "deps.edn", "package.swift", "*.csproj",
+	"usercustomize.py", "*.pth", "pipfile", "build.rs", ".cargo/", "cargo.toml", "rust-toolchain*", "rakefile", "*.rake",
+	"gemfile", "*.gemspec", ".bundle/", "composer.json", "artisan", "mix.exs", "rebar.config*", ".erlang", ".*.exs", "stack.yaml",
+	"*.cabal", "cabal.project", ".ghci", "hie.yaml", "setup.hs", "dune-project", ".ocamlinit", ".merlin", "shard.yml", "project.clj", "deps.edn", "package.swift", "*.csproj",
 	"*.fsproj", "*.vbproj", "*.vcxproj", "*.sln", "directory.build.*", "nuget.config", "justfile", ".justfile",
 	"taskfile.y*ml", "dockerfile*", "containerfile*", "*.dockerfile", "docker-compose*.y*ml", "compose*.y*ml",
 	"vagrantfile", "flake.nix", "default.nix", "shell.nix", "procfile*", "earthfile", "tiltfile", "skaffold.yaml",
 	"snapcraft.yaml", "pkgbuild", "*.spec", "debian/rules", "lefthook.y*ml", ".lefthook/", ".lintstagedrc*",
 	".overcommit.yml",
+	/* Settings of linters and test runners that name programs, or are programs. */
+	".pylintrc", "pylintrc", "mypy.ini", ".mypy.ini", ".flake8", ".coveragerc", "dodo.py", "conanfile.*", ".mocharc*",
+	".stylelintrc*", ".postcssrc*", ".commitlintrc*", ".puppeteerrc*", "*.conf.js", "*.conf.ts", "webpack.*", "angular.json",
+	"project.json", "turbo.json", "brewfile", "guardfile", "capfile", "dangerfile", "fastfile", "podfile", "appraisals",
+	"thorfile", "berksfile", "puppetfile", ".rspec", ".rubocop.yml", ".solargraph.yml", "phpunit.xml*", "phpstan.neon*",
+	".php-cs-fixer*.php", "rector.php", "build.pl", "dist.ini", ".perlcriticrc", ".proverc", ".luacheckrc", ".busted",
+	"*.sbt", ".sbtopts", ".jvmopts", "build.boot", "bb.edn", "shadow-cljs.edn", "profiles.clj", "*.nimble", "*.nims", "nim.cfg",
+	"build.zig*", "dub.json", "dub.sdl", "analysis_options.yaml", ".golangci.y*ml", ".air.toml", "*.tf", "terragrunt.hcl",
+	"ansible.cfg", "cdk.json", "samconfig.toml", "serverless.y*ml", "wrangler.toml", "netlify.toml", "devbox.json", "devenv.nix",
+	"pixi.toml",
 };
 static const char *const shell[] = {
 	".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile", ".zshrc", ".zshenv",
@@ -56,7 +66,7 @@ static const char *const tool[] = {
 	".github/prompts/", ".cursorrules", ".windsurfrules", ".clinerules/", ".rules", ".aider*/", ".goosehints",
 	".junie/", ".augment*/", ".github/agents/", ".agents/", "*.sublime-project",
 	"*.code-workspace", ".nvim/", ".emacs*/", ".editorconfig", ".tool-versions", ".asdfrc",
-	".pre-commit-hooks.yaml",
+	".pre-commit-hooks.yaml", "rust-analyzer.toml", ".rust-analyzer.toml", ".ycm_extra_conf.py", ".lazy.lua", "*.desktop",
 };
 
 static bool matches(const char *component, size_t len, const char *pattern)

@@ -17,7 +17,7 @@
 static const char *const executed_by_host[] = {
 	".nsbox.ini",	 ".git/lazygit.yml",
 	".git/hooks",	 ".husky",	".githooks",	".envrc",	 ".direnv",    ".mise.toml",  "mise.toml",
-	".vscode",	 ".idea",	".zed",		".fleet",	 ".exrc",      ".nvim.lua",   ".nvimrc",
+	".helix",	 ".vscode",	 ".idea",	".zed",		".fleet",	 ".exrc",      ".nvim.lua",   ".nvimrc",
 	".vimrc",	 ".lvimrc",	".dir-locals.el", ".devcontainer", ".devcontainer.json", ".mcp.json", ".claude",
 	".claude.json",	 ".cursor",	".codex",	".gemini",	 ".continue",  ".windsurf",   ".aider.conf.yml",
 	".opencode",	 "opencode.json", ".kiro",	".roo",		 ".pre-commit-config.yaml",

@@ -402,9 +402,24 @@ static void test_escape(void **state)
 	assert_string_equal(buf_str(&b), "a\\x0a\\x1b\\x7f\\xc2\\x9b\\xff\xc3\xa9\\xe2\\x80\\xae\\xed\\xa0\\x80\\xc0\\x80z");
 }
 
+/* A tag, a selector, a soft hyphen, a filler; and beside them what is seen: an emoji with its selector, a letter with an accent. */
+static void test_escape_invisible(void **state)
+{
+	static const char text[] = "a\xf3\xa0\x81\xa1\xf3\xa0\x84\x80\xc2\xad\xe3\x85\xa4";
+	static const char seen[] = "\xe2\x9d\xa4\xef\xb8\x8f\xcc\x81\xe3\x80\x80\xef\xbf\xbd";
+	_cleanup_buf_ struct buf b = { 0 }, same = { 0 };
+	(void)state;
+
+	escape_text(&b, text, sizeof(text) - 1);
+	assert_string_equal(buf_str(&b), "a\\xf3\\xa0\\x81\\xa1\\xf3\\xa0\\x84\\x80\\xc2\\xad\\xe3\\x85\\xa4");
+	escape_text(&same, seen, sizeof(seen) - 1);
+	assert_string_equal(buf_str(&same), seen);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_escape_invisible),
 		cmocka_unit_test(test_policy_flags),	      cmocka_unit_test(test_bad_options),
 		  cmocka_unit_test(test_secret_is_never_shown),
 		cmocka_unit_test(test_profile_chosen),

@@ -47,11 +47,20 @@ static void links_that_lead_out(void **state)
 
 static void names_that_are_executed(void **state)
 {
+	static const char *const build[] = { "x/.pylintrc", "mypy.ini", ".ghci", "hie.yaml", ".formatter.exs", "rebar.config.script",
+					     "Rakefile", "lib/tasks/a.rake", ".mocharc.json", "infra/main.tf", "ansible.cfg", "cdk.json",
+					     "a/karma.conf.js", "Podfile", ".luacheckrc", "build.zig", "project/plugins.sbt" };
+
 	(void)state;
 	assert_int_equal(flags_of("src/main.c", S_IFREG | 0644, NULL), 0);
 	assert_int_equal(flags_of("src/build.c", S_IFREG | 0644, NULL), 0);
 	assert_int_equal(flags_of("build/out.o", S_IFREG | 0644, NULL), 0);
 	assert_int_equal(flags_of("src/BUILD", S_IFREG | 0644, NULL), EXECUTED_BUILD);
+	for (size_t i = 0; i < ARRAY_LEN(build); i++)
+		assert_int_equal(flags_of(build[i], S_IFREG | 0644, NULL), EXECUTED_BUILD);
+	assert_int_equal(flags_of("src/a.tfvars", S_IFREG | 0644, NULL), 0);
+	assert_int_equal(flags_of(".helix/languages.toml", S_IFREG | 0644, NULL), EXECUTED_TOOL);
+	assert_int_equal(flags_of("share/x.desktop", S_IFREG | 0644, NULL), EXECUTED_TOOL);
 	assert_int_equal(flags_of("debian/rules", S_IFREG | 0644, NULL), EXECUTED_BUILD);
 	assert_int_equal(flags_of("debian/rules/x", S_IFREG | 0644, NULL), 0);
 	assert_int_equal(flags_of("a/.CARGO/x/y", S_IFREG | 0644, NULL), EXECUTED_BUILD);
