@@ -28,6 +28,8 @@ static int cover_place(struct policy *p, const char *place, struct error *e)
 
 	/* Through links, since it is the object that has to be out of view. */
 	int r = resolve_path(place, &at, e);
+	if (r == -EACCES && (r = closed_on_way(place, &at, e)) == 0)
+		return 0;
 	if (r < 0)
 		return is_unreachable(r) || r == -EXDEV ? 0 : r;
 	const struct policy_path *now = effective_path(p, at.path);

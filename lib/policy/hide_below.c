@@ -59,12 +59,26 @@ static bool is_left_out(const char *name)
 	return false;
 }
 
+static const struct raw_path *first_pattern(const struct policy *p)
+{
+	for (size_t i = 0; i < p->n_raw_paths; i++) {
+		if (hides_below(&p->raw_paths[i]))
+			return &p->raw_paths[i];
+	}
+	return NULL;
+}
+
 static int found_one(struct below *b, const struct raw_path *raw, const struct level *level, const char *name)
 {
 	_cleanup_free_ char *path = NULL;
 
 	if (asprintf(&path, "%s/%s%s%s", b->top, level->path, *level->path ? "/" : "", name) < 0)
 		return out_of_memory(b->e);
+	/* No policy holds such a path; an earlier command may have made the name. */
+	if (check_path_bytes(path) < 0) {
+		b->found.cut = true;
+		return 0;
+	}
 	return hide_found(b->p, raw, path, b->p->workdir, &b->found, b->e);
 }
 
@@ -89,7 +103,14 @@ static int look(struct below *b, const struct level *level, int dir, const struc
 static int take_name(void *arg, const struct level *level, int dir, const struct dirent *item)
 {
 	struct below *b = arg;
+	const struct raw_path *first = first_pattern(b->p);
+	_cleanup_free_ char *path = NULL;
 
+	if (dir < 0) {
+		if (asprintf(&path, "%s/%s", b->top, level->path) < 0)
+			return out_of_memory(b->e);
+		return hide_closed(b->p, first, path, &b->found, b->e);
+	}
 	int r = look(b, level, dir, item);
 	if (r < 0 || !item || !levels_is_dir(dir, item) || is_left_out(item->d_name))
 		return r;
@@ -98,15 +119,6 @@ static int take_name(void *arg, const struct level *level, int dir, const struct
 		return 0;
 	}
 	return levels_add(&b->levels, level->path, item->d_name, level->depth + 1);
-}
-
-static const struct raw_path *first_pattern(const struct policy *p)
-{
-	for (size_t i = 0; i < p->n_raw_paths; i++) {
-		if (hides_below(&p->raw_paths[i]))
-			return &p->raw_paths[i];
-	}
-	return NULL;
 }
 
 /* By the flag that the warning names. */

@@ -76,6 +76,25 @@ int hide_found(struct policy *p, const struct raw_path *raw, const char *path, c
 	return add_object(p, PATH_HIDE, &at, path, raw->origin, e);
 }
 
+int hide_closed(struct policy *p, const struct raw_path *raw, const char *path, struct found *found, struct error *e)
+{
+	_cleanup_object_ struct object at = { 0 };
+
+	int r = resolve_path(path, &at, e);
+	if (r < 0)
+		return is_unreachable(r) ? 0 : r;
+	if (!found->closed)
+		warn(p, "%s: hide = %s: %s is closed to its owner, so that all of it is hidden: chmod u+rx opens it", raw->origin,
+		     raw->text, path);
+	found->closed = true;
+	if (found->n == found->max) {
+		found->cut = true;
+		return 0;
+	}
+	found->n++;
+	return add_object(p, PATH_HIDE, &at, path, raw->origin, e);
+}
+
 static int add_found(struct scan *s, const char *path, struct error *e)
 {
 	int r = hide_found(s->p, s->raw, path, s->tree, &s->found, e);
@@ -111,17 +130,22 @@ static int visit(struct scan *s, int dir, const struct dirent *item, const char 
 static int walk(struct scan *s, int parent, const char *name, const char *path, size_t part, unsigned depth, struct error *e)
 {
 	struct dirent *item;
+	struct stat st;
 	int r = 0;
 
 	if (depth > DEPTH_MAX)
 		return too_much(s, path, "directories in one another", DEPTH_MAX, e);
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_closed(&st)) {
+		r = hide_closed(s->p, s->raw, *path ? path : "/", &s->found, e);
+		return r == 0 && s->found.cut ? too_much(s, path, "paths match", FOUND_MAX, e) : r;
+	}
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir) {
 		int err = errno;
 		if (fd >= 0)
 			close(fd);
-		/* Gone, or as closed to what runs inside as to us. */
+		/* Gone, or closed to us by somebody else. */
 		return err == ENOENT || err == EACCES || err == ENOTDIR || err == ELOOP ?
 			       0 :
 			       fail_errno(e, err, SANDBOX_STAGE_POLICY, path, "%s: hide = %s: cannot look into %s",

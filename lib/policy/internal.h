@@ -211,11 +211,30 @@ int protect_look_failed(const char *path, int err, struct error *e);
 int protect_configured(struct policy *p, const char *top, struct error *e);
 /* credentials.c: what of them a grant above would show. */
 int hide_credentials(struct policy *p, struct error *e);
+/* What is at a path now: the canonical one, its identity and kind. */
+struct object {
+	char *path;
+	dev_t dev;
+	ino_t ino;
+	bool is_dir;
+};
+static inline void object_free(struct object *o)
+{
+	free(o->path);
+}
+#define _cleanup_object_ _cleanup_(object_free)
+/* closed.c: nobody but its owner can open it, who runs what is inside. */
+struct stat;
+bool is_closed(const struct stat *st);
+/* 1: that directory keeps us from path; 0: something else does. */
+int closed_on_way(const char *path, struct object *ret, struct error *e);
 /* hide_glob.c: one that was found is hidden, within a bound. tree: where links may lead. */
 struct found {
 	size_t n, max;
-	bool cut, warned; /* of the first link that leads elsewhere */
+	bool cut, warned, closed; /* warned of the first link that leads elsewhere, and of the first closed directory */
 };
+/* As a whole, since what is in it is not known. */
+int hide_closed(struct policy *p, const struct raw_path *raw, const char *path, struct found *found, struct error *e);
 int hide_found(struct policy *p, const struct raw_path *raw, const char *path, const char *tree, struct found *found,
 	       struct error *e);
 /* A name with * ? [, and what there is that it matches. given: raw's, absolute. */
@@ -239,18 +258,6 @@ bool path_below(const char *path, const char *dir);
 void paths_free(struct policy_path *paths, size_t n);
 void sort_paths(struct policy *p);
 int check_links(const struct policy *p, const struct policy_path *path, struct error *e);
-/* What is at a path now: the canonical one, its identity and kind. */
-struct object {
-	char *path;
-	dev_t dev;
-	ino_t ino;
-	bool is_dir;
-};
-static inline void object_free(struct object *o)
-{
-	free(o->path);
-}
-#define _cleanup_object_ _cleanup_(object_free)
 int resolve_path(const char *path, struct object *ret, struct error *e);
 /* hide_glob.c: whether path is a link to a directory, or to a file outside of tree. */
 bool hides_too_much(const char *path, const struct object *at, const char *tree);

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/util.h"
+#include "policy/internal.h"
 
 int levels_add(struct levels *l, const char *path, const char *name, unsigned depth)
 {
@@ -65,6 +65,16 @@ bool levels_is_dir(int dir, const struct dirent *item)
 	return fstatat(dir, item->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* It, or a directory on the way. */
+static bool stands_closed(int top, const char *path, DIR *opened)
+{
+	struct stat st;
+
+	if (opened)
+		return fstat(dirfd(opened), &st) == 0 && is_closed(&st);
+	return fstatat(top, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ? is_closed(&st) : errno == EACCES;
+}
+
 static int read_level(struct levels *l, int top, const struct level *level, level_name told, void *arg)
 {
 	struct dirent *item;
@@ -73,8 +83,14 @@ static int read_level(struct levels *l, int top, const struct level *level, leve
 	int r = 0;
 
 	DIR *d = levels_open(l, top, level->path);
+	int failed = errno;
+	if (*level->path && stands_closed(top, level->path, d)) {
+		if (d)
+			closedir(d);
+		return told(arg, level, -1, NULL);
+	}
 	if (!d)
-		return levels_look_failed(l, errno);
+		return levels_look_failed(l, failed);
 	while (r == 0 && (errno = 0, item = readdir(d))) {
 		if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0)
 			continue;

@@ -29,7 +29,8 @@ struct levels {
 /* Whoever is told of a name ends the walk with it, without an error. */
 #define LEVELS_END 1
 
-/* item NULL: all names of that directory have been told. Not 0: the walk ends with that. */
+/* item NULL: all names of that directory have been told; dir -1 besides: none can be (closed.c). Not 0: the walk ends with
+ * that. */
 typedef int (*level_name)(void *arg, const struct level *level, int dir, const struct dirent *item);
 
 /* top itself first; then what level_name() adds. What is not there any more, or may not be read, is left out. 0, -ENOMEM,

@@ -24,7 +24,7 @@ struct search {
 	void *arg;
 };
 
-static int tell(struct search *s, const char *path, bool git_dir)
+static int tell(struct search *s, const char *path, enum nested_kind kind)
 {
 	_cleanup_free_ char *whole = NULL;
 
@@ -35,7 +35,7 @@ static int tell(struct search *s, const char *path, bool git_dir)
 	s->scan->found++;
 	if (asprintf(&whole, "%s/%s", s->top, path) < 0)
 		return -ENOMEM;
-	return s->found(s->arg, whole, git_dir);
+	return s->found(s->arg, whole, kind);
 }
 
 /* Asked for at once, since one large directory could use up the bounds before others of its level have been read. */
@@ -50,7 +50,8 @@ static int take_dir(struct search *s, const struct level *l, int dir, const char
 	}
 	if (asprintf(&path, "%s%s%s", l->path, *l->path ? "/" : "", name) < 0 || asprintf(&git, "%s/.git", name) < 0)
 		return -ENOMEM;
-	int r = faccessat(dir, git, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? tell(s, path, false) : levels_look_failed(levels, errno);
+	int r = faccessat(dir, git, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? tell(s, path, NESTED_CHECKOUT) :
+								      levels_look_failed(levels, errno);
 	return r == 0 ? levels_add(levels, l->path, name, l->depth + 1) : r;
 }
 
@@ -64,7 +65,7 @@ static int take_end(struct search *s, const struct level *l)
 	if (git_dir)
 		r = levels_add(&s->scan->levels, l->path, "modules", MODULES_DEPTH);
 	if (r == 0 && git_dir)
-		r = tell(s, l->path, true);
+		r = tell(s, l->path, NESTED_GIT_DIR);
 	return r == 0 && s->scan->levels.cut ? LEVELS_END : r;
 }
 
@@ -73,6 +74,8 @@ static int take_name(void *arg, const struct level *l, int dir, const struct dir
 	static const char *const of_git[] = { "HEAD", "objects", "refs" };
 	struct search *s = arg;
 
+	if (dir < 0)
+		return tell(s, l->path, NESTED_CLOSED);
 	if (!item)
 		return take_end(s, l);
 	for (unsigned i = 0; i < ARRAY_LEN(of_git); i++)
@@ -112,7 +115,7 @@ static int read_worktrees(struct search *s, DIR *d)
 			return 0;
 		}
 		s->scan->worktrees++;
-		r = asprintf(&path, "%s/worktrees/%s", s->top, item->d_name) < 0 ? -ENOMEM : s->found(s->arg, path, true);
+		r = asprintf(&path, "%s/worktrees/%s", s->top, item->d_name) < 0 ? -ENOMEM : s->found(s->arg, path, NESTED_GIT_DIR);
 	}
 	return r == 0 && errno ? levels_look_failed(&s->scan->levels, errno) : r;
 }
@@ -124,7 +127,8 @@ int worktrees_each(struct nested_scan *scan, const char *git, nested_found found
 	set_bounds(&scan->levels);
 	_cleanup_close_ int fd = open(git, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : levels_open(&scan->levels, fd, "worktrees");
-	int r = d ? read_worktrees(&s, d) : levels_look_failed(&scan->levels, errno);
+	int r = d ? read_worktrees(&s, d) : errno == EACCES ? tell(&s, "worktrees", NESTED_CLOSED) :
+							      levels_look_failed(&scan->levels, errno);
 	if (d)
 		closedir(d);
 	return r;

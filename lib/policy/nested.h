@@ -20,14 +20,19 @@ struct nested_scan {
 	unsigned found, worktrees;
 };
 
-/* path: of one, absolute; git_dir: it is what git takes for a repository, else the directory that has a .git. Not 0: the
- * search ends with that. */
-typedef int (*nested_found)(void *arg, const char *path, bool git_dir);
+enum nested_kind {
+	NESTED_CHECKOUT, /* a directory that has a .git */
+	NESTED_GIT_DIR,	 /* what git takes for a repository */
+	NESTED_CLOSED,	 /* a directory that cannot be looked into (closed.c), or one in it */
+};
+
+/* path: of one, absolute. Not 0: the search ends with that. */
+typedef int (*nested_found)(void *arg, const char *path, enum nested_kind kind);
 
 /* Level by level, through no link and over no mount. 0, -ENOMEM, -levels.failed, or what found returned. What is not there any
  * more, or may not be read, is left out. */
 int nested_each(struct nested_scan *s, const char *dir, nested_found found, void *arg);
-/* The same for what git, a directory that it takes for a repository, has for each linked worktree: told as git_dir. */
+/* The same for what git, a directory that it takes for a repository, has for each linked worktree: told as NESTED_GIT_DIR. */
 int worktrees_each(struct nested_scan *s, const char *git, nested_found found, void *arg);
 
 #endif

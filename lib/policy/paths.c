@@ -252,6 +252,7 @@ static int finish_path(struct policy *p, const struct raw_path *raw, struct erro
 	_cleanup_free_ char *given = NULL;
 	_cleanup_object_ struct object at = { 0 };
 	struct error why;
+	struct stat st;
 
 	int r = absolute_path(p->workdir, raw->text, &given);
 	if (r < 0)
@@ -291,6 +292,10 @@ static int finish_path(struct policy *p, const struct raw_path *raw, struct erro
 	if ((raw->kind == PATH_READ || raw->kind == PATH_WRITE) && at.is_dir && is_home_or_above(at.dev, at.ino))
 		warn(p, "%s: %s = %s gives the whole home directory, with every key in it", raw->origin, kind_names[raw->kind],
 		     raw->text);
+	if ((raw->kind == PATH_WRITE || raw->kind == PATH_OVERLAY) && stat(at.path, &st) == 0 && is_closed(&st))
+		return fail(e, EACCES, SANDBOX_STAGE_POLICY, at.path, "%s: %s = %s is closed to its owner, so that what is to be "
+			    "protected in it cannot be looked for: chmod u+rx %s", raw->origin, kind_names[raw->kind], raw->text,
+			    at.path);
 	struct policy_path *out = add_path(p, raw, e);
 	if (!out)
 		return -ENOMEM;

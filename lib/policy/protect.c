@@ -112,13 +112,33 @@ int protect_target(struct policy *p, const char *path, bool file_only, struct er
 	return (S_ISDIR(st.st_mode) && !file_only) || S_ISREG(st.st_mode) ? protect_one(p, real.path, &st, e) : 0;
 }
 
+/* What keeps us from it, or it itself: read-only it stays closed to what runs inside too. */
+static int protect_closed(struct policy *p, const char *path, struct error *e)
+{
+	_cleanup_free_ char *below = NULL;
+	_cleanup_object_ struct object at = { 0 };
+	struct stat st;
+
+	if (asprintf(&below, "%s/x", path) < 0) {
+		below = NULL;
+		return out_of_memory(e);
+	}
+	int r = closed_on_way(below, &at, e);
+	if (r <= 0 || lstat(at.path, &st) < 0)
+		return r < 0 ? r : 0;
+	const struct policy_path *now = effective_path(p, at.path);
+	if (now && now->kind == PATH_WRITE && strcmp(now->path, at.path) != 0)
+		warn(p, "%s is closed to its owner, so that it is read-only inside: chmod u+rx opens it", at.path);
+	return protect_one(p, at.path, &st, e);
+}
+
 /* A symlink is replaced, not written through: its place is watched, and what it leads to is what is executed. */
 static int protect_at(struct policy *p, const char *path, struct error *e)
 {
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
-		return protect_look_failed(path, errno, e);
+		return errno == EACCES ? protect_closed(p, path, e) : protect_look_failed(path, errno, e);
 	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
 		return protect_one(p, path, &st, e);
 	return S_ISLNK(st.st_mode) ? protect_target(p, path, false, e) : 0;
@@ -130,14 +150,15 @@ struct nested {
 	struct nested_scan scan;
 };
 
-static int protect_git_dir(void *arg, const char *dir, bool git_dir)
+static int protect_git_dir(void *arg, const char *dir, enum nested_kind kind)
 {
 	static const char *const names[] = { "hooks", "commondir", "gitdir", "lazygit.yml" };
 	const struct nested *n = arg;
 	char path[4096];
 	int r = 0;
-	(void)git_dir;
 
+	if (kind == NESTED_CLOSED)
+		return protect_closed(n->p, dir, n->e);
 	for (size_t i = 0; i < ARRAY_LEN(names) && r == 0; i++) {
 		int len = snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
 		if (len > 0 && (size_t)len < sizeof(path))
@@ -173,13 +194,15 @@ static int protect_in(struct nested *n, const char *dir)
 	return r;
 }
 
-static int protect_nested(void *arg, const char *dir, bool git_dir)
+static int protect_nested(void *arg, const char *dir, enum nested_kind kind)
 {
 	struct nested *n = arg;
 
-	if (!git_dir)
+	if (kind == NESTED_CHECKOUT)
 		return protect_in(n, dir);
-	int r = protect_git_dir(n, dir, true);
+	int r = protect_git_dir(n, dir, kind);
+	if (kind == NESTED_CLOSED)
+		return r;
 	return r == 0 ? worktrees_each(&n->scan, dir, protect_git_dir, n) : r;
 }
 

@@ -238,15 +238,16 @@ static int add_git_dir(const struct policy *policy, struct watch *w, const char 
 }
 
 /* An earlier call could have made one that cannot be looked at, so that is no reason to refuse the start. */
-static int add_nested(void *arg, const char *path, bool git_dir)
+static int add_nested(void *arg, const char *path, enum nested_kind kind)
 {
 	const struct nested *n = arg;
 	size_t before = n->w->n;
 
-	if (has_place(n->w, path))
+	/* The closed ones are read-only. */
+	if (kind == NESTED_CLOSED || has_place(n->w, path))
 		return 0;
 	int fd = tree_open_host(path);
-	int r = fd < 0 ? fd : git_dir ? add_git_dir(n->policy, n->w, path, fd) : add_dir(n->policy, n->w, path, fd);
+	int r = fd < 0 ? fd : kind == NESTED_GIT_DIR ? add_git_dir(n->policy, n->w, path, fd) : add_dir(n->policy, n->w, path, fd);
 	if (r < 0 && !levels_is_own_failure(-r)) {
 		while (n->w->n > before)
 			place_done(&n->w->places[--n->w->n]);

@@ -149,6 +149,49 @@ def bounds_of_a_profile(t, names, depth):
     equal((result.code, result.out, 'in part' in result.err), (0, '', False), 'all of it')
 
 
+@cases([('%s-%o' % (name, mode), flags, mode) for mode in (0, 0o100, 0o400)
+        for name, flags in (('profile', ['-p', 'base']), ('pattern', ['--hide', '**/.env']),
+                            ('overlay', ['--overlay', '.', '-p', 'base']))])
+def closed_by_an_earlier_command(t, flags, mode):
+    """What is in such a directory cannot be looked for, and a command, which runs as its owner, could open it again."""
+    box = Box(t).add('--net', 'none')
+    fill(t, ['a/b/.env', 'a/.env', 'open/.env'], 'box/work/')
+    script = 'chmod -R u+rwx a 2>/dev/null; cat a/.env a/b/.env open/.env; true'
+    for where in 'a/b', 'a':
+        os.chmod(os.path.join(box.work, where), mode)
+        result = box.sh(script, flags=flags)
+        check('CANARY' not in result.out and result.code == 0, '%s: %r' % (where, result))
+        equal('is closed to its owner' in result.err, os.geteuid() != 0, 'said: %r' % result)
+        os.chmod(os.path.join(box.work, where), 0o700)
+    os.chmod(box.work + '/a', mode)
+    equal(box.sh(script, flags=['--overlay', '.']).out, 'CANARY\n' * 3, 'the control')
+    os.chmod(box.work + '/a', 0o700)
+
+
+@test
+def closed_places_of_credentials(t):
+    box = Box(t).add('--net', 'none')
+    fill(t, ['.config/gh/hosts.yml', '.config/tool'])
+    os.chmod(box.home + '/.config', 0)
+    flags = ['-C', box.home, '--workdir-force']
+    check('CANARY' not in box.sh('chmod 700 .config; cat .config/gh/hosts.yml; true', flags=flags).out, 'hidden')
+    os.chmod(box.home + '/.config', 0)
+    if os.geteuid() != 0:
+        refused = box.sh('true', flags=['--write', '~/.config'])
+        check(refused.code == 125 and 'is closed to its owner' in refused.err, '%r' % refused)
+    os.chmod(box.home + '/.config', 0o700)
+    equal(box.sh('cat .config/tool', flags=flags).ok().out, 'CANARY\n', 'the control')
+
+
+@test
+def names_that_no_policy_holds(t):
+    """Made by an earlier command below the top: no start is refused for them under a profile, and it is said."""
+    box = Box(t).add('--net', 'none')
+    fill(t, ['a\nb/.env', 'c/.env'], 'box/work/')
+    result = box.sh('cat c/.env; true', flags=['-p', 'base'])
+    check(result.code == 0 and 'CANARY' not in result.out and 'in part' in result.err, '%r' % result)
+
+
 @test
 def many_that_a_profile_would_hide(t):
     """Planted by an earlier command: no start is refused for it, and it is said."""

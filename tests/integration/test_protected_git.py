@@ -204,6 +204,30 @@ def rebase_of_the_user(t):
     check(os.path.exists(mark), 'outside')
 
 
+@cases([('above', 'a', 'a/sub/.git', 0), ('readable', 'a', 'a/sub/.git', 0o400), ('checkout', 'a/sub', 'a/sub/.git', 0),
+        ('itself', 'a/sub/.git', 'a/sub/.git', 0), ('top', '.git', '.git', 0), ('bare', 'a/b.git', 'a/b.git', 0)])
+def closed_by_an_earlier_call(t, closed, where, mode):
+    """What is in such a directory cannot be protected one by one, and the next call, its owner, could open it again."""
+    box, outside = Box(t), Box(t, 'outside')
+    script = 'chmod u+rwx $1; echo evil >> $2/hooks/pre-commit; git config -f $2/config core.fsmonitor evil; ' \
+        'mv $2/hooks h; mkdir $2/hooks; echo evil > $2/hooks/post-commit; true'
+    for b in box, outside:
+        git(b, 'init', '-q')
+        git(b, 'init', '-q', 'a/sub')
+        git(b, 'init', '-q', '--bare', 'a/b.git')
+        t.write('%s/%s/hooks/pre-commit' % (b.work, where), 'mine\n')
+        os.chmod(os.path.join(b.work, closed), mode)
+    box.sh(script, closed, where)
+    subprocess.run(['/bin/sh', '-c', script, 'sh', closed, where], cwd=outside.work, stderr=subprocess.DEVNULL)
+    for b in box, outside:
+        os.chmod(os.path.join(b.work, closed), 0o755)
+        top = os.path.join(b.work, where)
+        found = [not os.path.exists(top + '/hooks/pre-commit'), 'evil' in read(top + '/config'),
+                 os.path.exists(top + '/hooks/post-commit')]
+        equal(found, [b is outside] * 3, 'changed')
+    equal(read(os.path.join(box.work, where) + '/hooks/pre-commit'), 'mine\n', 'hook')
+
+
 OTHERS = ['.lfsconfig', '.lazygit.yml', '.git/lazygit.yml', '.qwen', 'opencode.jsonc', '.npmrc', '.pdbrc', '.github/hooks', '.hg/hgrc', '.jj/repo/config.toml']
 
 
