@@ -2,6 +2,8 @@
 /* Names by which hosts execute files. Compared without regard to case: file systems may do so too. */
 #include "overlay/executed.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +11,9 @@
 
 #include "base/util.h"
 #include "overlay/changes.h"
+#include "overlay/content.h"
+#include "overlay/tree.h"
+#include "policy/git_index.h"
 #include "policy/policy.h"
 
 /* Patterns of fnmatch(3) for the last components; with '/' at the end for any in a row, since in such a
@@ -212,6 +217,28 @@ unsigned executed_flags(const struct executed *x)
 	if (is_policy_file(x))
 		flags |= EXECUTED_POLICY;
 	return flags;
+}
+
+/* Of a hash of its own a repository says in its configuration, which is marked when it is changed. */
+static bool leads_elsewhere(int fd, bool whole)
+{
+	_cleanup_buf_ struct buf bytes = { 0 };
+	char shared[GIT_SHARED_NAME];
+
+	return content_read(fd, GIT_INDEX_MAX, &bytes) < 0 ||
+	       git_index_check(bytes.data, bytes.len, GIT_SHA1, whole ? shared : NULL) < 0 ||
+	       git_index_check(bytes.data, bytes.len, GIT_SHA256, whole ? shared : NULL) == -EPERM;
+}
+
+unsigned executed_content(const struct executed *x, int dir, const char *name)
+{
+	bool whole = strcasecmp(name, "index") == 0;
+
+	if (!S_ISREG(x->mode) || (!whole && strncasecmp(name, "sharedindex.", 12) != 0) ||
+	    (!x->in_git && !has_components(x->path, ".git", false)))
+		return 0;
+	_cleanup_close_ int fd = tree_open(dir, name, O_RDONLY);
+	return fd < 0 || leads_elsewhere(fd, whole) ? EXECUTED_GIT : 0;
 }
 
 const char *executed_name(unsigned n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the host would execute by itself, or lets others decide what it executes: such a file needs a person's yes at
- * commit. By name and kind only; code that somebody runs on purpose is for the diff to show.
+ * commit. By name and kind, of git's index by its paths; code that somebody runs on purpose is for the diff to show.
  */
 #ifndef NSBOX_OVERLAY_EXECUTED_H
 #define NSBOX_OVERLAY_EXECUTED_H
@@ -37,6 +37,8 @@ struct executed {
 };
 
 unsigned executed_flags(const struct executed *x);
+/* What its bytes say, of what is called name in dir: an index of git that leads elsewhere (policy/git_index.h). */
+unsigned executed_content(const struct executed *x, int dir, const char *name);
 /* Stable lower-case word for the n-th bit, NULL behind the last. */
 const char *executed_name(unsigned n);
 

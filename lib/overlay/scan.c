@@ -200,8 +200,9 @@ static __attribute__((noinline)) int add_file(const struct place *p, const char 
 		return r;
 	change->equal = equal;
 	change->conflict = was && changes_touched(p->list, p->root, change->path, p->lower, name, was);
-	change->flags = executed_flags(&(struct executed){ .layer = p->list->layer, .root = p->root, .path = change->path,
-							   .mode = now->st_mode, .target = target, .in_git = p->git });
+	const struct executed x = { .layer = p->list->layer, .root = p->root, .path = change->path, .mode = now->st_mode,
+				    .target = target, .in_git = p->git };
+	change->flags = executed_flags(&x) | executed_content(&x, p->upper, name);
 	return 0;
 }
 

@@ -417,7 +417,7 @@ int git_config_filter(git_reader read, const char *text, size_t len, const struc
 			removed[n] = told_name(TAKE_PTR(now.v[i].name));
 		n++;
 	}
-	if (r == 0)
+	if (r == 0 && len > copied)
 		r = buf_append(out, text + copied, len - copied);
 	/* The cut is checked by reading what is left, so that a mistake in it cannot let anything through. */
 	if (r == 0)

@@ -6,6 +6,7 @@ import subprocess
 
 from harness.box import Box
 from harness.registry import cases, check, equal, test
+from harness.work import Work
 from test_protected import git
 
 # Gives an entry another path, and writes version 2 with what is asked for behind. argv: the index, old, new, size of a hash
@@ -59,6 +60,23 @@ def paths_elsewhere(t, path, words, where):
     equal((record['path'], os.path.exists(record['kept'])), (os.path.normpath(top + '/index'), True), 'found')
     git(box, 'reset', '-q', cwd=tree)
     git(box, 'status', cwd=tree)
+
+
+@cases([('index', False), ('shared', True)])
+def overlaid(t, shared):
+    """In a copy-on-write workspace it is marked and needs a yes; what git makes does not."""
+    box = Work(t)
+    repository(box)
+    box.nsbox('commit', box.write('git add a')).ok()
+    equal(git(box, 'ls-files'), 'a\n', 'the control: one that git made')
+    forged = STAGE + 'python3 -c "$1" $PWD/.git/index xx/x ../out 20; '
+    name = '.git/sharedindex.1234' if shared else '.git/index'
+    layer = box.write(forged + ('mv .git/index $2; git reset -q' if shared else ''), FORGE, name)
+    flags = {path: change['flags'] for path, change in box.changes(layer).items()}
+    equal(flags, {**flags, name: ['git'], **({'.git/index': []} if shared else {})}, 'marked')
+    equal(box.nsbox('commit', layer).code, 125, 'commit')
+    git(box, 'checkout', '--', '.')
+    check(not os.path.exists(box.dir + '/out'), 'written')
 
 
 @test
