@@ -416,6 +416,15 @@ bool credentials_foreign(struct session *s)
 	return foreign;
 }
 
+bool credentials_named(const struct http1_head *trailers)
+{
+	for (size_t i = 0; i < trailers->n_fields; i++) {
+		if (is_credential(trailers, trailers->fields[i].name))
+			return true;
+	}
+	return false;
+}
+
 int credentials_check(struct session *s, const uint8_t *data, size_t len)
 {
 	struct inject in = { .table = &s->gw->secrets.table, .passes = passes, .data = s };

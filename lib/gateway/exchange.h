@@ -139,6 +139,8 @@ void credentials_record(struct session *s);
 bool credentials_leak(struct session *s);
 /* A header for credentials without a placeholder of this call. */
 bool credentials_foreign(struct session *s);
+/* The same for fields that get no value: any at all is foreign. */
+bool credentials_named(const struct http1_head *trailers);
 /* The whole small body at the head of client.in, before credentials_write(). 0, -EACCES (recorded) or -ENOMEM. */
 int credentials_small_body(struct session *s, const uint8_t *data, size_t len);
 /* Where no value can be: trailers, control frames. 0, -EACCES (recorded) or -ENOMEM. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/util.h"
+#include "gateway/authority.h"
 #include "gateway/codec.h"
 
 /* Move clean bytes of x->held out, in the framing of the request. */
@@ -26,6 +27,8 @@ static int finish(struct session *s)
 	const struct http1_head *t = &x->upload.trailers;
 
 	x->upload_done = true;
+	if (authority_placeholders_only(s->call) && credentials_named(t))
+		return -EPERM;
 	/* Trailers carry no credentials of ours; a placeholder in them is as out of place as in the body. */
 	for (size_t i = 0; i < t->n_fields; i++) {
 		int r = credentials_check(s, (const uint8_t *)http1_text(t, t->fields[i].name),
@@ -92,6 +95,9 @@ static void cut(struct session *s, int error)
 	if (error == -EACCES)
 		request_refuse(s, NULL, 403, "secret-misuse",
 			       "The request carries the placeholder of a secret to where that secret may not go.");
+	else if (error == -EPERM)
+		request_refuse(s, "http.deny", 403, "foreign-credential",
+			       "A trailer carries a credential that was not issued to this call.");
 	else if (error == -ENOKEY)
 		request_without_secret(s);
 	else if (error == -EDQUOT)

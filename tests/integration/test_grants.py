@@ -95,6 +95,26 @@ def foreign_credentials(t):
     equal(box.as_free(script).out.split(), ['200'] * 5, 'with the policy')
 
 
+TRAILER = """python3 -c '
+import socket, ssl
+s = ssl.create_default_context().wrap_socket(socket.create_connection(("%s", 443)), server_hostname="%s")
+s.sendall(b"POST / HTTP/1.1\\r\\nHost: %s\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n1\\r\\nx\\r\\n0\\r\\n%%s: k\\r\\n\\r\\n")
+print(s.recv(100).split()[1].decode())'
+""" % (HOST, HOST, HOST)
+
+
+@test
+def foreign_credentials_in_trailers(t):
+    """Where the head was looked at already: the body is not complete then. With the policy alone they go on."""
+    box = Grants(t, 'allow = ' + HOST, 'secret = API_KEY')
+    script = TRAILER % 'X-Api-Key' + TRAILER % 'X_Api-Key' + TRAILER % 'X-Sum'
+    equal(box.as_tool(script).out.split(), ['403', '403', '200'], 'statuses')
+    equal(len(box.audit('http.deny', reason='foreign-credential')), 2, 'records')
+    check(b'Api-Key' not in box.origin.raw and b'X-Sum' in box.origin.raw, 'what the origin saw')
+    equal(box.as_free(script).out.split(), ['200'] * 3, 'with the policy')
+    check(b'X-Api-Key' in box.origin.raw, 'the origin sees it')
+
+
 @test
 def uses_are_counted(t):
     box = Grants(t, 'allow = ' + HOST, 'uses = 3')
@@ -119,6 +139,7 @@ def bytes_up_are_counted(t):
     check(sum(len(r.body) for r in box.origin.requests if r.body) <= 102400, 'bytes at the origin')
     check(box.audit('limit.hit', reason='bytes-up'), 'record')
     equal(box.as_free(script).out.split(), ['200'] * 3, 'with the policy')
+    check(b'X-Api-Key' in box.origin.raw, 'the origin sees it')
 
 
 @cases([('light', []), ('full', ['isolation = full'])])
