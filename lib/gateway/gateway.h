@@ -46,6 +46,8 @@ struct gateway {
 	struct dns_server dns;
 	struct attempts attempts;
 	size_t n_sessions, n_lanes;
+	size_t most_sessions;  /* with lanes, since memory was given back last */
+	uint64_t given_back;   /* loop.busy then */
 	struct session *dead; /* freed at the end of the round */
 	struct upstream *dead_upstreams;
 	struct dial *dead_dials;

@@ -113,6 +113,8 @@ int loop_round(struct loop *l, int max_ms)
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	l->now = now_us();
+	if (n > 0)
+		l->busy = l->now;
 	for (int i = 0; i < n; i++) {
 		struct source *s = ev[i].data.ptr;
 		if (s->fd >= 0)

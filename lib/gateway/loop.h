@@ -30,6 +30,7 @@ struct timer {
 struct loop {
 	int epoll;
 	uint64_t now; /* of this round, CLOCK_MONOTONIC in microseconds */
+	uint64_t busy; /* of the last round that had events */
 	uint64_t tick;
 	size_t n_timers;
 	struct timer *wheel[LOOP_SLOTS];

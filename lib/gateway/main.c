@@ -27,6 +27,7 @@
  * When the supervisor is gone, so is this process: fd 3 ends, and the kernel's parent-death signal does the same.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,9 @@
 #include "gateway/http2_pending.h"
 #include "gateway/session.h"
 #include "gateway/upstream.h"
+
+#define QUIET_US 1000000u
+#define MANY_SESSIONS 64u /* below, what they leave is not worth looking for */
 
 /* Nothing of this process is readable by others of the same user, neither live nor as a core. */
 static int hide_memory(struct error *e)
@@ -96,6 +100,21 @@ static void raise_descriptors(void)
 	}
 }
 
+static bool may_give_back(const struct gateway *gw)
+{
+	return gw->most_sessions >= MANY_SESSIONS && gw->given_back != gw->loop.busy;
+}
+
+/* The allocator keeps what many busy connections needed, in holes between what the idle ones still need. */
+static void give_back(struct gateway *gw)
+{
+	if (!may_give_back(gw) || gw->loop.now - gw->loop.busy < QUIET_US)
+		return;
+	malloc_trim(0);
+	gw->given_back = gw->loop.busy;
+	gw->most_sessions = gw->n_sessions + gw->n_lanes;
+}
+
 static int run(struct gateway *gw)
 {
 	bool more = false;
@@ -104,6 +123,8 @@ static int run(struct gateway *gw)
 		/* A deny that follows from a failed write may itself add records. */
 		const struct records *records = &gw->records;
 		int lag = records->wanted ? 0 : records->n ? (int)(RECORDS_LAG_US / 1000) : -1;
+		if (lag < 0 && may_give_back(gw))
+			lag = (int)(QUIET_US / 1000);
 		int wait = more ? 0 : resolver_timeout(&gw->resolver, lag);
 		int r = loop_round(&gw->loop, wait);
 		if (r < 0)
@@ -119,6 +140,7 @@ static int run(struct gateway *gw)
 		session_free_dead(gw);
 		upstream_free_dead(gw);
 		dns_free_dead(gw);
+		give_back(gw);
 	}
 }
 

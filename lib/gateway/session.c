@@ -443,8 +443,11 @@ static bool is_opaque(struct session *s, struct net_verdict *verdict, bool *ret_
 static void link_up(struct session *s)
 {
 	struct call *call = s->call;
+	struct gateway *gw = s->gw;
+	size_t n = gw->n_sessions + gw->n_lanes + 1;
 
-	s->started = s->gw->loop.now;
+	gw->most_sessions = n > gw->most_sessions ? n : gw->most_sessions;
+	s->started = gw->loop.now;
 	s->timer.fired = timer_fired;
 	s->next = call->sessions;
 	if (s->next)

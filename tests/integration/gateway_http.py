@@ -394,6 +394,30 @@ def many_connections(w):
 
 
 @test
+def memory_of_many_goes_back(w):
+    """Also from between those that stay; not at once, since more may come."""
+    g = w.gateway('allow = api.test')
+    call = g.call()
+    equal(exchange(call.tls('api.test'), get('api.test'))[0], 200)
+    before, stay, go = g.memory(), [], []
+    most = before
+    head = get('api.test', extra=''.join('X-%d: %s\r\n' % (i, 'x' * 500) for i in range(60)))[:-2]
+    for _ in range(30):
+        go += [call.tls('api.test') for _ in range(4)]
+        for s in go[-4:]:
+            s.sendall(head.encode())
+        stay.append(call.tls('api.test'))
+        most = max(most, g.memory())
+    assert not before or most > before + 4000, (before, most)
+    for s in go:
+        s.close()
+    end = time.monotonic() + 60
+    while g.memory() > before + (most - before) / 2 and time.monotonic() < end:
+        time.sleep(0.2)
+    assert g.memory() <= before + (most - before) / 2, (before, most, g.memory())
+
+
+@test
 def events_arrive_as_sent(w):
     g = w.gateway('allow = api.test')
     s = g.call().tls('api.test')
