@@ -33,6 +33,13 @@ int config_begin(struct config *c, int dir, const char *name)
 	return r == -EBADMSG ? 0 : r;
 }
 
+int config_new(struct config *c)
+{
+	static const char format[] = "[extensions]\nobjectformat = sha256\n";
+
+	return c->seen.kind == OBJECT_MISSING ? git_config_read(format, sizeof(format) - 1, &c->keys) : 0;
+}
+
 void config_done(struct config *c)
 {
 	buf_free(&c->text);

@@ -8,7 +8,8 @@
 #include "policy/git_index.h"
 #include "watch/internal.h"
 
-/* dir: of a repository, or what it has for a linked worktree. No call can change what the configuration says of it. */
+/* dir: of a repository, or what it has for a linked worktree. No call can change what a configuration that was there says of
+ * it. */
 static size_t hash_of(int dir)
 {
 	_cleanup_close_ int common = openat(dir, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC);

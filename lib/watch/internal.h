@@ -56,6 +56,8 @@ struct config {
 	mode_t mode;
 };
 int config_begin(struct config *c, int dir, const char *name);
+/* Where there is none, of which a repository that a call makes may say how it is hashed. */
+int config_new(struct config *c);
 void config_done(struct config *c);
 
 struct check {
@@ -88,6 +90,7 @@ struct entry {
 	char *name;
 	enum watch_rule rule;
 	bool always; /* may change without a change of the directory */
+	bool fresh;  /* was not there at the beginning */
 	struct object was;
 	uint8_t digest[SHA256_DIGEST_SIZE]; /* of a file with several names */
 	struct config config;

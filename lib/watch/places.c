@@ -66,14 +66,14 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 				 .config = { .read = read, .readable = true, .mode = 0644 } };
 	if (!entry->name)
 		return -ENOMEM;
-	if (dir < 0)
-		return 0;
 	if (read) {
-		int k = config_begin(&entry->config, dir, name);
+		int k = dir < 0 ? 0 : config_begin(&entry->config, dir, name);
 		/* Then any other bytes are a change. */
-		return k == -EFBIG && (mounted || rule != RULE_CONFIG) ? 0 : k;
+		k = k == -EFBIG && (mounted || rule != RULE_CONFIG) ? 0 : k;
+		return k == 0 && rule == RULE_CONFIG ? config_new(&entry->config) : k;
 	}
-	int r = object_look(dir, name, &entry->was);
+	int r = dir < 0 ? 0 : object_look(dir, name, &entry->was);
+	entry->fresh = entry->was.kind == OBJECT_MISSING;
 	if (r == 0 && rule != RULE_INDEX && entry->was.kind == OBJECT_FILE && entry->was.nlink > 1) {
 		entry->always = true;
 		r = digest_of(dir, name, entry->digest);

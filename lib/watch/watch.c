@@ -115,6 +115,9 @@ static void check_entry(const struct check *c, const struct place *p, int dir, s
 		return;
 	}
 	if (entry->rule == RULE_INDEX) {
+		/* How a repository that a call made is hashed another call could change. */
+		if (entry->fresh)
+			entry->was = (struct object){ 0 };
 		index_check(c, &entry->was, dir, p->path);
 		return;
 	}

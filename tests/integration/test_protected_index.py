@@ -128,6 +128,18 @@ def forms_of_git(t, name):
 
 
 @test
+def repository_of_a_call(t):
+    """One that a call makes may have another hash; of one that is there nobody changes that."""
+    box = Box(t)
+    box.sh('git init -q --object-format=sha256; echo 1 > a; git add a').ok()
+    equal((git(box, 'ls-files'), box.audit('fs.protected')), ('a\n', []), 'made')
+    repository(box, where='sub')
+    box.sh('cd sub; git config extensions.objectFormat sha256').ok()
+    equal([r['keys'] for r in box.audit('fs.protected')], [['extensions.objectformat']], 'of one that was there')
+    git(box, 'status', cwd=box.work + '/sub')
+
+
+@test
 def index_of_the_user(t):
     """A link that was there is left; one that a call makes is not."""
     box = Box(t)

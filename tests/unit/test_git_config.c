@@ -102,7 +102,7 @@ static void new_keys_are_taken_out(void **state)
 	expect("", "[url \"https://evil/\"]\ninsteadOf = https://a.b/\npushInsteadOf = x\n", "[url \"https://evil/\"]\n\n\n");
 	expect("", "[remote \"o\"]\nurl = u\nproxy = p\nfetch = +r:r\n", "[remote \"o\"]\nurl = u\n\nfetch = +r:r\n");
 	expect("", "[branch \"m\"]\nremote = o\nmerge = r\n", "[branch \"m\"]\nremote = o\nmerge = r\n");
-	expect("", "[extensions]\nworktreeConfig = true\nobjectFormat = sha256\n", "[extensions]\n\nobjectFormat = sha256\n");
+	expect("", "[extensions]\nworktreeConfig = true\nobjectFormat = sha256\nx = y\n", "[extensions]\n\n\nx = y\n");
 	expect("", "[submodule \"s\"]\nupdate = !x\nupdate = checkout\n", "[submodule \"s\"]\n\nupdate = checkout\n");
 	expect("", "[remote \"o\"]\nurl = u\nuploadpack = p\n", "[remote \"o\"]\nurl = u\n\n");
 	expect("", "[diff \"x\"]\r\ncommand = c\r\n", "[diff \"x\"]\r\n\r\n");
