@@ -20,7 +20,7 @@
  * directory everything counts. */
 static const char *const git[] = {
 	".git/config", ".git/config.worktree", ".gitmodules", ".gitconfig", ".git/commondir",
-	"rebase-merge/git-rebase-todo", "rebase-merge/strategy", "sequencer/opts",
+	"rebase-merge/git-rebase-todo", "rebase-merge/strategy", "sequencer/opts", "rebase-apply/apply-opt",
 };
 static const char *const ci[] = {
 	".github/workflows/", ".github/actions/", ".gitlab-ci.yml", ".gitlab-ci.yaml", ".gitlab/", ".circleci/",

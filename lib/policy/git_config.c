@@ -348,19 +348,35 @@ int git_todo_read(const char *text, size_t len, struct git_keys *ret)
 	return 0;
 }
 
-int git_strategy_read(const char *text, size_t len, struct git_keys *ret)
+/* All of a short file is one key, if anything in it is. */
+static int read_whole(const char *text, size_t len, bool executes, struct git_keys *ret)
 {
 	_cleanup_git_keys_ struct git_keys keys = { 0 };
 
 	if (len > GIT_CONFIG_MAX || (len && memchr(text, '\0', len)))
 		return -EBADMSG;
-	_cleanup_free_ char *name = len && memchr(text, '/', len) ? strndup(text, len) : NULL;
-	int k = name ? add_key(&keys, name, NULL, 0, len) : len && memchr(text, '/', len) ? -ENOMEM : 0;
+	_cleanup_free_ char *name = executes ? strndup(text, len) : NULL;
+	int k = name ? add_key(&keys, name, NULL, 0, len) : executes ? -ENOMEM : 0;
 	if (k < 0)
 		return k;
 	*ret = keys;
 	keys = (struct git_keys){ 0 };
 	return 0;
+}
+
+int git_strategy_read(const char *text, size_t len, struct git_keys *ret)
+{
+	return read_whole(text, len, len && memchr(text, '/', len), ret);
+}
+
+int git_apply_options_read(const char *text, size_t len, struct git_keys *ret)
+{
+	static const char *const names[] = { "--bu", "--uns" }; /* build-fake-ancestor=FILE, unsafe-paths, as far as git asks */
+	bool found = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		found |= len && memmem(text, len, names[i], strlen(names[i]));
+	return read_whole(text, len, found, ret);
 }
 
 static bool same_key(const struct git_key *a, const struct git_key *b)

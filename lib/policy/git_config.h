@@ -39,6 +39,8 @@ int git_config_read(const char *text, size_t len, struct git_keys *ret);
 int git_todo_read(const char *text, size_t len, struct git_keys *ret);
 /* Its strategy of merging, one name: all of it when that has a slash, so that git would run a file of the worktree. */
 int git_strategy_read(const char *text, size_t len, struct git_keys *ret);
+/* The options with which a `git am` that is under way applies patches: those that write outside of the worktree. */
+int git_apply_options_read(const char *text, size_t len, struct git_keys *ret);
 void git_keys_free(struct git_keys *keys);
 /* name as in struct git_key. value: some keys execute with some values only. */
 bool git_key_executes(const char *name, const char *value);

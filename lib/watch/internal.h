@@ -82,6 +82,7 @@ enum watch_rule {
 	RULE_CONFIG,
 	RULE_TODO,	/* the list of a rebase: no new command in it */
 	RULE_STRATEGY,	/* of a rebase: not a program of the worktree */
+	RULE_OPTIONS,	/* of git apply: none that writes elsewhere */
 	RULE_INDEX,	/* no path that leads out of the worktree or into .git */
 	RULE_WORKTREES, /* no new link; new linked worktrees are looked into */
 };

@@ -21,6 +21,7 @@ static const struct {
 	{ "commondir", RULE_OBJECT }, { "gitdir", RULE_OBJECT },
 	{ "worktrees", RULE_WORKTREES }, { "lazygit.yml", RULE_OBJECT }, { "rebase-merge/git-rebase-todo", RULE_TODO },
 	{ "rebase-merge/strategy", RULE_STRATEGY }, { "sequencer/opts", RULE_CONFIG },
+	{ "rebase-apply/apply-opt", RULE_OPTIONS },
 	{ "index", RULE_INDEX },
 };
 
@@ -44,6 +45,7 @@ static git_reader reader_of(enum watch_rule rule)
 	return rule == RULE_CONFIG   ? git_config_read :
 	       rule == RULE_TODO     ? git_todo_read :
 	       rule == RULE_STRATEGY ? git_strategy_read :
+	       rule == RULE_OPTIONS  ? git_apply_options_read :
 				       NULL;
 }
 

@@ -84,6 +84,7 @@ static void check_names(const struct check *c, int dir, const char *path)
 	check_below(c, dir, path, "rebase-merge", "git-rebase-todo", git_todo_read);
 	check_below(c, dir, path, "rebase-merge", "strategy", git_strategy_read);
 	check_below(c, dir, path, "sequencer", "opts", git_config_read);
+	check_below(c, dir, path, "rebase-apply", "apply-opt", git_apply_options_read);
 }
 
 static void check_one(const struct check *c, int all, const char *all_path, const char *name)

@@ -51,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run(git_config_read, first, before, second, len);
 	run(git_todo_read, first, before, second, len);
 	run(git_strategy_read, first, before, second, len);
+	run(git_apply_options_read, first, before, second, len);
 	char shared[GIT_SHARED_NAME];
 	git_index_check(data, size, GIT_SHA1, shared);
 	git_index_check(data, size, GIT_SHA256, shared);

@@ -188,6 +188,34 @@ def strategy_of_a_merge(t, what, place):
     equal([r['path'] for r in box.audit('fs.protected')], [os.path.join(box.work, top, name)], 'found')
 
 
+# $1: a file that is not git's
+PATCHED = ('for i in 1 2 3; do echo $i > f$i; git add .; git commit -q -m $i; done; git format-patch -q -o p HEAD~2; '
+           'git reset -q --hard HEAD~2; echo c > f2; git add f2; git commit -q -m c; git am p/*; '
+           "echo \"'-p1' '--build-fake-ancestor=$1'\" > .git/rebase-apply/apply-opt; echo 2 > f2; git add f2; true")
+
+
+@test
+def patches_under_way(t):
+    """The user's git goes on with git am, whose options a call wrote: one of them writes an index to any file."""
+    for sandboxed in True, False:
+        box = Box(t, 'box' if sandboxed else 'outside')
+        precious = t.write(box.dir + '/precious', 'mine\n')
+        git(box, 'init', '-q', '-b', 'main')
+        for key in 'name', 'email':
+            git(box, 'config', 'user.' + key, 'n')
+        if sandboxed:
+            box.sh(PATCHED, precious).ok()
+        else:
+            subprocess.run(['/bin/sh', '-c', PATCHED, 'sh', precious], cwd=box.work, env=box.env, timeout=20,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        git(box, 'am', '--continue')
+        with open(precious, 'rb') as f:
+            equal(f.read() == b'mine\n', sandboxed, 'the file')
+        equal(git(box, 'log', '--format=%s').split(), ['3', '2', 'c', '1'], 'it went on')
+        if sandboxed:
+            equal([r['path'] for r in box.audit('fs.protected')], [box.work + '/.git/rebase-apply/apply-opt'], 'found')
+
+
 @test
 def rebase_of_the_user(t):
     """His commands stay in it, and a call that goes on with it runs them inside."""

@@ -59,6 +59,8 @@ static void new_commands_of_a_rebase(void **state)
 	expect_of(git_todo_read, "exec a\nx b\n", "pick 1\nx b\n", "pick 1\nx b\n");
 	expect_of(git_todo_read, "exec a\nx b\n", "x b\nexec a\nx b c\n", "x b\n\n\n");
 	assert_int_equal(git_todo_read("pick\0exec", 9, &keys), -EBADMSG);
+	expect_of(git_apply_options_read, "", " '--whitespace=fix' '-C1' '--directory=a'\n", " '--whitespace=fix' '-C1' '--directory=a'\n");
+	expect_of(git_apply_options_read, "", " '-p1' '--buil=/x'\n", "");
 	expect_of(git_strategy_read, "", "resolve\n", "resolve\n");
 	expect_of(git_strategy_read, "", "/x\n", "");
 	expect_of(git_strategy_read, "a/b\n", "a/b\n", "a/b\n");

@@ -96,6 +96,7 @@ static void protected_names_are_marked(void **state)
 	assert_int_equal(flags_of(".git/worktrees/w/commondir", S_IFREG | 0644, NULL), EXECUTED_GIT);
 	assert_int_equal(flags_of(".git/rebase-merge/git-rebase-todo", S_IFREG | 0644, NULL), EXECUTED_GIT);
 	assert_int_equal(flags_of(".git/worktrees/w/rebase-merge/git-rebase-todo", S_IFREG | 0644, NULL), EXECUTED_GIT);
+	assert_int_equal(flags_of(".git/rebase-apply/apply-opt", S_IFREG | 0644, NULL), EXECUTED_GIT);
 	assert_int_equal(flags_of(".git/rebase-merge/strategy", S_IFREG | 0644, NULL), EXECUTED_GIT);
 	assert_int_equal(flags_of(".git/modules/m/sequencer/opts", S_IFREG | 0644, NULL), EXECUTED_GIT);
 }
