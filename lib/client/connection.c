@@ -25,6 +25,7 @@ struct connection *connection_new(struct sandbox_runtime *r, const char *name)
 	}
 	c->runtime = r;
 	c->fd = c->pidfd = -EBADF;
+	c->owner = getpid();
 	c->next = r->connections;
 	r->connections = c;
 	r->started = true;
@@ -42,8 +43,32 @@ void connection_unref(struct connection *c)
 		connection_free(c);
 }
 
+/* Nothing that waits for a message gets one any more. */
+static void abandon(struct connection *c)
+{
+	c->lost = true;
+	while (c->requests)
+		request_complete(c, c->requests, &c->why, NULL, -EBADF);
+	for (struct sandbox_call *call = c->calls; call; call = call->next)
+		call_lost(call);
+}
+
+bool connection_is_ours(struct connection *c)
+{
+	if (c->owner == getpid())
+		return true;
+	if (!c->lost) {
+		fail(&c->why, ECONNRESET, SANDBOX_STAGE_USAGE, "runtime",
+		     "this runtime belongs to the process that made it: after fork() only the parent can use it");
+		abandon(c);
+	}
+	return false;
+}
+
 void connection_free(struct connection *c)
 {
+	const bool ours = connection_is_ours(c);
+
 	for (struct connection **at = &c->runtime->connections; *at; at = &(*at)->next) {
 		if (*at == c) {
 			*at = c->next;
@@ -51,12 +76,12 @@ void connection_free(struct connection *c)
 		}
 	}
 	/* Closing alone would not be seen while a child that the host forked holds a copy. */
-	if (c->fd >= 0)
+	if (c->fd >= 0 && ours)
 		shutdown(c->fd, SHUT_RDWR);
 	fd_close(TAKE_FD(c->fd));
 	/* Closing our end makes our own supervisor end everything; its pidfd tells when that is done. That of a named
 	 * sandbox stays. */
-	if (c->pidfd >= 0 && !c->name) {
+	if (c->pidfd >= 0 && !c->name && ours) {
 		struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
 		while (poll(&p, 1, -1) < 0 && errno == EINTR)
 			;
@@ -77,7 +102,6 @@ static void connection_lose(struct connection *c, int err)
 {
 	if (c->lost)
 		return;
-	c->lost = true;
 	/* Not closed: it stays readable until dispatch has told of it. */
 	shutdown(c->fd, SHUT_RDWR);
 	if (c->why.err == 0 && c->name)
@@ -86,10 +110,7 @@ static void connection_lose(struct connection *c, int err)
 	else if (c->why.err == 0)
 		fail(&c->why, err == ENOMEM ? ENOMEM : ECONNRESET, SANDBOX_STAGE_PROTOCOL, "nsbox-supervisor",
 		     "the supervisor has ended unexpectedly; its sandboxes are gone");
-	while (c->requests)
-		request_complete(c, c->requests, &c->why, NULL, -EBADF);
-	for (struct sandbox_call *call = c->calls; call; call = call->next)
-		call_lost(call);
+	abandon(c);
 }
 
 static int on_event(struct connection *c, struct wire_reader *in)
@@ -214,7 +235,7 @@ static int take(struct connection *c, int timeout_ms)
 
 int connection_take(struct connection *c, int timeout_ms, struct error *e)
 {
-	int k = c->lost ? -ECONNRESET : take(c, timeout_ms);
+	int k = !connection_is_ours(c) || c->lost ? -ECONNRESET : take(c, timeout_ms);
 
 	if (k >= 0)
 		return k;

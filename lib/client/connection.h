@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -36,6 +37,7 @@ struct connection {
 	struct sandbox_runtime *runtime;
 	char *name; /* of the named sandbox at its other end, NULL: the supervisor of this runtime alone */
 	int fd, pidfd; /* pidfd: of a supervisor that we started */
+	pid_t owner; /* the process that opened it, and no child that it forked */
 	bool lost, told; /* told: dispatch has reported it, or it was to end */
 	unsigned users;	 /* handles of sandboxes and calls */
 	uint32_t last_request;
@@ -60,6 +62,8 @@ void connection_unref(struct connection *c);
 void connection_free(struct connection *c);
 /* Say that the other end will go: that is no loss then. Waits for it, at most timeout_ms. */
 void connection_await_end(struct connection *c, int timeout_ms);
+/* In a child that the host forked the connection is as lost: it stays the parent's, which notices nothing. */
+bool connection_is_ours(struct connection *c);
 /* Take in one message, waiting at most timeout_ms: 1 taken, 0 none, -errno when the connection is lost. */
 int connection_take(struct connection *c, int timeout_ms, struct error *e);
 

@@ -68,7 +68,7 @@ int request_send(struct connection *c, const struct buf *m, struct request *requ
 	if (m->len > WIRE_MAX_PACKET)
 		return fail(e, E2BIG, SANDBOX_STAGE_USAGE, "request",
 			    "the arguments and the environment are together over %u KiB", WIRE_MAX_PACKET / 1024u);
-	int k = c->lost ? -ECONNRESET : 0;
+	int k = !connection_is_ours(c) || c->lost ? -ECONNRESET : 0;
 	if (k == 0) {
 		struct request **at = &c->requests;
 		while (*at)

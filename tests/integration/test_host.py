@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embedding: the library leaves its host process alone (invariant 9), and examples/c works."""
+import errno
 import json
 import os
 import subprocess
 import sys
 
+from harness.api import with_api
 from harness.box import Box, without_asan
 from harness.registry import check, equal, test
 
@@ -141,3 +143,42 @@ ssl.create_default_context()
     done = subprocess.run([sys.executable, '-c', script, t.prefix + '/lib/libsandbox.so'], env=box.env, cwd=box.work,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
     equal(done.stdout, b'42 OpenSSL\n', 'stdout (%r)' % done.stderr)
+
+
+def in_a_fork(t, function):
+    """What it returns in a child, as JSON."""
+    path = t.path('said')
+    pid = os.fork()
+    if pid == 0:
+        try:
+            said = function()
+        except BaseException as error: # the parent's with statements are not for this process
+            said = repr(error)
+        with open(path, 'w') as f:
+            json.dump(said, f)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    with open(path) as f:
+        return json.load(f)
+
+
+@test(timeout=60)
+@with_api
+def a_fork_has_no_say(t, api):
+    """Handles in a child that the host forked: nothing works, freeing them ends nothing, and the parent goes on as before."""
+    box = api.create()
+    running = api.sh(box, 'read line; echo "$line"; exit 3', stdin=api.sb.PIPE)
+
+    def child():
+        errors = [api.refused(f, *arguments).errno for f, *arguments in (
+            (api.sh, box, 'echo started'), (box.inspect,), (running.wait, 1), (api.create,))]
+        running.close()
+        box.close()
+        api.runtime.close()
+        return errors
+
+    equal(in_a_fork(t, child), [errno.ECONNRESET] * 4, 'errors in the child')
+    out, _ = running.communicate(b'here\n', timeout=20)
+    equal((out, running.wait(10).status), (b'here\n', 3), 'the call that ran meanwhile')
+    with api.sh(box, 'echo more') as call:
+        equal(call.communicate(timeout=20)[0], b'more\n', 'another one')
