@@ -157,7 +157,9 @@ static int read_all(struct index *x, size_t *begins, char shared[GIT_SHARED_NAME
 	}
 	const size_t end = x->at;
 	while (r == 0 && x->at < x->len) {
-		size_t size = x->len - x->at < 8 ? SIZE_MAX : get_u32(x->data + x->at + 4);
+		if (x->len - x->at < 8)
+			return -EBADMSG;
+		size_t size = get_u32(x->data + x->at + 4);
 		if (size > x->len - x->at - 8)
 			return -EBADMSG;
 		r = check_extension(x, x->data + x->at, size, begins, end, shared);

@@ -190,6 +190,12 @@ static void broken_ones(void **state)
 	char shared[GIT_SHARED_NAME];
 	(void)state;
 
+	/* An extension is cut off within its length. */
+	for (size_t n = 1; n < 8; n++) {
+		begin(&b, 2, 0);
+		buf_append(&b, "link\0\0\0\0", n);
+		assert_int_equal(check(&b, GIT_SHA1, shared), -EBADMSG);
+	}
 	begin(&b, 2, 2);
 	put_entry(&b, 2, GIT_SHA1, 0100644, 0, "a", 1);
 	put_entry(&b, 2, GIT_SHA1, 0100644, 0, "b", 1);
