@@ -17,6 +17,13 @@ static unsigned below(unsigned n)
 	return (unsigned)((seed >> 11) % n);
 }
 
+/* As many as there is time for: sanitizers take ten times as long. */
+#ifdef __SANITIZE_ADDRESS__
+#define ROUNDS(n) ((n) / 10)
+#else
+#define ROUNDS(n) (n)
+#endif
+
 #define PICK(a) ((a)[below(ARRAY_LEN(a))])
 
 #endif

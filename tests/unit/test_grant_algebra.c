@@ -325,7 +325,7 @@ static void laws(bool network, int rounds, unsigned min_yes)
 	unsigned yes = 0, no = 0;
 
 	with_network = network;
-	for (int i = 0; i < rounds; i++) {
+	for (int i = 0; i < ROUNDS(rounds); i++) {
 		struct grant *a = random_grant(network), *b = random_grant(network), *ab, *ba, *aa;
 		/* Else one is hardly ever within another. */
 		if (below(3) == 0) {
@@ -365,7 +365,7 @@ static void laws(bool network, int rounds, unsigned min_yes)
 		grant_free(narrowed);
 		grant_free(copy);
 	}
-	assert_true(yes > min_yes && no > min_yes);
+	assert_true(yes > ROUNDS(min_yes) && no > ROUNDS(min_yes));
 }
 
 static void test_laws_without_network(void **state)
@@ -386,7 +386,7 @@ static void test_greatest_lower_bound(void **state)
 	unsigned below_both = 0;
 
 	(void)state;
-	for (int i = 0; i < 800; i++) {
+	for (int i = 0; i < ROUNDS(800); i++) {
 		bool network = below(2);
 		struct grant *a = random_grant(network), *b = random_grant(network), *c = random_grant(network), *ab = meet(a, b);
 		struct grant *lower = below(2) ? meet(c, ab) : meet(c, a);
@@ -405,7 +405,7 @@ static void test_greatest_lower_bound(void **state)
 		grant_free(right);
 		grant_free(lower);
 	}
-	assert_true(below_both > 150);
+	assert_true(below_both > ROUNDS(150));
 }
 
 /* Nothing is added by saying nothing. */
@@ -415,7 +415,7 @@ static void test_top(void **state)
 
 	(void)state;
 	assert_int_equal(grant_of_policy(open_policy, &top), 0);
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < ROUNDS(300); i++) {
 		struct grant *g = random_grant(true), *both = meet(g, top);
 		CHECK(grant_is_subset(g, top, NULL) == 1, g, NULL, NULL);
 		CHECK(same(both, g), g, both, NULL);

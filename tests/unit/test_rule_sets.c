@@ -97,7 +97,7 @@ static void random_rule(char *out, bool with_path)
 static void test_patterns_match_as_defined(void **state)
 {
 	(void)state;
-	for (int i = 0; i < 600; i++) {
+	for (int i = 0; i < ROUNDS(600); i++) {
 		char text[64];
 		struct path_pattern *p;
 		random_path(text, 4);
@@ -158,7 +158,7 @@ static void test_denials_match_as_defined(void **state)
 
 	(void)state;
 	make_paths("/aA;");
-	for (int i = 0; i < 600; i++) {
+	for (int i = 0; i < ROUNDS(200); i++) {
 		char text[64];
 		struct path_pattern *p;
 		random_path(text, 3);
@@ -173,7 +173,7 @@ static void test_denials_match_as_defined(void **state)
 		free(p);
 	}
 	make_paths("/abz");
-	assert_true(n[0] > 100000 && n[1] > 100000);
+	assert_true(n[0] > ROUNDS(30000u) && n[1] > ROUNDS(30000u));
 }
 
 /* Both answers are checked: "no" needs a witness in the world, which holds all short paths. */
@@ -182,7 +182,7 @@ static void test_pattern_inclusion_is_exact(void **state)
 	unsigned yes = 0, no = 0;
 
 	(void)state;
-	for (int i = 0; i < 6000; i++) {
+	for (int i = 0; i < ROUNDS(6000); i++) {
 		char text[3][64];
 		struct path_pattern *p[3];
 		for (int k = 0; k < 3; k++) {
@@ -206,7 +206,7 @@ static void test_pattern_inclusion_is_exact(void **state)
 		for (int k = 0; k < 3; k++)
 			free(p[k]);
 	}
-	assert_true(yes > 500 && no > 500);
+	assert_true(yes > ROUNDS(500u) && no > ROUNDS(500u));
 }
 
 /* Call f with every request of the world that has one of the first n_paths paths, the shortest. */
@@ -277,7 +277,7 @@ static void test_rules_random(void **state)
 	unsigned yes = 0, no = 0, disjoint = 0;
 
 	(void)state;
-	for (int i = 0; i < 4000; i++) {
+	for (int i = 0; i < ROUNDS(4000); i++) {
 		char ta[128], tb[128];
 		random_rule(ta, below(2));
 		random_rule(tb, below(2));
@@ -307,7 +307,7 @@ static void test_rules_random(void **state)
 		rule_free(b);
 		rule_free(both);
 	}
-	assert_true(yes > 50 && no > 1000 && disjoint > 1000);
+	assert_true(yes > ROUNDS(50u) && no > ROUNDS(1000u) && disjoint > ROUNDS(1000u));
 }
 
 static int are_subset(struct rule *const *a, size_t n_a, struct rule *const *b, size_t n_b)
@@ -324,7 +324,7 @@ static void test_sets_random(void **state)
 	unsigned yes = 0, no = 0;
 
 	(void)state;
-	for (int i = 0; i < 1500; i++) {
+	for (int i = 0; i < ROUNDS(1500); i++) {
 		char text[8][128], all[1200] = "";
 		struct rule *rules[8];
 		bool with_path = below(2);
@@ -346,7 +346,7 @@ static void test_sets_random(void **state)
 		for (size_t k = 0; k < n; k++)
 			rule_free(rules[k]);
 	}
-	assert_true(yes > 20 && no > 500);
+	assert_true(yes > ROUNDS(20u) && no > ROUNDS(500u));
 }
 
 static void assert_sets(const char *const *texts, size_t n, int expected)
@@ -405,7 +405,7 @@ static void test_covering_random(void **state)
 
 	(void)state;
 	rule_segments = 1; /* or witnesses would need longer paths than the world has */
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < ROUNDS(2000); i++) {
 		if (i % 1000 == 0)
 			make_paths(i ? "/aA;" : "/ab;");
 		char text[6][128], all[900] = "";
@@ -435,7 +435,7 @@ static void test_covering_random(void **state)
 	}
 	make_paths("/abz");
 	rule_segments = 2;
-	assert_true(yes > 200 && no > 100);
+	assert_true(yes > ROUNDS(200u) && no > ROUNDS(100u));
 }
 
 static int setup(void **state)
