@@ -16,9 +16,11 @@ int rlimits_apply(uint32_t open_files)
 		if (open_files > now.rlim_max)
 			return -EPERM;
 		files.rlim_cur = files.rlim_max = open_files;
+	} else if (files.rlim_max > now.rlim_max / 4 * 3) {
+		/* Passing descriptors fails for whoever has a limit below what all of the user's processes have on their way: that
+		 * of calls, and not that of those who serve them. */
+		files.rlim_max = now.rlim_max / 4 * 3;
 	}
-	if (files.rlim_max > now.rlim_max)
-		files.rlim_max = now.rlim_max;
 	if (files.rlim_cur > files.rlim_max)
 		files.rlim_cur = files.rlim_max;
 	return setrlimit(RLIMIT_NOFILE, &files) < 0 ? -errno : 0;

@@ -8,7 +8,7 @@
 #define OPEN_FILES_SOFT 1024u
 #define OPEN_FILES_HARD 4096u
 
-/* open_files (0: the defaults above) as far as our own hard limit goes. 0 or a negative errno: also
+/* open_files, or 0: the defaults above as far as three quarters of our own hard limit go. 0 or a negative errno: also
  * when our own hard limit is below what was asked for by number. */
 int rlimits_apply(uint32_t open_files);
 

@@ -430,6 +430,7 @@ def few_descriptors(t):
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
     with Named(t) as box:
         box.create('x')
+        equal(box.exec('x', 'sh', '-c', 'ulimit -Hn').ok().out, '768\n', 'those of a call')
         flood = box.start_exec('x', *python('''
 sockets = [hello() for _ in range(15)]
 for s in sockets:
