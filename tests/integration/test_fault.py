@@ -3,7 +3,7 @@
 not run and one message says why; and nothing is left on the host."""
 import os
 
-from harness.fault import Faults, program
+from harness.fault import SANITIZED, Faults, program
 from harness.registry import cases, check, equal, test
 
 FULL = ('ENOSYS', 'EPERM', 'ENOMEM')
@@ -136,11 +136,13 @@ class Rules:
 
 
 EVERY = 'NSBOX_FAULT_ALL' in os.environ
+# With sanitizers for what the error paths do to memory, so of each kind of fault a few.
+MOST = 10000 if EVERY else 60 if SANITIZED else 200
 
 
 @cases([(mode + '.' + group, mode, group) for mode in MODES for group in GROUPS], timeout=100)
 def run(t, mode, group):
-    Faults(t, MODES[mode]).all(GROUPS[group], seed=102, most=10000 if EVERY else 200, rules=Rules(group),
+    Faults(t, MODES[mode]).all(GROUPS[group], seed=102, most=MOST, rules=Rules(group),
                                seconds=10000 if EVERY else 60 * t.slowness)
 
 
@@ -156,7 +158,7 @@ def any_time(t, mode):
     Faults(t, MODES[mode], marks=()).all({**MESSAGES, 'poll': ('EINTR', 'ENOMEM'), 'epoll_wait': ('EINTR', 'ENOMEM'),
                                           'wait4': ('EINTR',), 'waitid': ('EINTR',),
                                           'write': ('ENOSPC', 'EIO', 'EINTR')},
-                                         seed=103, most=10000 if EVERY else 200, rules=AnyTime('files'),
+                                         seed=103, most=MOST, rules=AnyTime('files'),
                                          seconds=10000 if EVERY else 60 * t.slowness)
 
 
@@ -201,7 +203,7 @@ START = {**PROCESSES, **CONFINEMENT, **DESCRIPTORS, **MESSAGES, **NETWORK,
 def start(t, mode, isolation):
     faults = Faults(t, start_command(mode, isolation), marks=('-m', '-e'))
     faults.quiet = True
-    faults.all(START, seed=104, most=10000 if EVERY else 250, rules=StartRules('start'),
+    faults.all(START, seed=104, most=MOST, rules=StartRules('start'),
                seconds=10000 if EVERY else 60 * t.slowness)
 
 
