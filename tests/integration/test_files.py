@@ -43,8 +43,8 @@ def workdir_below_home(t):
 def private_tmp_and_run(t):
     box = Box(t)
     name = os.path.basename(t.tmp) + '-inside'
-    result = box.sh('ls -A /tmp /run; echo x > /tmp/$1; echo y > /run/$1; cat /tmp/$1', name)
-    check('x\n' in result.out, '/tmp is writable: %r' % result)
+    result = box.sh('ls -A /tmp /run; echo text-of-$1 > /tmp/$1; echo y > /run/$1; cat /tmp/$1', name)
+    check('text-of-%s\n' % name in result.out, '/tmp is writable: %r' % result)
     equal(removed(['/tmp/' + name, '/run/' + name]), [], 'made on the host')
     for name in os.listdir('/tmp'):
         if name != os.path.basename(t.tmp):

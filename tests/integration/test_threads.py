@@ -88,10 +88,16 @@ def cost_does_not_grow_with_the_heap(t):
     if SANITIZED:
         t.skip('times mean nothing with sanitizers')
     program, box = build(t, t.tests + '/host_cost.c', 'host_cost'), Box(t)
-    small, large = cost(t, program, box, 0), cost(t, program, box, 500)
-    ratios = {k: large[k] / small[k] for k in small}
+    small = large = ratios = {}
+    # Until both were fast, on a machine that others use.
+    for _ in range(5):
+        small, large = ({k: min(v, best.get(k, v)) for k, v in cost(t, program, box, mib).items()}
+                        for best, mib in ((small, 0), (large, 500)))
+        ratios = {k: large[k] / small[k] for k in small}
+        if max(ratios.values()) < 3:
+            break
     print('heap of 500 MB against none: %r, %r, ratios %r' % (large, small, ratios))
-    check(ratios['start'] < 3 and ratios['call'] < 3, '%r, small %r, large %r' % (ratios, small, large))
+    check(max(ratios.values()) < 3, '%r, small %r, large %r' % (ratios, small, large))
 
 
 @test
