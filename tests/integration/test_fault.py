@@ -137,7 +137,7 @@ class Rules:
 
 EVERY = 'NSBOX_FAULT_ALL' in os.environ
 # With sanitizers for what the error paths do to memory, so of each kind of fault a few.
-MOST = 10000 if EVERY else 60 if SANITIZED else 200
+MOST = 10000 if EVERY else 60 if SANITIZED else 120
 
 
 @cases([(mode + '.' + group, mode, group) for mode in MODES for group in GROUPS], timeout=100)
