@@ -137,7 +137,7 @@ int credentials_fetch(struct session *s);
 void credentials_record(struct session *s);
 /* A request that is denied anyway: is there a placeholder in it? Records it then. */
 bool credentials_leak(struct session *s);
-/* A header for credentials without a placeholder of this call. */
+/* credentials_foreign.c: a header for credentials without a placeholder of this call. */
 bool credentials_foreign(struct session *s);
 /* The same for fields that get no value: any at all is foreign. */
 bool credentials_named(const struct http1_head *trailers);

@@ -94,6 +94,11 @@ void session_members(const struct session *s, struct buf *members);
 /* The address that was dialled for it, where a name alone does not tell. */
 void session_upstream_addr(const struct session *s, struct buf *members);
 
+/* session_tls.c: the ClientHello is complete; on failure the session is gone. */
+void session_start_tls(struct session *s);
+/* SESSION_HANDSHAKE; true when something moved. */
+bool session_handshake(struct session *s);
+
 /* http.c: an exchange begins (its request may be filled in already). 0 or -ENOMEM. */
 int http_open(struct session *s);
 /* SESSION_HTTP; true when something moved. */
