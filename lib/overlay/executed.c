@@ -226,8 +226,8 @@ static bool leads_elsewhere(int fd, bool whole)
 	char shared[GIT_SHARED_NAME];
 
 	return content_read(fd, GIT_INDEX_MAX, &bytes) < 0 ||
-	       git_index_check(bytes.data, bytes.len, GIT_SHA1, whole ? shared : NULL) < 0 ||
-	       git_index_check(bytes.data, bytes.len, GIT_SHA256, whole ? shared : NULL) == -EPERM;
+	       git_index_check(bytes.data, bytes.len, GIT_SHA1, whole ? shared : NULL, NULL) < 0 ||
+	       git_index_check(bytes.data, bytes.len, GIT_SHA256, whole ? shared : NULL, NULL) == -EPERM;
 }
 
 unsigned executed_content(const struct executed *x, int dir, const char *name)

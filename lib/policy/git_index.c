@@ -8,14 +8,14 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/buf.h"
-
 #define HEADER 12u
 #define STAT_BYTES 40u
 #define MODE_AT 24u
 #define NAME_MASK 0xfffu
 #define EXTENDED 0x4000u
 #define MODE_DIRECTORY 0040000u /* of a sparse index */
+#define MODE_KIND 0170000u
+#define MODE_LINK 0160000u
 
 struct index {
 	const uint8_t *data;
@@ -23,6 +23,9 @@ struct index {
 	uint32_t version, n;
 	struct buf name; /* of the entry before */
 	bool nameless;	 /* an entry that takes the place of a shared one */
+	struct buf *links;
+	unsigned n_links;
+	size_t last_link; /* where it begins in links */
 };
 
 static uint32_t get_u32(const uint8_t *p)
@@ -89,6 +92,20 @@ static int read_name(struct index *x, size_t begin, size_t len)
 	return x->at > x->len ? -EBADMSG : 0;
 }
 
+/* Of one path in conflict there are up to three. */
+static int add_link(struct index *x)
+{
+	const struct buf *b = x->links;
+	size_t len = x->name.len;
+
+	if (x->n_links && b->len - x->last_link == len + 1 && memcmp(b->data + x->last_link, x->name.data, len) == 0)
+		return 0;
+	if (x->n_links++ == GIT_LINKS_MAX)
+		return -E2BIG;
+	x->last_link = b->len;
+	return buf_append(x->links, x->name.data, len) < 0 || buf_putc(x->links, '\0') < 0 ? -ENOMEM : 0;
+}
+
 static int read_entry(struct index *x)
 {
 	size_t begin = x->at, fixed = STAT_BYTES + x->hash + 2;
@@ -103,12 +120,15 @@ static int read_entry(struct index *x)
 	int r = read_name(x, begin, bits & NAME_MASK);
 	if (r < 0)
 		return r;
+	const uint32_t mode = get_u32(x->data + begin + MODE_AT);
+	const bool link = x->links && (mode & MODE_KIND) == MODE_LINK;
 	if (x->name.len == 0) {
 		x->nameless = true;
-		return 0;
+		return link ? -EPERM : 0;
 	}
-	bool directory = get_u32(x->data + begin + MODE_AT) == MODE_DIRECTORY;
-	return is_safe((const char *)x->name.data, x->name.len, directory) ? 0 : -EPERM;
+	if (!is_safe((const char *)x->name.data, x->name.len, mode == MODE_DIRECTORY))
+		return -EPERM;
+	return link ? add_link(x) : 0;
 }
 
 /* Where the entries of each block begin, for those that are read at once: offset and number. */
@@ -173,9 +193,9 @@ static int read_all(struct index *x, size_t *begins, char shared[GIT_SHARED_NAME
 	return r == 0 && x->nameless && !(shared && shared[0]) ? -EBADMSG : r;
 }
 
-int git_index_check(const uint8_t *data, size_t len, size_t hash, char shared[GIT_SHARED_NAME])
+int git_index_check(const uint8_t *data, size_t len, size_t hash, char shared[GIT_SHARED_NAME], struct buf *links)
 {
-	struct index x = { .data = data, .hash = hash };
+	struct index x = { .data = data, .hash = hash, .links = links };
 	_cleanup_buf_ struct buf begins = { 0 };
 
 	if (shared)

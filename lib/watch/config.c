@@ -33,11 +33,22 @@ int config_begin(struct config *c, int dir, const char *name)
 	return r == -EBADMSG ? 0 : r;
 }
 
-int config_new(struct config *c)
+int config_new(struct config *c, const char *worktree)
 {
-	static const char format[] = "[extensions]\nobjectformat = sha256\n";
+	_cleanup_buf_ struct buf text = { 0 };
+	int r = worktree ? buf_puts(&text, "[core]\nworktree = \"") : 0;
 
-	return c->seen.kind == OBJECT_MISSING ? git_config_read(format, sizeof(format) - 1, &c->keys) : 0;
+	for (const char *p = worktree; p && *p && r == 0; p++) {
+		/* Git writes it so that it stays on its line. */
+		if (*p == '"' || *p == '\\' || *p == '\n')
+			r = buf_putc(&text, '\\');
+		if (r == 0)
+			r = buf_putc(&text, *p == '\n' ? 'n' : *p);
+	}
+	if (r == 0)
+		r = buf_printf(&text, "%s[extensions]\nobjectformat = sha256\n", worktree ? "\"\n" : "");
+	git_keys_free(&c->keys);
+	return r == 0 ? git_config_read((const char *)text.data, text.len, &c->keys) : r;
 }
 
 void config_done(struct config *c)

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "policy/git_index.h"
 #include "watch/internal.h"
 
 /* dir: of a repository, or what it has for a linked worktree. No call can change what a configuration that was there says of
@@ -29,16 +28,35 @@ static size_t hash_of(int dir)
 	return GIT_SHA1;
 }
 
-static int look_at(int dir, const char *name, char shared[GIT_SHARED_NAME])
+static int look_at(int dir, const char *name, char shared[GIT_SHARED_NAME], struct buf *links)
 {
 	_cleanup_buf_ struct buf bytes = { 0 };
 
 	int r = object_read(dir, name, GIT_INDEX_MAX, &bytes);
-	return r < 0 ? r : git_index_check(bytes.data, bytes.len, hash_of(dir), shared);
+	return r < 0 ? r : git_index_check(bytes.data, bytes.len, hash_of(dir), shared, links);
 }
 
-void index_check(const struct check *c, struct object *was, int dir, const char *dir_path)
+/* Both of its files. Without the other one it says nothing, until somebody makes that. */
+static int look_at_all(int dir, char shared[GIT_SHARED_NAME], struct buf *links)
 {
+	int r = look_at(dir, "index", shared, links);
+
+	if (r == 0 && shared[0])
+		r = look_at(dir, shared, NULL, links);
+	return r == -ENOENT && shared[0] ? -EPERM : r;
+}
+
+int index_links(int dir, struct buf *links)
+{
+	char shared[GIT_SHARED_NAME] = "";
+
+	int r = look_at_all(dir, shared, links);
+	return r == -ENOMEM || r == -E2BIG ? r : 0;
+}
+
+void index_check(const struct check *c, size_t at, struct object *was, int dir, const char *dir_path)
+{
+	_cleanup_buf_ struct buf links = { 0 };
 	char shared[GIT_SHARED_NAME] = "";
 	struct object now;
 
@@ -47,10 +65,12 @@ void index_check(const struct check *c, struct object *was, int dir, const char 
 		       (now.kind == OBJECT_LINK && object_same(was, &now))))
 		return;
 	if (r == 0)
-		r = now.kind == OBJECT_FILE ? look_at(dir, "index", shared) : -EPERM;
-	/* Without the other file it says nothing, until somebody makes that. */
-	if (r == 0 && shared[0] && (r = look_at(dir, shared, NULL)) == -ENOENT)
-		r = -EPERM;
+		r = now.kind == OBJECT_FILE ? look_at_all(dir, shared, at == NO_PLACE ? NULL : &links) : -EPERM;
+	if (r == 0)
+		r = submodules_note(c->watch, at, &links);
+	/* There were more at the start. */
+	if (r == -E2BIG && c->watch->full)
+		r = 0;
 	/* Gone, being written, or as large as it was: looked at when everything has ended, or not at all. */
 	if (r == -ENOENT || r == -EAGAIN || (r == -EFBIG && was->size > GIT_INDEX_MAX))
 		return;

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "policy/git_config.h"
+#include "policy/git_index.h"
 #include "policy/nested.h"
 #include "watch/watch.h"
 
@@ -56,12 +57,13 @@ struct config {
 	mode_t mode;
 };
 int config_begin(struct config *c, int dir, const char *name);
-/* Where there is none, of which a repository that a call makes may say how it is hashed. */
-int config_new(struct config *c);
+/* Where there is none, of which a repository that a call makes may say how it is hashed, and of a submodule where its worktree
+ * is (relative; may be NULL). */
+int config_new(struct config *c, const char *worktree);
 void config_done(struct config *c);
 
 struct check {
-	const struct watch *watch;
+	struct watch *watch;
 	struct keep *keep;
 	watch_report report;
 	void *arg;
@@ -85,6 +87,8 @@ enum watch_rule {
 	RULE_OPTIONS,	/* of git apply: none that writes elsewhere */
 	RULE_INDEX,	/* no path that leads out of the worktree or into .git */
 	RULE_WORKTREES, /* no new link; new linked worktrees are looked into */
+	RULE_CHECKOUT,	/* .git of a submodule: the same, a directory, or a file that names one of its repository's modules */
+	RULE_MODULES,	/* the same, or a directory whose repositories are looked into */
 };
 
 struct entry {
@@ -99,20 +103,35 @@ struct entry {
 
 struct place {
 	char *path;
-	int dir;	   /* -EBADF: opened anew in the place of that index each time */
+	int dir;	   /* -EBADF: opened anew below the place of that index each time */
 	size_t parent;
+	size_t repository; /* of a submodule: the place whose index names it */
+	char *git_dir;	   /* what a file .git in it names, absolute and through no link; may be NULL */
+	bool modules;	   /* those in it are still to be looked for */
 	bool local;	   /* its times are this kernel's own */
 	struct object seen; /* the directory, when all its names were as they have to be */
 	struct entry *entries;
 	size_t n;
 };
 
+/* To be a place too. */
+struct more {
+	char *path, *worktree; /* worktree: for its configuration, may be NULL */
+	size_t repository;
+	bool git_dir; /* in modules/; else where the submodule is checked out */
+};
+
 struct watch {
+	const struct policy *policy; /* borrowed */
 	struct keep keep;
 	struct place *places;
 	size_t n;
 	struct nested_scan nested;
 	bool skipped; /* a repository that cannot be looked at */
+	struct more *more;
+	size_t n_more;
+	unsigned n_submodules;
+	bool full; /* of these there were too many at the start */
 };
 
 #define LINKED_MAX (16u << 20) /* bytes of a file with several names that are compared */
@@ -125,11 +144,27 @@ int place_open(const struct watch *w, size_t i);
 /* worktrees.c: in the directory git, which is one of git. */
 void worktrees_check(const struct check *c, int git, const char *git_path);
 
-/* index.c: in such a directory. was: when it was as it has to be. */
-void index_check(const struct check *c, struct object *was, int dir, const char *dir_path);
+/* index.c: in such a directory, the place at; NO_PLACE: its submodules are not looked after. was: when it was as it has to be. */
+#define NO_PLACE SIZE_MAX
+void index_check(const struct check *c, size_t at, struct object *was, int dir, const char *dir_path);
+/* At the start, as far as it can be read; -E2BIG, -ENOMEM. */
+int index_links(int dir, struct buf *links);
+
+/* submodules.c */
+/* Those that the index in the place at names, as of git_index_check(); -E2BIG: with them they would be too many. */
+int submodules_note(struct watch *w, size_t at, const struct buf *links);
+/* What was noted are places from here on. fresh: with nothing in them before. */
+int submodules_take(struct watch *w, bool fresh);
+int submodules_begin(struct watch *w);
+void submodules_done(struct watch *w);
+/* .git in p is no longer what it was, and no directory. */
+void checkout_check(const struct check *c, struct place *p, int dir, const struct object *now);
+void modules_check(const struct check *c, size_t at);
 
 /* places.c */
-int places_add(const struct policy *policy, struct watch *w, struct error *e);
+int places_add(struct watch *w, struct error *e);
+int places_more(struct watch *w, const struct more *more, bool fresh);
+bool has_place(const struct watch *w, const char *path);
 void place_done(struct place *p);
 
 #endif

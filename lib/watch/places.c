@@ -3,11 +3,13 @@
  * linked worktrees, and protected files that have other names. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "overlay/tree.h"
@@ -22,7 +24,7 @@ static const struct {
 	{ "worktrees", RULE_WORKTREES }, { "lazygit.yml", RULE_OBJECT }, { "rebase-merge/git-rebase-todo", RULE_TODO },
 	{ "rebase-merge/strategy", RULE_STRATEGY }, { "sequencer/opts", RULE_CONFIG },
 	{ "rebase-apply/apply-opt", RULE_OPTIONS },
-	{ "index", RULE_INDEX },
+	{ "index", RULE_INDEX },	 { "modules", RULE_MODULES },
 };
 
 static int is_local(int dir, bool *ret)
@@ -64,7 +66,8 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 	p->entries = more;
 	struct entry *entry = &p->entries[p->n++];
 	git_reader read = reader_of(rule);
-	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = read || rule == RULE_INDEX || rule == RULE_WORKTREES,
+	*entry = (struct entry){ .name = strdup(name), .rule = rule, .always = read || rule == RULE_INDEX || rule == RULE_WORKTREES ||
+						rule == RULE_CHECKOUT,
 				 .config = { .read = read, .readable = true, .mode = 0644 } };
 	if (!entry->name)
 		return -ENOMEM;
@@ -72,24 +75,32 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 		int k = dir < 0 ? 0 : config_begin(&entry->config, dir, name);
 		/* Then any other bytes are a change. */
 		k = k == -EFBIG && (mounted || rule != RULE_CONFIG) ? 0 : k;
-		return k == 0 && rule == RULE_CONFIG ? config_new(&entry->config) : k;
+		return k == 0 && rule == RULE_CONFIG && entry->config.seen.kind == OBJECT_MISSING ? config_new(&entry->config, NULL) : k;
 	}
 	int r = dir < 0 ? 0 : object_look(dir, name, &entry->was);
 	entry->fresh = entry->was.kind == OBJECT_MISSING;
-	if (r == 0 && rule != RULE_INDEX && entry->was.kind == OBJECT_FILE && entry->was.nlink > 1) {
+	entry->always |= rule == RULE_MODULES && entry->was.kind == OBJECT_DIRECTORY;
+	if (r == 0 && rule != RULE_INDEX && entry->was.kind == OBJECT_FILE && (entry->was.nlink > 1 || rule == RULE_CHECKOUT)) {
 		entry->always = true;
 		r = digest_of(dir, name, entry->digest);
 	}
 	return r;
 }
 
+static void remove_entries(struct place *p)
+{
+	while (p->n) {
+		struct entry *entry = &p->entries[--p->n];
+		free(entry->name);
+		config_done(&entry->config);
+	}
+}
+
 void place_done(struct place *p)
 {
-	for (size_t k = 0; k < p->n; k++) {
-		free(p->entries[k].name);
-		config_done(&p->entries[k].config);
-	}
+	remove_entries(p);
 	free(p->entries);
+	free(p->git_dir);
 	free(p->path);
 	fd_close(p->dir);
 }
@@ -117,8 +128,8 @@ static bool has_entry(const struct watch *w, const char *path)
 	return false;
 }
 
-/* That directory in a place, there or not. ret_dir: -ENOENT when it is not. */
-static int add_below(struct watch *w, size_t parent, const char *name, size_t len, size_t *ret, int *ret_dir)
+/* That directory in a place, there or not. ret_dir: -ENOENT when it is not, or what is in it counts as new (fresh). */
+static int add_below(struct watch *w, size_t parent, const char *name, size_t len, bool fresh, size_t *ret, int *ret_dir)
 {
 	_cleanup_free_ char *path = NULL;
 
@@ -131,7 +142,7 @@ static int add_below(struct watch *w, size_t parent, const char *name, size_t le
 	struct place *p = &w->places[*ret];
 	p->parent = parent;
 	p->local = w->places[parent].local;
-	*ret_dir = place_open(w, *ret);
+	*ret_dir = fresh ? -ENOENT : place_open(w, *ret);
 	return *ret_dir < 0 && *ret_dir != -ENOENT ? *ret_dir : 0;
 }
 
@@ -151,7 +162,7 @@ static int add_name(const struct policy *policy, struct watch *w, size_t at, int
 		r = add_entry(policy, &w->places[at], dir, first, slash ? RULE_DIRECTORY : rule);
 	if (r < 0 || !slash)
 		return r;
-	r = add_below(w, at, name, len, &at, &below);
+	r = add_below(w, at, name, len, dir < 0, &at, &below);
 	return r < 0 ? r : add_name(policy, w, at, below, slash + 1, rule);
 }
 
@@ -164,13 +175,35 @@ static int add_git_entries(const struct policy *policy, struct watch *w, size_t 
 	return r;
 }
 
-static int add_git(const struct policy *policy, struct watch *w, size_t parent)
+static int add_git(const struct policy *policy, struct watch *w, size_t parent, bool fresh)
 {
 	_cleanup_close_ int git = -EBADF;
 	size_t at;
 
-	int r = add_below(w, parent, ".git", 4, &at, &git);
+	int r = add_below(w, parent, ".git", 4, fresh, &at, &git);
 	return r < 0 ? r : add_git_entries(policy, w, at, git);
+}
+
+/* Where a file .git leads to, as git would follow it; nothing when there is none. */
+static int read_git_dir(struct place *p, int dir)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	char link[40], target[PATH_MAX];
+
+	if (object_read(dir, ".git", PATH_MAX, &text) < 0)
+		return 0;
+	while (text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
+		text.len--;
+	const char *line = buf_str(&text);
+	if (!line || strncmp(line, "gitdir: ", 8) != 0)
+		return line ? 0 : -ENOMEM;
+	_cleanup_close_ int at = openat(dir, line + 8, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", at);
+	ssize_t n = at < 0 ? -1 : readlink(link, target, sizeof(target));
+	if (n <= 0 || (size_t)n == sizeof(target))
+		return 0;
+	p->git_dir = strndup(target, (size_t)n);
+	return p->git_dir ? 0 : -ENOMEM;
 }
 
 /* Takes the descriptor over. */
@@ -187,11 +220,13 @@ static int add_dir(const struct policy *policy, struct watch *w, const char *pat
 	int r = is_local(fd, &p->local);
 	if (r == 0)
 		r = add_entry(policy, p, fd, ".git", RULE_DIRECTORY);
+	if (r == 0)
+		r = read_git_dir(p, fd);
 	/* A directory of git itself: a bare one, or that of linked worktrees. */
 	if (r == 0 && object_look(fd, "HEAD", &head) == 0 && head.kind == OBJECT_FILE)
 		r = add_git_entries(policy, w, at, fd);
 	if (r == 0)
-		r = add_git(policy, w, at);
+		r = add_git(policy, w, at, false);
 	/* What of them is in .git has its rule. */
 	for (size_t i = 0; policy_protected_name(i) && r == 0; i++) {
 		if (strncmp(policy_protected_name(i), ".git/", 5) != 0)
@@ -218,7 +253,7 @@ struct nested {
 	struct watch *w;
 };
 
-static bool has_place(const struct watch *w, const char *path)
+bool has_place(const struct watch *w, const char *path)
 {
 	for (size_t i = 0; i < w->n; i++) {
 		if (strcmp(w->places[i].path, path) == 0)
@@ -341,9 +376,91 @@ static int add_all(const struct policy *p, struct watch *w, struct error *e)
 	return 0;
 }
 
-int places_add(const struct policy *policy, struct watch *w, struct error *e)
-{
-	int r = add_all(policy, w, e);
+/* ---- submodules ---- */
 
-	return r < 0 ? r : add_all_nested(policy, w, e);
+/* The directory held open in which it lies; w->n: nobody can write there. */
+static size_t held_above(const struct watch *w, const char *path)
+{
+	size_t best = w->n, longest = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		size_t len = strlen(w->places[i].path);
+		if (w->places[i].dir >= 0 && len > longest && strncmp(path, w->places[i].path, len) == 0 && path[len] == '/') {
+			best = i;
+			longest = len;
+		}
+	}
+	return best;
+}
+
+static int add_submodule(struct watch *w, size_t at, int dir, bool git_dir)
+{
+	if (git_dir)
+		return add_git_entries(w->policy, w, at, dir);
+	int r = add_entry(w->policy, &w->places[at], dir, ".git", RULE_CHECKOUT);
+	if (r == 0 && dir >= 0)
+		r = read_git_dir(&w->places[at], dir);
+	return r < 0 ? r : add_git(w->policy, w, at, dir < 0);
+}
+
+/* As it is at the start. What nobody can look into the user's git does not use either, and a call could open it. What is
+ * too large is left alone. */
+static int begin_submodule(struct watch *w, size_t at, bool git_dir)
+{
+	_cleanup_close_ int dir = place_open(w, at);
+
+	int r = dir < 0 && dir != -ENOENT ? dir : add_submodule(w, at, dir, git_dir);
+	if (r == 0 || levels_is_own_failure(-r))
+		return r;
+	for (size_t i = at; i < w->n; i++)
+		remove_entries(&w->places[i]);
+	w->skipped = true;
+	return r == -EACCES ? add_submodule(w, at, -EBADF, git_dir) : 0;
+}
+
+static int may_name_worktree(struct watch *w, const char *path, const char *worktree)
+{
+	size_t i = 0;
+
+	while (i < w->n && strcmp(w->places[i].path, path) != 0)
+		i++;
+	for (size_t k = 0; i < w->n && k < w->places[i].n; k++) {
+		struct entry *entry = &w->places[i].entries[k];
+		/* Where there was one before, that says it. */
+		if (entry->rule == RULE_CONFIG && strcmp(entry->name, "config") == 0 && !entry->config.text.len)
+			return config_new(&entry->config, worktree);
+	}
+	return 0;
+}
+
+int places_more(struct watch *w, const struct more *more, bool fresh)
+{
+	const size_t at = w->n, parent = held_above(w, more->path);
+	int r = 0;
+
+	if (parent == w->n)
+		return 0;
+	if (!has_place(w, more->path)) {
+		struct place *p = add_place(w, more->path, -EBADF);
+		if (!p)
+			return -ENOMEM;
+		w->n_submodules++;
+		p->parent = parent;
+		p->local = w->places[parent].local;
+		p->repository = more->repository;
+		r = fresh ? add_submodule(w, at, -EBADF, more->git_dir) : begin_submodule(w, at, more->git_dir);
+	}
+	return r == 0 && more->worktree ? may_name_worktree(w, more->path, more->worktree) : r;
+}
+
+int places_add(struct watch *w, struct error *e)
+{
+	int r = add_all(w->policy, w, e);
+
+	if (r == 0)
+		r = add_all_nested(w->policy, w, e);
+	if (r < 0)
+		return r;
+	r = submodules_begin(w);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_INTERNAL, "watch", "cannot look for submodules of the workspace") : 0;
 }

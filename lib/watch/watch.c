@@ -106,7 +106,21 @@ static bool still_the_same(struct entry *entry, int dir, const struct object *no
 	return true;
 }
 
-static void check_entry(const struct check *c, const struct place *p, int dir, struct entry *entry)
+/* true: nothing is left to be said of it. */
+static bool is_looked_into(const struct check *c, struct place *p, int dir, struct entry *entry, const struct object *now)
+{
+	const bool directory = now->kind == OBJECT_DIRECTORY;
+
+	if (entry->rule == RULE_WORKTREES && directory)
+		worktrees_check(c, dir, p->path);
+	if (entry->rule == RULE_WORKTREES)
+		return now->kind != OBJECT_LINK;
+	if (entry->rule == RULE_MODULES && directory)
+		entry->always = p->modules = true;
+	return directory && (entry->rule == RULE_MODULES || entry->rule == RULE_DIRECTORY || entry->rule == RULE_CHECKOUT);
+}
+
+static void check_entry(const struct check *c, struct place *p, int dir, struct entry *entry)
 {
 	struct object now;
 
@@ -118,7 +132,7 @@ static void check_entry(const struct check *c, const struct place *p, int dir, s
 		/* How a repository that a call made is hashed another call could change. */
 		if (entry->fresh)
 			entry->was = (struct object){ 0 };
-		index_check(c, &entry->was, dir, p->path);
+		index_check(c, (size_t)(p - c->watch->places), &entry->was, dir, p->path);
 		return;
 	}
 	int r = object_look(dir, entry->name, &now);
@@ -130,17 +144,13 @@ static void check_entry(const struct check *c, const struct place *p, int dir, s
 		entry->was = now;
 		return;
 	}
-	bool directory = now.kind == OBJECT_DIRECTORY;
-	if (entry->rule == RULE_WORKTREES && now.kind != OBJECT_LINK) {
-		if (directory)
-			worktrees_check(c, dir, p->path);
+	if (is_looked_into(c, p, dir, entry, &now) || still_the_same(entry, dir, &now))
+		return;
+	if (entry->rule == RULE_CHECKOUT) {
+		checkout_check(c, p, dir, &now);
 		return;
 	}
-	if (still_the_same(entry, dir, &now))
-		return;
-	if (entry->rule == RULE_DIRECTORY && directory)
-		return;
-	if (entry->rule == RULE_HOOKS && directory && entry->was.kind == OBJECT_MISSING && only_examples(dir, entry->name)) {
+	if (entry->rule == RULE_HOOKS && now.kind == OBJECT_DIRECTORY && entry->was.kind == OBJECT_MISSING && only_examples(dir, entry->name)) {
 		entry->always = true;
 		return;
 	}
@@ -171,22 +181,66 @@ int place_open(const struct watch *w, size_t i)
 
 	if (parent->dir < 0 && opened < 0)
 		return opened;
-	int fd = openat(parent->dir < 0 ? opened : parent->dir, strrchr(p->path, '/') + 1,
-			O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd >= 0 ? fd : errno == ENOTDIR || errno == ELOOP ? -ENOENT : -errno;
+	const char *name = p->path + strlen(parent->path) + 1;
+	const int from = parent->dir < 0 ? opened : parent->dir, flags = O_PATH | O_DIRECTORY;
+	int fd = strchr(name, '/') ? tree_open(from, name, flags) : openat(from, name, flags | O_NOFOLLOW | O_CLOEXEC);
+	fd = fd == -1 ? -errno : fd;
+	return fd == -ENOTDIR || fd == -ELOOP ? -ENOENT : fd;
 }
 
+/* A call may have closed what leads to it, too. */
+static int open_up(const struct watch *w, size_t i)
+{
+	const struct place *p = &w->places[i], *parent = &w->places[p->parent];
+	_cleanup_close_ int at = parent->dir < 0 ? place_open(w, p->parent) : fcntl(parent->dir, F_DUPFD_CLOEXEC, 3);
+	_cleanup_free_ char *way = strdup(p->path + strlen(parent->path) + 1);
+	char *rest = way, *name;
+
+	while (at >= 0 && (name = strsep(&rest, "/"))) {
+		int next = tree_open_up(at, name);
+		fd_close(at);
+		at = next;
+	}
+	return !way ? -ENOMEM : at == -ENOTDIR || at == -ELOOP ? -ENOENT : TAKE_FD(at);
+}
+
+static void check_at(const struct check *c, size_t i)
+{
+	struct watch *w = c->watch;
+	struct place *p = &w->places[i];
+	_cleanup_close_ int opened = p->dir < 0 ? place_open(w, i) : -EBADF;
+
+	if (opened == -EACCES)
+		opened = open_up(w, i);
+	if (p->dir >= 0 || opened >= 0)
+		check_place(c, p, p->dir >= 0 ? p->dir : opened);
+	else if (opened != -ENOENT)
+		cannot_look(c, w->places[p->parent].path, strrchr(p->path, '/') + 1, opened);
+}
+
+static void find_modules(const struct check *c, size_t i)
+{
+	if (!c->watch->places[i].modules)
+		return;
+	c->watch->places[i].modules = false;
+	modules_check(c, i);
+}
+
+/* What a look finds is looked at in the same check. Modules come last, since a submodule that names its own says what is
+ * to be in there. */
 void watch_check(struct watch *w, watch_report report, void *arg)
 {
 	const struct check c = { .watch = w, .keep = &w->keep, .report = report, .arg = arg };
 
-	for (size_t i = 0; i < w->n; i++) {
-		struct place *p = &w->places[i];
-		_cleanup_close_ int opened = p->dir < 0 ? place_open(w, i) : -EBADF;
-		if (p->dir >= 0 || opened >= 0)
-			check_place(&c, p, p->dir >= 0 ? p->dir : opened);
-		else if (opened != -ENOENT)
-			cannot_look(&c, w->places[p->parent].path, strrchr(p->path, '/') + 1, opened);
+	for (size_t i = 0, k = 0; i < w->n || k < w->n;) {
+		const size_t at = i < w->n ? i : k;
+		if (i < w->n)
+			check_at(&c, i++);
+		else
+			find_modules(&c, k++);
+		int r = submodules_take(w, true);
+		if (r < 0)
+			cannot_look(&c, w->places[at].path, "modules", r);
 	}
 }
 
@@ -201,8 +255,9 @@ int watch_new(const struct policy *p, int state, const char *id, struct watch **
 
 	if (!w)
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, id, "out of memory");
+	w->policy = p;
 	w->keep = (struct keep){ .state = -EBADF, .dir = -EBADF, .id = id };
-	int r = places_add(p, w, e);
+	int r = places_add(w, e);
 	if (r == 0 && w->n && (w->keep.state = fcntl(state, F_DUPFD_CLOEXEC, 3)) < 0)
 		r = fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, id, "cannot keep the state directory open");
 	if (r < 0 || !w->n)
@@ -219,6 +274,7 @@ void watch_free(struct watch *w)
 	for (size_t i = 0; i < w->n; i++)
 		place_done(&w->places[i]);
 	free(w->places);
+	submodules_done(w);
 	fd_close(w->keep.state);
 	fd_close(w->keep.dir);
 	free(w);

@@ -29,7 +29,7 @@ struct watch_found {
 /* Told before it is done, and once more when that has failed. */
 typedef void (*watch_report)(void *arg, const struct watch_found *found);
 
-/* What is there now is what is compared with. state (borrowed): the directory below which "protected/id" is made for what
+/* What is there now is what is compared with. p lives longer. state (borrowed): the directory below which "protected/id" is made for what
  * is moved. *ret is NULL when nothing is writable. */
 int watch_new(const struct policy *p, int state, const char *id, struct watch **ret, struct error *e);
 /* There may be repositories in the writable directories that are not looked after (policy/nested.h). */

@@ -80,7 +80,7 @@ static void check_names(const struct check *c, int dir, const char *path)
 		config_check(c, &none, dir, path, configs[i]);
 	}
 	now = (struct object){ 0 };
-	index_check(c, &now, dir, path);
+	index_check(c, NO_PLACE, &now, dir, path);
 	check_below(c, dir, path, "rebase-merge", "git-rebase-todo", git_todo_read);
 	check_below(c, dir, path, "rebase-merge", "strategy", git_strategy_read);
 	check_below(c, dir, path, "sequencer", "opts", git_config_read);

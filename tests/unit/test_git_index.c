@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,7 @@ static void put_entry(struct buf *b, uint32_t version, size_t hash, uint32_t mod
 static int check(struct buf *b, size_t hash, char shared[GIT_SHARED_NAME])
 {
 	put_zeros(b, hash);
-	return git_index_check(b->data, b->len, hash, shared);
+	return git_index_check(b->data, b->len, hash, shared, NULL);
 }
 
 static void paths(void **state)
@@ -181,7 +182,7 @@ static void special_entries(void **state)
 	put_u32(&b, 20);
 	put_zeros(&b, 20);
 	assert_int_equal(check(&b, GIT_SHA1, shared), 0);
-	assert_int_equal(git_index_check(b.data, b.len, GIT_SHA1, NULL), -EBADMSG);
+	assert_int_equal(git_index_check(b.data, b.len, GIT_SHA1, NULL, NULL), -EBADMSG);
 }
 
 static void broken_ones(void **state)
@@ -201,7 +202,7 @@ static void broken_ones(void **state)
 	put_entry(&b, 2, GIT_SHA1, 0100644, 0, "b", 1);
 	assert_int_equal(check(&b, GIT_SHA1, shared), 0);
 	for (size_t n = 0; n < b.len; n++)
-		assert_int_equal(git_index_check(b.data, n, GIT_SHA1, shared), -EBADMSG);
+		assert_int_equal(git_index_check(b.data, n, GIT_SHA1, shared, NULL), -EBADMSG);
 	/* Its length says less than its name is, or more. */
 	for (int len = 0; len < 4; len += 3) {
 		begin(&b, 2, 1);
@@ -214,11 +215,68 @@ static void broken_ones(void **state)
 	assert_int_equal(check(&b, GIT_SHA1, shared), -EBADMSG);
 }
 
+/* Paths that are repositories of their own, each once, with all kinds of flags. */
+static void links(void **state)
+{
+	_cleanup_buf_ struct buf found = { 0 }, b = { 0 };
+	char shared[GIT_SHARED_NAME];
+	(void)state;
+
+	for (uint32_t version = 2; version <= 4; version++) {
+		found.len = 0;
+		begin(&b, version, 6);
+		put_entry(&b, version, GIT_SHA1, 0100644, 0, "a", 1);
+		put_entry(&b, version, GIT_SHA1, 0160000, 1, "b/s", 3);
+		put_entry(&b, version, GIT_SHA1, 0160755, 3, "b/s", 3);
+		put_entry(&b, version, GIT_SHA1, 0120000, 3, "c", 1);
+		put_entry(&b, version, GIT_SHA1, 0040000, 1, "d/", 2);
+		put_entry(&b, version, GIT_SHA1, 0160000, 2, "e", 1);
+		put_zeros(&b, GIT_SHA1);
+		assert_int_equal(git_index_check(b.data, b.len, GIT_SHA1, shared, &found), 0);
+		assert_int_equal(found.len, 6);
+		assert_memory_equal(found.data, "b/s\0e", 6);
+	}
+}
+
+/* One that names no path takes that of an entry of the other file. */
+static void links_elsewhere(void **state)
+{
+	char shared[GIT_SHARED_NAME];
+	(void)state;
+
+	for (int link = 0; link < 2; link++) {
+		_cleanup_buf_ struct buf found = { 0 }, b = { 0 };
+		begin(&b, 2, 1);
+		put_entry(&b, 2, GIT_SHA1, link ? 0160000 : 0100644, 0, "", 0);
+		buf_puts(&b, "link");
+		put_u32(&b, 20);
+		put_zeros(&b, 20 + GIT_SHA1);
+		assert_int_equal(git_index_check(b.data, b.len, GIT_SHA1, shared, &found), link ? -EPERM : 0);
+		assert_int_equal(git_index_check(b.data, b.len, GIT_SHA1, shared, NULL), 0);
+	}
+}
+
+static void too_many_links(void **state)
+{
+	char shared[GIT_SHARED_NAME], name[8];
+	(void)state;
+
+	for (uint32_t n = GIT_LINKS_MAX; n <= GIT_LINKS_MAX + 1; n++) {
+		_cleanup_buf_ struct buf found = { 0 }, b = { 0 };
+		begin(&b, 2, n);
+		for (uint32_t i = 0; i < n; i++)
+			put_entry(&b, 2, GIT_SHA1, 0160000, 0, name, (size_t)snprintf(name, sizeof(name), "%05u", i));
+		put_zeros(&b, GIT_SHA1);
+		assert_int_equal(git_index_check(b.data, b.len, GIT_SHA1, shared, &found), n > GIT_LINKS_MAX ? -E2BIG : 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(paths),      cmocka_unit_test(names_in_parts),	 cmocka_unit_test(long_names),
 		cmocka_unit_test(extensions), cmocka_unit_test(special_entries), cmocka_unit_test(broken_ones),
+		cmocka_unit_test(links),      cmocka_unit_test(links_elsewhere), cmocka_unit_test(too_many_links),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
