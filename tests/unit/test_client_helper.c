@@ -53,7 +53,7 @@ static void run_script(const char *script, char *out, size_t size)
 	out[len] = '\0';
 	close(pair[0]);
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-	while (poll(&p, 1, 5000) < 0 && errno == EINTR)
+	while (poll(&p, 1, 60000) < 0 && errno == EINTR)
 		;
 	assert_true(p.revents & POLLIN);
 	close(pidfd);

@@ -424,7 +424,7 @@ static void an_output_without_end_holds_nobody_up(void **state)
 	script_run(&f, client, &box, guardian, START_LOG);
 	assert_int_equal(dup2(zero, f.s.sandboxes->calls->captures[0].source.fd), f.s.sandboxes->calls->captures[0].source.fd);
 	close(zero);
-	alarm(20);
+	alarm(60);
 	script_exited(&f, guardian, 0);
 	alarm(0);
 	expect_exit(&f, client, "a.1", 0, "exit");

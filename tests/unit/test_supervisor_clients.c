@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clients: who may ask for what, what is out of form, and how sandboxes come and go. */
 #include "base/util.h"
+#include "fake_clock.h"
 #include "supervisor_fixture.h"
 
 #include <fcntl.h>
@@ -116,7 +117,7 @@ static void without_descriptors_clients_wait(void **state)
 	assert_int_equal(f.s.n_clients, 1);
 	assert_true(f.s.next_deadline != 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-	usleep(20000);
+	fake_clock_move(20000);
 	fake_run(&f);
 	assert_int_equal(f.s.n_clients, 2);
 	close(other);
