@@ -36,8 +36,8 @@
 
 #define MARK 0x6e73626f
 #define LAST_MARK (MARK + 1)
-#define LIMIT_MS 20000
-#define LINGER_MS 3000
+#define LIMIT_MS 60000
+#define LINGER_MS 10000
 #define MAX_NAMES 128
 #define CANARY "fault_canary"
 

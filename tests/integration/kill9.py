@@ -22,6 +22,10 @@ import time
 
 PR_SET_CHILD_SUBREAPER = 36
 WHO = ('cli', 'supervisor', 'gateway', 'launcher')
+# What is left after so many seconds stays. All is gone within a second, but for the few times in which a loaded machine
+# did not let it.
+LEFT = 20.0
+SECOND = 1.0
 # Something ordinary, something in a session of its own, and something that ignores being asked.
 COMMAND = ['/bin/sh', '-c', 'echo x >made; (setsid sh -c "trap \\"\\" TERM HUP INT; sleep 61" &) ; sleep 60']
 
@@ -145,7 +149,7 @@ class Test:
         self.failures = {who: [] for who in WHO}
         self.runs = dict.fromkeys(WHO, 0)
         self.missed = dict.fromkeys(WHO, 0)
-        self.slowest = 0.0
+        self.took = []
 
     def command(self, tail, network=True):
         return [self.options.nsbox, 'run', '-T', '-C', self.work] + ([] if network else ['--net', 'none']) + ['--'] + tail
@@ -155,7 +159,7 @@ class Test:
         process = subprocess.Popen(self.command(['/bin/true']), env=self.environment, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             return 'the next start did not end'
@@ -189,23 +193,23 @@ class Test:
             except ProcessLookupError:
                 pass
         killed = time.monotonic()
-        clean = until(lambda: not mine(), 1.0)
-        self.slowest = max(self.slowest, time.monotonic() - killed)
+        clean = until(lambda: not mine(), LEFT)
+        self.took.append(time.monotonic() - killed)
         process.returncode = process.returncode or 0  # reaped by mine()
         wrong = []
         if not clean:
             left = mine()
-            wrong.append('after a second still there: %s' % ', '.join('%s(%d, %s)' % (e[1], p, e[2])
-                                                                       for p, e in left.items()))
+            wrong.append('after %d seconds still there: %s' % (LEFT, ', '.join('%s(%d, %s)' % (e[1], p, e[2])
+                                                                        for p, e in left.items())))
             self.end_all()
         return ['%s run %d, %.1f ms after the start: %s' % (who, self.runs[who], delay * 1e3, w)
                 for w in wrong + self.look()]
 
     def look(self):
         wrong = []
-        if not until(lambda: links() <= self.links_before, 1.0):
+        if not until(lambda: links() <= self.links_before, LEFT):
             wrong.append('interfaces left: %s' % (links() - self.links_before))
-        if not until(lambda: not mounts(self.base), 1.0):
+        if not until(lambda: not mounts(self.base), LEFT):
             wrong.append('mounts left: %s' % mounts(self.base)[:2])
         audit = self.base + '/state/nsbox/audit'
         for name in sorted(set(os.listdir(audit)) - self.logs) if os.path.isdir(audit) else []:
@@ -268,7 +272,7 @@ class Test:
                 if again:
                     self.failures[who].append(again)
         again = self.plain_start()
-        until(lambda: not mine(), 1.0)
+        until(lambda: not mine(), LEFT)
         good = True
         for who in WHO:
             if self.failures[who] or not self.runs[who]:
@@ -277,12 +281,15 @@ class Test:
             else:
                 print('ok kill9-%s (%d runs, %d of them without one to kill)' % (who, self.runs[who], self.missed[who]))
         after = [again] if again else []
+        late = sum(took > SECOND for took in self.took)
+        if late > len(self.took) / 10:
+            after.append('%d of %d clean-ups took longer than a second' % (late, len(self.took)))
         left = [f for f in files(self.base + '/runtime') + files(self.base + '/state') + files(self.base + '/tmp')
                 if f not in files_before]
         if left:
             after.append('files left after the next start: %s' % left[:5])
         # Others of this machine make some too, and these come and go; what this run left would stay.
-        if namespaces_before is not None and not until(lambda: namespaces() <= namespaces_before + 60, 60):
+        if namespaces_before is not None and not until(lambda: namespaces() <= namespaces_before + 60, 180):
             after.append('network namespaces: %d, before %d' % (namespaces(), namespaces_before))
         after += ['audit verify: ' + b for b in self.verify_logs()[:3]]
         if not self.logs:
@@ -291,7 +298,7 @@ class Test:
             good = False
         print('%s kill9-afterwards%s' % ('not ok' if after else 'ok', ': ' + '; '.join(after) if after else
                                          ' (%d logs verified, slowest clean-up %.2f s, %.0f s in all)' % (
-                                             len(self.logs), self.slowest, time.monotonic() - started)))
+                                             len(self.logs), max(self.took, default=0), time.monotonic() - started)))
         return good
 
 

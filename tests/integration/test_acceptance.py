@@ -30,7 +30,7 @@ class Pair:
 
     def run(self, script, *args):
         """Output of a shell script that has to end well in both, which has to be the same."""
-        outside = subprocess.run(['/bin/sh', '-c', script, 'sh', *args], cwd=self.out.work, env=self.out.env, timeout=50,
+        outside = subprocess.run(['/bin/sh', '-c', script, 'sh', *args], cwd=self.out.work, env=self.out.env, timeout=150,
                                  text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         check(outside.returncode == 0, 'the control: outside it gives %d: %s' % (outside.returncode, outside.stdout[-600:]))
         inside = self.box.sh(script + '\n', *args).ok()
@@ -142,7 +142,7 @@ for a in ("\\0" + sys.argv[1], sys.argv[2], "/var/run/docker.sock", "/run/podman
     try: s.connect(a); print("connected", repr(a))
     except OSError as e: print(e.errno in (1, 2, 13, 111))
 '''
-    outside = subprocess.run(['/usr/bin/python3', '-c', script, name, box.dir + '/socket'], text=True, timeout=20,
+    outside = subprocess.run(['/usr/bin/python3', '-c', script, name, box.dir + '/socket'], text=True, timeout=60,
                              stdout=subprocess.PIPE).stdout
     check(outside.count('connected') >= 2, 'the control: %s' % outside)
     equal(box.run('/usr/bin/python3', '-c', script, name, box.dir + '/socket').ok().out, 'True\n' * 7, 'inside')
@@ -156,7 +156,7 @@ def a_repository_above(t):
     os.makedirs(box.dir + '/repo/sub')
     for made in (['git', 'init', '-q', box.dir + '/repo'], ['/bin/sh', '-c', 'rm -rf "$1/.git"; mkdir "$1/.git"', 'sh',
                                                            box.dir + '/repo']):
-        subprocess.run(made, check=True, timeout=20, env=box.env)
+        subprocess.run(made, check=True, timeout=60, env=box.env)
         equal(subprocess.run(['cat', '../secret'], cwd=box.dir + '/repo/sub', stdout=subprocess.PIPE, text=True).stdout,
               'CANARY\n', 'the control')
         result = box.sh('cat ../secret; ls -A ..; echo x > ../made; pwd', cwd=box.dir + '/repo/sub')

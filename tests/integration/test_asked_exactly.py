@@ -99,19 +99,19 @@ def who_asks_for_it(t):
         box.add(*NET)
         box.create('x')
         first = box.start_exec('x', 'echo', 'a')
-        within(20, box.waiting, 'it waits')
+        within(60, box.waiting, 'it waits')
         check('parent' not in box.waiting()[0]['question'], 'nobody inside asks: %r' % box.waiting())
         box.nsbox('approve', box.waiting()[0]['ticket'], '--always').ok()
-        equal(first.wait(20), 0, 'exit status')
+        equal(first.wait(60), 0, 'exit status')
         box.exec('x', 'echo', 'a').ok()
         parent = box.start_exec('x', 'sh', '-c', 'nsbox call -- echo a; nsbox call -- echo a')
-        within(20, box.waiting, 'that of a call waits')
+        within(60, box.waiting, 'that of a call waits')
         one, = box.waiting()
         equal(one['question']['parent'], box.auditor.questions[-2]['call'], 'who asks')
         check('parent' in box.nsbox('approve').ok().out, 'it is not shown')
         box.nsbox('approve', one['ticket'], '--always').ok()
         equal(lines(parent, 2), ['a\n', 'a\n'], 'the second is not asked about')
-        equal(parent.wait(20), 0, 'exit status')
+        equal(parent.wait(60), 0, 'exit status')
 
 
 @test

@@ -15,7 +15,7 @@ def asking_a_person(t):
     with Asked(t, lambda q: {'decision': 'ask', 'reason': 'looks odd'}) as box:
         box.add(*NET)
         run = box.start('run', *box.flags, '--', *box.marked())
-        within(20, box.waiting, 'it waits')
+        within(60, box.waiting, 'it waits')
         one, = box.waiting()
         equal((one['op'], one['reason'], one['question']['argv']), ('call.start', 'looks odd', box.marked()), 'what waits')
         check(run.poll() is None and not box.ran(), 'nothing runs meanwhile')
@@ -24,7 +24,7 @@ def asking_a_person(t):
         equal(result.code, 125, 'another digest (%r)' % result)
         check(not box.ran(), 'it has run')
         box.nsbox('approve', one['ticket'], '--yes', '--digest', one['digest']).ok()
-        err = run.communicate(timeout=20)[1]
+        err = run.communicate(timeout=60)[1]
         equal(run.returncode, 0, 'exit status (%r)' % err)
         check(box.ran() and one['ticket'].encode() in err, 'who waits says under which ticket: %r' % err)
         equal([r['reason'] for r in box.audit('approval.decided')], ['yes'], 'record')
@@ -40,9 +40,9 @@ def a_person_says_no(t):
     with Asked(t, lambda q: {'decision': 'ask'}) as box:
         box.add(*NET)
         run = box.start('run', *box.flags, '--', *box.marked())
-        within(20, box.waiting, 'it waits')
+        within(60, box.waiting, 'it waits')
         box.nsbox('approve', box.waiting()[0]['ticket'], '--no').ok()
-        err = run.communicate(timeout=20)[1]
+        err = run.communicate(timeout=60)[1]
         equal(run.returncode, 126, 'exit status (%r)' % err)
         check(not box.ran(), 'it has run')
         equal([r['reason'] for r in box.audit('call.denied')], ['a person said no'], 'record')
@@ -55,7 +55,7 @@ def answers_at_a_terminal(t):
         box.add(*NET)
         box.create('x')
         one, two = box.start_exec('x', *box.marked()), box.start_exec('x', 'echo', 'b')
-        within(20, lambda: len(box.waiting()) == 2, 'both wait')
+        within(60, lambda: len(box.waiting()) == 2, 'both wait')
         listed = box.nsbox('approve', '--json').ok().out_bytes
         check(all(0x20 <= c < 0x7f or c == 10 for c in listed), 'control bytes: %r' % listed)
         prompt = rb'for later: '
@@ -71,10 +71,10 @@ def answers_at_a_terminal(t):
         for answer in (b'yes', b'n'):
             terminal.expect(prompt)
             terminal.type(answer + b'\n')
-        within(20, lambda: not box.waiting(), 'both are decided about')
+        within(60, lambda: not box.waiting(), 'both are decided about')
         terminal.type(b'\x04')
         equal(terminal.wait(), 0, 'exit status')
-        equal(sorted([one.wait(20), two.wait(20)]), [0, 126], 'one each')
+        equal(sorted([one.wait(60), two.wait(60)]), [0, 126], 'one each')
 
 
 @test
@@ -83,18 +83,18 @@ def always(t):
         box.add(*NET)
         box.create('x')
         first = box.start_exec('x', 'echo', 'a')
-        within(20, box.waiting, 'it waits')
+        within(60, box.waiting, 'it waits')
         box.nsbox('approve', box.waiting()[0]['ticket'], '--always').ok()
-        equal(first.communicate(timeout=20)[0], b'a\n', 'it runs')
+        equal(first.communicate(timeout=60)[0], b'a\n', 'it runs')
         equal(box.exec('x', 'echo', 'a').ok().out, 'a\n', 'an equal one is not asked about')
         other = box.start_exec('x', 'echo', 'b')
-        within(20, box.waiting, 'another one is')
+        within(60, box.waiting, 'another one is')
         one, = box.waiting()
         equal((one['before']['argv'], one['question']['argv']), (['echo', 'a'], ['echo', 'b']), 'what differs')
         text = box.nsbox('approve').ok().out
         check('* argv' in text and '["echo","a"]' in text and '["echo","b"]' in text, 'shown: %r' % text)
         box.nsbox('approve', one['ticket'], '--no').ok()
-        equal(other.wait(20), 126, 'exit status')
+        equal(other.wait(60), 126, 'exit status')
 
 
 @test
@@ -104,13 +104,13 @@ def nobody_waits(t):
         box.add(*NET)
         box.create('x')
         one, two = box.start_exec('x', *box.marked()), box.start_exec('x', *box.marked())
-        within(20, lambda: len(box.waiting()) == 2, 'both wait')
+        within(60, lambda: len(box.waiting()) == 2, 'both wait')
         one.send_signal(signal.SIGINT)
-        equal(one.wait(20), 125, 'exit status')
-        within(20, lambda: len(box.waiting()) == 1, 'one waits')
+        equal(one.wait(60), 125, 'exit status')
+        within(60, lambda: len(box.waiting()) == 1, 'one waits')
         ticket = box.waiting()[0]['ticket']
         box.nsbox('rm', '-f', 'x').ok()
-        check(two.wait(20) != 0 and not box.ran(), 'the other does not run')
+        check(two.wait(60) != 0 and not box.ran(), 'the other does not run')
         equal(box.nsbox('approve', ticket, '--yes').code, 125, 'its ticket')
         equal([r['reason'] for r in box.audit('approval.decided')], ['withdrawn'] * 2, 'records')
 
@@ -123,12 +123,12 @@ def tickets_stay_in_their_sandbox(t):
         box.create('x')
         box.create('y')
         one, two = box.start_exec('x', 'echo', 'a'), box.start_exec('y', *box.marked())
-        within(20, lambda: len(box.waiting()) == 2, 'both wait')
+        within(60, lambda: len(box.waiting()) == 2, 'both wait')
         by_argv = {w['question']['argv'][0]: w for w in box.waiting()}
         echo, touch = by_argv['echo'], by_argv['/usr/bin/touch']
         equal(box.nsbox('approve', echo['ticket'], '--yes', '--digest', touch['digest']).code, 125, 'a digest of the other')
         box.nsbox('approve', echo['ticket'], '--yes').ok()
-        equal(one.wait(20), 0, 'the one')
+        equal(one.wait(60), 0, 'the one')
         check(two.poll() is None and not box.ran(), 'the other waits')
         box.nsbox('approve', touch['ticket'], '--no').ok()
-        equal(two.wait(20), 126, 'the other')
+        equal(two.wait(60), 126, 'the other')

@@ -75,7 +75,7 @@ def policy_file_is_a_directory(t):
 
 @test
 def policy_file_endless(t):
-    refused(t, Box(t), ['-f', '/dev/zero'], ['/dev/zero'], timeout=20)
+    refused(t, Box(t), ['-f', '/dev/zero'], ['/dev/zero'], timeout=60)
 
 
 RULES = [

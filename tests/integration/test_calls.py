@@ -28,8 +28,8 @@ def guardians():
 def finish(call, out=None):
     """Its end and what it printed."""
     with call:
-        got, err = call.communicate(timeout=40)
-        end = call.wait(20)
+        got, err = call.communicate(timeout=60)
+        end = call.wait(60)
     if out is not None:
         equal((got.decode(), err), (out, b''), 'output')
     return end
@@ -46,16 +46,16 @@ def sixty_four_at_once(t, api):
         equal(len({line[1] for line in first}), 64, 'different addresses')
         equal(len({line[2] for line in first}), 64, 'different placeholders')
         # A start that nobody waits for is answered a little later.
-        until(lambda: api.runtime.dispatch() or '' not in {c.id for c in calls}, 10, 'an id for each')
+        until(lambda: api.runtime.dispatch() or '' not in {c.id for c in calls}, message='an id for each')
         equal(len({c.id for c in calls}), 64, 'different ids')
         equal(len(box.inspect()['calls']), 64, 'calls that inspect knows')
         for i in random.Random(1).sample(range(64), 64):
             calls[i].stdin.write(b'word-%d\n' % i)
             calls[i].stdin.close()
         for i, call in enumerate(calls):
-            out, err = call.communicate(timeout=30)
+            out, err = call.communicate(timeout=60)
             equal((out, err), (b'%d word-%d\n' % (i, i), b'err %d\n' % i), 'output')
-            equal(call.wait(10), (i, 0, 'exit'), 'end')
+            equal(call.wait(60), (i, 0, 'exit'), 'end')
             call.close()
         equal(box.inspect()['calls'], [], 'calls left')
     starts, exits = api.box.audit('call.start'), api.box.audit('call.exit')
@@ -80,7 +80,7 @@ def outputs_do_not_mix(t, api):
             thread.join(60)
         for i in range(16):
             check(got[i] == bytes([97 + i]) * 2000000, 'output of call %d' % i)
-            equal(calls[i].wait(10).status, 0, 'status')
+            equal(calls[i].wait(60).status, 0, 'status')
             calls[i].close()
 
 
@@ -110,19 +110,27 @@ def nothing_lives_when_wait_returns(t, api):
                     call = api.sh(box, script + '\necho started; read end', api.mark, stdin=api.sb.PIPE,
                                   isolation=isolation)
                     equal(call.stdout.readline(), b'started\n', name)
-                    until(lambda: len(api.marked()) >= 2, 5, '%s: it started nothing' % name)
+                    until(lambda: len(api.marked()) >= 2, message='%s: it started nothing' % name)
                     call.stdin.write(b'end\n')
                     call.stdin.flush()
-                    end = call.wait(20)
+                    end = call.wait(60)
                     left = api.marked()
                     equal(left, [], '%s, %s: alive when wait returned' % (isolation, name))
                     equal(end.status, 0, name)
                     call.close()
         equal(len(api.marked(beside)), 1, 'the other call goes on')
         other.cancel()
-        equal(other.wait(10), (0, 9, 'killed'), 'end of the other call')
+        equal(other.wait(60), (0, 9, 'killed'), 'end of the other call')
         equal(api.marked(beside), [], 'alive when wait returned')
         other.close()
+
+
+def ended_now(sock):
+    """Readable is its end: a client has nothing more to say. Whoever serves it may have closed it by then."""
+    try:
+        return bool(select.select([sock], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
 
 
 def closed_now(sock):
@@ -164,7 +172,7 @@ sys.stdin.readline()'''
     with api.create(policy) as box:
         for how in ('exit', 'exit', 'cancel', 'timeout'):
             call = box.start([PYTHON, '-c', script], stdin=api.sb.PIPE, stdout=api.sb.PIPE,
-                             timeout=2 if how == 'timeout' else None)
+                             timeout=8 if how == 'timeout' else None)
             accepted = [server.accept()[0] for _ in range(5)]
             for sock in accepted:
                 sock.sendall(b'y')
@@ -175,7 +183,7 @@ sys.stdin.readline()'''
                 call.stdin.flush()
             elif how == 'cancel':
                 call.cancel()
-            end = call.wait(20)
+            end = call.wait(60)
             equal([closed_now(s) for s in accepted], [True] * 5, '%s: closed when wait returned' % how)
             equal(end.reason, {'cancel': 'killed'}.get(how, how), 'reason')
             call.close()
@@ -192,15 +200,14 @@ def requests_end_with_the_call(t, api):
         call = api.sh(box, '(setsid curl -sSN "https://api.example.com/events?n=1000&every=0.05" >&2 &) ; '
                       'echo ready; read x',
                       stdin=api.sb.PIPE)
-        until(lambda: origin.connections, 10, 'no connection')
+        until(lambda: origin.connections, message='no connection')
         check(call.stderr.read1(100), 'a part of the answer')
         sock = origin.connections[0].sock
-        equal(select.select([sock], [], [], 0)[0], [], 'the connection while the call runs')
+        check(not ended_now(sock), 'the connection while the call runs')
         call.stdin.write(b'\n')
         call.stdin.flush()
-        call.wait(20)
-        # Readable is its end: a client has nothing more to say.
-        check(select.select([sock], [], [], 0)[0] or sock.fileno() < 0, 'still open at the origin when wait returned')
+        call.wait(60)
+        check(ended_now(sock), 'still open at the origin when wait returned')
         call.close()
 
 
@@ -219,7 +226,7 @@ def placeholders_end_with_the_call(t, api):
         equal(finish(api.sh(box, ask), '403').status, 0, 'the second call, while the first runs')
         first.stdin.write(b'\n')
         first.stdin.flush()
-        equal(first.wait(10).status, 0, 'end of the first')
+        equal(first.wait(60).status, 0, 'end of the first')
         equal(finish(api.sh(box, ask), '403').status, 0, 'the second call, afterwards')
         first.close()
         # One that never sent anything, and one in a namespace of its own.
@@ -243,7 +250,7 @@ def empty_pool_waits(t, api):
                 seen.append(call.stdout.readline().split())
                 equal(finish(call).status, 0, 'status')
             # One that was taken is made anew a moment later.
-            until(lambda: len(guardians()) == depth, 5, 'depth %d: %d prepared' % (depth, len(guardians())))
+            until(lambda: len(guardians()) == depth, message='depth %d: %d prepared' % (depth, len(guardians())))
         equal(len({line[0] for line in seen}), 3 * 64, 'different addresses')
         equal(len({line[1] for line in seen}), 3 * 64, 'different placeholders')
         e = api.refused(box.set_pool, 257)
@@ -254,12 +261,14 @@ def empty_pool_waits(t, api):
 @with_api
 def pool_adapts(t, api):
     with api.create() as box:
-        until(lambda: len(guardians()) == 1, 5, 'one is prepared')
-        calls = [api.sh_async(box, 'true') for _ in range(40)]
+        until(lambda: len(guardians()) == 1, message='one is prepared')
+        calls = [api.sh_async(box, 'read end', stdin=api.sb.PIPE) for _ in range(40)]
+        # At most forty are for these; it is looked from the beginning, as those that are more go again after a pause.
+        until(lambda: api.runtime.dispatch() or len(guardians()) > 41, message='more when many were asked for')
         for call in calls:
-            equal(finish(call).status, 0, 'status')
-        until(lambda: len(guardians()) > 1, 5, 'more after many were asked for')
-        until(lambda: len(guardians()) == 1, 15, 'back to one after a pause')
+            call.stdin.close()
+            equal(finish(call).status, 1, 'status')
+        until(lambda: len(guardians()) == 1, message='back to one after a pause')
 
 
 @test(timeout=60)
@@ -268,16 +277,18 @@ def cancelled_while_waiting(t, api):
     """Given up at any moment: either it never ran, or it was killed; nothing else is touched by it."""
     with api.create() as box:
         box.set_pool(0)
-        rng, kinds = random.Random(5), {}
-        for i in range(60):
+        rng, kinds, rounds = random.Random(5), {}, 0
+        # On a machine that is slow to start anything, until that was in time once.
+        while rounds < 60 or (rounds < 300 and not (kinds.get('killed') and kinds.get('ECANCELED'))):
+            rounds += 1
             calls = [api.sh_async(box, 'echo run >> log; sleep $1', api.mark) for _ in range(3)]
             last = api.sh_async(box, 'echo last')
-            time.sleep(rng.uniform(0, 0.012))
+            time.sleep(rng.uniform(0, 0.012 if rounds <= 60 else rng.choice((0.001, 0.5))))
             for call in calls:
                 call.cancel()
             for call in calls:
                 try:
-                    end = call.wait(10)
+                    end = call.wait(60)
                     equal(end, (0, 9, 'killed'), 'end')
                     kind = 'killed'
                 except api.sb.SandboxError as e:
@@ -292,7 +303,7 @@ def cancelled_while_waiting(t, api):
         equal(box.inspect()['calls'], [], 'calls')
     # What was told to have never started has not run.
     started = len(api.box.audit('call.start'))
-    check(started >= kinds['killed'] + 60, 'records: %d of %r' % (started, kinds))
+    check(started >= kinds['killed'] + rounds, 'records: %d of %r' % (started, kinds))
 
 
 @test(timeout=60)
@@ -307,21 +318,24 @@ def closed_handle_kills(t, api):
 @test(timeout=60)
 @with_api
 def timeouts(t, api):
-    policy = api.policy().set('limits', 'timeout', '3s')
+    policy = api.policy().set('limits', 'timeout', '10s')
     with api.create(policy) as box:
         begin = time.monotonic()
         own = api.sh(box, 'sleep 50', timeout=0.3)
         limit = api.sh(box, 'sleep 50')
-        longer = api.sh(box, 'sleep 50', timeout=20)
-        deaf = api.sh(box, 'trap "" TERM; (setsid sleep $1 &) ; while :; do sleep 0.1; done', api.mark, timeout=0.3)
-        polite = api.sh(box, 'trap "exit 3" TERM; while :; do sleep 0.05; done', timeout=0.3)
-        equal(own.wait(10), (0, 15, 'timeout'), 'its own limit')
-        check(time.monotonic() - begin < 2.9, 'after %.2f s' % (time.monotonic() - begin))
-        equal(polite.wait(10), (3, 0, 'timeout'), 'one that ends well when asked')
-        equal((limit.wait(10), longer.wait(10)), ((0, 15, 'timeout'),) * 2, 'the limit of the policy')
-        equal(deaf.wait(20), (0, 9, 'timeout'), 'one that does not listen')
+        longer = api.sh(box, 'sleep 50', timeout=60)
+        # These have to come to what they do about the signal.
+        deaf = api.sh(box, 'trap "" TERM; (setsid sleep $1 &) ; while :; do sleep 0.1; done', api.mark, timeout=4)
+        polite = api.sh(box, 'trap "exit 3" TERM; while :; do sleep 0.05; done', timeout=4)
+        equal(own.wait(60), (0, 15, 'timeout'), 'its own limit')
+        check(time.monotonic() - begin < 9.9, 'after %.2f s' % (time.monotonic() - begin))
+        equal(polite.wait(60), (3, 0, 'timeout'), 'one that ends well when asked')
+        equal(deaf.wait(60), (0, 9, 'timeout'), 'one that does not listen')
         took = time.monotonic() - begin
-        check(4.9 < took < 15, 'after %.2f s' % took)
+        check(8.9 < took < 60, 'after %.2f s' % took)
+        equal((limit.wait(60), longer.wait(60)), ((0, 15, 'timeout'),) * 2, 'the limit of the policy')
+        took = time.monotonic() - begin
+        check(9.9 < took < 45, 'after %.2f s' % took)
         equal(api.marked(), [], 'alive when wait returned')
         for call in (own, limit, longer, deaf, polite):
             call.close()
@@ -341,7 +355,7 @@ def signals(t, api):
         one.signal(signal.SIGUSR1)
         equal(one.stdout.readline(), b'USR1\n', 'the signal')
         one.signal(signal.SIGTERM)
-        equal(one.wait(10), (4, 0, 'exit'), 'end of one')
+        equal(one.wait(60), (4, 0, 'exit'), 'end of one')
         e = api.refused(one.signal, signal.SIGTERM)
         equal(e.errno, errno.ESRCH, 'a signal for what has ended')
         one.cancel()
@@ -349,11 +363,11 @@ def signals(t, api):
             equal(api.refused(two.signal, bad).errno, errno.EINVAL, 'signal %d' % bad)
         equal(two.poll(), None, 'the other goes on')
         box.signal(signal.SIGKILL)
-        equal(two.wait(10), (0, 9, 'killed'), 'end of two')
+        equal(two.wait(60), (0, 9, 'killed'), 'end of two')
         equal(api.marked(), [], 'alive when wait returned')
         equal(two.stdout.read(), b'', 'what two printed')
         self_inflicted = api.sh(box, 'kill -SEGV $$')
-        equal(self_inflicted.wait(10), (0, 11, 'signal'), 'a signal of its own')
+        equal(self_inflicted.wait(60), (0, 11, 'signal'), 'a signal of its own')
         box.signal(signal.SIGTERM)
         for call in (one, two, self_inflicted):
             call.close()
@@ -396,17 +410,17 @@ def background(t, api):
              : $1) >/dev/null 2>&1 & (setsid sleep $1 >/dev/null 2>&1 &) ; exit 6'''
     with api.create(api.wired(origin, HOST, secret='KEY')) as box:
         call = api.sh(box, script, api.mark, background=True)
-        equal(call.wait(10), (6, 0, 'exit'), 'end of its command')
+        equal(call.wait(60), (6, 0, 'exit'), 'end of its command')
         check(len(api.marked()) >= 1, 'it goes on')
         seen = len(origin.requests)
-        until(lambda: len(origin.requests) >= seen + 5, 10, 'no requests from the background')
+        until(lambda: len(origin.requests) >= seen + 5, message='no requests from the background')
         equal({r.header('x')[0] for r in origin.requests}, {'value-of-the-secret-99'}, 'placeholders go on')
         finish(api.sh(box, 'echo other'), 'other\n')
         ended = api.sh(box, 'sleep 0.3 >/dev/null 2>&1 &', background=True)
-        equal(ended.wait(10).status, 0, 'end of its command')
-        until(lambda: api.box.audit('call.exit', reason='background-ended'), 10, 'no record of its end')
+        equal(ended.wait(60).status, 0, 'end of its command')
+        until(lambda: api.box.audit('call.exit', reason='background-ended'), message='no record of its end')
         killed = api.sh(box, 'sleep 999 >/dev/null 2>&1 & echo $KEY > key', background=True)
-        killed.wait(10)
+        killed.wait(60)
         for c in (call, ended, killed):
             c.close()
         check(api.marked(), 'closing the handle of an ended call leaves its background alone')
@@ -426,7 +440,7 @@ def full_isolation(t, api):
         a, b, c, d = ([call.stdout.readline().decode().strip() for _ in range(4)] for call in calls)
         for call in calls:
             call.cancel()
-            call.wait(10)
+            call.wait(60)
             call.close()
         equal(a[:2], b[:2], 'two light calls share pid and mount namespaces')
         equal(len({x[0] for x in (a, c, d)}), 3, 'pid namespaces of full calls')
@@ -441,7 +455,7 @@ def full_isolation(t, api):
         finish(call)
         equal(light.poll(), None, 'the light call goes on')
         light.cancel()
-        light.wait(10)
+        light.wait(60)
         light.close()
 
 
@@ -460,15 +474,15 @@ def most_at_once(t, api):
                 api.runtime.dispatch()
             equal((call.state, call.error), (api.sb.State.RUNNING, None), 'state')
         for call in calls[1024:]:
-            e = api.refused(call.wait, 10)
+            e = api.refused(call.wait, 60)
             over.append((e.errno, '1024 calls' in str(e)))
         equal(over, [(errno.EBUSY, True)] * 8, 'those over the limit')
         equal(len(api.marked()), 1024, 'processes')
         calls[0].cancel()
-        calls[0].wait(10)
+        calls[0].wait(60)
         finish(api.sh(box, 'echo room'), 'room\n')
         begin = time.monotonic()
-    check(time.monotonic() - begin < 20, 'ending them took %.1f s' % (time.monotonic() - begin))
+    check(time.monotonic() - begin < 20 * t.slowness, 'ending them took %.1f s' % (time.monotonic() - begin))
     equal(api.marked(), [], 'alive when the sandbox was closed')
     for call in calls:
         call.close()

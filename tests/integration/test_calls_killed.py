@@ -34,7 +34,7 @@ def gateway_killed(t, api):
         kill_helper(api, 'nsbox-gateway')
         for w in waiting:
             try:
-                w.wait(10)
+                w.wait(60)
             except api.sb.SandboxError as e:
                 check('gateway' in str(e), 'one that waited: %r' % e)
             w.close()
@@ -42,15 +42,15 @@ def gateway_killed(t, api):
         call.stdin.flush()
         status = call.stdout.readline()
         check(status not in (b'0\n', b''), 'the running call has no network: curl %r' % status)
-        until(lambda: os.path.exists('file'), 5, 'the running call goes on')
+        until(lambda: os.path.exists('file'), message='the running call goes on')
+        until(lambda: box.inspect()['gateway'] != 'running', message='the supervisor knows')
         e = api.refused(api.sh, box, 'touch ran2')
         equal((e.errno, e.object), (errno.EBUSY, box.id), 'a new call: %r' % e)
         check('gateway' in str(e) and 'make a new sandbox' in str(e), 'message: %r' % str(e))
         check(not os.path.exists('ran2'), 'it did not run')
-        equal(box.inspect()['gateway'] != 'running', True, 'inspect')
         call.stdin.write(b'\n')
         call.stdin.flush()
-        equal(call.wait(10), (9, 0, 'exit'), 'end of the running call')
+        equal(call.wait(60), (9, 0, 'exit'), 'end of the running call')
         call.close()
         equal(len(api.box.audit('gateway.exit')), 1, 'record')
         with api.create(api.wired(origin, HOST)) as fresh:
@@ -80,7 +80,7 @@ def part_killed(t, api):
                            any(parent == p and n != name for parent, n, _ in table.values())]
                 check(victims, 'no %s among %r' % (name, new))
                 os.kill(victims[0], signal.SIGKILL)
-                equal([c.wait(10) for c in calls], [(0, 9, 'lost')] * 3, name + ': ends of its calls')
+                equal([c.wait(60) for c in calls], [(0, 9, 'lost')] * 3, name + ': ends of its calls')
                 equal(api.marked(), [], name + ': alive when wait returned')
                 e = api.refused(api.sh, box, 'true')
                 check(e.errno in (errno.ENOENT, errno.EBUSY), 'the next call: %r' % e)
@@ -89,7 +89,7 @@ def part_killed(t, api):
             equal(api.box.audit()[-1]['event'], 'sandbox.exit', 'last record')
         quiet.stdin.close()
         equal(quiet.stdout.read(), b'on\n', 'the neighbour')
-        equal(quiet.wait(10).status, 0, 'the neighbour')
+        equal(quiet.wait(60).status, 0, 'the neighbour')
         quiet.close()
 
 

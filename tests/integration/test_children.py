@@ -93,10 +93,10 @@ def revoked_with_the_asker(t):
     with Named(t) as box:
         box.create('x')
         asker = box.start_exec('x', 'sh', '-c', 'nsbox call -- sleep ' + mark)
-        until(lambda: len(marked(mark)) == 2, 20, 'the child runs')
+        until(lambda: len(marked(mark)) == 2, 60, 'the child runs')
         box.nsbox('grant', 'revoke', box.inspect('x')['id'] + '.1').ok()
         equal(marked(mark), [], 'living processes')
-        asker.communicate(timeout=20)
+        asker.communicate(timeout=60)
 
 
 @test
@@ -164,7 +164,7 @@ def none_outlives_the_asker(t, api):
                     one.signal(signal.SIGKILL)
                 else:
                     one.stdin.close()
-                one.wait(20)
+                one.wait(60)
                 equal(api.marked(), [], '%s, %s: living processes' % (isolation, end))
                 equal(box.inspect()['calls'], [], 'calls left')
                 one.close()
@@ -184,16 +184,16 @@ def killed_asker(t):
     process = box.start('run', '--net', 'none', '--', 'sh', '-c',
                         'nsbox call -- sleep $1 & read x; kill -9 $!; read x; nsbox call -- sleep $1', 'sh', mark, stdin=-1)
     # Three: the shell with the mark, nsbox call, and the command.
-    until(lambda: len(marked(mark)) == 4, 20, 'the child runs')
+    until(lambda: len(marked(mark)) == 4, 60, 'the child runs')
     process.stdin.write(b'\n')
     process.stdin.flush()
-    until(lambda: len(marked(mark)) == 2, 20, 'the child is gone with its nsbox call: %r' % marked(mark))
+    until(lambda: len(marked(mark)) == 2, 60, 'the child is gone with its nsbox call: %r' % marked(mark))
     process.stdin.write(b'\n')
     process.stdin.flush()
-    until(lambda: len(marked(mark)) == 4, 20, 'another child runs')
+    until(lambda: len(marked(mark)) == 4, 60, 'another child runs')
     process.kill()
-    process.communicate(timeout=20)
-    until(lambda: not marked(mark), 20, 'all is gone')
+    process.communicate(timeout=60)
+    until(lambda: not marked(mark), 60, 'all is gone')
 
 
 @test
@@ -219,8 +219,8 @@ def depth_and_number(t):
     equal(result.out.split(), ['bottom', '0', '125'], 'depth (%r)' % result)
     check('8 deep' in result.err, 'message: %r' % result.err)
     script = 'mkfifo fifo; for i in $(seq 18); do nsbox call -- sh -c "echo run; cat" < fifo 2>> err & done; exec 3> fifo; ' \
-             'until [ $(grep -c connections err) -gt 1 ] || [ $((n = n + 1)) -gt 400 ]; do sleep 0.02; done; exec 3>&-; wait'
-    result = box.sh(script, flags=['--net', 'none'])
+             'until [ $(grep -c connections err) -gt 1 ] || [ $((n = n + 1)) -gt 3000 ]; do sleep 0.02; done; exec 3>&-; wait'
+    result = box.sh(script, flags=['--net', 'none'], timeout=100)
     equal(len(result.out.split()), 16, 'calls of one asker at once (%r)' % result)
     with open(box.work + '/err') as f:
         err = f.read()

@@ -104,7 +104,7 @@ def doctor_without_user_namespaces(t):
               '"$1" run -- echo ran; echo "run $?"')
     done = subprocess.run(['unshare', '--user', '--map-root-user', 'sh', '-c', script, 'sh', box.nsbox_path],
                           env=box.env, cwd=box.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=30)
+                          stderr=subprocess.STDOUT, timeout=60)
     text = done.stdout.decode()
     if done.returncode == 77:
         t.skip('the limit cannot be set here: ' + text)
@@ -178,7 +178,7 @@ def man_page(t):
 @test
 def library_exports_only_its_prefix(t):
     path = t.prefix + '/lib/libsandbox.so'
-    done = subprocess.run(['nm', '-D', '--defined-only', path], stdout=subprocess.PIPE, check=True, timeout=20)
+    done = subprocess.run(['nm', '-D', '--defined-only', path], stdout=subprocess.PIPE, check=True, timeout=60)
     names = [line.split()[-1].split('@')[0] for line in done.stdout.decode().splitlines() if ' A ' not in line]
     odd = [n for n in names if not n.startswith(('sandbox_', 'LIBSANDBOX'))]
     equal(odd, [], 'symbols')
@@ -189,6 +189,6 @@ def library_exports_only_its_prefix(t):
 def library_links_no_tls(t):
     for name in ('lib/libsandbox.so', 'bin/nsbox'):
         done = subprocess.run(['readelf', '-d', os.path.join(t.prefix, name)], stdout=subprocess.PIPE, check=True,
-                              timeout=20)
+                              timeout=60)
         needed = [line.split('[')[1].split(']')[0] for line in done.stdout.decode().splitlines() if 'NEEDED' in line]
         check(not [n for n in needed if n.startswith(('libssl', 'libcrypto', 'libnghttp2'))], '%s: %r' % (name, needed))

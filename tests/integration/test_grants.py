@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 
 from harness.box import Box
 from harness.origin import Origin
@@ -183,9 +184,9 @@ def executables(t):
 @test
 def time_to_live(t):
     box = Grants(t, 'ttl = 700ms')
-    result = box.as_tool('trap "" TERM; (setsid sleep 30 &); sleep 30')
+    result = box.as_tool('trap "" TERM; (setsid sleep 300 &); sleep 300')
     equal(result.code, 137, 'exit status (%r)' % result)
-    check(result.seconds < 10, 'ended after %.1f s' % result.seconds)
+    check(result.seconds < 45, 'ended after %.1f s' % result.seconds)
     equal([r['reason'] for r in box.audit('call.exit')], ['expired'], 'reason')
     check(box.audit('limit.hit', reason='ttl'), 'record')
     equal(box.as_free('sleep 1.4; echo still here').ok().out, 'still here\n', 'with the policy')
@@ -203,20 +204,21 @@ def time_to_live_of_connections(t):
             connection.send(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
             while True:
                 connection.send(b'4000\r\n' + b'x' * 16384 + b'\r\n')
+                time.sleep(0.01)
         finally:
             cut.set()
 
-    box = Grants(t, 'allow = ' + HOST, 'secret = API_KEY', 'ttl = 3s', 'background = yes')
+    box = Grants(t, 'allow = ' + HOST, 'secret = API_KEY', 'ttl = 8s', 'background = yes')
     box.origin.handler = stream
     named(box)
     try:
         script = ('echo "$API_KEY" > key; (trap "" TERM; curl -sN https://%s/stream >/dev/null 2>&1; : > out/over) '
                   '>/dev/null 2>&1 &' % HOST)
         box.nsbox('exec', 'x', '--background', '--', './tool', script).ok()
-        until(lambda: [r for r in box.origin.requests if r.path == '/stream'], 20, 'no stream in the background')
-        check(cut.wait(30), 'the origin sees the end')
-        until(lambda: box.audit('limit.hit', reason='ttl'), 20, 'record')
-        until(lambda: box.audit('call.exit', reason='background-ended'), 20, 'record of the end')
+        until(lambda: [r for r in box.origin.requests if r.path == '/stream'], 60, 'no stream in the background')
+        check(cut.wait(60), 'the origin sees the end')
+        until(lambda: box.audit('limit.hit', reason='ttl'), 60, 'record')
+        until(lambda: box.audit('call.exit', reason='background-ended'), 60, 'record of the end')
         seen = len(box.origin.requests)
         later = status('https://%s/' % HOST, '-H "Authorization: Bearer $(cat key)"')
         equal(box.nsbox('exec', 'x', '--', './free', later).out.split(), ['403'], 'its placeholder')
@@ -239,9 +241,9 @@ def background_is_granted(t, lines, code, goes_on):
         check(code == 0 or 'background' in result.err, 'message: %r' % result.err)
         # The twin, later than the others: bound to nothing.
         box.nsbox('exec', 'x', '--background', '--', './free', script % 'free').ok()
-        until(lambda: 'free' in os.listdir(box.work + '/out'), 20, 'the twin does not go on')
+        until(lambda: 'free' in os.listdir(box.work + '/out'), 60, 'the twin does not go on')
         if goes_on:
-            until(lambda: 'bound' in os.listdir(box.work + '/out'), 20, 'it does not go on')
+            until(lambda: 'bound' in os.listdir(box.work + '/out'), 60, 'it does not go on')
         equal(sorted(os.listdir(box.work + '/out')), ['bound', 'free'] if goes_on else ['free'], 'what went on')
     finally:
         box.nsbox('rm', '-f', 'x')
@@ -330,7 +332,7 @@ def siblings_keep_what_they_have(t):
         narrow = box.nsbox('exec', 'x', '--allow', HOST, '--secret', 'OTHER_KEY', '--', './free', stolen)
         equal(narrow.out.split(), ['403'], 'a placeholder of another call')
         open(box.work + '/go', 'w').close()
-        equal(wide.communicate(timeout=20)[0].split(), [b'200'], 'the call that it belongs to')
+        equal(wide.communicate(timeout=60)[0].split(), [b'200'], 'the call that it belongs to')
         equal([r.target for r in box.origin.requests], ['/w'], 'what the origin saw')
         equal([r['reason'] for r in box.audit('secret.misuse')], ['other-call'], 'record')
     finally:

@@ -132,7 +132,7 @@ def cannot_be_undone(t, script):
         after = contents(box)
         for name in ('key', 'a/secret/file', 'a/secret/deep/file'):
             equal(after.get(name), before[name], name + ' on the host')
-        equal(sibling.communicate(b'\n', timeout=20)[0].split(), [SECRET.encode()], 'the sibling still has it')
+        equal(sibling.communicate(b'\n', timeout=60)[0].split(), [SECRET.encode()], 'the sibling still has it')
         # The twin: the same from a call without it sees the file.
         check('CANARY' in call(box, 'cat key a/secret/file').out, 'without')
 

@@ -17,7 +17,7 @@ def build(t, source, output):
     """Compile against the installed library, as a user would."""
     env = dict(os.environ, PKG_CONFIG_PATH=t.prefix + '/lib/pkgconfig')
     flags = subprocess.run(['pkg-config', '--cflags', '--libs', 'libsandbox'], env=env, stdout=subprocess.PIPE,
-                           check=True, timeout=20).stdout.decode().split()
+                           check=True, timeout=60).stdout.decode().split()
     program = t.path(output)
     sanitize = ['-fsanitize=address,undefined', os.environ['NSBOX_SANITIZED']] if SANITIZED else []
     subprocess.run(['gcc', '-O1', '-Wall', '-Wextra', '-D_GNU_SOURCE', *sanitize, source, '-o', program, *flags],
@@ -34,7 +34,7 @@ def host(t, box, megabytes, runs=3, **kwargs):
     high = os.dup2(writer, 200)
     os.set_inheritable(high, True)
     os.close(writer)
-    done = subprocess.run([program, box.work, str(megabytes), str(high), str(runs)], env=box.env, timeout=60,
+    done = subprocess.run([program, box.work, str(megabytes), str(high), str(runs)], env=box.env, timeout=100 * t.slowness,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           pass_fds=[high], **kwargs)
     os.close(high)
@@ -80,11 +80,13 @@ def start_does_not_depend_on_the_heap(t):
         t.skip('times mean nothing with sanitizers')
     box = Box(t)
     small, _ = host(t, box, 0, 15)
-    large, _ = host(t, box, 500, 15)
-    equal((large['failed'], large['heap_kept']), (0, 1), 'runs that failed, heap as it was')
-    # The fastest of each: other tests run beside this one, and a fork would make even the fastest slow.
-    check(large['least_ms'] < small['least_ms'] + 8,
-          'at least %.1f ms with 500 MB, %.1f ms without' % (large['least_ms'], small['least_ms']))
+    # The fastest: other tests run beside this one, and a fork would make even the fastest slow, each time.
+    for _ in range(3):
+        large, _ = host(t, box, 500, 15)
+        equal((large['failed'], large['heap_kept']), (0, 1), 'runs that failed, heap as it was')
+        if large['least_ms'] < small['least_ms'] + 8:
+            return
+    check(False, 'at least %.1f ms with 500 MB, %.1f ms without' % (large['least_ms'], small['least_ms']))
 
 
 @test
@@ -93,7 +95,7 @@ def many_sandboxes_in_one_runtime(t):
     program = build(t, t.tests + '/many.c', 'many')
     box = Box(t)
     done = subprocess.run([program, box.work, '40'], env=box.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=50)
+                          stderr=subprocess.PIPE, timeout=50 * t.slowness)
     equal((done.returncode, done.stdout), (0, b'40 sandboxes, 40 calls\n'), 'result (%r)' % done.stderr)
 
 
@@ -105,7 +107,7 @@ def example_c(t):
 
     def run(*args):
         return subprocess.run([program, *args], env=box.env, cwd=box.work, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
 
     done = run('sh', '-c', 'echo hello from inside; ls -A ~; exit 7')
     equal((done.returncode, done.stdout), (7, b'hello from inside\n'), 'exit status and stdout (%r)' % done.stderr)
@@ -141,7 +143,7 @@ ssl.create_default_context()
         t.skip('a sanitized library cannot be loaded into a plain python')
     box = Box(t)
     done = subprocess.run([sys.executable, '-c', script, t.prefix + '/lib/libsandbox.so'], env=box.env, cwd=box.work,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
     equal(done.stdout, b'42 OpenSSL\n', 'stdout (%r)' % done.stderr)
 
 
@@ -178,7 +180,7 @@ def a_fork_has_no_say(t, api):
         return errors
 
     equal(in_a_fork(t, child), [errno.ECONNRESET] * 4, 'errors in the child')
-    out, _ = running.communicate(b'here\n', timeout=20)
+    out, _ = running.communicate(b'here\n', timeout=60)
     equal((out, running.wait(10).status), (b'here\n', 3), 'the call that ran meanwhile')
     with api.sh(box, 'echo more') as call:
-        equal(call.communicate(timeout=20)[0], b'more\n', 'another one')
+        equal(call.communicate(timeout=60)[0], b'more\n', 'another one')

@@ -89,7 +89,7 @@ HARMLESS = {'upgrade_h2c', 'trailer_forbidden', 'fragment', 'te_identity', 'chun
 SEND = '''
 data = sys.stdin.buffer.read()
 def talk(s):
-    s.settimeout(8)
+    s.settimeout(20)
     try:
         for i in range(0, len(data), 65536): s.sendall(data[i:i + 65536])
     except OSError: pass
@@ -199,7 +199,7 @@ out([attempt(hello, n, c) for n in ("api.example.com", "other.example.com") for 
 def bytes_that_are_no_protocol(t, port, data):
     box, secure, plain, other = hostile_box(t)
     got = box.python('''
-data = sys.stdin.buffer.read(); s = connect("api.example.com", int(sys.argv[1])); s.settimeout(20)
+data = sys.stdin.buffer.read(); s = connect("api.example.com", int(sys.argv[1]))
 try: s.sendall(data); s.shutdown(socket.SHUT_WR)
 except OSError: pass
 r = rest(s)
@@ -230,7 +230,7 @@ while alive and time.time() < end:
         s.setblocking(True)
 out({"quick": quick, "took": took, "alive": alive, "after": time.time() - start})''', timeout=140).ok().json()
     equal(got['quick'], [200] * 5, 'other requests')
-    check(got['took'] < 20, 'other requests took %.1f s' % got['took'])
+    check(got['took'] < 20 * t.slowness, 'other requests took %.1f s' % got['took'])
     equal(got['alive'], 0, 'slow connections after %.0f s' % got['after'])
     equal(plain.requests, [], 'requests at the origin')
 
@@ -245,20 +245,22 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (4000, 4000))
 held = []; failed = 0
 for i in range(1000):
     try:
-        s = connect("api.example.com", 443 if i % 2 else 80, 10); held.append(s)
+        s = connect("api.example.com", 443 if i % 2 else 80); held.append(s)
         if i % 4 == 0: s.sendall(b"GET / HT")
         if i % 4 == 1: s.sendall(b"\\x16\\x03\\x01\\x02\\x00\\x01")
     except OSError: failed += 1
 out([len(held), failed]); sys.stdin.readline()
 for s in held: s.close()
-time.sleep(0.3); out(attempt(lambda: fetch("https://api.example.com/").status))
+end = time.time() + 60; r = 0  # until the gateway has seen that they are closed
+while r != 200 and time.time() < end: time.sleep(0.1); r = attempt(lambda: fetch("https://api.example.com/").status)
+out(r)
 sys.stdin.readline()''', stdin=subprocess.PIPE)
     counts = process.stdout.readline()
     peak = peak_memory(box.helper('nsbox-gateway'))
     process.stdin.write(b'\n')
     process.stdin.flush()
     equal(process.stdout.readline(), b'200\n', 'a request after they closed')
-    process.communicate(b'\n', timeout=30)
+    process.communicate(b'\n', timeout=60)
     check(peak < 64 << (20 if 'NSBOX_SANITIZED' not in os.environ else 23), 'peak memory of the gateway with %r: %d KiB' % (counts, peak >> 10))
 
 
@@ -268,7 +270,7 @@ def connections_in_quick_succession(t):
     got = box.python('''
 n = 0
 for i in range(3000):
-    try: s = connect("api.example.com", 80, 5); s.close(); n += 1
+    try: s = connect("api.example.com", 80, 20); s.close(); n += 1
     except OSError: pass
 out([n, fetch("https://api.example.com/").status])''', timeout=80).ok().json()
     equal(got[1], 200, 'a request after %d connections' % got[0])

@@ -34,18 +34,23 @@ class Nghttpd:
         self.www = t.path('www')
         os.makedirs(self.www)
         certificate, key = t.pki.server([HOST])
-        with socket.create_server(('127.0.0.1', 0)) as s:
-            self.port = s.getsockname()[1]
-        self.process = subprocess.Popen(['nghttpd', '-a', '127.0.0.1', '-d', self.www, *options, str(self.port), key,
-                                         certificate], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(self.answers, 10, 'nghttpd listens')
+        # Somebody else may take the port in between.
+        for _ in range(5):
+            with socket.create_server(('127.0.0.1', 0)) as s:
+                self.port = s.getsockname()[1]
+            self.process = subprocess.Popen(['nghttpd', '-a', '127.0.0.1', '-d', self.www, *options, str(self.port), key,
+                                             certificate], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            until(self.answers_or_ended, message='nghttpd listens')
+            if self.process.poll() is None:
+                return
+        check(False, 'nghttpd does not go on')
 
-    def answers(self):
+    def answers_or_ended(self):
         try:
-            socket.create_connection(('127.0.0.1', self.port), 1).close()
+            socket.create_connection(('127.0.0.1', self.port), 20).close()
             return True
         except OSError:
-            return False
+            return self.process.poll() is not None
 
     def write(self, name, data):
         with open(os.path.join(self.www, name), 'wb') as f:
@@ -200,8 +205,8 @@ def server_sent_events(t):
     """Each event comes when it was sent."""
     def on_end(peer, m):
         peer.headers(m.stream, [(':status', '200'), ('content-type', 'text/event-stream')])
-        peer.data(m.stream, b'data: 1\n\n')
         origin.streams.append((peer, m.stream))
+        peer.data(m.stream, b'data: 1\n\n')
     origin = Http2Origin(t.pki.context([HOST]), on_end=on_end)
     origin.streams = []
     box = box_for(t, origin)

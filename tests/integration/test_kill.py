@@ -6,7 +6,7 @@ import signal
 import time
 
 from harness.box import Box
-from harness.registry import cases, check, descendants, equal, processes, test
+from harness.registry import cases, check, descendants, equal, processes, test, until
 
 
 @test
@@ -15,12 +15,12 @@ def supervisor_dies_call_dies(t):
     process = box.start('run', '--', 'sh', '-c', 'setsid sh -c "while :; do date +%N > beat; sleep 0.02; done" & '
                         'echo ready; wait')
     equal(process.stdout.readline(), b'ready\n', 'first line')
-    time.sleep(0.2)
+    until(lambda: os.path.exists(box.work + '/beat'), message='the daemon writes')
     os.kill(box.helper('nsbox-supervisor'), signal.SIGKILL)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     equal(process.returncode, 125, 'exit status (%r)' % err)
     check(b'nsbox: ' in err, 'a message: %r' % err)
-    time.sleep(0.3)
+    until(lambda: not descendants(os.getpid()), message='all of it is gone')
     with open(box.work + '/beat') as f:
         before = f.read()
     time.sleep(0.3)
@@ -43,7 +43,7 @@ def part_dies_and_says_so(t, part):
             if part == 'guardian' else [p for p, name in mine.items() if name == 'nsbox-init']
         equal(len(victim), 1, 'who is to be killed')
         os.kill(victim[0], signal.SIGKILL)
-        err = process.communicate(timeout=10)[1].decode()
+        err = process.communicate(timeout=60)[1].decode()
         check('nsbox: the sandbox ended' in err, 'message: %r' % err)
         told = json.loads(err.splitlines()[-1])
         if told['started']:

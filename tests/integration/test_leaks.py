@@ -90,7 +90,7 @@ class Driver:
             last[:] = [now, last[1] + 1 if now == last[0] else 0]
             # A prepared call is a guardian and the process that becomes the command.
             return last[1] > 40 and now['nsbox-guardian'] <= 2 * 2 * sandboxes
-        until(settled, 60, 'the processes do not settle: %r' % last)
+        until(settled, message='the processes do not settle: %r' % last)
         return dict(last[0])
 
     def measure(self):
@@ -126,8 +126,8 @@ def grow(t, mode, what, n, warm):
         equal(dict(after_names, **{'nsbox-guardian': 0}), dict(names, **{'nsbox-guardian': 0}), 'processes')
         no_growth(driver, before, after, '%d %s, %s' % (n, what, mode))
         if spaces is not None:
-            # Others on this machine have some too.
-            until(lambda: kernel_objects('net_namespace') <= spaces + 200, 20, 'network namespaces: %r, before %r'
+            # Others on this machine have some too, a thousand for a while.
+            until(lambda: kernel_objects('net_namespace') <= spaces + 200, 100, 'network namespaces: %r, before %r'
                   % (kernel_objects('net_namespace'), spaces))
         print('%d %s, %s: %.2f ms each; %s' % (n, what, mode, took / n, ', '.join(
             '%s %+d KiB %+d fds' % (k, after[k][0] - before[k][0], after[k][1] - before[k][1]) for k in before)))

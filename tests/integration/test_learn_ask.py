@@ -147,7 +147,7 @@ def output_waits_for_the_answer(t):
 @test
 def nobody_waits_any_more(t):
     """The client has gone: its question is taken back, and the next one is asked."""
-    l = Learning(t, curl('/a', HOST, '-m', '1') + '; ' + curl('/x', OTHER))
+    l = Learning(t, curl('/a', HOST, '-m', '8') + '; ' + curl('/x', OTHER))
     l.term.expect(rb'no rule allows GET https://api\.example\.com/a\r\n')
     l.term.expect(rb'\(not waited for any more\)')
     l.term.expect(rb'no rule allows GET https://other\.example\.com/x\r\n')
@@ -240,7 +240,7 @@ def other_ports(t):
     listener = TcpListener(greeting=b'hello')
     plain = Origin()
     knock = """python3 -c 'import socket, sys
-s = socket.create_connection(("%s", %d), 30)
+s = socket.create_connection(("%s", %d), 100)
 s.sendall(b"hi")
 sys.exit(not s.recv(1))' 2>/dev/null && echo yes %d || echo no %d"""
     script = '\n'.join([knock % (HOST, port, port, port) for port in (22, 22, 5432, 4567)] +

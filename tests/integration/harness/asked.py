@@ -89,7 +89,7 @@ class Auditor:
 class Asked(Named):
     """A box whose sandboxes ask the test."""
 
-    def __init__(self, t, handler=None, deadline='30s', name='box', **kwargs):
+    def __init__(self, t, handler=None, deadline='60s', name='box', **kwargs):
         super().__init__(t, name)
         self.auditor = Auditor(self.dir + '/auditor.sock', handler, **kwargs)
         self.policy = t.write(name + '.ini', '[sandbox]\nversion = 1\n[audit]\ndeadline = %s\n' % deadline)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from .registry import check, descendants, equal
+from .registry import check, descendants, equal, until
 
 PYTHON = '/usr/bin/python3'
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'inside.py')) as source:
@@ -82,7 +82,8 @@ class Box:
         return subprocess.Popen([self.nsbox_path, *args], **kwargs)
 
     def nsbox(self, *args, input=None, timeout=50, **kwargs):
-        """Any subcommand, to its end."""
+        """Any subcommand, to its end; so many seconds on a machine that is not slow."""
+        timeout *= self.t.slowness
         if input is not None:
             kwargs['stdin'] = subprocess.PIPE
             input = input.encode() if isinstance(input, str) else input
@@ -121,15 +122,18 @@ class Box:
         logs = self.logs()
         check(logs, 'there is no audit log below ' + self.state)
         with open(logs[-1]) as f:
-            records = [json.loads(line) for line in f]
+            # Who reads while it is written may see a part of the last line.
+            records = [json.loads(line) for line in f if line.endswith('\n')]
         return [r for r in records if (event is None or r['event'] == event) and
                 all(r.get(k) == v for k, v in members.items())]
 
     def helper(self, name):
         """pid of this test's one helper process of that name (names are cut at 15 bytes)."""
-        found = [pid for pid, n in descendants(os.getpid()).items() if n == name[:15]]
-        equal(len(found), 1, 'number of %s processes' % name)
-        return found[0]
+        def named():
+            return [pid for pid, n in descendants(os.getpid()).items() if n == name[:15]]
+        # A copy that is being started has the name of its parent for a moment.
+        until(lambda: len(named()) == 1, message='not one process %s' % name)
+        return named()[0]
 
 
 def peak_memory(pid):

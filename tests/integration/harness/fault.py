@@ -92,7 +92,7 @@ class Faults:
                 os.unlink(path)
         done = subprocess.run([self.inject, *self.marks, self.report, call, error, str(when), *self.command],
                               env=self.box.env, cwd=self.box.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=60)
+                              stderr=subprocess.PIPE, timeout=180)
         hit, counts = None, {}
         with open(self.report) as f:
             for line in f:
@@ -147,7 +147,7 @@ class Faults:
 
     def left(self):
         """What a run left on the host."""
-        found, end = [], time.monotonic() + 2
+        found, end = [], time.monotonic() + 10
         while True:
             reap()
             left = descendants(os.getpid())

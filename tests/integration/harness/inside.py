@@ -16,11 +16,11 @@ def context():
     return c
 
 
-def connect(host, port=443, timeout=15):
+def connect(host, port=443, timeout=60):
     return socket.create_connection((host, port), timeout=timeout)
 
 
-def tls(host, port=443, sni=None, timeout=15, verify=True):
+def tls(host, port=443, sni=None, timeout=60, verify=True):
     c = context()
     if not verify:
         c.check_hostname = False

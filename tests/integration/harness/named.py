@@ -22,7 +22,7 @@ class Named(Box):
             self.nsbox('rm', '-f', entry['name'])
         if kind is None:
             equal(self.ls(), [], 'sandboxes after all were removed')
-            until(lambda: not self.left(), 5, 'left in the state and runtime directories: %r' % self.left())
+            until(lambda: not self.left(), 20, 'left in the state and runtime directories: %r' % self.left())
             for log in self.logs():
                 done = self.nsbox('audit', 'verify', '--file', log)
                 equal(done.code, 0, 'audit verify of %s (%r)' % (log, done))

@@ -351,7 +351,7 @@ class TcpListener:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
-        sock.settimeout(20)
+        sock.settimeout(60)
         try:
             sock.sendall(self.greeting)
             while True:

@@ -54,8 +54,9 @@ def equal(got, want, what='value'):
         raise AssertionError('%s: got %.1500r, want %.700r' % (what, got, want))
 
 
-def until(condition, seconds=5.0, message='it did not happen in time'):
-    """Wait until the condition holds; returns its value."""
+def until(condition, seconds=60, message='it did not happen in time'):
+    """Wait until the condition holds; returns its value. A good machine needs a moment of the time, a loaded one all of
+    it: only where the time itself is the point is it short."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -188,10 +189,11 @@ def child(function, options, pki, report):
     signal.signal(signal.SIGTERM, expire)
     try:
         function(Context(directory, options, pki))
-        left = leftovers(3.0)
+        grace = 5 * options.slowness
+        left = leftovers(grace)
         if left:
             code = 1
-            report.write('left behind 3 s after the end: %s\n' % ', '.join(left))
+            report.write('left behind %d s after the end: %s\n' % (grace, ', '.join(left)))
     except Skip as why:
         code = SKIPPED
         report.write('%s\n' % why)

@@ -45,7 +45,7 @@ class Terminal:
                 return False
         return True
 
-    def expect(self, pattern, seconds=15):
+    def expect(self, pattern, seconds=60):
         """Wait for the pattern; what came up to its end is consumed."""
         end = time.monotonic() + seconds
         while True:
@@ -61,7 +61,7 @@ class Terminal:
     def type(self, text):
         os.write(self.fd, text)
 
-    def wait(self, seconds=15):
+    def wait(self, seconds=60):
         end = time.monotonic() + seconds
         while self.code is None and time.monotonic() < end:
             self.pump(0.02)
