@@ -17,7 +17,7 @@ user=nsbox-test
 # The layers slow each other down.
 slowness=${NSBOX_TEST_SLOWNESS:-2}
 jobs=${NSBOX_TEST_JOBS:-2}
-at_once=3
+at_once=4
 python=/usr/bin/python3
 stage=
 once=
@@ -75,6 +75,15 @@ else
 	echo "not root: everything runs as $users only (as root it would also run as root)"
 fi
 
+# share USER: which part of how many this run takes of what is a sample anyway, where two users share it.
+share() {
+	case "$users" in
+	*" $1") echo 1/2 ;;
+	"$1 "*) echo 0/2 ;;
+	*) echo 0/1 ;;
+	esac
+}
+
 # as USER COMMAND...: with a small, known environment, in a session of its own, never for longer than half an hour.
 # Takes the place of the shell.
 as() {
@@ -82,7 +91,7 @@ as() {
 	shift
 	set -- env -i "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin" LANG=C.UTF-8 TMPDIR=/tmp \
 		${NSBOX_SANITIZED+"NSBOX_SANITIZED=$NSBOX_SANITIZED"} \
-		"HOME=$(getent passwd "$who" | cut -d: -f6)" "USER=$who" "LOGNAME=$who" PYTHONDONTWRITEBYTECODE=1 "$@"
+		"NSBOX_TEST_SHARE=$(share "$who")" "HOME=$(getent passwd "$who" | cut -d: -f6)" "USER=$who" "LOGNAME=$who" PYTHONDONTWRITEBYTECODE=1 "$@"
 	if [ "$(id -u)" -eq 0 ] && [ "$who" != root ]; then
 		set -- setpriv --reuid "$who" --regid "$(id -gn "$who")" --init-groups "$@"
 	fi

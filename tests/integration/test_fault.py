@@ -3,7 +3,7 @@
 not run and one message says why; and nothing is left on the host."""
 import os
 
-from harness.fault import SANITIZED, Faults, program
+from harness.fault import EVERY, SANITIZED, Faults, program
 from harness.registry import cases, check, equal, test
 
 FULL = ('ENOSYS', 'EPERM', 'ENOMEM')
@@ -135,7 +135,6 @@ class Rules:
                  (hit.path == '-' and hit.call == 'newfstatat')))
 
 
-EVERY = 'NSBOX_FAULT_ALL' in os.environ
 # With sanitizers for what the error paths do to memory, so of each kind of fault a few.
 MOST = 10000 if EVERY else 60 if SANITIZED else 120
 

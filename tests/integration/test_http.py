@@ -341,7 +341,7 @@ out(read_answer(s).status)''').ok().json()
 
 @test(timeout=180)
 def large_download(t):
-    size = 1 << 30
+    size = 1 << 29
     box, origin = https_box(t)
     process = box.start('run', *box.flags, '--', 'sh', '-c',
                         'curl -sS -o /dev/null -w "%%{size_download}\\n" "https://api.example.com/big?bytes=%d"; cat'
@@ -355,7 +355,7 @@ def large_download(t):
 
 @test(timeout=180)
 def large_upload(t):
-    size = 1 << 30
+    size = 1 << 29
     box, origin = https_box(t)
     with open(box.work + '/sparse', 'wb') as f:
         f.truncate(size)

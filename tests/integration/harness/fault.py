@@ -13,6 +13,9 @@ from .box import Box, without_asan
 from .registry import check, descendants, equal, reap
 
 SANITIZED = 'NSBOX_SANITIZED' in os.environ
+EVERY = 'NSBOX_FAULT_ALL' in os.environ
+# Where the tests run as two users (run.sh), each takes one half of the sample: the system calls are nearly the same.
+SHARE, SHARES = map(int, os.environ.get('NSBOX_TEST_SHARE', '0/1').split('/'))
 Hit = collections.namedtuple('Hit', 'call process arguments path')
 
 # Those that say only that something is gone: right when the talk between two processes was what failed.
@@ -229,7 +232,8 @@ class Faults:
         return ''
 
     def all(self, plan, seed, most, rules, seconds):
-        """plan: {call: errors}. The first of each kind, then a sample of the rest, at most so many cases."""
+        """plan: {call: errors}. The first of each kind, then a sample of the rest, at most so many cases; of them the
+        share of this run."""
         if SANITIZED:
             plan = {call: errors for call, errors in plan.items() if call in NOT_OF_SANITIZERS}
         counts = self.measure(list(plan))
@@ -249,6 +253,8 @@ class Faults:
             for cases in by_call.values():
                 if cases and len(chosen) < most:
                     chosen.append(cases.pop())
+        if not EVERY:
+            chosen = chosen[SHARE::SHARES]
         problems, end = [], time.monotonic() + seconds
         for done, case in enumerate(chosen):
             if time.monotonic() > end or len(problems) >= 40:
