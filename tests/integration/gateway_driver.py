@@ -108,7 +108,7 @@ class Gateway:
             if ready:
                 raise AssertionError(self.error)
             self.sock.shutdown(socket.SHUT_RDWR)
-            self.process.wait(10)
+            self.process.wait(60)
             return
         if ask:
             self._send(u32(AUDIT) + u32(sum(1 << OPS.index(op) for op in ask)))
@@ -241,7 +241,7 @@ class Gateway:
     def decide(self, question, allowed, equal=False, reason=''):
         self._send(u32(DECIDED) + struct.pack('<QBB', question['ticket'], allowed, equal) + text(reason))
 
-    def wait_question(self, n=1, seconds=30):
+    def wait_question(self, n=1, seconds=60):
         """The n-th question that was asked, the first being 1."""
         self.wait(lambda: len(self.questions) >= n, seconds)
         return self.questions[n - 1]
@@ -253,7 +253,7 @@ class Gateway:
                 self._send(u32(WRITTEN) + struct.pack('<QB', ticket, self.fail_writes))
             self.tickets = []
 
-    def wait(self, condition, seconds=30):
+    def wait(self, condition, seconds=60):
         with self.events:
             assert self.events.wait_for(condition, seconds), 'not in time; records: %r' % self.records[-20:]
 
@@ -291,7 +291,7 @@ class Gateway:
 
     def stop(self):
         self.sock.shutdown(socket.SHUT_RDWR)
-        code = self.process.wait(10)
+        code = self.process.wait(60)
         self.bundle.close()
         return code
 
@@ -323,7 +323,7 @@ class Call:
         self.gateway._send(u32(CALL_END) + socket.inet_aton(self.address)[::-1])
         self.gateway.wait(lambda: self.name in self.gateway.ended)
 
-    def ask(self, query, seconds=10):
+    def ask(self, query, seconds=60):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.bind((self.address, 0))
             s.settimeout(seconds)
@@ -342,7 +342,7 @@ class Call:
         address = socket.inet_ntoa(answer[len(query) + 12:len(query) + 16]) if answer[7] else None
         return answer[3] & 15, address
 
-    def connect(self, host, port=443, seconds=10):
+    def connect(self, host, port=443, seconds=60):
         address = host if host[0].isdigit() else self.resolve(host)[1]
         s = socket.socket()
         s.settimeout(seconds)
@@ -355,7 +355,7 @@ class Call:
         c.verify_flags |= ssl.VERIFY_X509_STRICT
         return c
 
-    def tls(self, host, port=443, sni=None, alpn=None, seconds=10):
+    def tls(self, host, port=443, sni=None, alpn=None, seconds=60):
         c = self.context()
         if alpn:
             c.set_alpn_protocols(alpn)

@@ -208,7 +208,7 @@ def what_is_bound_counts_before_what_is_said_later(w):
     g.wait_record('net.deny', reason='unknown-call')
     g.quiet.send(driver.u32(driver.AUDIT) + driver.u32(2))
     g._send(driver.u32(driver.CALL_END) + socket.inet_aton(other.address)[::-1])
-    equal(g.process.wait(5), 1)
+    equal(g.process.wait(60), 1)
 
 
 if __name__ == '__main__':

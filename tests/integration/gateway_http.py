@@ -7,13 +7,15 @@ import os
 import socket
 import ssl
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-from gateway_world import driver, equal, exchange, get, main, test  # noqa: E402  (enters the namespace)
+from gateway_world import all_at_once, driver, equal, exchange, get, main, test  # noqa: E402  (enters the namespace)
 from harness.origin import Origin, TcpListener  # noqa: E402
+from harness.registry import until  # noqa: E402
 
 
 @test
@@ -108,7 +110,8 @@ def first_request_is_not_held_back(w):
     g = w.gateway('allow = GET https://api.test/v1/**')
     c = g.call()
     times = []
-    for _ in range(10):
+    # Until it was fast once, on a machine that others use.
+    while len(times) < 100 and (len(times) < 10 or min(times) >= 0.03):
         s = c.tls('api.test')
         begin = time.monotonic()
         equal(exchange(s, get('api.test', '/denied'))[0], 403)
@@ -122,9 +125,10 @@ def many_at_once_keep_their_servers(w):
     g = w.gateway('allow = https://api.test/**')
     c = g.call()
     clients = [c.tls('api.test') for _ in range(40)]
+    w.origin.handler = all_at_once(40)
     for _ in range(3):
         for s in clients:
-            s.sendall(get('api.test', '/slow?seconds=1').encode())
+            s.sendall(get('api.test').encode())
         for s in clients:
             equal(driver.read_answer(s)[0], 200)
     equal(w.origin.accepted, 40)
@@ -336,7 +340,7 @@ def call_end_cuts(w):
     g = w.gateway('allow = api.test')
     c, d = g.call(), g.call('c2', '100.64.0.3')
     s, other = c.connect('api.test', 80), d.tls('api.test')
-    s.sendall(get('api.test', '/slow?seconds=5').encode())
+    s.sendall(get('api.test', '/slow?seconds=600').encode())
     g.wait_record('net.allow', call='c1')
     c.end()
     try:
@@ -389,8 +393,13 @@ def many_connections(w):
     assert g.memory() - before < 16000, g.memory() - before
     for s in held:
         s.close()
-    time.sleep(0.2)
-    equal(exchange(c.tls('api.test'), get('api.test'))[0], 200)
+
+    def answered():
+        try:
+            return exchange(c.tls('api.test'), get('api.test'))[0] == 200
+        except OSError:
+            return False
+    until(answered, 60, 'closed connections still count')
 
 
 @test
@@ -419,15 +428,24 @@ def memory_of_many_goes_back(w):
 
 @test
 def events_arrive_as_sent(w):
+    """Each is sent when the one before was seen."""
+    seen = threading.Semaphore(1)
+
+    def events(connection, request):
+        connection.send(b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n')
+        for n in range(3):
+            assert seen.acquire(timeout=60)
+            connection.send(b'9\r\ndata: %d\n\n\r\n' % n)
+        connection.send(b'0\r\n\r\n')
+    w.origin.handler = events
     g = w.gateway('allow = api.test')
     s = g.call().tls('api.test')
-    s.sendall(get('api.test', '/events?n=3&every=0.3').encode())
+    s.sendall(get('api.test', '/events').encode())
     answer = http.client.HTTPResponse(s)
     answer.begin()
-    for _ in range(3):
-        line = answer.readline()
-        answer.readline()
-        assert time.time() - float(line.split()[2]) < 0.1, line
+    for n in range(3):
+        equal((answer.readline(), answer.readline()), (b'data: %d\n' % n, b'\n'))
+        seen.release()
 
 
 @test

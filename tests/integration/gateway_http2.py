@@ -10,7 +10,7 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
 import gateway_world  # noqa: E402  (enters the namespace)
-from gateway_world import equal, exchange, get, main, test  # noqa: E402
+from gateway_world import all_at_once, equal, exchange, get, main, test  # noqa: E402
 from harness import hpack  # noqa: E402
 from harness.http2 import *  # noqa: E402,F403
 import harness.http2 as h2  # noqa: E402
@@ -328,7 +328,8 @@ def parallel_requests_wait_for_one_handshake(w):
     w.gateways[0].stop()
     w.gateways.remove(w.gw)
     k = w.open('api.test')
-    streams = [k.request('/slow?seconds=0.3') for i in range(10)]
+    w.origin.handler = all_at_once(10)
+    streams = [k.request('/%d' % i) for i in range(10)]
     equal([k.answer(s).status for s in streams], [200] * 10)
     equal(w.origin.accepted, 10)
 

@@ -18,7 +18,7 @@ from harness import hpack  # noqa: E402
 from harness.http2 import *  # noqa: E402,F403
 
 
-def flood(w, send, *reasons, limit=100000, seconds=30):
+def flood(w, send, *reasons, limit=100000, seconds=100):
     """send(k, i) again and again until the connection ends. How often, and that it was recorded and cost nothing."""
     k = w.client()
     before, memory, cpu = len(w.gw.records), w.gw.memory(), w.gw.cpu()
@@ -129,9 +129,10 @@ def a_head_that_does_not_end(w):
     k.ping()  # nothing of ours may come between the frames of the head
     k.headers(1, head(k), flags=0, end=True)
     begin = time.monotonic()
-    k.sock.settimeout(20)
+    k.sock.settimeout(100)
     k.end()
-    assert 8 < time.monotonic() - begin < 18, time.monotonic() - begin
+    # The other one may be quiet for two minutes.
+    assert 8 < time.monotonic() - begin < 60, time.monotonic() - begin
     w.gw.wait_record('net.deny', reason='timeout')
     equal(quiet.get('/').status, 200)
 

@@ -386,7 +386,7 @@ def conformance(w):
     for name, codes, on_stream, may_see, f in CASES:
         before = len(w.h2.requests)
         k = w.client()
-        k.sock.settimeout(5)
+        k.sock.settimeout(60)
         conformance_of(k, name, codes, on_stream, f)
         new = len(w.h2.requests) - before
         assert new <= may_see, '%s: %d requests at the origin' % (name, new)

@@ -39,8 +39,12 @@ def names(w):
     equal(answer[9], 1, 'answers')
     for _ in range(3):
         c.resolve('one.test')
+
+    def queries():
+        return len([r for r in g.records if r['event'] == 'dns.query' and r['call'] == 'c1'])
+    g.wait(lambda: queries() >= 3)
     time.sleep(0.1)
-    equal(len([r for r in g.records if r['event'] == 'dns.query' and r['call'] == 'c1']), 3)
+    equal(queries(), 3)
 
 
 @test
@@ -118,20 +122,21 @@ def rebinding(w):
 def one_family_is_never_answered(w):
     """A server of names that drops such questions: the other family is enough (RFC 8305). Waiting for it would take all the
     attempts, which are longer than 7 s."""
-    Nameserver({'four.test': lambda kind, n: ['127.0.0.9'] if kind == 1 else None,
-                'six.test': lambda kind, n: ['::1'] if kind == 28 else None,
-                'late.test': lambda kind, n: ([] if kind == 28 else None if n == 1 else ['127.0.0.9'])})
+    names = Nameserver({'four.test': lambda kind, n: ['127.0.0.9'] if kind == 1 else None,
+                        'six.test': lambda kind, n: ['::1'] if kind == 28 else None,
+                        'late.test': lambda kind, n: ([] if kind == 28 else None if n == 1 else ['127.0.0.9'])})
     servers = {'four.test': socket.create_server(('127.0.0.9', 80), reuse_port=True),
                'six.test': socket.create_server(('::1', 80), family=socket.AF_INET6, reuse_port=True)}
     servers['late.test'] = servers['four.test']
     g = w.gateway('allow = *.test', *['allow_private = http://%s/**' % h for h in servers])
     c = g.call()
-    for host in ('four.test', 'six.test'):
+    for host, other in (('four.test', 28), ('six.test', 1)):
         thread = threading.Thread(target=serve_hi, args=(servers[host],))
         thread.start()
         begun = time.monotonic()
         equal(exchange(c.connect(host, 80), get(host))[0], 200)
-        assert time.monotonic() - begun < 6, 'it waited for the other family'
+        # All of the attempts would take that long, unless the machine stood still: then there were fewer.
+        assert time.monotonic() - begun < 6 or names.asked.count((host, other)) < 3, 'it waited for the other family'
         thread.join()
     # Without any address the answer that is missing is waited for.
     thread = threading.Thread(target=serve_hi, args=(servers['late.test'],))

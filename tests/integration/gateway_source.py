@@ -25,7 +25,7 @@ allow = https://api.test/**
 class Helper:
     def __init__(self):
         self.socket, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         self.give(1, VALUE)  # for the sandbox, before there is a call
 
     def give(self, number, value):

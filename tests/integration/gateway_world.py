@@ -71,6 +71,19 @@ inject = header, basic, query
 VALUE = 'sk-real-value-0123456789abcdef'
 
 
+def all_at_once(n):
+    """A handler that answers when so many requests have come, each on a connection of its own."""
+    barrier = threading.Barrier(n)
+
+    def handler(connection, request):
+        try:
+            barrier.wait(60)
+        except threading.BrokenBarrierError:
+            return False
+        return Origin.reply(connection)
+    return handler
+
+
 def basic(user, password):
     return base64.b64encode(('%s:%s' % (user, password)).encode()).decode()
 

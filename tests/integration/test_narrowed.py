@@ -165,7 +165,7 @@ def detached(t):
     with Asked(t, narrowing(isolation='full')) as box:
         box.add('--secret', 'KEY@api.example.com', '--allow', 'api.example.com', KEY='sk-real-7f3a9c21e8b44d06a5')
         box.run('sh', '-c', 'echo out; echo err >&2; echo "${#KEY}"', flags=['-d', '--name', 'x']).ok()
-        until(lambda: box.audit('call.exit'), 20, 'its end')
+        until(lambda: box.audit('call.exit'), 30, 'its end')
         result = box.nsbox('logs', 'x').ok()
         equal((result.out.split(), result.err.split()), (['out', '26'], ['err']), 'output')
 

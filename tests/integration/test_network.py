@@ -52,7 +52,7 @@ def loopback_of_the_host(t):
     box = Box(t).add('--allow', '*')
     tcp, udp = TcpListener(greeting=b'hi'), UdpListener()
     socket.create_connection(('127.0.0.1', tcp.port)).close()
-    until(lambda: tcp.accepted == 1)
+    until(lambda: tcp.accepted == 1, 30)
     result = box.python('''
 r = {}
 for host in ("127.0.0.1", "localhost", "0.0.0.0", "::1", "::ffff:127.0.0.1", "100.64.0.1", "127.0.0.2"):
@@ -95,7 +95,7 @@ def talk(host):
 out([attempt(talk, "db.example.com"), attempt(talk, "other.example.com")])''').ok().json()
     check(str(result[0]).startswith('SSH-2.0'), 'the allowed one: %r' % result)
     check(isinstance(result[1], dict) or result[1] == '', 'the other one: %r' % result)
-    until(lambda: listener.received.endswith(b'raw'), message='bytes at the listener')
+    until(lambda: listener.received.endswith(b'raw'), 30, 'bytes at the listener')
     equal(other.accepted, 0, 'connections at the other')
     check(box.audit('net.allow', host='db.example.com', port=5432), 'record of the connection')
     check(box.audit('net.deny', host='other.example.com'), 'record of the refusal')
@@ -128,7 +128,7 @@ def udp_goes_nowhere(t):
     box = Box(t).add('--allow', '*').add('--connect-to', 'example.com:443:127.0.0.1:%d' % udp.port)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         control.sendto(b'control', ('127.0.0.1', udp.port))
-    until(lambda: udp.received == [b'control'])
+    until(lambda: udp.received == [b'control'], 30)
     result = box.python('''
 r = []
 for host, port in (("example.com", 443), ("203.0.113.5", 53), ("203.0.113.5", 123), ("100.64.0.1", int(sys.argv[1]))):
@@ -152,7 +152,7 @@ def ask(name, kind, tcp=False):
         s = connect("100.64.0.1", 53); s.sendall(len(q).to_bytes(2, "big") + q)
         n = int.from_bytes(s.recv(2), "big"); a = s.recv(n)
     else:
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(q, ("100.64.0.1", 53))
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(30); s.sendto(q, ("100.64.0.1", 53))
         a = s.recv(4096)
     assert a[:2] == b"\\x12\\x34", a
     return {"rcode": a[3] & 15, "answers": int.from_bytes(a[6:8], "big"), "last": list(a[-4:])}
@@ -196,14 +196,17 @@ print("asked", flush=True); sys.stdin.read()''', stdin=subprocess.PIPE)
     try:
         inodes = set()
         for fd in os.listdir('/proc/%d/fd' % pid):
-            link = os.readlink('/proc/%d/fd/%s' % (pid, fd))
+            try:
+                link = os.readlink('/proc/%d/fd/%s' % (pid, fd))
+            except FileNotFoundError:  # closed meanwhile
+                continue
             if link.startswith('socket:['):
                 inodes.add(link[8:-1])
         with open('/proc/%d/net/udp' % pid) as f:
             udp = [line for line in f.readlines()[1:] if line.split()[9] in inodes]
     except PermissionError:
         pass
-    process.communicate(b'', timeout=20)
+    process.communicate(b'', timeout=60)
     equal(udp, [], 'UDP sockets of the gateway in the network of the host')
 
 
@@ -229,8 +232,11 @@ def unlisted_port(t):
     result = box.python('''
 r = {"listed": attempt(fetch, "http://example.com/")}
 for port in (22, 25, 8080, 8443, 65535):
-    start = time.time(); r[str(port)] = attempt(connect, "example.com", port, 5)
-    r[str(port)]["seconds"] = time.time() - start
+    # At once: a second later it would be the answer to a second packet. Until it was, on a machine that others use.
+    for _ in range(5):
+        start = time.time(); r[str(port)] = attempt(connect, "example.com", port, 30)
+        r[str(port)]["seconds"] = time.time() - start
+        if r[str(port)]["seconds"] < 1: break
 out(r)''').ok().json()
     equal(result.pop('listed').get('status'), 200, 'port 80')
     for port, got in result.items():
@@ -274,7 +280,7 @@ try: s.accept(); print("reached")
 except OSError: print("alone")''')
     addresses = json.loads(server.stdout.readline())
     got = second.python('out([str(attempt(connect, "100.64.0.%d" % i, 8080, 2)) for i in range(1, 6)])').ok().json()
-    out, _ = server.communicate(timeout=20)
+    out, _ = server.communicate(timeout=60)
     equal(out, b'alone\n', 'the server in the first sandbox (%r, its addresses %r)' % (got, addresses))
 
 
@@ -310,7 +316,7 @@ def source_addresses_are_checked_strictly(t):
     equal(running.stdout.readline(), b'up\n', 'the call')
     out = subprocess.run([sys.executable, '-c', IN_THE_GATEWAYS_NAMESPACE, str(box.helper('nsbox-gateway'))],
                          stdout=subprocess.PIPE, check=True).stdout.decode()
-    running.communicate(b'\n', timeout=20)
+    running.communicate(b'\n', timeout=60)
     values = dict(line.split() for line in out.splitlines())
     check('gw0' in values, 'devices: %r' % values)
     equal({d: v for d, v in values.items() if d != 'lo'}, dict.fromkeys(set(values) - {'lo'}, '1'), 'rp_filter')

@@ -10,7 +10,7 @@ import subprocess
 from harness.api import Api
 from harness.fault import chain_problem, program
 from harness.overlay import difference, snapshot
-from harness.registry import cases, check, equal, test
+from harness.registry import cases, check, equal, test, until
 from harness.work import Work, refused
 
 
@@ -242,10 +242,7 @@ def busy_while_it_runs(t):
 def detached_and_dropped(t):
     box = Work(t)
     name = box.nsbox('run', *box.flags, '-d', '--rm', '--', '/bin/sh', '-c', 'echo x > n').ok().out.strip()
-    for _ in range(200):
-        if name not in box.nsbox('ls').out:
-            break
-    equal(box.layers(), [], 'layers after -d --rm')
+    until(lambda: name not in box.nsbox('ls').out and not box.layers(), 30, 'after -d --rm')
     check(not os.path.exists(box.work + '/n'), 'it reached the host')
 
 
@@ -257,10 +254,7 @@ def killed_run_keeps_its_layer(t):
     process.kill()
     process.communicate()
     layer = box.layers()[0]
-    for _ in range(500):
-        result = box.nsbox('commit', layer)
-        if result.code == 0:
-            break
+    until(lambda: box.nsbox('commit', layer).code == 0, 30, 'it cannot be committed')
     equal(box.get('n'), 'x\n', 'committed')
 
 

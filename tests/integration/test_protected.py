@@ -17,7 +17,7 @@ def read(path):
 
 
 def git(box, *words, **kwargs):
-    return subprocess.run(['git', *words], cwd=kwargs.pop('cwd', box.work), env=box.env, check=True, timeout=20, text=True,
+    return subprocess.run(['git', *words], cwd=kwargs.pop('cwd', box.work), env=box.env, check=True, timeout=60, text=True,
                           stdout=subprocess.PIPE, **kwargs).stdout
 
 
@@ -53,7 +53,7 @@ def missing_at_start(t, how, name):
     for b in (outside, box):
         git(b, 'init', '-q')
         subprocess.run(['rm', '-rf', b.work + '/.git/hooks'], check=True)
-    subprocess.run(['/bin/sh', '-c', MAKE[how], 'sh', name], cwd=outside.work, check=True, timeout=20)
+    subprocess.run(['/bin/sh', '-c', MAKE[how], 'sh', name], cwd=outside.work, check=True, timeout=60)
     check(os.path.lexists(os.path.join(outside.work, name)), 'the control: it can be made outside')
     result = box.sh(MAKE[how] + '; ls -d -- "$1" >/dev/null && echo made', name).ok()
     equal(result.out, 'made\n', 'inside it can be made')
@@ -220,7 +220,7 @@ def what_is_left_in_the_background(t):
     box.nsbox('create', '--name', 'long', '--net', 'none').ok()
     loop = '(while :; do mkdir .vscode; echo x > .vscode/a; echo x > .envrc; done) >/dev/null 2>&1 & sleep 0.2; echo left'
     box.nsbox('exec', 'long', '--background', '--', '/bin/sh', '-c', loop).ok()
-    until(lambda: box.audit('fs.protected'), 20, 'nothing was found while it went on')
+    until(lambda: box.audit('fs.protected'), 30, 'nothing was found while it went on')
     box.nsbox('rm', '-f', 'long').ok()
     equal([n for n in os.listdir(box.work) if n in ('.vscode', '.envrc')], [], 'after the end')
 
@@ -232,10 +232,10 @@ def the_client_is_killed(t):
     process = box.start('run', '--net', 'none', '--', '/bin/sh', '-c',
                         'echo ready; while :; do echo x > .envrc; mkdir -p .idea; done')
     process.stdout.readline()
-    until(lambda: os.path.exists(box.work + '/.envrc'), 20, 'it did not begin')
+    until(lambda: os.path.exists(box.work + '/.envrc'), 30, 'it did not begin')
     process.kill()
     process.wait()
-    until(lambda: box.audit('sandbox.exit'), 20, 'the sandbox did not end')
+    until(lambda: box.audit('sandbox.exit'), 30, 'the sandbox did not end')
     equal([n for n in os.listdir(box.work) if n in ('.envrc', '.idea')], [], 'after the end')
     check(box.audit('fs.protected'), 'recorded')
 

@@ -40,14 +40,14 @@ def linked_worktree(t, script, main):
     """git status of the user in a worktree beside the workspace executes nothing that a call left."""
     where = main if main.endswith('.git') else os.path.normpath(main + '/.git')
     outside, feat, mark = with_worktree(t, 'outside', main=main)
-    subprocess.run(['/bin/sh', '-c', script, 'sh', EVIL % mark, where], cwd=outside.work, env=outside.env, timeout=20,
+    subprocess.run(['/bin/sh', '-c', script, 'sh', EVIL % mark, where], cwd=outside.work, env=outside.env, timeout=60,
                    stderr=subprocess.DEVNULL)
-    subprocess.run(['git', 'status'], cwd=feat, env=outside.env, timeout=20, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(['git', 'status'], cwd=feat, env=outside.env, timeout=60, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     check(os.path.exists(mark), 'the control: it is executed outside')
     box, feat, mark = with_worktree(t, 'box', main=main)
     box.sh(script + 'true', EVIL % mark, where).ok()
     # mv copies where it cannot rename, and removes what it can: then git refuses.
-    subprocess.run(['git', 'status'], cwd=feat, env=box.env, timeout=20, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(['git', 'status'], cwd=feat, env=box.env, timeout=60, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     check(not os.path.exists(mark), 'it is executed')
     own = os.path.join(box.work, where, 'worktrees/feat')
     equal((read(own + '/commondir'), read(own + '/gitdir')), ('../..\n', feat + '/.git\n'), 'pointers')
@@ -135,9 +135,9 @@ def rebase(t, place, script):
             box.sh(made + script + 'true', *words).ok()
             check(not os.path.lexists(mark), 'executed inside')
         else:
-            subprocess.run(['/bin/sh', '-c', made + script, 'sh', *words], cwd=box.work, env=box.env, timeout=20,
+            subprocess.run(['/bin/sh', '-c', made + script, 'sh', *words], cwd=box.work, env=box.env, timeout=60,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        subprocess.run(['git', 'rebase', '--continue'], cwd=os.path.join(box.work, tree), env=box.env, timeout=20,
+        subprocess.run(['git', 'rebase', '--continue'], cwd=os.path.join(box.work, tree), env=box.env, timeout=60,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         equal(os.path.exists(mark), not sandboxed, 'executed')
     found = {r['path'][len(box.work) + 1:]: r.get('keys') for r in box.audit('fs.protected')}
@@ -178,10 +178,10 @@ def strategy_of_a_merge(t, what, place):
         if sandboxed:
             box.sh(*words).ok()
         else:
-            subprocess.run(['/bin/sh', '-c', words[0], 'sh', words[1]], cwd=box.work, env=box.env, timeout=20,
+            subprocess.run(['/bin/sh', '-c', words[0], 'sh', words[1]], cwd=box.work, env=box.env, timeout=60,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         subprocess.run(['git', what, '--continue'], cwd=os.path.join(box.work, tree), env=dict(box.env, GIT_EDITOR='true'),
-                       timeout=20, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                       timeout=60, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         equal(os.path.exists(mark), not sandboxed, 'executed')
         if not sandboxed:
             os.unlink(mark)
@@ -206,7 +206,7 @@ def patches_under_way(t):
         if sandboxed:
             box.sh(PATCHED, precious).ok()
         else:
-            subprocess.run(['/bin/sh', '-c', PATCHED, 'sh', precious], cwd=box.work, env=box.env, timeout=20,
+            subprocess.run(['/bin/sh', '-c', PATCHED, 'sh', precious], cwd=box.work, env=box.env, timeout=60,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         git(box, 'am', '--continue')
         with open(precious, 'rb') as f:

@@ -52,9 +52,9 @@ def paths_elsewhere(t, path, words, where):
         if sandboxed:
             box.sh(script, *arguments).ok()
         else:
-            subprocess.run(['/bin/sh', '-c', script, 'sh', *arguments], cwd=box.work, env=box.env, timeout=20, check=True)
+            subprocess.run(['/bin/sh', '-c', script, 'sh', *arguments], cwd=box.work, env=box.env, timeout=60, check=True)
         tree = os.path.join(box.work, where)
-        subprocess.run(['git', 'checkout', '--', '.'], cwd=tree, env=box.env, timeout=20, stderr=subprocess.DEVNULL)
+        subprocess.run(['git', 'checkout', '--', '.'], cwd=tree, env=box.env, timeout=60, stderr=subprocess.DEVNULL)
         equal(os.path.exists(os.path.join(tree, path)), not sandboxed, 'written')
     record, = box.audit('fs.protected')
     equal((record['path'], os.path.exists(record['kept'])), (os.path.normpath(top + '/index'), True), 'found')

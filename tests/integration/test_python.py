@@ -31,7 +31,7 @@ def what_waits_for_a_person(t):
     """Answered through the binding; and the reason of a denial carries nothing that a terminal would obey."""
     with Asked(t, lambda q: {'decision': 'ask' if 'wait' in q['argv'] else 'deny', 'reason': 'a\x1b[2Jb\x9bc'}) as box:
         result = script(t, PRELUDE + '''
-p = policy().set('audit', 'auditor', 'unix:' + sys.argv[2])
+p = policy().set('audit', 'auditor', 'unix:' + sys.argv[2]).set('audit', 'deadline', '60s')
 with sb.Runtime(events='call.denied') as runtime, runtime.create(p) as box:
     said = []
     for decision in (sb.Decision.APPROVE, sb.Decision.DENY):
@@ -111,10 +111,11 @@ box.close(); runtime.close()
 def start_async(t):
     result = script(t, WITH_BOX + '''
 async def main():
-    call = box.start_async(['sh', '-c', 'sleep 0.2; exit 5'], stdin=sb.NULL, stdout=sb.NULL)
+    call = box.start_async(['sh', '-c', 'read line; exit 5'], stdin=sb.PIPE, stdout=sb.NULL)
     first = call.state
     await call.started_async()
     second = call.state
+    call.stdin.close()
     end = await call.wait_async()
     missing = box.start_async(['no-such-command'], stdin=sb.NULL, stdout=sb.NULL)
     try:
@@ -122,15 +123,14 @@ async def main():
         said = 'no error'
     except sb.SandboxError as e:
         said = [errno.errorcode[e.errno], e.stage.name, missing.state.name, missing.error.message == e.message]
-    # Twenty at once take about as long as one.
-    begin = time.monotonic()
-    done = await asyncio.gather(*(box.run_async(['sh', '-c', 'sleep 0.5; echo %d' % n]) for n in range(20)))
-    return [first.name, second.name, end.status, said, [int(d.stdout) for d in done] == list(range(20)),
-            time.monotonic() - begin < 8]
+    # Twenty run at once: each ends when it has seen all of them.
+    meet = 'touch at.%d; until test $(ls at.* | wc -l) = 20; do sleep 0.05; done; echo %d'
+    done = await asyncio.gather(*(box.run_async(['sh', '-c', meet % (n, n)]) for n in range(20)))
+    return [first.name, second.name, end.status, said, [int(d.stdout) for d in done] == list(range(20))]
 out(asyncio.run(main()))
 box.close(); runtime.close()
 ''')
-    equal(result, ['STARTING', 'RUNNING', 5, ['ENOENT', 'EXEC', 'FAILED', True], True, True], 'asynchronous starts')
+    equal(result, ['STARTING', 'RUNNING', 5, ['ENOENT', 'EXEC', 'FAILED', True], True], 'asynchronous starts')
 
 
 @test
@@ -140,7 +140,7 @@ def a_loop_of_ones_own(t):
 async def main():
     loop, seen = asyncio.get_running_loop(), []
     fd = runtime.fileno()
-    call = box.start_async(['sh', '-c', 'sleep 0.3'], stdin=sb.NULL)
+    call = box.start_async(['cat'], stdin=sb.PIPE, stdout=sb.NULL)
     ended = loop.create_future()
 
     def ready():
@@ -151,6 +151,7 @@ async def main():
 
     loop.add_reader(runtime, ready)
     other = await box.run_async(['echo', 'beside'])
+    call.stdin.close()
     status = await ended
     loop.remove_reader(runtime)
     return [status, 'STARTING' in seen or 'RUNNING' in seen, other.stdout.decode(), fd == runtime.fileno()]
@@ -165,12 +166,12 @@ def cancel(t):
     result = script(t, WITH_BOX + '''
 call = box.start(['sh', '-c', 'trap "" TERM; (sleep 60 & sleep 60) & sleep 60'], stdin=sb.NULL)
 call.cancel()
-end = call.wait(10)
+end = call.wait(30)
 call.cancel()  # of one that has ended: nothing
 early = box.start_async(['sleep', '60'], stdin=sb.NULL)
 early.cancel()
 try:
-    early.wait(10)
+    early.wait(30)
     over = True
 except sb.SandboxTimeout:
     over = False
@@ -194,23 +195,26 @@ box.close(); runtime.close()
 @test
 def timeouts(t):
     result = script(t, WITH_BOX + '''
-begin = time.monotonic()
-call = box.start(['sleep', '60'], stdin=sb.NULL, timeout=0.3)
+call = box.start(['sleep', '600'], stdin=sb.NULL)
 try:
     call.wait(0.05)
     early = 'ended'
 except sb.SandboxTimeout as e:
     early = [isinstance(e, TimeoutError), errno.errorcode[e.errno], call.state.name, call.poll()]
-end = call.wait()
+call.cancel()
+begin = time.monotonic()
+end = box.start(['sleep', '600'], stdin=sb.NULL, timeout=0.3).wait()
 took = time.monotonic() - begin
 # Output read before the time was up is there at the second try.
-slow = box.start(['sh', '-c', 'echo first; sleep 0.6; echo second'], stdin=sb.NULL, stdout=sb.PIPE, stderr=sb.NULL)
+slow = box.start(['sh', '-c', 'echo first; until test -e go; do sleep 0.05; done; echo second'], stdin=sb.NULL,
+                 stdout=sb.PIPE, stderr=sb.NULL)
 try:
     slow.communicate(timeout=0.2)
     whole = 'ended'
 except TimeoutError:
+    open('go', 'w').close()
     whole = slow.communicate()[0].decode()
-out([early, end.reason, end.shell_status, 0.25 < took < 6, whole])
+out([early, end.reason, end.shell_status, took > 0.25, whole])
 box.close(); runtime.close()
 ''')
     equal(result, [[True, 'ETIMEDOUT', 'RUNNING', None], 'timeout', 124, True, 'first\nsecond\n'], 'timeouts')
@@ -228,11 +232,11 @@ trapped = ready('trap "exit 9" USR1; echo ready; while :; do sleep 0.05; done')
 trapped.signal(signal.SIGUSR1)
 plain = ready('echo ready; sleep 60')
 plain.signal(signal.SIGKILL)
-ends = [trapped.wait(10), plain.wait(10)]
+ends = [trapped.wait(30), plain.wait(30)]
 gone = refused(plain.signal, signal.SIGTERM)
 several = [ready('echo ready; exec sleep 60') for _ in range(3)]
 box.signal(signal.SIGTERM)
-out([[e.status, e.signal, e.reason] for e in ends] + [gone[:1], [c.wait(10).signal for c in several]])
+out([[e.status, e.signal, e.reason] for e in ends] + [gone[:1], [c.wait(30).signal for c in several]])
 box.signal(signal.SIGTERM)  # none runs: nothing
 box.close(); runtime.close()
 ''')
@@ -265,7 +269,7 @@ while True:
     if not part:
         break
     text += part
-out([text.decode().split('\\r\\n'), call.wait(10).status, call.stdout])
+out([text.decode().split('\\r\\n'), call.wait(30).status, call.stdout])
 box.close(); runtime.close()
 ''')
     equal(result, [['33 99', 'a terminal', ''], 0, None], 'terminal')
@@ -277,7 +281,7 @@ def isolation_and_background(t):
 full = box.run(['sh', '-c', 'echo $$'], isolation='full')
 left = box.run(['sh', '-c', 'sleep 60 </dev/null >/dev/null 2>&1 & echo $! >pid'])
 kept = box.run(['sh', '-c', '(sleep 0.5; echo late >late) </dev/null >/dev/null 2>&1 &'], background=True)
-for _ in range(200):
+for _ in range(600):
     if os.path.exists('late'):
         break
     time.sleep(0.05)
@@ -354,7 +358,7 @@ waiter.start()
 for x in threads: x.start()
 for x in threads: x.join()
 blocked.cancel()
-waiter.join(10)
+waiter.join(30)
 out([results.count(True), results[-1], len(results)])
 box.close(); runtime.close()
 ''')
@@ -370,14 +374,14 @@ call = box.start(['sh', '-c', 'trap "exit 4" TERM; echo ready; while :; do sleep
 call.stdout.readline()
 signal.signal(signal.SIGALRM, lambda *_: call.signal(signal.SIGTERM))
 signal.alarm(1)
-forwarded = call.wait(20).status
+forwarded = call.wait(30).status
 call = box.start(['sleep', '60'], stdin=sb.NULL)
 def stop(*_):
     raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, stop)
-signal.alarm(1)
 try:
-    call.wait(20)
+    signal.alarm(1)
+    call.wait(30)
     interrupted = False
 except KeyboardInterrupt:
     interrupted = call.state.name
@@ -432,11 +436,11 @@ async def main():
     call = box.start(['sleep', '60'], stdin=sb.NULL)
     asyncio.get_running_loop().call_later(0.3, kill_supervisor)
     try:
-        return 'ended', await asyncio.wait_for(call.wait_async(), 10)
+        return 'ended', await asyncio.wait_for(call.wait_async(), 30)
     except sb.SandboxError as e:
         first = [errno.errorcode[e.errno], call.state.name != 'RUNNING']
     try:
-        return 'ended again', call.wait(10)
+        return 'ended again', call.wait(30)
     except sb.SandboxError as e:
         return first + [errno.errorcode[e.errno]]
 out(asyncio.run(main()))
@@ -452,7 +456,7 @@ def example(t, box, name, *args):
         t.skip('a sanitized library cannot be loaded into a plain python')
     return subprocess.run([sys.executable, '-X', 'dev', '-B', directory(t) + '/' + name, '--library',
                            t.prefix + '/lib/libsandbox.so', *args], env=box.env, cwd=box.work,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=50)
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=100)
 
 
 @test

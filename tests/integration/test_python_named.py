@@ -33,7 +33,7 @@ with sb.Runtime() as runtime, runtime.open('one') as box:
     with sb.Runtime() as other, other.open('one') as again:
         second = again.start(['sleep', '60'], stdin=sb.NULL)
         box.signal_call(second.id, signal.SIGTERM)
-        signalled = [second.wait(10).signal, refused(box.signal_call, second.id, signal.SIGTERM)[0]]
+        signalled = [second.wait(30).signal, refused(box.signal_call, second.id, signal.SIGTERM)[0]]
     box.remove(force=True)
     call.close()
 out([first, taken, wrong, by_id, there, entry, found, same, busy, signalled, names()])
@@ -55,11 +55,12 @@ with sb.Runtime() as runtime, runtime.create_named(policy(), 'logged') as box:
     call = box.start(['sh', '-c', 'echo now; sleep 0.7; echo later; echo error >&2; echo done >end'], stdin=sb.NULL,
                      stdout=sb.LOG, stderr=sb.LOG, detached=True)
     number = call.id
-for _ in range(200):
-    if os.path.exists('end'):
-        break
-    time.sleep(0.05)
-time.sleep(0.3)
+with sb.Runtime() as runtime, runtime.open('logged') as box:
+    for _ in range(600):
+        if not box.inspect()['calls']:
+            break
+        time.sleep(0.05)
+ended = os.path.exists('end')
 text = {1: b'', 2: b''}
 calls = set()
 with sb.Output('logged') as output:
@@ -71,10 +72,10 @@ pruned = sb.prune()
 plain = None
 with sb.Runtime() as runtime, runtime.create(policy()) as box:
     plain = refused(box.start, ['true'], stdout=sb.LOG) != 'no error'
-out([text[1].decode(), text[2].decode(), calls == {number}, more, pruned, sb.list_sandboxes(), plain,
+out([ended, text[1].decode(), text[2].decode(), calls == {number}, more, pruned, sb.list_sandboxes(), plain,
      refused(sb.Output, 'logged')[0]])
 ''', box=box, timeout=100)
-        equal(result, ['now\nlater\n', 'error\n', True, None, ['logged'], [], True, 'ENOENT'], 'output')
+        equal(result, [True, 'now\nlater\n', 'error\n', True, None, ['logged'], [], True, 'ENOENT'], 'output')
     finally:
         sweep(t, box)
 

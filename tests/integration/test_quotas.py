@@ -76,7 +76,7 @@ def relayed_connections(t):
 def talk(n):
     try:
         s = connect("db.example.com", 5432)
-        s.settimeout(10)
+        s.settimeout(30)
         if s.recv(2) != b"hi":
             return "closed"
         s.sendall(b"x" * n)

@@ -35,27 +35,37 @@ def exit_not_executable(t):
     check('plain' in result.err, 'stderr does not name it: %r' % result)
 
 
-@test
+def in_time(box, script, first):
+    """Run it with a time limit that lets it print its first words, on a machine that others use: (result, seconds)."""
+    for limit in (1, 5, 20):
+        result = box.sh(script, flags=['--timeout', '%ds' % limit])
+        if result.out.startswith(first):
+            break
+    return result, limit
+
+
+@test(timeout=120)
 def exit_timeout(t):
     box = Box(t)
-    result = box.sh('echo started; sleep 30', flags=['--timeout', '1s'])
+    result, limit = in_time(box, 'echo started; sleep 600', 'started\n')
     equal(result.code, 124, 'exit status (%r)' % result)
     equal(result.out, 'started\n', 'stdout')
-    check(0.9 < result.seconds < 15, 'it took %.1f s' % result.seconds)
+    check(result.seconds > limit * 0.9, 'it took %.1f s' % result.seconds)
     equal(box.audit('call.exit')[0]['reason'], 'timeout', 'reason in the audit log')
 
 
-@test
+@test(timeout=120)
 def timeout_kills_what_ignores_term(t):
-    result = Box(t).sh('trap "" TERM; while :; do sleep 1; done', flags=['--timeout', '1s'])
+    result, limit = in_time(Box(t), 'trap "" TERM; echo deaf; while :; do sleep 1; done', 'deaf\n')
     equal(result.code, 124, 'exit status')
-    check(5 < result.seconds < 10, 'TERM at 1 s and KILL 5 s later, but it took %.1f s' % result.seconds)
+    check(limit + 4 < result.seconds < limit + 25,
+          'TERM at %d s and KILL 5 s later, but it took %.1f s' % (limit, result.seconds))
 
 
-@test
+@test(timeout=120)
 def timeout_lets_a_handler_run(t):
-    result = Box(t).sh('trap "echo cleaned; exit 3" TERM; sleep 30 & wait', flags=['--timeout', '1s'])
-    equal(result.out, 'cleaned\n', 'stdout')
+    result, _ = in_time(Box(t), 'trap "echo cleaned; exit 3" TERM; echo ready; sleep 600 & wait', 'ready\n')
+    equal(result.out, 'ready\ncleaned\n', 'stdout')
     equal(result.code, 124, 'exit status')
 
 
@@ -101,7 +111,7 @@ def closed_reader_ends_the_command(t):
     process = box.start('run', '--', 'yes')
     process.stdout.read(100)
     process.stdout.close()
-    equal(process.wait(20), 128 + signal.SIGPIPE, 'exit status')
+    equal(process.wait(60), 128 + signal.SIGPIPE, 'exit status')
     process.stderr.close()
 
 
@@ -291,16 +301,16 @@ def signal_forwarded(t, number):
     process = box.start('run', '--', 'sh', '-c', script)
     equal(process.stdout.readline(), b'ready\n', 'first line')
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     equal((out.decode(), process.returncode), ('got %d\n' % number, 9), 'stdout and exit status (%r)' % err)
 
 
 @test
 def signal_without_handler(t):
-    process = Box(t).start('run', '--', 'sh', '-c', 'echo ready; exec sleep 30')
+    process = Box(t).start('run', '--', 'sh', '-c', 'echo ready; exec sleep 600')
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     equal(process.returncode, 128 + 15, 'exit status')
 
 
@@ -308,7 +318,7 @@ def signal_without_handler(t):
 def daemons_die_with_the_call(t):
     box = Box(t)
     # A daemon that left session and parent writes on and on. After the run it must not.
-    result = box.sh('(setsid sh -c "while :; do date +%N > beat; sleep 0.05; done" >/dev/null 2>&1 &) ; sleep 0.5').ok()
+    result = box.sh('(setsid sh -c "while :; do date +%N > beat; sleep 0.05; done" >/dev/null 2>&1 &) ; until test -s beat; do sleep 0.05; done').ok()
     with open(box.work + '/beat') as f:
         before = f.read()
     time.sleep(0.5)
@@ -322,7 +332,7 @@ def killed_command_line_leaves_nothing(t):
     process = box.start('run', '--', 'sh', '-c', 'setsid sleep 1000 & echo ready; exec sleep 1000')
     process.stdout.readline()
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     # The registry fails the test when a process is left.
 
 
@@ -397,7 +407,7 @@ n = 0
 try:
     while n < 500:
         if os.fork() == 0:
-            time.sleep(20); os._exit(0)
+            time.sleep(600); os._exit(0)
         n += 1
 except OSError as e:
     out({"n": n, "errno": e.errno})
@@ -450,11 +460,17 @@ def leaves_inotify_to_the_user(t):
     if control <= bound // 2 + 4:
         t.skip('programs of this user have taken most of its inotify instances')
     box = Box(t)
-    process = box.start('run', '--net', 'none', '--', '/usr/bin/python3', '-c', INOTIFY, str(bound), stdin=subprocess.PIPE)
-    equal(int(process.stdout.readline()), bound // 2, 'instances inside')
-    left = int(subprocess.run(outside + ['4'], input=b'', stdout=subprocess.PIPE, check=True).stdout)
-    equal(left, 4, 'instances of a program of the user in the meantime')
-    process.communicate(timeout=20)
+    # Until no other test took some of them meanwhile.
+    for _ in range(5):
+        process = box.start('run', '--net', 'none', '--', '/usr/bin/python3', '-c', INOTIFY, str(bound),
+                            stdin=subprocess.PIPE)
+        inside = int(process.stdout.readline())
+        left = int(subprocess.run(outside + ['4'], input=b'', stdout=subprocess.PIPE, check=True).stdout)
+        process.communicate(timeout=60)
+        check(inside <= bound // 2, 'more than half inside: %d of %d' % (inside, bound))
+        if (inside, left) == (bound // 2, 4):
+            break
+    equal((inside, left), (bound // 2, 4), 'instances inside, and of a program of the user in the meantime')
 
 
 @test
@@ -470,6 +486,6 @@ def stdio_closed(t):
     box = Box(t)
     result = box.sh('echo here > made; exec 2>&-; true', preexec_fn=lambda: (os.close(0), os.close(2)))
     equal(result.code, 0, 'exit status (%r)' % result)
-    until(lambda: os.path.exists(box.work + '/made'))
+    until(lambda: os.path.exists(box.work + '/made'), 30)
     for record in box.audit():
         check(record['event'], 'the audit log was written over')

@@ -378,7 +378,7 @@ def bomb(t, coding, make):
     check(len(data) < 2 << 20, 'a small bomb')
     box, origin = setup(t, lambda c, r: Origin.reply(c, body=data, headers=[('Content-Encoding', coding)]))
     process = box.start('run', *box.flags, '--', 'sh', '-c',
-                        'curl -sS --limit-rate 256k --max-time 6 -o /dev/null https://%s/' % HOST)
+                        'curl -sS --limit-rate 256k --max-time 600 -o /dev/null https://%s/' % HOST)
     while not origin.requests:
         check(process.poll() is None, 'the client ended')
         time.sleep(0.05)

@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 
 from harness.named import Named
 from harness.origin import Origin
@@ -75,9 +76,11 @@ def each_call_has_its_own(t):
         equal(len(box.files('told')), 3, 'a call that does not use it costs no command')
         equal(box.files('revoked'), [], 'nothing has ended')
         for n, call in ((2, b), (1, a), (3, c)):
-            call.communicate(timeout=30)
-            check('revoked.%d' % n in box.files('revoked'), 'revoked when the end is told: %r' % box.files('revoked'))
-        equal(len(box.files('revoked')), 3, 'revoked')
+            call.communicate(timeout=60)
+            # Or it is recorded that the command takes longer.
+            check('revoked.%d' % n in box.files('revoked') or box.audit('limit.hit', reason='secret-revoke'),
+                  'revoked when the end is told: %r' % box.files('revoked'))
+        until(lambda: len(box.files('revoked')) == 3, 30, 'revoked')
         uses = [r['call'] for r in box.audit('secret.use')]
         equal(len(set(uses)), 3, 'whose use it is: %r' % uses)
         asked = box.audit('secret.ask')
@@ -114,10 +117,10 @@ def input_need_not_be_read(t):
         a, b = box.loop(), box.loop()
         equal([box.ask(a), box.ask(b)], ['200'] * 2, 'statuses')
         equal(box.sent(), [VALUE + '0'] * 2, 'values')
-        a.communicate(timeout=30)
+        a.communicate(timeout=60)
         equal((box.ask(b), box.files('revoked')), ('200', []), 'the other one goes on with it')
-        b.communicate(timeout=30)
-        equal(box.files('revoked'), ['revoked.0'], 'then it is revoked')
+        b.communicate(timeout=60)
+        until(lambda: box.files('revoked') == ['revoked.0'], 30, 'then it is revoked')
 
 
 @test
@@ -126,9 +129,12 @@ def no_value_for_a_call(t):
     with Issued(t, source='echo >> $d/asked; test $(wc -l < $d/asked) = 1 || exit 3; cat > /dev/null; echo %s1' % VALUE) as box:
         a, b = box.loop(), box.loop()
         equal(box.ask(a), '200', 'the first one')
+        begin = time.monotonic()
         equal([box.ask(b) for _ in range(5)], ['502'] * 5, 'the other')
+        # Not again for five seconds.
+        most = 2 + int((time.monotonic() - begin) / 5)
         with open(box.d + '/asked') as f:
-            equal(len(f.readlines()), 2, 'how often it was asked')
+            check(2 <= len(f.readlines()) <= most, 'how often it was asked')
         refused = box.exec('x', 'sh', '-c', 'curl -s -H "A: $KEY" https://%s/' % HOST).json()
         equal(refused['reason'], 'secret-unavailable', 'reason')
         check('it failed' in refused['detail'] and 'KEY' in refused['detail'], 'text: %r' % refused)
@@ -138,7 +144,7 @@ def no_value_for_a_call(t):
         check(record['call'], 'whose it is')
         equal(box.ask(a), '200', 'who has one goes on')
         for call in (a, b):
-            call.communicate(timeout=30)
+            call.communicate(timeout=60)
 
 
 @test
@@ -149,15 +155,15 @@ def a_call_that_ends_first(t):
         first = box.loop()
         equal(box.ask(first), '200', 'the first one')
         call = box.start_exec('x', 'sh', '-c', ASK)
-        until(lambda: os.path.exists(box.d + '/go'), 20, 'the command does not run')
+        until(lambda: os.path.exists(box.d + '/go'), 30, 'the command does not run')
         call.send_signal(signal.SIGTERM)
-        until(lambda: box.audit('http.deny'), 20, 'its request goes on waiting')
+        until(lambda: box.audit('http.deny'), 30, 'its request goes on waiting')
         with open(box.d + '/go', 'w') as f:
             f.write('go\n')
-        call.communicate(timeout=30)
-        until(lambda: box.files('revoked') == ['revoked.2'], 20, 'not revoked: %r' % box.files('revoked'))
+        call.communicate(timeout=60)
+        until(lambda: box.files('revoked') == ['revoked.2'], 30, 'not revoked: %r' % box.files('revoked'))
         equal(box.sent(), [VALUE + '1'], 'the server saw nothing of it')
-        first.communicate(timeout=30)
+        first.communicate(timeout=60)
 
 
 @test
@@ -171,7 +177,7 @@ def a_revoke_that_takes_long(t):
         check(not box.files('revoked'), 'it waits')
         with open(box.d + '/go', 'w') as f:
             f.write('go\n')
-        until(lambda: box.files('revoked') == ['revoked.1'], 20, 'not revoked')
+        until(lambda: box.files('revoked') == ['revoked.1'], 30, 'not revoked')
 
 
 @test
@@ -196,9 +202,9 @@ def none_is_left(t, kill):
             os.kill(box.helper('nsbox-gateway'), signal.SIGKILL)
         else:
             box.nsbox('rm', '-f', 'x').ok()
-        until(lambda: len(box.files('revoked')) == 3, 20, 'not revoked: %r' % box.files('revoked'))
+        until(lambda: len(box.files('revoked')) == 3, 30, 'not revoked: %r' % box.files('revoked'))
         for c in calls:
-            c.communicate(timeout=30)
+            c.communicate(timeout=60)
 
 
 @test
@@ -235,7 +241,7 @@ def added_rotated_and_revoked(t):
         equal([box.ask(a), box.ask(b)], ['403'] * 2, 'revoked')
         equal(len(box.sent()), 6, 'the server saw nothing of it')
         for call in (a, b):
-            call.communicate(timeout=30)
+            call.communicate(timeout=60)
 
 
 @test
@@ -255,11 +261,11 @@ def rotated_with_and_without_a_helper(t):
         call = box.loop()
         equal(box.ask(call), '200', 'status')
         box.nsbox('secret', 'rotate', 'x', 'KEY').ok()
-        until(lambda: box.files('revoked') == ['revoked.1'], 20, 'what was replaced is not revoked')
+        until(lambda: box.files('revoked') == ['revoked.1'], 30, 'what was replaced is not revoked')
         equal((box.ask(call), box.sent()), ('200', [VALUE + '1', VALUE + '2']), 'values')
-        call.communicate(timeout=30)
+        call.communicate(timeout=60)
         os.kill(box.helper('nsbox-source'), signal.SIGKILL)
-        until(lambda: box.audit('limit.hit', reason='secret-refresh'), 20, 'its end is not seen')
+        until(lambda: box.audit('limit.hit', reason='secret-refresh'), 30, 'its end is not seen')
         refused = box.nsbox('secret', 'rotate', 'x', 'KEY')
         check(refused.code == 125 and 'helper is gone' in refused.err, '%r' % refused)
 
@@ -272,14 +278,14 @@ def rotated_while_the_command_runs(t):
         call = box.loop('--uses', '50')
         call.stdin.write(b'\n')
         call.stdin.flush()
-        until(lambda: os.path.exists(box.d + '/go'), 20, 'the command does not run')
+        until(lambda: os.path.exists(box.d + '/go'), 30, 'the command does not run')
         rotation = box.start('secret', 'rotate', 'x', 'KEY')
-        until(lambda: 'revoked.1' in box.files('revoked'), 20, 'the rotation has not begun')
+        until(lambda: 'revoked.1' in box.files('revoked'), 30, 'the rotation has not begun')
         with open(box.d + '/go', 'w') as f:
             f.write('go\n')
-        equal((rotation.wait(timeout=30), call.stdout.readline()), (0, b'200\n'), 'rotated, and the status')
+        equal((rotation.wait(timeout=60), call.stdout.readline()), (0, b'200\n'), 'rotated, and the status')
         equal(box.sent(), [VALUE + '3'], 'what was sent')
-        call.communicate(timeout=30)
+        call.communicate(timeout=60)
 
 
 class Helper:
@@ -289,7 +295,7 @@ class Helper:
 
     def __init__(self, t, ask, revoke):
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         self.process = subprocess.Popen([t.prefix + '/libexec/nsbox/nsbox-source', ask, revoke, self.BASE],
                                         preexec_fn=lambda: os.dup2(theirs.fileno(), 3), close_fds=False)
         theirs.close()
@@ -317,7 +323,7 @@ def the_helper_is_full(t):
     equal({kind for kind, number in answers if number < 2049} - {97}, set(), 'what was taken is given')
     equal(helper.process.poll(), None, 'the helper is there')
     helper.socket.close()
-    helper.process.wait(timeout=20)
+    helper.process.wait(timeout=60)
 
 
 @test
@@ -328,11 +334,11 @@ def the_helper_is_left_while_a_command_runs(t):
     os.mkfifo(d + '/go')
     helper = Helper(t, 'echo > %s/runs; read x < %s/go; echo value-of-it' % (d, d), 'cat > %s/revoked' % d)
     helper.ask(1)
-    until(lambda: os.path.exists(d + '/runs'), 20, 'the command does not run')
+    until(lambda: os.path.exists(d + '/runs'), 30, 'the command does not run')
     helper.socket.close()
     with open(d + '/go', 'w') as f:
         f.write('go\n')
-    helper.process.wait(timeout=20)
+    helper.process.wait(timeout=60)
     with open(d + '/revoked') as f:
         equal(f.read(), 'value-of-it\n', 'revoked')
 
@@ -352,7 +358,7 @@ def the_same_value_with_another_end(t):
     helper.end(2)
     equal((helper.answer(), os.path.exists(d + '/revoked')), ((100, 2), True), 'then it is revoked')
     helper.socket.close()
-    helper.process.wait(timeout=20)
+    helper.process.wait(timeout=60)
 
 
 @cases([('not_json', b'{"id":1'), ('another_object', b'{},"secret":"OTHER"'), ('array', b'[1]'), ('two', b'{} {}'),
@@ -371,7 +377,7 @@ def the_helper_takes_but_an_object(t, call):
         helper.ask(1)
     else:
         helper.ask(2, call)
-    helper.process.wait(timeout=20)
-    until(lambda: os.path.exists(d + '/revoked'), 5, 'what it had given is not revoked')
+    helper.process.wait(timeout=60)
+    until(lambda: os.path.exists(d + '/revoked'), 30, 'what it had given is not revoked')
     with open(d + '/told') as f:
         equal(json.load(f).get('secret'), 'KEY', 'what it was told')

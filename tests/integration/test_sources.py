@@ -38,7 +38,7 @@ def read(*path):
         return f.read()
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         check(time.monotonic() < end, 'not in time')
@@ -69,30 +69,35 @@ def proxy_password_is_not_for_commands(t):
 @test
 def asked_again_before_it_expires(t):
     box, origin, d = setup(t, COUNTS % (VALUE, 5))
-    box.python('''
-import time
-for _ in range(4):
+    process = box.start_python('''
+while not os.path.exists("enough"):
     out(fetch("https://api.example.com/v1/x", headers=[("A", os.environ["KEY"])]).status)
-    time.sleep(2.5)
-''').ok()
+    time.sleep(0.2)
+''')
+    wait_for(lambda: len({r.header('a')[0] for r in list(origin.requests)}) > 1, 60)
+    t.write('box/work/enough')
+    out, err = process.communicate(timeout=60)
     values = [r.header('a')[0] for r in origin.requests]
-    equal(values[0], VALUE + '1', 'the first value')
-    check(values[-1] != values[0] and values == sorted(values), 'values: %r' % values)
-    check(all(r.header('a')[0].startswith(VALUE) for r in origin.requests), 'values')
+    check(all(v.startswith(VALUE) for v in values), 'values: %r' % values)
+    numbers = [int(v[len(VALUE):]) for v in values]
+    check(numbers == sorted(numbers), 'values: %r' % values)
+    # None was used after its end; 502 says so on a machine that stood still for so long.
+    check(set(out.split()) == {b'200'} or box.audit('limit.hit', reason='secret-expired'), 'statuses: %r, %r' % (out, err))
 
 
 @test
 def expires_without_another(t):
     """502 and a record; what the server was sent before is still taken out of its answers."""
-    box, origin, d = setup(t, 'test ! -e $d/once || exit 1; touch $d/once; ' + COUNTS % (VALUE, 3))
+    box, origin, d = setup(t, 'test ! -e $d/once || exit 1; touch $d/once; ' + COUNTS % (VALUE, 6))
     origin.handler = lambda c, r: Origin.reply(c, body='saw %s1' % VALUE)
-    result = box.sh(ASK + 'sleep 4; ' + ASK + 'curl -sS -H "A: $KEY" https://api.example.com/v1/x; '
+    result = box.sh(ASK + 'sleep 7; ' + ASK + 'curl -sS -H "A: $KEY" https://api.example.com/v1/x; '
                     'curl -sS https://api.example.com/v1/x').ok()
     equal(result.out.split(' ')[:2], ['200', '502'], 'statuses')
     check('secret-expired' in result.out, 'the reason: %r' % result.out)
     check(VALUE not in result.out, 'the value came in: %r' % result.out)
     equal([r.header('a') for r in origin.requests], [[VALUE + '1'], []], 'requests')
-    equal([r['reason'] for r in box.audit('limit.hit')], ['secret-refresh', 'secret-expired'], 'records')
+    # It is asked for again now and then.
+    equal(list(dict.fromkeys(r['reason'] for r in box.audit('limit.hit'))), ['secret-refresh', 'secret-expired'], 'records')
     check({'secret-expired'} <= {r['reason'] for r in box.audit('http.deny')}, 'record of the request')
 
 
@@ -105,7 +110,7 @@ def revoked(t, how):
     if how:
         check(not os.path.exists(os.path.join(d, 'revoked')), 'revoked too early')
         os.kill(box.helper('nsbox-supervisor'), 9)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     wait_for(lambda: os.path.exists(os.path.join(d, 'revoked')))
     equal(json.loads(read(d, 'revoked'))['value'], VALUE + '1', 'what was revoked')
     equal(read(d, 'n').strip(), '1', 'how often the command was asked')
@@ -133,7 +138,7 @@ def locked_memory(t):
         origin = Origin(t.pki.context([HOST]))
         box = Box(t, 'box%d' % (limit + len(flags))).connect(origin, HOST)
         box.add('--allow', HOST, '--secret', 'KEY@' + HOST, *flags, KEY=VALUE)
-        process = box.start('run', *box.flags, '--', 'sh', '-c', 'echo ready; sleep 20',
+        process = box.start('run', *box.flags, '--', 'sh', '-c', 'echo ready; sleep 600',
                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit)))
         line = process.stdout.readline()
         locked = None
@@ -141,7 +146,7 @@ def locked_memory(t):
             with open('/proc/%d/status' % box.helper('nsbox-gateway')) as f:
                 locked = [int(x.split()[1]) for x in f if x.startswith('VmLck')][0]
         process.terminate()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         return line, locked, process.returncode, err.decode()
 
     line, locked, code, err = run(65536)

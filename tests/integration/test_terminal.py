@@ -6,8 +6,26 @@ import termios
 import time
 
 from harness.box import Box
-from harness.registry import check, equal, test
+from harness.registry import check, equal, marked, test, until
 from harness.terminal import Terminal
+
+
+def unique():
+    """So many seconds to sleep as no other process of this machine has among its arguments."""
+    return '3142.%07d' % os.getpid()
+
+
+def in_front(term, number):
+    """Whether the sleep of this number is what the terminal inside would send signals to; shows meanwhile what comes."""
+    term.pump(0)
+    for pid in marked(number):
+        with open('/proc/%d/stat' % pid) as f:
+            fields = f.read().rsplit(') ', 1)[1].split()
+        group, foreground = fields[2], fields[5]
+        with open('/proc/%d/comm' % pid) as f:
+            if f.read() == 'sleep\n' and group == foreground:
+                return True
+    return False
 
 
 @test
@@ -42,9 +60,11 @@ def terminal_without_one_outside(t):
 
 @test
 def terminal_ctrl_c(t):
-    term = Terminal(Box(t), 'run', '-t', '--', 'sh', '-c', 'trap "echo caught" INT; echo ready; sleep 20; echo after')
+    number = unique()
+    term = Terminal(Box(t), 'run', '-t', '--', 'sh', '-c',
+                    'trap "echo caught" INT; echo ready; sleep %s; echo after' % number)
     term.expect(rb'ready')
-    time.sleep(0.2)
+    until(lambda: in_front(term, number), 60, 'it does not sleep')
     term.type(b'\x03')
     term.expect(rb'caught')
     term.expect(rb'after')
@@ -53,9 +73,8 @@ def terminal_ctrl_c(t):
 
 @test
 def terminal_ctrl_c_ends_a_plain_command(t):
-    term = Terminal(Box(t), 'run', '-t', '--', 'sh', '-c', 'echo ready; exec sleep 20')
+    term = Terminal(Box(t), 'run', '-t', '--', 'sh', '-c', 'echo ready; exec sleep 600')
     term.expect(rb'ready')
-    time.sleep(0.2)
     term.type(b'\x03')
     equal(term.wait(), 128 + signal.SIGINT, 'exit status')
 
@@ -76,15 +95,17 @@ def terminal_job_control(t):
     term = Terminal(Box(t), 'run', '-t', '--', '/bin/bash', '--norc', '--noprofile', '-i')
     term.expect(rb'\$ |# ')
     check(b'no job control' not in term.seen, 'bash has job control')
-    term.type(b'sleep 77\n')
-    time.sleep(0.5)
+    number = unique()
+    sleeps = b'sleep ' + number.encode()
+    term.type(sleeps + b'\n')
+    until(lambda: in_front(term, number), 60, 'it does not sleep')
     term.type(b'\x1a')
-    term.expect(rb'Stopped\s+sleep 77')
+    term.expect(rb'Stopped\s+' + sleeps)
     term.type(b'bg; jobs\n')
-    term.expect(rb'Running\s+sleep 77')
+    term.expect(rb'Running\s+' + sleeps)
     term.type(b'fg\n')
-    term.expect(rb'fg\r\nsleep 77')
-    time.sleep(0.2)
+    term.expect(rb'fg\r\n' + sleeps)
+    until(lambda: in_front(term, number), 60, 'it is not in the foreground')
     term.type(b'\x03')
     term.type(b'echo st$((1+1))ill here\n')
     term.expect(rb'st2ill here')
@@ -95,8 +116,7 @@ def terminal_job_control(t):
 @test
 def terminal_resize(t):
     term = Terminal(Box(t), 'run', '-t', '--', 'bash', '-c',
-                    'trap "stty size" WINCH; echo ready; '
-                    'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 0.2; done')
+                    'trap "stty size; exit" WINCH; echo ready; while :; do sleep 0.2; done')
     term.expect(rb'ready')
     term.size(33, 77)
     term.expect(rb'33 77')
@@ -113,7 +133,7 @@ def terminal_settings_restored(t):
 
 @test
 def terminal_settings_restored_after_a_signal(t):
-    term = Terminal(Box(t), 'run', '-t', '--', 'sh', '-c', 'echo ready; sleep 30')
+    term = Terminal(Box(t), 'run', '-t', '--', 'sh', '-c', 'echo ready; sleep 600')
     term.expect(rb'ready')
     check(termios.tcgetattr(term.fd) != term.before, 'the outer terminal is raw while the command runs')
     os.kill(term.pid, signal.SIGTERM)
@@ -125,7 +145,7 @@ def terminal_settings_restored_after_a_signal(t):
 def terminal_large_output(t):
     term = Terminal(Box(t), 'run', '-t', '--', 'sh', '-c', 'seq 1 200000; echo the end')
     total = 0
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     tail = b''
     while b'the end' not in tail and time.monotonic() < end:
         term.pump()

@@ -38,7 +38,7 @@ class Linked(Box):
                  'GIT_COMMITTER_NAME=a', '--env', 'GIT_COMMITTER_EMAIL=a@b.c')
 
     def git(self, *words, cwd=None):
-        return subprocess.run(['git', *words], cwd=cwd or self.work, env=self.env, check=True, timeout=20, text=True,
+        return subprocess.run(['git', *words], cwd=cwd or self.work, env=self.env, check=True, timeout=60, text=True,
                               stdout=subprocess.PIPE).stdout
 
 
@@ -67,7 +67,7 @@ def what_is_not_its_own(t):
     box.git('status', cwd=box.main)
     outside = shutil.copytree(box.common, box.dir + '/copy', symlinks=True)
     script = 'cd "$1" || exit 99; shift; for p; do echo evil >> $p; mv $p moved; rm -f $p; done; mv hooks h; mv worktrees w; true'
-    subprocess.run(['/bin/sh', '-c', script, 'sh', outside, *paths], check=True, timeout=20, stderr=subprocess.DEVNULL)
+    subprocess.run(['/bin/sh', '-c', script, 'sh', outside, *paths], check=True, timeout=60, stderr=subprocess.DEVNULL)
     check(not os.path.exists(outside + '/worktrees'), 'the control: outside it works')
     before = {p: read(os.path.join(box.common, p)) for p in paths if os.path.isfile(os.path.join(box.common, p)) and
               p != 'index'}

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 from harness.box import Box
-from harness.registry import check, equal, test
+from harness.registry import check, equal, test, until
 from harness.work import changes
 
 
@@ -92,9 +92,7 @@ def in_the_background(t):
     """What a command leaves running still counts as its call."""
     with named(t) as box:
         box.nsbox('exec', 'x', '--background', '--', 'sh', '-c', '(sleep 0.3; echo late > a; exec sleep 1000) >/dev/null 2>&1 &').ok()
-        for _ in range(200):
-            if 'a' in changes(box, box.id):
-                break
+        until(lambda: 'a' in changes(box, box.id), 30, 'nothing was written')
         equal(writers(box)['a'], ['1'], 'written after the end of the command')
 
 

@@ -40,7 +40,7 @@ def directory(t):
     return os.path.join(os.path.dirname(os.path.dirname(t.tests)), 'examples', 'python')
 
 
-def script(t, text, *args, box=None, code=0, timeout=40, **env):
+def script(t, text, *args, box=None, code=0, timeout=100, **env):
     """Run a script with the binding; what its last line says."""
     if SANITIZED:
         t.skip('a sanitized library cannot be loaded into a plain python')

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The test registry and runner: each test in a process of its own, with a time limit and a check for what it left."""
+import contextlib
 import ctypes
 import fnmatch
 import os
@@ -140,11 +141,12 @@ class Context:
 
 
 def remove(directory):
-    """And what is in it, whatever its mode: that of the work directory of an overlay is 000."""
-    shutil.rmtree(directory, ignore_errors=True)
+    """And what is in it, whatever its mode, that of the work directory of an overlay is 000, and however deep."""
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(directory, ignore_errors=True)
     if os.path.exists(directory):
         subprocess.run(['chmod', '-R', 'u+rwX', directory], stderr=subprocess.DEVNULL, check=False)
-        shutil.rmtree(directory, ignore_errors=True)
+        subprocess.run(['rm', '-rf', directory], stderr=subprocess.DEVNULL, check=False)
 
 
 def subreaper():
@@ -206,16 +208,19 @@ def child(function, options, pki, report):
         traceback.print_exc()
         report.write('%s: %s\n' % (type(error).__name__, str(error).split('\n')[0][:2000]))
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        leftovers(0)
-        if not (options.keep and code == 1):
-            remove(directory)
-        else:
-            report.write('kept: %s\n' % directory)
-        report.flush()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        # Whatever fails here: this process is never the one that runs the other tests, and ends what they use.
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            leftovers(0)
+            if not (options.keep and code == 1):
+                remove(directory)
+            else:
+                report.write('kept: %s\n' % directory)
+            report.flush()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
 
 
 class Running:
