@@ -107,6 +107,7 @@ struct place {
 	size_t parent;
 	size_t repository; /* of a submodule: the place whose index names it */
 	char *git_dir;	   /* what a file .git in it names, absolute and through no link; may be NULL */
+	bool for_file;	   /* added for one file in it that has several names */
 	bool modules;	   /* those in it are still to be looked for */
 	bool local;	   /* its times are this kernel's own */
 	struct object seen; /* the directory, when all its names were as they have to be */

@@ -116,6 +116,18 @@ static struct place *add_place(struct watch *w, const char *path, int dir)
 	return w->places[w->n].path ? &w->places[w->n++] : NULL;
 }
 
+/* Opened anew each time, since a call may put another one there. */
+static struct place *add_place_in(struct watch *w, size_t parent, const char *path)
+{
+	struct place *p = add_place(w, path, -EBADF);
+
+	if (p) {
+		p->parent = parent;
+		p->local = w->places[parent].local;
+	}
+	return p;
+}
+
 static bool has_entry(const struct watch *w, const char *path)
 {
 	for (size_t i = 0; i < w->n; i++) {
@@ -137,11 +149,8 @@ static int add_below(struct watch *w, size_t parent, const char *name, size_t le
 		return -ENOMEM;
 	for (*ret = 0; *ret < w->n && strcmp(w->places[*ret].path, path) != 0; ++*ret)
 		;
-	if (*ret == w->n && !add_place(w, path, -EBADF))
+	if (*ret == w->n && !add_place_in(w, parent, path))
 		return -ENOMEM;
-	struct place *p = &w->places[*ret];
-	p->parent = parent;
-	p->local = w->places[parent].local;
 	*ret_dir = fresh ? -ENOENT : place_open(w, *ret);
 	return *ret_dir < 0 && *ret_dir != -ENOENT ? *ret_dir : 0;
 }
@@ -206,20 +215,12 @@ static int read_git_dir(struct place *p, int dir)
 	return p->git_dir ? 0 : -ENOMEM;
 }
 
-/* Takes the descriptor over. */
-static int add_dir(const struct policy *policy, struct watch *w, const char *path, int fd)
+static int add_dir(const struct policy *policy, struct watch *w, size_t at, int fd)
 {
+	struct place *p = &w->places[at];
 	struct object head;
-	struct place *p = add_place(w, path, fd);
-	size_t at = w->n - 1;
 
-	if (!p) {
-		fd_close(fd);
-		return -ENOMEM;
-	}
-	int r = is_local(fd, &p->local);
-	if (r == 0)
-		r = add_entry(policy, p, fd, ".git", RULE_DIRECTORY);
+	int r = add_entry(policy, p, fd, ".git", RULE_DIRECTORY);
 	if (r == 0)
 		r = read_git_dir(p, fd);
 	/* A directory of git itself: a bare one, or that of linked worktrees. */
@@ -245,7 +246,11 @@ static int add_writable(const struct policy *policy, struct watch *w, const stru
 	/* Whoever mounts it finds the same, and says so better. */
 	if (st.st_dev != path->dev || st.st_ino != path->ino)
 		return -ESTALE;
-	return add_dir(policy, w, path->path, TAKE_FD(dir));
+	struct place *p = add_place(w, path->path, dir);
+	if (!p)
+		return -ENOMEM;
+	int fd = TAKE_FD(dir), r = is_local(fd, &p->local);
+	return r < 0 ? r : add_dir(policy, w, w->n - 1, fd);
 }
 
 struct nested {
@@ -256,37 +261,44 @@ struct nested {
 bool has_place(const struct watch *w, const char *path)
 {
 	for (size_t i = 0; i < w->n; i++) {
-		if (strcmp(w->places[i].path, path) == 0)
+		if (!w->places[i].for_file && strcmp(w->places[i].path, path) == 0)
 			return true;
 	}
 	return false;
 }
 
-static int add_git_dir(const struct policy *policy, struct watch *w, const char *path, int fd)
+/* The directory held open in which it lies; w->n: nobody can write there. */
+static size_t held_above(const struct watch *w, const char *path)
 {
-	struct place *p = add_place(w, path, fd);
+	size_t best = w->n, longest = 0;
 
-	if (!p) {
-		fd_close(fd);
-		return -ENOMEM;
+	for (size_t i = 0; i < w->n; i++) {
+		size_t len = strlen(w->places[i].path);
+		if (w->places[i].dir >= 0 && len > longest && strncmp(path, w->places[i].path, len) == 0 && path[len] == '/') {
+			best = i;
+			longest = len;
+		}
 	}
-	int r = is_local(fd, &p->local);
-	return r < 0 ? r : add_git_entries(policy, w, w->n - 1, fd);
+	return best;
 }
 
 /* An earlier call could have made one that cannot be looked at, so that is no reason to refuse the start. */
 static int add_nested(void *arg, const char *path, enum nested_kind kind)
 {
 	const struct nested *n = arg;
-	size_t before = n->w->n;
+	const size_t at = n->w->n, parent = held_above(n->w, path);
 
 	/* The closed ones are read-only. */
-	if (kind == NESTED_CLOSED || has_place(n->w, path))
+	if (kind == NESTED_CLOSED || parent == at || has_place(n->w, path))
 		return 0;
-	int fd = tree_open_host(path);
-	int r = fd < 0 ? fd : kind == NESTED_GIT_DIR ? add_git_dir(n->policy, n->w, path, fd) : add_dir(n->policy, n->w, path, fd);
+	if (!add_place_in(n->w, parent, path))
+		return -ENOMEM;
+	_cleanup_close_ int dir = place_open(n->w, at);
+	int r = dir < 0		       ? dir :
+		kind == NESTED_GIT_DIR ? add_git_entries(n->policy, n->w, at, dir) :
+					 add_dir(n->policy, n->w, at, dir);
 	if (r < 0 && !levels_is_own_failure(-r)) {
-		while (n->w->n > before)
+		while (n->w->n > at)
 			place_done(&n->w->places[--n->w->n]);
 		n->w->skipped = true;
 		return 0;
@@ -339,6 +351,7 @@ static int add_linked(const struct policy *policy, struct watch *w, const struct
 	struct place *p = add_place(w, parent, dir);
 	if (!p)
 		return -ENOMEM;
+	p->for_file = true;
 	int fd = TAKE_FD(dir);
 	return add_entry(policy, p, fd, name, RULE_OBJECT);
 }
@@ -377,21 +390,6 @@ static int add_all(const struct policy *p, struct watch *w, struct error *e)
 }
 
 /* ---- submodules ---- */
-
-/* The directory held open in which it lies; w->n: nobody can write there. */
-static size_t held_above(const struct watch *w, const char *path)
-{
-	size_t best = w->n, longest = 0;
-
-	for (size_t i = 0; i < w->n; i++) {
-		size_t len = strlen(w->places[i].path);
-		if (w->places[i].dir >= 0 && len > longest && strncmp(path, w->places[i].path, len) == 0 && path[len] == '/') {
-			best = i;
-			longest = len;
-		}
-	}
-	return best;
-}
 
 static int add_submodule(struct watch *w, size_t at, int dir, bool git_dir)
 {
@@ -441,12 +439,10 @@ int places_more(struct watch *w, const struct more *more, bool fresh)
 	if (parent == w->n)
 		return 0;
 	if (!has_place(w, more->path)) {
-		struct place *p = add_place(w, more->path, -EBADF);
+		struct place *p = add_place_in(w, parent, more->path);
 		if (!p)
 			return -ENOMEM;
 		w->n_submodules++;
-		p->parent = parent;
-		p->local = w->places[parent].local;
 		p->repository = more->repository;
 		r = fresh ? add_submodule(w, at, -EBADF, more->git_dir) : begin_submodule(w, at, more->git_dir);
 	}

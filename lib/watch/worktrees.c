@@ -20,8 +20,11 @@ static bool is_place(const struct watch *w, const char *path, const struct objec
 	struct object at;
 
 	for (size_t i = 0; i < w->n; i++) {
-		if (w->places[i].dir >= 0 && strcmp(w->places[i].path, path) == 0)
-			return object_look(w->places[i].dir, "", &at) == 0 && object_same(&at, now);
+		if (strcmp(w->places[i].path, path) != 0)
+			continue;
+		_cleanup_close_ int opened = w->places[i].dir < 0 ? place_open(w, i) : -EBADF;
+		const int dir = w->places[i].dir < 0 ? opened : w->places[i].dir;
+		return dir >= 0 && object_look(dir, "", &at) == 0 && object_same(&at, now);
 	}
 	return false;
 }

@@ -98,13 +98,13 @@ AT_START = {
     'not-checked-out': ('rm -rf sub; ', MAKE + KEY),
     'deep': ('', 'cd a/b/c/d/e; ' + KEY),
     'listed': (LIST + MODULE.replace(KEY, '') + POINTER, KEY),
-    'replaced': ('', 'mv sub old; ' + MAKE + KEY),
+    'replaced': ('rm -r sub/.git/hooks; ', 'mv sub old; ' + MAKE + KEY),
 }
 
 
 @cases([(name, name) for name in AT_START])
 def named_at_the_start(t, name):
-    """The index has it already, and the call does not write that."""
+    """The index has it already, and the call does not write that. Without hooks nothing in it is mounted, and it can be moved."""
     before, script = AT_START[name]
     top = 'a/b/c/d/e/' if name == 'deep' else ''
     for box, outside, mark in boxes(t):
@@ -120,6 +120,32 @@ def named_at_the_start(t, name):
     check(config in found(box), 'found: %r' % found(box))
     if name == 'deep':
         equal(user(box, '-C', top + 'sub', 'config', 'alias.mine'), 'log\n', 'what the user had')
+
+
+@test
+def replaced_below(t):
+    """Of a checkout in the workspace, in which no index names it, another one is there after the call."""
+    for box, outside, mark in boxes(t):
+        git(box, 'init', '-q', '--template=', 'sub/in')
+        call(t, box, 'mv sub old; git init -q sub/in; cd sub/in; git config core.fsmonitor "$1"; ', 'touch %s; false' % mark)
+        gone(mark)
+        user(box, '-C', 'sub/in', 'status')
+        equal(os.path.exists(mark), outside, 'executed')
+    equal(found(box), ['sub/in/.git/config'], 'found')
+
+
+@test
+def file_of_several_names(t):
+    """A protected file in the directory, which has another name, is not all there is to look after."""
+    for box, outside, mark in boxes(t):
+        git(box, 'init', '-q', 'sub')
+        t.write(box.work + '/sub/.envrc', 'mine\n')
+        os.link(box.work + '/sub/.envrc', box.work + '/other')
+        call(t, box, NAMED + KEY, 'touch %s; false' % mark)
+        gone(mark)
+        user(box, 'status')
+        equal(os.path.exists(mark), outside, 'executed')
+    equal(found(box), ['sub/.git/config'], 'found')
 
 
 @test
