@@ -122,10 +122,13 @@ static int read_entry(struct index *x)
 		return r;
 	const uint32_t mode = get_u32(x->data + begin + MODE_AT);
 	const bool link = x->links && (mode & MODE_KIND) == MODE_LINK;
-	if (x->name.len == 0) {
+	if (x->name.len == 0)
 		x->nameless = true;
-		return link ? -EPERM : 0;
-	}
+	/* Git has one mode for them, and who looks for its bytes is to find all. */
+	if (link && (x->name.len == 0 || mode != MODE_LINK))
+		return -EPERM;
+	if (x->name.len == 0)
+		return 0;
 	if (!is_safe((const char *)x->name.data, x->name.len, mode == MODE_DIRECTORY))
 		return -EPERM;
 	return link ? add_link(x) : 0;

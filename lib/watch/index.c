@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "watch/internal.h"
@@ -46,10 +47,49 @@ static int look_at_all(int dir, char shared[GIT_SHARED_NAME], struct buf *links)
 	return r == -ENOENT && shared[0] ? -EPERM : r;
 }
 
+/* Four bytes, of which the one at rare stands seldom in an index. */
+static bool has_bytes(const uint8_t *data, size_t len, const char *four, size_t rare)
+{
+	const uint8_t *p = data + rare, *end = data + len - (3 - rare);
+
+	while (p < end && (p = memchr(p, (uint8_t)four[rare], (size_t)(end - p)))) {
+		if (memcmp(p - rare, four, 4) == 0)
+			return true;
+		p++;
+	}
+	return false;
+}
+
+/* The mode of a link, or the name of the extension that has entries elsewhere. A large index is sooner searched for these than
+ * read, and hardly any has one. */
+static bool may_have_links(int dir)
+{
+	_cleanup_close_ int fd = openat(dir, "index", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	uint8_t block[1 << 16];
+	size_t have = 0;
+
+	for (;;) {
+		ssize_t n = fd < 0 ? -1 : read(fd, block + have, sizeof(block) - have);
+		if (n < 0 && fd >= 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0;
+		have += (size_t)n;
+		if (have < 4)
+			continue;
+		if (has_bytes(block, have, "\0\0\xe0\0", 2) || has_bytes(block, have, "link", 3))
+			return true;
+		memmove(block, block + have - 3, 3);
+		have = 3;
+	}
+}
+
 int index_links(int dir, struct buf *links)
 {
 	char shared[GIT_SHARED_NAME] = "";
 
+	if (!may_have_links(dir))
+		return 0;
 	int r = look_at_all(dir, shared, links);
 	return r == -ENOMEM || r == -E2BIG ? r : 0;
 }

@@ -227,7 +227,7 @@ static void links(void **state)
 		begin(&b, version, 6);
 		put_entry(&b, version, GIT_SHA1, 0100644, 0, "a", 1);
 		put_entry(&b, version, GIT_SHA1, 0160000, 1, "b/s", 3);
-		put_entry(&b, version, GIT_SHA1, 0160755, 3, "b/s", 3);
+		put_entry(&b, version, GIT_SHA1, 0160000, 3, "b/s", 3);
 		put_entry(&b, version, GIT_SHA1, 0120000, 3, "c", 1);
 		put_entry(&b, version, GIT_SHA1, 0040000, 1, "d/", 2);
 		put_entry(&b, version, GIT_SHA1, 0160000, 2, "e", 1);
@@ -238,7 +238,7 @@ static void links(void **state)
 	}
 }
 
-/* One that names no path takes that of an entry of the other file. */
+/* One that names no path takes that of an entry of the other file; one of another mode git would take all the same. */
 static void links_elsewhere(void **state)
 {
 	char shared[GIT_SHARED_NAME];
@@ -253,6 +253,10 @@ static void links_elsewhere(void **state)
 		put_zeros(&b, 20 + GIT_SHA1);
 		assert_int_equal(git_index_check(b.data, b.len, GIT_SHA1, shared, &found), link ? -EPERM : 0);
 		assert_int_equal(git_index_check(b.data, b.len, GIT_SHA1, shared, NULL), 0);
+		begin(&b, 2, 1);
+		put_entry(&b, 2, GIT_SHA1, link ? 0160755 : 0160000, 0, "a", 1);
+		put_zeros(&b, GIT_SHA1);
+		assert_int_equal(git_index_check(b.data, b.len, GIT_SHA1, shared, &found), link ? -EPERM : 0);
 	}
 }
 
