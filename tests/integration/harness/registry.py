@@ -14,6 +14,7 @@ import traceback
 
 TESTS = []
 SKIPPED = 77
+LATE = 78
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -23,6 +24,10 @@ class Skip(Exception):
 
 class Timeout(BaseException):
     pass
+
+
+class Late(AssertionError):
+    """What was waited for did not come in its time."""
 
 
 def test(function=None, *, timeout=60):
@@ -64,7 +69,7 @@ def until(condition, seconds=60, message='it did not happen in time'):
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(message)
+            raise Late(message)
         time.sleep(0.02)
 
 
@@ -200,9 +205,13 @@ def child(function, options, pki, report):
         code = SKIPPED
         report.write('%s\n' % why)
     except Timeout:
-        code = 1
+        code = LATE
         traceback.print_exc()
         report.write('no end within its time\n')
+    except (Late, subprocess.TimeoutExpired) as error:
+        code = LATE
+        traceback.print_exc()
+        report.write('%s\n' % str(error)[:2000])
     except BaseException as error:
         code = 1
         traceback.print_exc()
@@ -212,7 +221,7 @@ def child(function, options, pki, report):
         try:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             leftovers(0)
-            if not (options.keep and code == 1):
+            if not (options.keep and code in (1, LATE)):
                 remove(directory)
             else:
                 report.write('kept: %s\n' % directory)
@@ -224,7 +233,8 @@ def child(function, options, pki, report):
 
 
 class Running:
-    def __init__(self, name, function, timeout, options, pki):
+    def __init__(self, test, options, pki):
+        name, function, timeout = self.test = test
         self.name = name
         self.report = tempfile.TemporaryFile('w+')
         self.log = tempfile.TemporaryFile('w+')
@@ -250,7 +260,8 @@ class Running:
                 return 'ok', ''
             if os.WIFEXITED(status) and os.WEXITSTATUS(status) == SKIPPED:
                 return 'skip', why
-            return 'not ok', why or 'the test process died with status %d' % status
+            late = os.WIFEXITED(status) and os.WEXITSTATUS(status) == LATE
+            return 'late' if late else 'not ok', why or 'the test process died with status %d' % status
         now = time.monotonic()
         if now > self.deadline and not self.killed:
             self.killed = True
@@ -265,7 +276,10 @@ class Running:
 
 
 def run_all(options, pki):
-    """Run the chosen tests, print a line for each; returns the number of failures."""
+    """
+    Run the chosen tests, print a line for each; returns the number of failures. A limit that passes while others run says
+    little: such a test runs again, alone, when they have ended. Whatever else fails has failed.
+    """
     chosen = [x for x in TESTS if not options.patterns or
               any(fnmatch.fnmatch(x[0], p) or fnmatch.fnmatch(x[0], p + '.*') for p in options.patterns)]
     if not chosen:
@@ -276,15 +290,24 @@ def run_all(options, pki):
             print(name)
         return 0
     waiting, running, failed = list(chosen), [], 0
-    while waiting or running:
-        while waiting and len(running) < options.jobs:
-            running.append(Running(*waiting.pop(0), options, pki))
+    late, alone = [], False
+    while waiting or running or late:
+        if not waiting and not running:
+            waiting, late, alone = late, [], True
+        while waiting and len(running) < (1 if alone else options.jobs):
+            running.append(Running(waiting.pop(0), options, pki))
         for one in list(running):
             result = one.poll()
             if result is None:
                 continue
             running.remove(one)
             verdict, why = result
+            if verdict == 'late' and not alone:
+                late.append(one.test)
+                print('# late: %s: %s' % (one.name, why))
+                sys.stdout.flush()
+                continue
+            verdict = 'not ok' if verdict == 'late' else verdict
             took = time.monotonic() - one.started
             print(verdict + ' ' + one.name + (': ' + why if why else '') + (' (%.1f s)' % took if took > 5 else ''))
             failed += verdict == 'not ok'
