@@ -59,7 +59,7 @@ def append(path):
 
 def ask(url, headers=None):
     request = urllib.request.Request(url, headers=headers or {})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return 'HTTP %d: %s' % (answer.status, answer.read().decode().strip())
 
 

@@ -14,7 +14,7 @@ KEY = os.environ['KEY']
 API, OTHER, H2 = 'api.example.com', 'other.example.com', 'h2.example.com'
 
 
-def connect(host, port=443, timeout=15):
+def connect(host, port=443, timeout=60):
     at = there.get('%s:%d' % (host, port))
     s = socket.create_connection(('127.0.0.1', at) if at else (host, port), timeout=timeout)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -87,7 +87,7 @@ def by_name(host, over_tls=False):
     last = None
     for _ in range(4):
         try:
-            s = socket.create_connection((host, 443 if over_tls else 80), timeout=15)
+            s = socket.create_connection((host, 443 if over_tls else 80), timeout=60)
             s = tls_context().wrap_socket(s, server_hostname=host) if over_tls else s
             s.sendall(request('/open/x', host, headers=[('Connection', 'close')]))
             last = rest(s)
@@ -142,7 +142,7 @@ def reflect(form, headers=(), method='GET', host=API):
 def h2(host=H2, first=()):
     """A connection of HTTP/2. Outside there is one server of it, whatever the name."""
     if OUTSIDE:
-        sock, name = socket.create_connection(('127.0.0.1', h2_there), timeout=15), H2
+        sock, name = socket.create_connection(('127.0.0.1', h2_there), timeout=60), H2
     else:
         sock, name = connect(host), host
     return Client(tls_context('h2').wrap_socket(sock, server_hostname=name), host, first)

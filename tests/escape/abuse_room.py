@@ -81,7 +81,7 @@ class Hand:
     def close(self):
         self.process.stdin.close()
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -209,7 +209,7 @@ class Room:
         self.connected = {n: len(s.connections) for n, s in [*self.servers.items(), ('h2', self.h2)]}
         result = self.outside.do(case.code)
         try:
-            until(lambda: case.effect(self.since(result)), 5)
+            until(lambda: case.effect(self.since(result)), 30)
         except AssertionError:
             raise Void('on the host it has no effect: %r' % (result,))
         finally:
@@ -221,7 +221,7 @@ class Room:
         made_up = 'nsbox_' + 'q' * (len(VALUE) - 6)
         result = self.inside.do(case.code, made_up)
         try:
-            until(lambda: case.effect(self.since(result)) or self.since(result).anywhere(made_up), 5)
+            until(lambda: case.effect(self.since(result)) or self.since(result).anywhere(made_up), 30)
         except AssertionError:
             raise Void('with a made-up placeholder it does not come through: %r' % (result,))
 

@@ -20,7 +20,7 @@ OK_FOR_ROOT = 'ok' if os.getuid() == 0 else ''
 
 
 def wait_ready(place):
-    return host.wait_until(lambda: os.path.exists(place.work + '/ready'), 20)
+    return host.wait_until(lambda: os.path.exists(place.work + '/ready'), 60)
 
 
 def go(place):
@@ -188,7 +188,7 @@ def no_escapee(_place, _run):
                 pass
         return False
     # That of another run of this attempt, as the other user, counts too.
-    return None if host.wait_until(lambda: not left(), 15) else 'a process of the sandbox lives on'
+    return None if host.wait_until(lambda: not left(), 60) else 'a process of the sandbox lives on'
 
 
 def no_core(place, _run):
@@ -197,7 +197,7 @@ def no_core(place, _run):
 
 
 def responsive(_place, run):
-    return 'it took %.1f s' % run.seconds if run.seconds > 15 else None
+    return 'it took %.1f s' % run.seconds if run.seconds > 60 else None
 
 
 class Terminal:

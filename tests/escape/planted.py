@@ -89,7 +89,7 @@ class Target:
             self.victim.wait()
         self.victim = subprocess.Popen(['sleep', '1000'])
         with open('/proc/%d/maps' % self.victim.pid) as f:
-            self.address = until(lambda: [line.split('-')[0] for line in f if '[stack]' in line], 5)[0]
+            self.address = until(lambda: [line.split('-')[0] for line in f if '[stack]' in line], 30)[0]
 
     @staticmethod
     def contacts(s):
@@ -166,11 +166,11 @@ class Attack:
         command = [self.planted, name, *self.target.facts()]
         if name in IN_NAMESPACES:
             command = ['unshare', '-rm', '--', *command]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
         got = done.stdout.decode().split()[1:] or [done.stderr.decode().strip()[:100]]
         if name in SILENT:
             try:
-                until(lambda: self.target.changes(), 5)
+                until(lambda: self.target.changes(), 30)
             except AssertionError:
                 return 'without effect'
         return got[0]
@@ -206,7 +206,7 @@ class Attack:
         got = self.inside('PLANTED crash x=y')
         again = self.api.refused(self.inside, 'PLANTED open_passwd x=y')
         dead = 'crash ok' not in got and 200 not in got and 'gateway' in str(again)
-        until(lambda: self.api.box.audit('gateway.exit'), 10, 'no record gateway.exit')
+        until(lambda: self.api.box.audit('gateway.exit'), 30, 'no record gateway.exit')
         reached = len(self.origin.requests) - requests
         self.say('ok' if dead and not reached else 'not ok', 'crash-ends-the-network',
                  '' if dead and not reached else '%r, then %r; %d requests came' % (got, again, reached))

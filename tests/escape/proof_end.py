@@ -23,7 +23,7 @@ def one_end(room, isolation, thief, lock):
         with open(path) as f:
             placeholder = f.read()
         # The client, the agent, what it left.
-        there = host.wait_until(lambda: len(host.own_processes(mark)) > 2, 5)
+        there = host.wait_until(lambda: len(host.own_processes(mark)) > 2, 30)
         if not sock or closed(sock) or not there or not placeholder:
             return None
         # Told when nsbox exec ends, which waits for it.

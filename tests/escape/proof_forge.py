@@ -110,7 +110,7 @@ def devices(room, p):
 def link_local(room, p):
     apart = room.own_namespaces()
     # Made with the device; usable when nobody else was found to have it.
-    if not host.wait_until(lambda: apart('links6'), 5):
+    if not host.wait_until(lambda: apart('links6'), 30):
         raise Void('no link-local addresses here')
     own = apart('links6')
     control(apart, 'configure', 'address6')

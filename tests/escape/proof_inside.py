@@ -98,7 +98,7 @@ def tls_session(host, path, use):
     words = ['openssl', 's_client', '-connect', host + ':443', '-servername', host, '-quiet', '-ign_eof', '-no_ticket'
              if use == 'none' else '-sess_out' if use == 'save' else '-sess_in'] + ([path] if use != 'none' else [])
     text = 'GET /session HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' % host
-    done = subprocess.run(words, input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=15)
+    done = subprocess.run(words, input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
     first = done.stdout.split(b'\r\n')[0].split()
     return first[1].decode() if len(first) > 1 else 'closed'
 
@@ -109,7 +109,7 @@ def tls_session(host, path, use):
 def connect(name, host, port, text='', kind='tcp'):
     """A connection that is kept under a name; what came back for the text."""
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == 'udp' else socket.SOCK_STREAM)
-    s.settimeout(20)
+    s.settimeout(60)
     KEPT[name] = s
     s.connect((host, port))
     return talk(name, text)
@@ -147,7 +147,7 @@ def ask(name, kind='udp'):
     """A question for the address of a name: how many answers came, or the code of the refusal."""
     text = question(name)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == 'udp' else socket.SOCK_STREAM) as s:
-        s.settimeout(20)
+        s.settimeout(60)
         s.connect((GATEWAY, 53))
         s.sendall(text if kind == 'udp' else struct.pack('>H', len(text)) + text)
         got = s.recv(600)[0 if kind == 'udp' else 2:]
@@ -197,7 +197,7 @@ def kept_accept(name):
 def wait_at(path):
     """For who gives something there."""
     KEPT[path] = s = socket.socket(socket.AF_UNIX)
-    s.settimeout(5)
+    s.settimeout(60)
     s.bind(path)
     s.listen(4)
     return 'ok'

@@ -152,7 +152,7 @@ class Agent:
         """Its exit status; returns when the end of the call was told."""
         if self.process.poll() is None:
             self.process.stdin.close()
-        status = self.process.wait(30)
+        status = self.process.wait(60)
         self.process.stdout.close()
         self.process.stderr.close()
         return status
@@ -247,7 +247,7 @@ class Room:
 
     def soon(self, event, **members):
         """The same for what another process writes: it may take a moment."""
-        host.wait_until(lambda: self.records(event, **members), 5)
+        host.wait_until(lambda: self.records(event, **members), 30)
         return self.records(event, **members)
 
     def seen(self, origin, path):

@@ -247,7 +247,7 @@ def quota_of_names(room, p):
 def quota_of_connections(room, p):
     first, path = room.call(p.isolation, 'two'), new_path()
     first('hold', 1100, PLAIN, PLAIN_PORT)
-    host.wait_until(lambda: first('held') <= 1024, 10)
+    host.wait_until(lambda: first('held') <= 1024, 30)
     check(1000 <= first('held') <= 1024, '%d connections' % first('held'))
     check(room.soon('net.deny', call=first.id, reason='too-many-connections'), 'no record')
     answer = p.three.token('http', PLAIN, path, *PLAIN_REQUEST)
@@ -261,7 +261,7 @@ def quota_of_resolver(room, p):
     if p.three.token('ask', 'a.example.com', 'tcp') != 1:
         raise Void('it does not answer by TCP')
     first('hold', 400, '100.64.0.1', 53)
-    host.wait_until(lambda: first('held') <= 256, 10)
+    host.wait_until(lambda: first('held') <= 256, 30)
     answer = p.three.token('ask', 'a.example.com', 'tcp')
     first.end()
     return worked(answer != 1)

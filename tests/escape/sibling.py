@@ -95,7 +95,7 @@ class Siblings:
             found = [p for p in host.own_processes(mark)
                      if box.numbers(p) and box.comm(p) == 'probe' and box.comm(box.parent(p)) == 'probe']
             return found[0] if found else None
-        host.wait_until(look, 5)
+        host.wait_until(look, 30)
         return look()
 
     def attack(self, attacker, target, kind, daemon=False, older=False):
@@ -123,7 +123,7 @@ class Siblings:
                 out = waiting.communicate((' '.join(facts) + '\n').encode(), timeout=60)[0].decode()
             else:
                 _, out, _ = self.box.run(attacker, [self.probe, '200'] + facts)
-            seen = victim.communicate(timeout=30)[0].decode()
+            seen = victim.communicate(timeout=60)[0].decode()
         finally:
             for process in (waiting, victim):
                 if process:

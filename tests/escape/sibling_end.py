@@ -45,7 +45,7 @@ class Ends:
         mark = 'mark-' + host.word()
         process = subprocess.Popen(self.leave(kind, mark, *more), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, start_new_session=True)
-        process.wait(20)
+        process.wait(60)
         time.sleep(0.1)
         stay = len(host.own_processes(mark))
         for _ in range(50):
@@ -68,6 +68,20 @@ class Ends:
         """500 processes that fork all the time: none escapes the one signal that ends them."""
         if not self.control('forking', '3', 'slowly'):
             return 'skip', 'outside nothing of it stays'
+        # Until it was fast once, and looked at, on a machine that others use.
+        for _ in range(3):
+            left, most, seconds = self.storm(isolation)
+            if left or most >= 200 and seconds < 15:
+                break
+        if left:
+            return 'not ok', left
+        if most < 200:
+            return 'not ok', 'only %d processes were seen' % most
+        # Nor is it heard late: its command takes a second or so, the storm would last for half a minute.
+        return ('not ok', 'the end was told after %.0f s' % seconds) if seconds > 15 else ('ok', '%d at once' % most)
+
+    def storm(self, isolation):
+        """What is wrong with its end; how many processes were seen, and for how long."""
         # Too short-lived to be listed one by one.
         before, most = processes(), 0
         supervisor = box.supervisor(self.host.nsbox, self.place.environment, self.box.name)
@@ -78,22 +92,22 @@ class Ends:
             most = max(most, processes() - before)
         left = [p for p in host.descendants(supervisor) if box.comm(p) == 'probe']
         if drain(process) != 7 or left or host.own_processes(mark):
-            return 'not ok', 'status %s, left %s, %s' % (process.returncode, left, host.own_processes(mark))
-        if most < 200:
-            return 'not ok', 'only %d processes were seen' % most
-        # Nor is it heard late: its command takes a second or so, the storm would last for half a minute.
-        seconds = time.monotonic() - started
-        return ('not ok', 'the end was told after %.0f s' % seconds) if seconds > 15 else ('ok', '%d at once' % most)
+            return 'status %s, left %s, %s' % (process.returncode, left, host.own_processes(mark)), most, 0
+        return '', most, time.monotonic() - started
 
     def forking_killed(self, isolation):
         """The time limit holds in such a storm."""
-        mark = 'mark-' + host.word()
-        started = time.monotonic()
-        process = self.box.start(isolation, self.leave('forking', mark, '200', 'stay'), ['--timeout', '1s'])
-        status, seconds = drain(process), time.monotonic() - started
-        if status != 124 or seconds > 15 or host.own_processes(mark):
-            return 'not ok', 'status %d after %.0f s, left %d' % (status, seconds, len(host.own_processes(mark)))
-        return 'ok', ''
+        for _ in range(3):
+            mark = 'mark-' + host.word()
+            started = time.monotonic()
+            process = self.box.start(isolation, self.leave('forking', mark, '200', 'stay'), ['--timeout', '1s'])
+            status, seconds = drain(process), time.monotonic() - started
+            left = len(host.own_processes(mark))
+            if status != 124 or left:
+                break
+            if seconds < 15:
+                return 'ok', ''
+        return 'not ok', 'status %d after %.0f s, left %d' % (status, seconds, left)
 
     def killer(self, isolation):
         """A call that kills its own command: reported as that, and the killer is gone too."""
@@ -108,7 +122,7 @@ class Ends:
         """kill -9 of nsbox exec: the call ends, its sandbox stays."""
         mark = 'mark-' + host.word()
         process = self.box.start(isolation, ['/bin/sh', '-c', '"$@"; sleep 1000', 'sh'] + self.leave('all', mark))
-        if not host.wait_until(lambda: len(host.own_processes(mark)) > 10, 10):
+        if not host.wait_until(lambda: len(host.own_processes(mark)) > 10, 60):
             return 'not ok', 'it did not start'
         process.kill()
         drain(process)
@@ -160,7 +174,7 @@ class Ends:
         """Without a pipe, whose end would wait for who is left."""
         process = b.start(isolation, self.leave('all', mark), ['--background'], stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return process.wait(20)
+        return process.wait(60)
 
     def kind_in(self, b, isolation):
         mark = 'mark-' + host.word()
@@ -177,7 +191,7 @@ class Ends:
             for mark in (one, two):
                 command = ['/bin/sh', '-c', '"$@"; sleep 1000', 'sh'] + self.leave('all', mark)
                 names.append(b.run(isolation, command, ['-d'])[1].strip())
-            if not host.wait_until(lambda: min(len(host.own_processes(m)) for m in (one, two)) > 10, 10):
+            if not host.wait_until(lambda: min(len(host.own_processes(m)) for m in (one, two)) > 10, 60):
                 return 'not ok', 'they did not start: %s' % names
             status, _, err = b.command('kill', b.name, names[0])
             if not special.gone(one) or status:
@@ -190,16 +204,23 @@ class Ends:
 
     def supervisor_killed(self, isolation):
         """kill -9 of the supervisor ends all calls within a second."""
-        b = box.Box(self.host.nsbox, self.place.environment, self.place.work)
-        mark = 'mark-' + host.word()
-        self.in_background(b, isolation, mark)
-        process = b.start(isolation, self.leave('forking', mark, '50'))
-        time.sleep(0.05)
-        os.kill(box.supervisor(self.host.nsbox, self.place.environment, b.name), signal.SIGKILL)
-        gone = special.gone(mark)
-        drain(process)
-        b.close()
-        return ('ok', '') if gone else ('not ok', 'left: %d' % len(host.own_processes(mark)))
+        # Until it was fast once, on a machine that others use.
+        for _ in range(5):
+            b = box.Box(self.host.nsbox, self.place.environment, self.place.work)
+            mark = 'mark-' + host.word()
+            self.in_background(b, isolation, mark)
+            process = b.start(isolation, self.leave('forking', mark, '50'))
+            time.sleep(0.05)
+            os.kill(box.supervisor(self.host.nsbox, self.place.environment, b.name), signal.SIGKILL)
+            started = time.monotonic()
+            gone, seconds = special.gone(mark), time.monotonic() - started
+            drain(process)
+            b.close()
+            if not gone:
+                return 'not ok', 'left: %d' % len(host.own_processes(mark))
+            if seconds < 1:
+                return 'ok', ''
+        return 'not ok', 'they lived for %.1f s' % seconds
 
     def lent_sockets(self, isolation):
         """A socket that a call passed to another works as long as the call lives, and for nothing afterwards."""
@@ -217,7 +238,7 @@ class Ends:
         lender.stdin.close()
         lender.stdin = None
         drain(lender)
-        out = first.decode() + borrower.communicate(b'go\n', timeout=30)[0].decode()
+        out = first.decode() + borrower.communicate(b'go\n', timeout=60)[0].decode()
         rows = special.steps(out)
         if rows.get('alive') != 'ok':
             return 'skip', 'the gateway did not answer while the call lived: %s' % rows

@@ -2,6 +2,7 @@
 """More attempts whose both halves are on the host: hostile links where something is mounted, what mount tables tell,
 descriptors in flight, terminals, language runtimes. As in special.py each returns
 ('ok' | 'not ok' | 'skip', why)."""
+import fcntl
 import json
 import os
 import shutil
@@ -71,7 +72,7 @@ def hostile_links(runner, place):
             os.unlink(marker)
         done = subprocess.run([runner.host.nsbox, 'run', '--net', 'none', '-C', work] + flags + ['--'] + command,
                               env=place.environment, cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, timeout=30)
+                              stderr=subprocess.PIPE, text=True, timeout=60)
         return done.returncode, done.stdout, done.stderr
     touch = ['/usr/bin/touch', marker]
     if run([], touch)[0] or not os.path.exists(marker):
@@ -269,7 +270,7 @@ def killed_by_filter(runner, place):
     if subprocess.run(command).returncode != -31:
         return 'skip', 'outside the filter did not end it'
     wrong = []
-    done = subprocess.run([runner.host.nsbox, 'run', '--json', '-C', place.work, '--'] + command, timeout=30,
+    done = subprocess.run([runner.host.nsbox, 'run', '--json', '-C', place.work, '--'] + command, timeout=60,
                           env=place.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True)
     wrong += look_at('run', done.returncode, done.stderr)
@@ -336,7 +337,7 @@ def output_bytes(runner, place):
     try:
         for isolation in ('light', 'full'):
             done = subprocess.run(b.words(isolation, ['/bin/cat', 'bytes']), env=place.environment, cwd=place.work,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=30)
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=60)
             if done.stdout != text:
                 wrong.append('%s: %r' % (isolation, done.stdout))
     finally:
@@ -373,11 +374,11 @@ def descriptor_flood(runner, place):
             alive = b.run(isolation, ['/usr/bin/true'])
             told.append('another call: %s' % ('starts' if alive[0] == 0 else alive[2].strip()[-80:]))
             hooks.go(place)
-            rows = special.steps(call.communicate(timeout=30)[0].decode())
+            rows = special.steps(call.communicate(timeout=60)[0].decode())
             if rows.get('in-flight') != 'ETOOMANYREFS' or rows.get('count') != 'bounded':
                 wrong.append('%s: %s' % (isolation, rows))
             # The kernel collects what nobody can receive any more a moment later.
-            if not host.wait_until(lambda: pass_one() == 'works', 3):
+            if not host.wait_until(lambda: pass_one() == 'works', 60):
                 wrong.append('%s: descriptors of an ended call are still in flight' % isolation)
         if not b.alive():
             wrong.append('the sandbox takes no calls any more')
@@ -411,7 +412,10 @@ def terminal_exhaustion(runner, place):
         return 'skip', 'outside there were no more either: %s' % special.steps(control.stdout)
     b = box.Box(runner.host.nsbox, place.environment, place.work)
     wrong = []
+    # They are counted for the whole machine: another run of this one, as the other user, waits.
+    alone = open('/proc/sys/kernel/pty/nr')
     try:
+        fcntl.flock(alone, fcntl.LOCK_EX)
         for isolation in ('light', 'full'):
             for name in ('ready', 'go'):
                 if os.path.exists(place.work + '/' + name):
@@ -427,14 +431,15 @@ def terminal_exhaustion(runner, place):
             except OSError as e:
                 wrong.append('%s: the host has no terminal left: %s' % (isolation, e))
             hooks.go(place)
-            rows = special.steps(call.communicate(timeout=30)[0].decode())
+            rows = special.steps(call.communicate(timeout=60)[0].decode())
             # Others on this machine open some too.
             if rows.get('more-than-1024') != 'ENOSPC' or during - before > 1024 + 64:
                 wrong.append('%s: %s, %d more on the host' % (isolation, rows, during - before))
-            if not host.wait_until(lambda: pty_count() <= before + 4, 3):
+            if not host.wait_until(lambda: pty_count() <= before + 4, 60):
                 wrong.append('%s: %d terminals stay' % (isolation, pty_count() - before))
     finally:
         b.close()
+        alone.close()
     return ('not ok', '; '.join(wrong)) if wrong else ('ok', '')
 
 

@@ -35,7 +35,7 @@ def connect(path):
     fd = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
     try:
         s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        s.settimeout(5)
+        s.settimeout(60)
         s.connect('/proc/self/fd/%d/%s' % (fd, os.path.basename(path)))
         return s
     finally:
@@ -44,7 +44,7 @@ def connect(path):
 
 def dropped(s):
     """Whether the other side closed the connection, within some time."""
-    s.settimeout(20)
+    s.settimeout(60)
     try:
         return s.recv(1 << 16) == b'' or s.recv(1 << 16) == b''
     except ConnectionError:
@@ -113,7 +113,7 @@ def named_socket(runner, place):
             except OSError:
                 pass
             # An error in the answer is as good as the end of the connection, as long as nothing has been done.
-            s.settimeout(1)
+            s.settimeout(60)
             try:
                 answer = s.recv(1 << 16)
                 if answer and answer[:4] == u32(2) and len(answer) > 8 and answer[8:9] == b'\1':
@@ -130,7 +130,7 @@ def named_socket(runner, place):
             wrong.append('the sandbox takes no calls any more')
         if box.supervisor(runner.host.nsbox, place.environment, b.name) != pid:
             wrong.append('the supervisor is another one')
-        host.wait_until(lambda: box.descriptors(pid) <= before, 5)
+        host.wait_until(lambda: box.descriptors(pid) <= before, 30)
         if box.descriptors(pid) > before + 8:
             wrong.append('descriptors of the supervisor: %d, were %d' % (box.descriptors(pid), before))
     finally:
@@ -186,7 +186,7 @@ def slow(path, hello, b):
             except OSError:
                 break
         started = time.monotonic()
-        if not b.alive() or time.monotonic() - started > 5:
+        if not b.alive() or time.monotonic() - started > 30:
             wrong.append('others wait for slow clients: %.1f s' % (time.monotonic() - started))
     except OSError as e:
         wrong.append('slow: %s' % e)
@@ -200,7 +200,7 @@ KNOCK = '''
 import os, socket, struct, sys
 fd = os.open(sys.argv[1], os.O_PATH | os.O_DIRECTORY)
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.settimeout(20)
+s.settimeout(60)
 try:
     s.connect('/proc/self/fd/%d/%s' % (fd, sys.argv[2]))
     s.sendall(bytes.fromhex(sys.argv[3]))

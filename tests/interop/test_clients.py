@@ -16,17 +16,18 @@ CLIENTS = [
     ('wget', 'wget', 'wget -q -O - "$1"'),
     ('python_urllib', PYTHON, PYTHON + ' -c "import sys,urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())" "$1"'),
     ('python_requests', PYTHON, PYTHON + ' -c "import sys,requests; print(requests.get(sys.argv[1]).text)" "$1"'),
-    ('python_httpx', PYTHON, PYTHON + ' -c "import sys,httpx; print(httpx.get(sys.argv[1]).text)" "$1"'),
+    ('python_httpx', PYTHON, PYTHON + ' -c "import sys,httpx; print(httpx.get(sys.argv[1], timeout=60).text)" "$1"'),
     ('node_https', 'node', 'node -e "require(\'https\').get(process.argv[1],r=>r.pipe(process.stdout))" "$1"'),
     ('node_fetch', 'node', 'node -e "fetch(process.argv[1]).then(r=>r.text()).then(console.log)" "$1"'),
     ('perl_lwp', 'perl', 'perl -MLWP::UserAgent -e \'print LWP::UserAgent->new->get($ARGV[0])->decoded_content\' "$1"'),
     ('perl_tiny', 'perl', 'perl -MHTTP::Tiny -e \'print HTTP::Tiny->new(verify_SSL=>1)->get($ARGV[0])->{content}\' "$1"'),
     ('ruby', 'ruby', 'ruby -ropen-uri -e \'print URI.open(ARGV[0]).read\' "$1"'),
     ('php', 'php', 'php -r \'echo file_get_contents($argv[1]);\' "$1"'),
-    ('openssl', 'openssl', '(printf "GET / HTTP/1.1\\r\\nHost: api.example.com\\r\\nConnection: close\\r\\n\\r\\n"; sleep 1) | '
+    ('openssl', 'openssl', 'printf "GET / HTTP/1.1\\r\\nHost: api.example.com\\r\\nConnection: close\\r\\n\\r\\n" | '
      'openssl s_client -quiet -verify_return_error -connect api.example.com:443 -servername api.example.com 2>/dev/null'),
-    ('gnutls_cli', 'gnutls-cli', '(printf "GET / HTTP/1.1\\r\\nHost: api.example.com\\r\\nConnection: close\\r\\n\\r\\n"; '
-     'sleep 1) | gnutls-cli api.example.com 2>/dev/null'),
+    ('gnutls_cli', 'gnutls-cli', 'rm -f ended; '
+     '(printf "GET / HTTP/1.1\\r\\nHost: api.example.com\\r\\nConnection: close\\r\\n\\r\\n"; '
+     'until test -e ended; do sleep 0.1; done) | (gnutls-cli api.example.com 2>/dev/null; touch ended)'),
     ('aria2', 'aria2c', 'aria2c -q -o got "$1" && cat got'),
     ('lynx', 'lynx', 'lynx -source "$1"'),
     ('deno', 'deno', 'deno eval "console.log(await (await fetch(Deno.args[0])).text())" "$1"'),

@@ -157,11 +157,11 @@ def nghttpx(t):
                               '--errorlog-file=/dev/null', '--add-x-forwarded-for', '--strip-incoming-x-forwarded-for'],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: reachable(port), 10, 'nghttpx does not listen')
+        until(lambda: reachable(port), 60, 'nghttpx does not listen')
         streams = corpus(1000)
         refused = [through(port, i, s) for i, s in enumerate(streams)]
         # Answers may overtake what the server notes of its requests.
-        until(lambda: len(origin.requests) == (time.sleep(0.5), len(origin.requests))[1], 10)
+        until(lambda: len(origin.requests) == (time.sleep(2), len(origin.requests))[1], 60)
         theirs = [[] for _ in streams]
         for r in origin.requests:
             theirs[number_of(r.header('x-forwarded-for')[0])].append([r.method, r.target, r.body.hex()])
@@ -183,7 +183,7 @@ def number_of(address):
 
 def reachable(port):
     try:
-        socket.create_connection(('127.0.0.1', port), 1).close()
+        socket.create_connection(('127.0.0.1', port), 10).close()
         return True
     except OSError:
         return False
@@ -192,7 +192,7 @@ def reachable(port):
 def through(port, number, stream):
     """Whether the proxy refused a message, or took it for itself."""
     answer = b''
-    with socket.create_connection(('127.0.0.1', port), 5, (source_of(number), 0)) as s:
+    with socket.create_connection(('127.0.0.1', port), 60, (source_of(number), 0)) as s:
         try:
             s.sendall(stream)
             s.shutdown(socket.SHUT_WR)
