@@ -89,6 +89,7 @@ enum watch_rule {
 	RULE_WORKTREES, /* no new link; new linked worktrees are looked into */
 	RULE_CHECKOUT,	/* .git of a submodule: the same, a directory, or a file that names one of its repository's modules */
 	RULE_MODULES,	/* the same, or a directory whose repositories are looked into */
+	RULE_HEAD,	/* with what else makes a directory one of git: then that is looked into */
 };
 
 struct entry {
@@ -108,6 +109,7 @@ struct place {
 	size_t repository; /* of a submodule: the place whose index names it */
 	char *git_dir;	   /* what a file .git in it names, absolute and through no link; may be NULL */
 	bool for_file;	   /* added for one file in it that has several names */
+	bool now_git, was_git; /* it has become what git takes for a repository: in this look, before */
 	bool modules;	   /* those in it are still to be looked for */
 	bool local;	   /* its times are this kernel's own */
 	struct object seen; /* the directory, when all its names were as they have to be */
@@ -165,6 +167,8 @@ void modules_check(const struct check *c, size_t at);
 /* places.c */
 int places_add(struct watch *w, struct error *e);
 int places_more(struct watch *w, const struct more *more, bool fresh);
+/* What has become a directory of git, with nothing in it before. */
+int places_git(struct watch *w, size_t at);
 bool has_place(const struct watch *w, const char *path);
 void place_done(struct place *p);
 

@@ -224,8 +224,10 @@ static int add_dir(const struct policy *policy, struct watch *w, size_t at, int 
 	if (r == 0)
 		r = read_git_dir(p, fd);
 	/* A directory of git itself: a bare one, or that of linked worktrees. */
-	if (r == 0 && object_look(fd, "HEAD", &head) == 0 && head.kind == OBJECT_FILE)
-		r = add_git_entries(policy, w, at, fd);
+	if (r == 0)
+		r = object_look(fd, "HEAD", &head);
+	if (r == 0)
+		r = head.kind == OBJECT_MISSING ? add_entry(policy, p, fd, "HEAD", RULE_HEAD) : add_git_entries(policy, w, at, fd);
 	if (r == 0)
 		r = add_git(policy, w, at, false);
 	/* What of them is in .git has its rule. */
@@ -447,6 +449,14 @@ int places_more(struct watch *w, const struct more *more, bool fresh)
 		r = fresh ? add_submodule(w, at, -EBADF, more->git_dir) : begin_submodule(w, at, more->git_dir);
 	}
 	return r == 0 && more->worktree ? may_name_worktree(w, more->path, more->worktree) : r;
+}
+
+int places_git(struct watch *w, size_t at)
+{
+	w->places[at].now_git = false;
+	w->places[at].was_git = true;
+	w->places[at].seen = (struct object){ 0 };
+	return add_git_entries(w->policy, w, at, -EBADF);
 }
 
 int places_add(struct watch *w, struct error *e)

@@ -263,8 +263,8 @@ static int look_into(struct modules *m, int dir, const char *path, unsigned dept
 
 	int r = names_read(dir, &names);
 	for (size_t i = 0; i < names.n; i++)
-		marks |= strcmp(names.v[i], "HEAD") == 0 ? 1 : strcmp(names.v[i], "objects") == 0 ? 2 : strcmp(names.v[i], "refs") == 0 ? 4 : 0;
-	if (r == 0 && depth > 0 && marks == 7)
+		marks += strcmp(names.v[i], "HEAD") == 0 || strcmp(names.v[i], "objects") == 0 || strcmp(names.v[i], "refs") == 0;
+	if (r == 0 && depth > 0 && marks == 3)
 		return note_new(m->w, strdup(path), 0, true);
 	if (r == 0 && (m->names += (unsigned)names.n) > MODULES_NAMES)
 		r = -E2BIG;

@@ -106,6 +106,16 @@ static bool still_the_same(struct entry *entry, int dir, const struct object *no
 	return true;
 }
 
+/* As git looks at it: what it does not need itself may be that of another one. */
+static bool is_git_dir(int dir, const struct object *head)
+{
+	struct object objects, refs, common;
+
+	return head->kind != OBJECT_MISSING && object_look(dir, "objects", &objects) == 0 && object_look(dir, "refs", &refs) == 0 &&
+	       object_look(dir, "commondir", &common) == 0 &&
+	       (common.kind != OBJECT_MISSING || (objects.kind != OBJECT_MISSING && refs.kind != OBJECT_MISSING));
+}
+
 /* true: nothing is left to be said of it. */
 static bool is_looked_into(const struct check *c, struct place *p, int dir, struct entry *entry, const struct object *now)
 {
@@ -115,6 +125,10 @@ static bool is_looked_into(const struct check *c, struct place *p, int dir, stru
 		worktrees_check(c, dir, p->path);
 	if (entry->rule == RULE_WORKTREES)
 		return now->kind != OBJECT_LINK;
+	if (entry->rule == RULE_HEAD) {
+		p->now_git = !p->was_git && is_git_dir(dir, now);
+		return true;
+	}
 	if (entry->rule == RULE_MODULES && directory)
 		entry->always = p->modules = true;
 	return directory && (entry->rule == RULE_MODULES || entry->rule == RULE_DIRECTORY || entry->rule == RULE_CHECKOUT);
@@ -150,7 +164,8 @@ static void check_entry(const struct check *c, struct place *p, int dir, struct 
 		checkout_check(c, p, dir, &now);
 		return;
 	}
-	if (entry->rule == RULE_HOOKS && now.kind == OBJECT_DIRECTORY && entry->was.kind == OBJECT_MISSING && only_examples(dir, entry->name)) {
+	if (entry->rule == RULE_HOOKS && now.kind == OBJECT_DIRECTORY && entry->was.kind == OBJECT_MISSING &&
+	    only_examples(dir, entry->name)) {
 		entry->always = true;
 		return;
 	}
@@ -218,6 +233,16 @@ static void check_at(const struct check *c, size_t i)
 		cannot_look(c, w->places[p->parent].path, strrchr(p->path, '/') + 1, opened);
 }
 
+static void check_again(const struct check *c, size_t i)
+{
+	if (!c->watch->places[i].now_git)
+		return;
+	int r = places_git(c->watch, i);
+	if (r < 0)
+		cannot_look(c, c->watch->places[i].path, "HEAD", r);
+	check_at(c, i);
+}
+
 static void find_modules(const struct check *c, size_t i)
 {
 	if (!c->watch->places[i].modules)
@@ -234,10 +259,12 @@ void watch_check(struct watch *w, watch_report report, void *arg)
 
 	for (size_t i = 0, k = 0; i < w->n || k < w->n;) {
 		const size_t at = i < w->n ? i : k;
-		if (i < w->n)
-			check_at(&c, i++);
-		else
+		if (i < w->n) {
+			check_at(&c, i);
+			check_again(&c, i++);
+		} else {
 			find_modules(&c, k++);
+		}
 		int r = submodules_take(w, true);
 		if (r < 0)
 			cannot_look(&c, w->places[at].path, "modules", r);

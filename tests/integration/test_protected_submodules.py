@@ -134,6 +134,48 @@ def replaced_below(t):
     equal(found(box), ['sub/in/.git/config'], 'found')
 
 
+BARE = 'rm -rf .git; git init -q --bare x; mv x/* ./$2; rmdir x; cd ./$2; '
+WORKS = 'git config -f config core.bare false; git config -f config core.worktree "$PWD"; git config -f config core.fsmonitor "$1"; '
+
+
+@cases([(name, name) for name in ('empty', 'nested', 'hook')])
+def becomes_bare(t, name):
+    """The workspace, which is none, or a checkout in it: with git's own names at its top git takes it for a repository."""
+    top = 'sub' if name == 'nested' else '.'
+    for outside in True, False:
+        box = Box(t, 'outside' if outside else 'box')
+        mark = box.dir + '/mark'
+        if top == 'sub':
+            git(box, 'init', '-q', '--template=', 'sub')
+        script = BARE.replace('.git', top + '/.git') + WORKS
+        if name == 'hook':
+            script = BARE + 'printf "#!/bin/sh\n$1" > hooks/post-update; chmod +x hooks/post-update; '
+        call(t, box, script, 'touch ' + mark if name == 'hook' else 'touch %s; false' % mark, top)
+        gone(mark)
+        if name == 'hook':
+            repository(box, where='../other')
+            user(box, '-C', '../other', 'push', box.work, 'main')
+        else:
+            user(box, '-C', top, 'status')
+        equal(os.path.exists(mark), outside, 'executed')
+    where = '' if top == '.' else top + '/'
+    equal(found(box), [where + ('hooks' if name == 'hook' else 'config')], 'found')
+
+
+@test
+def bare_of_a_call(t):
+    """As git makes it, and made again: it stays."""
+    box = Box(t).add('--name', 'bare')
+    box.sh('git init -q --bare .; rm HEAD').ok()
+    try:
+        for script in 'git init -q --bare .', 'rm HEAD', 'git init -q --bare .; git config core.fsmonitor evil':
+            box.nsbox('exec', 'bare', '--', '/bin/sh', '-c', script).ok()
+        equal([r['keys'] for r in box.audit('fs.protected')], [['core.fsmonitor']], 'found')
+        equal(user(box, 'rev-parse', '--is-bare-repository'), 'true\n', 'on the host')
+    finally:
+        box.nsbox('rm', '-f', 'bare')
+
+
 @test
 def file_of_several_names(t):
     """A protected file in the directory, which has another name, is not all there is to look after."""
