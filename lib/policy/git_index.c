@@ -93,14 +93,14 @@ static int read_name(struct index *x, size_t begin, size_t len)
 }
 
 /* Of one path in conflict there are up to three. */
-static int add_link(struct index *x)
+static int add_link(struct index *x, bool directory)
 {
 	const struct buf *b = x->links;
 	size_t len = x->name.len;
 
 	if (x->n_links && b->len - x->last_link == len + 1 && memcmp(b->data + x->last_link, x->name.data, len) == 0)
 		return 0;
-	if (x->n_links++ == GIT_LINKS_MAX)
+	if (!directory && x->n_links++ == GIT_LINKS_MAX)
 		return -E2BIG;
 	x->last_link = b->len;
 	return buf_append(x->links, x->name.data, len) < 0 || buf_putc(x->links, '\0') < 0 ? -ENOMEM : 0;
@@ -129,9 +129,10 @@ static int read_entry(struct index *x)
 		return -EPERM;
 	if (x->name.len == 0)
 		return 0;
-	if (!is_safe((const char *)x->name.data, x->name.len, mode == MODE_DIRECTORY))
+	const bool directory = mode == MODE_DIRECTORY;
+	if (!is_safe((const char *)x->name.data, x->name.len, directory))
 		return -EPERM;
-	return link ? add_link(x) : 0;
+	return link || (directory && x->links) ? add_link(x, directory) : 0;
 }
 
 /* Where the entries of each block begin, for those that are read at once: offset and number. */

@@ -21,8 +21,9 @@
 
 /* hash: bytes of one. 0; -EPERM: a path leads elsewhere, or a link has its path in the other file or another mode than git's;
  * -EBADMSG: it is none that git writes. shared: "", or the name of the file beside it that has the other entries, of which
- * the same is asked; NULL: this is that. links: the paths of links are added, each with a NUL behind it; -E2BIG: there are
- * more than GIT_LINKS_MAX; NULL: not asked. -ENOMEM. */
+ * the same is asked; NULL: this is that. links: the paths of links are added, each with a NUL behind it, and those of
+ * directories of a sparse index, which end with a slash and may have any in them; -E2BIG: there are more than GIT_LINKS_MAX;
+ * NULL: not asked. -ENOMEM. */
 int git_index_check(const uint8_t *data, size_t len, size_t hash, char shared[GIT_SHARED_NAME], struct buf *links);
 
 #endif

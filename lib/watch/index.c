@@ -60,7 +60,7 @@ static bool has_bytes(const uint8_t *data, size_t len, const char *four, size_t 
 	return false;
 }
 
-/* The mode of a link, or the name of the extension that has entries elsewhere. A large index is sooner searched for these than
+/* The mode of a link, or the name of an extension: that has entries elsewhere, or says that there are directories. A large index is sooner searched for these than
  * read, and hardly any has one. */
 static bool may_have_links(int dir)
 {
@@ -77,7 +77,8 @@ static bool may_have_links(int dir)
 		have += (size_t)n;
 		if (have < 4)
 			continue;
-		if (has_bytes(block, have, "\0\0\xe0\0", 2) || has_bytes(block, have, "link", 3))
+		if (has_bytes(block, have, "\0\0\xe0\0", 2) || has_bytes(block, have, "link", 3) ||
+		    has_bytes(block, have, "sdir", 1))
 			return true;
 		memmove(block, block + have - 3, 3);
 		have = 3;
@@ -118,6 +119,6 @@ void index_check(const struct check *c, size_t at, struct object *was, int dir, 
 		cannot_look(c, dir_path, "index", r);
 	else if (r < 0)
 		take_away(c, dir, dir_path, "index", "changed", NULL);
-	/* Of the other file nobody would tell that it changes. */
-	*was = r == 0 && !shared[0] ? now : (struct object){ 0 };
+	/* Of the other file nobody would tell that it changes, nor what comes to be in such a directory. */
+	*was = r == 0 && !shared[0] && !submodules_sparse(&links) ? now : (struct object){ 0 };
 }

@@ -96,7 +96,7 @@ struct entry {
 	char *name;
 	enum watch_rule rule;
 	bool always; /* may change without a change of the directory */
-	bool fresh;  /* was not there at the beginning */
+	bool fresh;  /* was not there at the beginning; of an index: is always read anew */
 	struct object was;
 	uint8_t digest[SHA256_DIGEST_SIZE]; /* of a file with several names */
 	struct config config;
@@ -156,6 +156,8 @@ int index_links(int dir, struct buf *links);
 /* submodules.c */
 /* Those that the index in the place at names, as of git_index_check(); -E2BIG: with them they would be too many. */
 int submodules_note(struct watch *w, size_t at, const struct buf *links);
+/* Among them there are directories. */
+bool submodules_sparse(const struct buf *links);
 /* What was noted are places from here on. fresh: with nothing in them before. */
 int submodules_take(struct watch *w, bool fresh);
 int submodules_begin(struct watch *w);
@@ -167,6 +169,8 @@ void modules_check(const struct check *c, size_t at);
 /* places.c */
 int places_add(struct watch *w, struct error *e);
 int places_more(struct watch *w, const struct more *more, bool fresh);
+/* The directory held open in which it lies; w->n: nobody can write there. */
+size_t held_above(const struct watch *w, const char *path);
 /* What has become a directory of git, with nothing in it before. */
 int places_git(struct watch *w, size_t at);
 bool has_place(const struct watch *w, const char *path);

@@ -269,8 +269,7 @@ bool has_place(const struct watch *w, const char *path)
 	return false;
 }
 
-/* The directory held open in which it lies; w->n: nobody can write there. */
-static size_t held_above(const struct watch *w, const char *path)
+size_t held_above(const struct watch *w, const char *path)
 {
 	size_t best = w->n, longest = 0;
 

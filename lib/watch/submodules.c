@@ -97,6 +97,45 @@ static int worktree_of(const struct watch *w, size_t at, char **ret)
 	return 0;
 }
 
+static bool is_sparse(const char *name)
+{
+	return name[strlen(name) - 1] == '/';
+}
+
+bool submodules_sparse(const struct buf *links)
+{
+	const char *const names = (const char *)links->data;
+	bool any = false;
+
+	for (size_t i = 0; i < links->len && !any; i += strlen(names + i) + 1)
+		any = is_sparse(names + i);
+	return any;
+}
+
+static int tell_any(void *arg, const char *path, enum nested_kind kind)
+{
+	(void)path;
+	(void)kind;
+	*(bool *)arg = true;
+	return LEVELS_END;
+}
+
+/* A directory of a sparse index is not there, or with things in it that git does not know. When it is, git looks into the tree
+ * that stands for it, and finds submodules that we cannot know of. */
+static int look_at_sparse(const struct watch *w, const char *path)
+{
+	_cleanup_free_ char *dir = strndup(path, strlen(path) - 1);
+	const size_t above = dir ? held_above(w, dir) : w->n;
+	struct nested_scan scan = { 0 };
+	bool any = false;
+
+	if (!dir || above == w->n)
+		return dir ? 0 : -ENOMEM;
+	_cleanup_close_ int fd = tree_open(w->places[above].dir, dir + strlen(w->places[above].path) + 1, O_PATH | O_DIRECTORY);
+	int r = fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP ? 0 : fd < 0 ? fd : nested_each(&scan, dir, tell_any, &any);
+	return r < 0 ? r : any || scan.levels.cut ? -EPERM : 0;
+}
+
 int submodules_note(struct watch *w, size_t at, const struct buf *links)
 {
 	_cleanup_free_ char *worktree = NULL;
@@ -106,7 +145,14 @@ int submodules_note(struct watch *w, size_t at, const struct buf *links)
 	int r = links->len ? worktree_of(w, at, &worktree) : 0;
 	for (size_t i = 0; i < links->len && worktree && r == 0; i += strlen(names + i) + 1) {
 		char *path;
-		r = asprintf(&path, "%s/%s", worktree, names + i) < 0 ? -ENOMEM : note_new(w, path, at, false);
+		if (asprintf(&path, "%s/%s", worktree, names + i) < 0) {
+			r = -ENOMEM;
+		} else if (is_sparse(names + i)) {
+			r = look_at_sparse(w, path);
+			free(path);
+		} else {
+			r = note_new(w, path, at, false);
+		}
 	}
 	if (r < 0)
 		forget(w, before);
@@ -312,11 +358,13 @@ static int begin_at(struct watch *w, size_t at)
 	int r = 0;
 
 	for (size_t k = 0; k < w->places[at].n && dir >= 0 && r == 0; k++) {
-		const struct entry *entry = &w->places[at].entries[k];
+		struct entry *entry = &w->places[at].entries[k];
 		if (entry->rule == RULE_MODULES && entry->was.kind == OBJECT_DIRECTORY)
 			r = look_at_modules(&m, dir, w->places[at].path);
-		else if (entry->rule == RULE_INDEX && entry->was.kind == OBJECT_FILE && (r = index_links(dir, &links)) == 0)
+		else if (entry->rule == RULE_INDEX && entry->was.kind == OBJECT_FILE && (r = index_links(dir, &links)) == 0) {
+			entry->fresh = submodules_sparse(&links);
 			r = submodules_note(w, at, &links);
+		}
 	}
 	return r;
 }

@@ -190,6 +190,52 @@ def file_of_several_names(t):
     equal(found(box), ['sub/.git/config'], 'found')
 
 
+SPARSE = 'mkdir d e; echo x > d/f; echo y > e/g; git add .; git -c user.name=n -c user.email=e@x commit -qm two; ' \
+    'git sparse-checkout set --cone --sparse-index e; '
+# Git itself makes no such entry of a directory with a submodule in it.
+FORGED = 'python3 -c "$3" $(git rev-parse HEAD:d) $( (git ls-tree HEAD:d; ' \
+    'printf "160000 commit $(git -C $2 rev-parse HEAD)\\tsub\\n") | git mktree --missing) .git/index; '
+FORGE = r'''
+import hashlib, sys
+old, new = (bytes.fromhex(x) for x in sys.argv[1:3])
+data = open(sys.argv[3], 'rb').read()[:-20].replace(old, new, 1)
+open(sys.argv[3], 'wb').write(data + hashlib.sha1(data).digest())
+'''
+
+
+@cases([(name, name) for name in ('planted', 'hidden', 'made')])
+def sparse_index(t, name):
+    """It has one entry for a whole directory, in which git finds submodules when that is there after all."""
+    for box, outside, mark in boxes(t):
+        git(box, 'config', 'extensions.worktreeConfig', 'true')
+        words = 'touch %s; false' % mark, box.work + '/s', FORGE
+        made = SPARSE + MAKE.replace('sub', 's') + FORGED
+        plant = 'mkdir -p d; cp -r s d/sub; git -C d/sub config core.fsmonitor "$1"; '
+        if name == 'hidden':
+            plant += 'mkdir -p d/a d/b; for i in $(seq 3000); do echo > d/a/$i; done; '
+        if name != 'made':
+            subprocess.run(['/bin/sh', '-c', made, 'sh', *words], cwd=box.work, env=box.env, timeout=20, check=True)
+            equal(git(box, 'ls-files', '--sparse').split(), ['d/', 'e/g'], 'the form is there')
+        call(t, box, (made if name == 'made' else '') + plant, *words)
+        gone(mark)
+        user(box, 'status')
+        equal(os.path.exists(mark), outside, 'executed')
+    equal(found(box), ['.git/index'], 'found')
+
+
+@test
+def sparse_index_of_the_user(t):
+    """With what is left in a directory that is not checked out, it stays."""
+    box = Box(t)
+    repository(box)
+    git(box, 'config', 'extensions.worktreeConfig', 'true')
+    subprocess.run(['/bin/sh', '-c', SPARSE], cwd=box.work, env=box.env, timeout=20, check=True)
+    equal(git(box, 'ls-files', '--sparse').split(), ['d/', 'e/g'], 'the form is there')
+    t.write('box/work/d/left/over', 'x')
+    box.sh('echo 2 > e/g; git add e/g; git -c user.name=n -c user.email=e@x commit -qm three').ok()
+    equal(found(box), [], 'found')
+
+
 @test
 def checked_out_by_the_user(t):
     """A call leaves the repository of a submodule, and `git submodule update` of the user checks that out."""

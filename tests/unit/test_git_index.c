@@ -233,8 +233,8 @@ static void links(void **state)
 		put_entry(&b, version, GIT_SHA1, 0160000, 2, "e", 1);
 		put_zeros(&b, GIT_SHA1);
 		assert_int_equal(git_index_check(b.data, b.len, GIT_SHA1, shared, &found), 0);
-		assert_int_equal(found.len, 6);
-		assert_memory_equal(found.data, "b/s\0e", 6);
+		assert_int_equal(found.len, 9);
+		assert_memory_equal(found.data, "b/s\0d/\0e", 9);
 	}
 }
 
