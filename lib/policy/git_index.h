@@ -17,7 +17,7 @@
 #define GIT_SHA1 20u
 #define GIT_SHA256 32u
 #define GIT_SHARED_NAME 80u
-#define GIT_LINKS_MAX 256u /* of one index, or of a workspace, that are looked after */
+#define GIT_LINKS_MAX 512u /* of one index, or of a workspace, that are looked after */
 
 /* hash: bytes of one. 0; -EPERM: a path leads elsewhere, or a link has its path in the other file or another mode than git's;
  * -EBADMSG: it is none that git writes. shared: "", or the name of the file beside it that has the other entries, of which

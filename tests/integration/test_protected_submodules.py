@@ -8,6 +8,7 @@ from harness.box import Box
 from harness.registry import cases, check, equal, test
 from harness.work import Work
 from test_protected import git, read
+from test_protected_git import with_worktree
 from test_protected_index import repository
 
 MAKE = 'git init -q sub; git -C sub -c user.name=n -c user.email=e@x commit -q --allow-empty -m s; '
@@ -120,6 +121,22 @@ def named_at_the_start(t, name):
     check(config in found(box), 'found: %r' % found(box))
     if name == 'deep':
         equal(user(box, '-C', top + 'sub', 'config', 'alias.mine'), 'log\n', 'what the user had')
+
+
+@test
+def of_a_linked_worktree(t):
+    """Its index is in the repository, elsewhere."""
+    for sandboxed in False, True:
+        box, feat, mark = with_worktree(t, 'box' if sandboxed else 'outside')
+        box.work = feat
+        if sandboxed:
+            box.sh(NAMED + KEY, 'touch %s; false' % mark, flags=['--workdir', feat]).ok()
+        else:
+            call(t, box, NAMED + KEY, 'touch %s; false' % mark)
+        gone(mark)
+        user(box, 'status')
+        equal(os.path.exists(mark), not sandboxed, 'executed')
+    equal(found(box), ['sub/.git/config'], 'found')
 
 
 @test
@@ -294,7 +311,7 @@ def what_git_makes(t):
 def more_than_anybody_has(t):
     """So many that they could hide one: the index goes, as one that names paths elsewhere."""
     for box, outside, mark in boxes(t):
-        call(t, box, 'for i in $(seq 300); do echo "160000 1111111111111111111111111111111111111111 0\ta/$i"; done | '
+        call(t, box, 'for i in $(seq 600); do echo "160000 1111111111111111111111111111111111111111 0\ta/$i"; done | '
              'git update-index --index-info; ' + NAMED + KEY, 'touch %s; false' % mark)
         user(box, 'status')
         equal(os.path.exists(mark), outside, 'executed')
@@ -307,8 +324,8 @@ def of_the_user(t):
     box = Box(t)
     repository(box)
     git(box, 'update-index', '--index-info', input=''.join(
-        '160000 %s 0\ta/b/c/d/e/%d\n' % ('1' * 40, i) for i in range(300)))
-    for i in 7, 298:
+        '160000 %s 0\ta/b/c/d/e/%d\n' % ('1' * 40, i) for i in range(600)))
+    for i in 7, 598:
         git(box, 'init', '-q', 'a/b/c/d/e/%d' % i)
         git(box, 'config', 'core.fsmonitor', 'false', cwd=box.work + '/a/b/c/d/e/%d' % i)
     before = os.stat(box.work + '/.git/index').st_size
