@@ -38,6 +38,9 @@ MADE = {
     'module-link': (NAMED + KEY + 'mkdir m; mv sub/.git m/nn; ln -s ../m .git/modules; ' + POINTER, ['.git/modules']),
     'module-linked': (NAMED + KEY + 'mkdir m .git/modules; mv sub/.git m/nn; ln -s ../../m/nn .git/modules/nn; ' + POINTER,
                       ['sub/.git', '.git/modules/nn']),
+    'module-of-two': (MODULE.replace(KEY, '') + POINTER + 'mkdir two; cp sub/.git two; git update-index --add --cacheinfo '
+                      '160000,$(git -C sub rev-parse HEAD),two; cd two; ' + NAMED.replace('sub', 'in') +
+                      'git -C in config core.fsmonitor "$1"; ', ['two/.git']),
     'in-another': ('git init -q sub; cd sub; ' + NAMED.replace('sub', 'in') + 'git -c user.name=n -c user.email=e@x commit -qm in; git -C in config core.fsmonitor "$1"; '
                    'cd ..; ' + NAMED, ['sub/in/.git/config']),
     'split-index': (SPLIT, ['.git/index']),
