@@ -379,15 +379,19 @@ print('end')
 '''))
         path = os.path.join(box.work, 'answers')
         until(lambda: os.path.exists(path) and len(open(path).readlines()) > 16, seconds=60)
-        begin = time.monotonic()
-        for _ in range(2):
-            box.exec('x', 'true', timeout=120).ok()
-        end = time.monotonic()
+        spans = []
+        # Three times, as this test itself may not be run for a while.
+        for _ in range(3):
+            begin = time.monotonic()
+            for _ in range(2):
+                box.exec('x', 'true', timeout=120).ok()
+            spans.append((begin, time.monotonic()))
         open(os.path.join(box.work, 'end'), 'w').close()
         done(flood, 'end')
-        meanwhile = sum(begin <= float(at) <= end for at in open(path))
-        print('%d answers in %.2f s of two other calls' % (meanwhile, end - begin))
-        check(meanwhile < 30, '%d answers before two other calls had run' % meanwhile)
+        answers = [float(at) for at in open(path)]
+        meanwhile = [sum(begin <= at <= end for at in answers) for begin, end in spans]
+        print('%r answers in %r of two other calls' % (meanwhile, spans))
+        check(min(meanwhile) < 30, '%r answers before two other calls had run' % meanwhile)
 
 
 @test(timeout=180)
