@@ -3,7 +3,6 @@
 import errno
 import os
 import signal
-import time
 
 from harness.api import with_api
 from harness.origin import Origin
@@ -102,11 +101,10 @@ def supervisor_killed(t, api):
         equal(call.stdout.readline(), b'ready\n', 'first line')
     waiting = api.sh_async(box, 'sleep $1', api.mark)
     os.kill(api.supervisor(), signal.SIGKILL)
-    begin = time.monotonic()
     for call in (*calls, waiting):
-        equal(api.refused(call.wait, 5).errno, errno.ECONNRESET, 'wait')
-    until(lambda: not api.marked() and not descendants(os.getpid()), 1, 'alive one second later')
-    check(time.monotonic() - begin < 2, 'told after %.1f s' % (time.monotonic() - begin))
+        equal(api.refused(call.wait, 60).errno, errno.ECONNRESET, 'wait')
+    # That it takes less than a second is shown by kill9.py, many times.
+    until(lambda: not api.marked() and not descendants(os.getpid()), message='alive after the supervisor')
     equal(api.refused(api.sh, box, 'true').errno, errno.ECONNRESET, 'the next call')
     equal(api.refused(api.create).errno, errno.ECONNRESET, 'the next sandbox of this runtime')
     for handle in (*calls, waiting, box):
