@@ -126,6 +126,7 @@ void config_check(const struct check *c, struct config *config, int dir, const c
 		return;
 	if (r == 0 && now.kind == OBJECT_LINK && object_same(&config->seen, &now))
 		return;
+	const bool settles = r == 0 && object_settles(dir, name, &now);
 	if (r == 0)
 		r = now.kind == OBJECT_FILE ? object_read(dir, name, GIT_CONFIG_MAX, &text) : -EISDIR;
 	if (r == -ENOENT)
@@ -145,7 +146,7 @@ void config_check(const struct check *c, struct config *config, int dir, const c
 	else if (n > 0)
 		take_out(c, config, dir, dir_path, name, &text, &left, keys);
 	else
-		config->seen = now;
+		config->seen = settles && object_settled(dir, name, &now) ? now : (struct object){ 0 };
 	for (size_t i = 0; i < KEYS_TOLD; i++)
 		free(keys[i]);
 }

@@ -8,6 +8,8 @@
 #include "base/util.h"
 #include "watch/internal.h"
 
+#define LISTED_BYTES (256u << 10) /* a smaller one is sooner searched than looked up (searched.c) */
+
 /* dir: of a repository, or what it has for a linked worktree. No call can change what a configuration that was there says of
  * it. */
 static size_t hash_of(int dir)
@@ -60,8 +62,8 @@ static bool has_bytes(const uint8_t *data, size_t len, const char *four, size_t 
 	return false;
 }
 
-/* The mode of a link, or the name of an extension: that has entries elsewhere, or says that there are directories. A large index is sooner searched for these than
- * read, and hardly any has one. */
+/* The mode of a link, or the name of an extension: that has entries elsewhere, or says that there are directories. A large
+ * index is sooner searched for these than read, and hardly any has one. */
 static bool may_have_links(int dir)
 {
 	_cleanup_close_ int fd = openat(dir, "index", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -85,12 +87,19 @@ static bool may_have_links(int dir)
 	}
 }
 
-int index_links(int dir, struct buf *links)
+int index_links(const struct keep *k, int dir, const struct object *now, bool local, struct buf *links)
 {
+	const bool listed = local && now->size >= LISTED_BYTES;
 	char shared[GIT_SHARED_NAME] = "";
 
-	if (!may_have_links(dir))
+	if (listed && index_is_searched(k, now))
 		return 0;
+	const bool settles = listed && object_settles(dir, "index", now);
+	if (!may_have_links(dir)) {
+		if (settles && object_settled(dir, "index", now))
+			index_searched(k, now);
+		return 0;
+	}
 	int r = look_at_all(dir, shared, links);
 	return r == -ENOMEM || r == -E2BIG ? r : 0;
 }
@@ -105,6 +114,7 @@ void index_check(const struct check *c, size_t at, struct object *was, int dir, 
 	if (r == 0 && (now.kind == OBJECT_MISSING || object_untouched(was, &now) ||
 		       (now.kind == OBJECT_LINK && object_same(was, &now))))
 		return;
+	const bool settles = r == 0 && object_settles(dir, "index", &now);
 	if (r == 0)
 		r = now.kind == OBJECT_FILE ? look_at_all(dir, shared, at == NO_PLACE ? NULL : &links) : -EPERM;
 	if (r == 0)
@@ -120,5 +130,6 @@ void index_check(const struct check *c, size_t at, struct object *was, int dir, 
 	else if (r < 0)
 		take_away(c, dir, dir_path, "index", "changed", NULL);
 	/* Of the other file nobody would tell that it changes, nor what comes to be in such a directory. */
-	*was = r == 0 && !shared[0] && !submodules_sparse(&links) ? now : (struct object){ 0 };
+	const bool kept = r == 0 && !shared[0] && !submodules_sparse(&links) && settles;
+	*was = kept && object_settled(dir, "index", &now) ? now : (struct object){ 0 };
 }

@@ -30,6 +30,18 @@ int object_look(int dir, const char *name, struct object *ret);
 bool object_same(const struct object *a, const struct object *b);
 /* Neither its bytes nor its names nor its mode have changed. For the same object; false in doubt. */
 bool object_untouched(const struct object *a, const struct object *b);
+/* Whether the times of change on the file system of fd are this kernel's own: those of directories for their names, and those
+ * of files for each of their bytes, also written through a mapping. */
+int object_times(int fd, bool *ret_names, bool *ret_bytes);
+/* Of a file: it counts as touched. */
+void object_distrust(struct object *o);
+/*
+ * Before and after the bytes of o, a file, are read: when both hold, its time of change tells when they change from here on.
+ * A file that is mapped for writing changes without that once its page is dirty, so nobody may have it open for writing (a
+ * mapping counts): then the kernel gives a lease. False in doubt, as on file systems that give none.
+ */
+bool object_settles(int dir, const char *name, const struct object *o);
+bool object_settled(int dir, const char *name, const struct object *o);
 /* The bytes of the file at name, through no link: -EFBIG over max, -EISDIR and the like when it is none. */
 int object_read(int dir, const char *name, size_t max, struct buf *out);
 
@@ -112,6 +124,7 @@ struct place {
 	bool now_git, was_git; /* it has become what git takes for a repository: in this look, before */
 	bool modules;	   /* those in it are still to be looked for */
 	bool local;	   /* its times are this kernel's own */
+	bool tells;	   /* those of files tell each change of their bytes */
 	struct object seen; /* the directory, when all its names were as they have to be */
 	struct entry *entries;
 	size_t n;
@@ -150,8 +163,13 @@ void worktrees_check(const struct check *c, int git, const char *git_path);
 /* index.c: in such a directory, the place at; NO_PLACE: its submodules are not looked after. was: when it was as it has to be. */
 #define NO_PLACE SIZE_MAX
 void index_check(const struct check *c, size_t at, struct object *was, int dir, const char *dir_path);
-/* At the start, as far as it can be read; -E2BIG, -ENOMEM. */
-int index_links(int dir, struct buf *links);
+/* At the start, as far as it can be read; -E2BIG, -ENOMEM. now: that index; local: its times are this kernel's own. */
+int index_links(const struct keep *k, int dir, const struct object *now, bool local, struct buf *links);
+
+/* searched.c */
+/* It has no link: it was searched when it was the same. */
+bool index_is_searched(const struct keep *k, const struct object *now);
+void index_searched(const struct keep *k, const struct object *now);
 
 /* submodules.c */
 /* Those that the index in the place at names, as of git_index_check(); -E2BIG: with them they would be too many. */

@@ -2,7 +2,10 @@
 /* Looking at what is at a name, without following a link. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -53,6 +56,49 @@ bool object_untouched(const struct object *a, const struct object *b)
 	/* Two changes within one tick of the kernel's clock look like one. */
 	clock_gettime(CLOCK_REALTIME, &now);
 	return object_same(a, b) && a->size == b->size && same_time(&a->change, &b->change) && now.tv_sec - b->change.tv_sec > 1;
+}
+
+void object_distrust(struct object *o)
+{
+	if (o->kind == OBJECT_FILE)
+		o->change = (struct statx_timestamp){ 0 };
+}
+
+int object_times(int fd, bool *ret_names, bool *ret_bytes)
+{
+	static const unsigned long known[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC };
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return -errno;
+	*ret_bytes = false;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		*ret_bytes |= (unsigned long)fs.f_type == known[i];
+	/* There a page that was read through a mapping is written without a fault, so without a time. */
+	*ret_names = *ret_bytes || fs.f_type == TMPFS_MAGIC;
+	return 0;
+}
+
+bool object_settles(int dir, const char *name, const struct object *o)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct object now;
+	bool names, bytes;
+
+	if (fd < 0 || object_times(fd, &names, &bytes) < 0 || !bytes)
+		return false;
+	/* Who opens it for writing meanwhile breaks the lease: nobody has to handle that signal, and the default one kills. */
+	if (fcntl(fd, F_SETSIG, SIGURG) < 0 || fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+		return false;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return object_look(fd, "", &now) == 0 && object_untouched(o, &now);
+}
+
+bool object_settled(int dir, const char *name, const struct object *o)
+{
+	struct object now;
+
+	return object_look(dir, name, &now) == 0 && object_untouched(o, &now);
 }
 
 int object_read(int dir, const char *name, size_t max, struct buf *out)

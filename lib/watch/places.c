@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -26,20 +24,6 @@ static const struct {
 	{ "rebase-apply/apply-opt", RULE_OPTIONS },
 	{ "index", RULE_INDEX },	 { "modules", RULE_MODULES },
 };
-
-static int is_local(int dir, bool *ret)
-{
-	static const unsigned long known[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
-					       F2FS_SUPER_MAGIC };
-	struct statfs fs;
-
-	if (fstatfs(dir, &fs) < 0)
-		return -errno;
-	*ret = false;
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		*ret |= (unsigned long)fs.f_type == known[i];
-	return 0;
-}
 
 /* Of what has to stay writable; else NULL. */
 static git_reader reader_of(enum watch_rule rule)
@@ -75,6 +59,8 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 		int k = dir < 0 ? 0 : config_begin(&entry->config, dir, name);
 		/* Then any other bytes are a change. */
 		k = k == -EFBIG && (mounted || rule != RULE_CONFIG) ? 0 : k;
+		if (!p->tells)
+			object_distrust(&entry->config.seen);
 		return k == 0 && rule == RULE_CONFIG && entry->config.seen.kind == OBJECT_MISSING ? config_new(&entry->config, NULL) : k;
 	}
 	int r = dir < 0 ? 0 : object_look(dir, name, &entry->was);
@@ -84,6 +70,8 @@ static int add_entry(const struct policy *policy, struct place *p, int dir, cons
 		entry->always = true;
 		r = digest_of(dir, name, entry->digest);
 	}
+	if (!p->tells)
+		object_distrust(&entry->was);
 	return r;
 }
 
@@ -124,6 +112,7 @@ static struct place *add_place_in(struct watch *w, size_t parent, const char *pa
 	if (p) {
 		p->parent = parent;
 		p->local = w->places[parent].local;
+		p->tells = w->places[parent].tells;
 	}
 	return p;
 }
@@ -251,7 +240,7 @@ static int add_writable(const struct policy *policy, struct watch *w, const stru
 	struct place *p = add_place(w, path->path, dir);
 	if (!p)
 		return -ENOMEM;
-	int fd = TAKE_FD(dir), r = is_local(fd, &p->local);
+	int fd = TAKE_FD(dir), r = object_times(fd, &p->local, &p->tells);
 	return r < 0 ? r : add_dir(policy, w, w->n - 1, fd);
 }
 
@@ -354,7 +343,8 @@ static int add_linked(const struct policy *policy, struct watch *w, const struct
 		return -ENOMEM;
 	p->for_file = true;
 	int fd = TAKE_FD(dir);
-	return add_entry(policy, p, fd, name, RULE_OBJECT);
+	r = object_times(fd, &p->local, &p->tells);
+	return r < 0 ? r : add_entry(policy, p, fd, name, RULE_OBJECT);
 }
 
 static int look_failed(const struct policy_path *path, int r, struct error *e)

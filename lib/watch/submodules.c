@@ -361,7 +361,8 @@ static int begin_at(struct watch *w, size_t at)
 		struct entry *entry = &w->places[at].entries[k];
 		if (entry->rule == RULE_MODULES && entry->was.kind == OBJECT_DIRECTORY)
 			r = look_at_modules(&m, dir, w->places[at].path);
-		else if (entry->rule == RULE_INDEX && entry->was.kind == OBJECT_FILE && (r = index_links(dir, &links)) == 0) {
+		else if (entry->rule == RULE_INDEX && entry->was.kind == OBJECT_FILE &&
+			 (r = index_links(&w->keep, dir, &entry->was, w->places[at].local, &links)) == 0) {
 			entry->fresh = submodules_sparse(&links);
 			r = submodules_note(w, at, &links);
 		}

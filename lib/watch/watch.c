@@ -100,9 +100,12 @@ static bool still_the_same(struct entry *entry, int dir, const struct object *no
 		return false;
 	if (now->kind != OBJECT_FILE || !entry->always || object_untouched(&entry->was, now))
 		return true;
+	const bool settles = object_settles(dir, entry->name, now);
 	if (digest_of(dir, entry->name, digest) < 0 || memcmp(digest, entry->digest, sizeof(digest)) != 0)
 		return false;
-	entry->was = *now;
+	/* Otherwise read each time. */
+	if (settles && object_settled(dir, entry->name, now))
+		entry->was = *now;
 	return true;
 }
 
