@@ -286,10 +286,10 @@ int watch_new(const struct policy *p, int state, const char *id, struct watch **
 	if (!w)
 		return fail(e, ENOMEM, SANDBOX_STAGE_INTERNAL, id, "out of memory");
 	w->policy = p;
-	w->keep = (struct keep){ .state = -EBADF, .dir = -EBADF, .id = id };
-	int r = places_add(w, e);
-	if (r == 0 && w->n && (w->keep.state = fcntl(state, F_DUPFD_CLOEXEC, 3)) < 0)
-		r = fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, id, "cannot keep the state directory open");
+	w->keep = (struct keep){ .state = fcntl(state, F_DUPFD_CLOEXEC, 3), .dir = -EBADF, .id = id };
+	int r = w->keep.state < 0 ?
+			fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, id, "cannot keep the state directory open") :
+			places_add(w, e);
 	if (r < 0 || !w->n)
 		watch_free(w);
 	else

@@ -3,9 +3,10 @@
 status of the outer one. A mark that such a git leaves is the oracle; the same commands without the sandbox are the control."""
 import os
 import subprocess
+import time
 
 from harness.box import Box
-from harness.registry import cases, check, equal, test
+from harness.registry import cases, check, equal, test, until
 from harness.work import Work
 from test_protected import git, read
 from test_protected_git import with_worktree
@@ -352,3 +353,35 @@ def overlaid(t):
         box.nsbox('discard', layer)
     git(box, 'status')
     check(not os.path.exists(box.dir + '/mark'), 'executed')
+
+
+@test
+def large_index_is_searched_once(t):
+    """And again when it has changed; a list of such indexes that is broken counts for nothing."""
+    box = Box(t)
+    repository(box)
+    mark, listed = box.dir + '/mark', box.state + '/nsbox/indexes'
+    many = 'blob=$(git hash-object -w --stdin </dev/null); seq 6000 | sed "s/.*/100644 $blob\tmany\/file-of-a-long-name-&/" | ' \
+           'git update-index --index-info'
+    subprocess.run(['/bin/sh', '-c', many], cwd=box.work, env=box.env, check=True)
+    old_enough(box)
+    box.sh('true').ok()
+    first = os.stat(listed)
+    box.sh('true').ok()
+    equal(os.stat(listed).st_ino, first.st_ino, 'the list, when nothing was searched')
+    script = 'mkdir -p a/b/c/d/e; cd a/b/c/d/e; ' + NAMED.replace(',sub;', ',a/b/c/d/e/sub;')
+    subprocess.run(['/bin/sh', '-c', script], cwd=box.work, env=box.env, check=True)
+    for content in None, b'', b'\1\0\0\0', os.urandom(4 + 72):
+        if content is not None:
+            with open(listed, 'wb') as f:
+                f.write(content)
+        old_enough(box)
+        box.sh('cd a/b/c/d/e; git -C sub config core.fsmonitor "$1"', 'touch %s; false' % mark).ok()
+        equal(found(box), ['a/b/c/d/e/sub/.git/config'], 'found, list %r' % content)
+        user(box, 'status')
+        check(not os.path.exists(mark), 'executed')
+
+
+def old_enough(box):
+    """What has just been changed is not believed for a second."""
+    until(lambda: time.time() - os.stat(box.work + '/.git/index').st_ctime > 2.1)
