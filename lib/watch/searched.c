@@ -15,6 +15,7 @@
 #include "watch/internal.h"
 
 #define FILE_NAME "indexes"
+#define NEW_NAME "indexes.new"
 #define VERSION 1u
 #define SEARCHED_MAX 64u /* the last ones */
 #define FILE_MAX (1u << 16)
@@ -79,7 +80,6 @@ void index_searched(const struct keep *k, const struct object *now)
 	_cleanup_buf_ struct buf bytes = { 0 }, list = { 0 };
 	struct wire_reader old = read_list(k->state, &bytes);
 	struct object o;
-	char name[80];
 
 	int r = wire_put_u32(&list, VERSION);
 	if (r == 0)
@@ -90,10 +90,9 @@ void index_searched(const struct keep *k, const struct object *now)
 		r = put(&list, &o);
 		n++;
 	}
-	snprintf(name, sizeof(name), FILE_NAME ".%s", k->id);
 	if (r == 0)
-		r = write_new(k->state, name, 0600, list.data, list.len);
-	/* Not written: it is searched again. */
-	if (r < 0 || renameat(k->state, name, k->state, FILE_NAME) < 0)
-		unlinkat(k->state, name, 0);
+		r = write_new(k->state, NEW_NAME, 0600, list.data, list.len);
+	/* Not written: it is searched again. One that a kill or another supervisor left goes, too. */
+	if (r < 0 || renameat(k->state, NEW_NAME, k->state, FILE_NAME) < 0)
+		unlinkat(k->state, NEW_NAME, 0);
 }
