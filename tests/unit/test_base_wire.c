@@ -239,28 +239,29 @@ static void test_last_words(void **state)
 	fd_close(pair[0]);
 }
 
-/* In a process of its own: 0 when all could be sent though the receiver was late. */
-static int send_many(void)
+/* In a process of its own that may have few on their way: 0 when more could be sent though the receiver was late. */
+static int send_many(unsigned few)
 {
-	const struct rlimit few = { 16, 16 };
+	const struct rlimit limit = { few, few };
+	const int count = (int)few + 24;
 	const struct timespec late = { .tv_nsec = 50000000 };
 	char byte = 'x';
 	int pair[2], fd;
 
 	/* Who may exceed all limits is not stopped by this one. */
-	if ((geteuid() == 0 && setresuid(65534, 65534, 65534) < 0) || setrlimit(RLIMIT_NOFILE, &few) < 0 ||
+	if ((geteuid() == 0 && setresuid(65534, 65534, 65534) < 0) || setrlimit(RLIMIT_NOFILE, &limit) < 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return 1;
 	pid_t pid = fork();
 	if (pid == 0) {
 		fd_close(pair[0]);
 		nanosleep(&late, NULL);
-		for (int i = 0; i < 40 && msg_recv(pair[1], &byte, 1, &fd, 1, NULL) == 1; i++)
+		for (int i = 0; i < count && msg_recv(pair[1], &byte, 1, &fd, 1, NULL) == 1; i++)
 			fd_close(fd);
 		_exit(0);
 	}
 	int r = 0;
-	for (int i = 0; i < 40 && r == 0; i++)
+	for (int i = 0; i < count && r == 0; i++)
 		r = msg_send(pair[0], &byte, 1, pair + 1, 1);
 	fd_close(pair[0]);
 	waitpid(pid, NULL, 0);
@@ -272,11 +273,11 @@ static void test_many_on_their_way(void **state)
 	int status = -1;
 
 	(void)state;
-	/* The kernel counts for the user: what others of his have on its way stands in the way, for some moments. */
-	for (int i = 0; i < 10 && status != 0; i++) {
+	/* The kernel counts for the user: what his other processes have on their way stands in the way. */
+	for (int i = 0; i < 20 && status != 0; i++) {
 		pid_t pid = fork();
 		if (pid == 0)
-			_exit(send_many());
+			_exit(send_many(16U << i % 4));
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 	}
 	assert_int_equal(status, 0);
