@@ -131,7 +131,7 @@ run_layer() {
 	trap 'kill "$pid"' TERM
 	wait "$pid"
 	status=$?
-	grep -aE '^(ok|not ok|skip|# late:) ' "$file" >"$file.results"
+	grep -aE '^(ok|not ok|skip|# first time:) ' "$file" >"$file.results"
 	if [ "$status" -gt 1 ] || [ ! -s "$file.results" ] ||
 		{ [ "$status" -eq 1 ] && ! grep -aq '^not ok ' "$file.results"; }; then
 		echo "not ok $name, as $who: the whole layer ended with status $status" | tee -a "$file" >>"$file.results"
@@ -189,8 +189,8 @@ passed=$(grep -ac '^ok ' "$work/all")
 failed=$(grep -ac '^not ok ' "$work/all")
 skipped=$(grep -ac '^skip ' "$work/all")
 echo
-# Not hidden, though the second time it was in time (or failed).
-sed -n 's/^# late: /late once: /p' "$work/all" | cut -c1-300
+# Not hidden, though it was good the second time (or failed again).
+sed -n 's/^# first time: /failed the first time, beside others: /p' "$work/all" | cut -c1-300
 if [ "$failed" -gt 0 ]; then
 	echo "failed:"
 	grep -a '^not ok ' "$work/all" | cut -c1-300

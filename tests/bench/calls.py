@@ -149,7 +149,7 @@ def helpers():
     found = []
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
-            with open('/proc/%s/comm' % pid) as f:
+            with open('/proc/%s/comm' % pid, errors='replace') as f:
                 if f.read().startswith('nsbox-'):
                     found.append(pid)
         except OSError:

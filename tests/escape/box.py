@@ -56,13 +56,13 @@ def numbers(pid):
 
 
 def parent(pid):
-    with open('/proc/%d/stat' % pid) as f:
+    with open('/proc/%d/stat' % pid, errors='replace') as f:
         return int(f.read().rsplit(')', 1)[1].split()[1])
 
 
 def comm(pid):
     try:
-        with open('/proc/%d/comm' % pid) as f:
+        with open('/proc/%d/comm' % pid, errors='replace') as f:
             return f.read().strip()
     except OSError:
         return ''

@@ -182,7 +182,7 @@ def no_escapee(_place, _run):
     def left():
         for name in os.listdir('/proc'):
             try:
-                if name.isdigit() and open('/proc/%s/comm' % name).read() == 'nsbox-escapee\n':
+                if name.isdigit() and open('/proc/%s/comm' % name, errors='replace').read() == 'nsbox-escapee\n':
                     return True
             except OSError:
                 pass

@@ -211,7 +211,7 @@ class Victim:
             with open('/proc/%d/status' % self.pid) as f:
                 lines = [line.replace('R (running)', 'S (sleeping)') for line in f
                          if line.split(':')[0] in ('State', 'Cpus_allowed_list', 'Uid', 'TracerPid')]
-            with open('/proc/%d/stat' % self.pid) as f:
+            with open('/proc/%d/stat' % self.pid, errors='replace') as f:
                 nice = f.read().rsplit(')', 1)[1].split()[16]
             with open('/proc/%d/limits' % self.pid) as f:
                 lines += [line for line in f if line.startswith('Max open files')]
@@ -381,7 +381,7 @@ def descendants(pid):
     for name in os.listdir('/proc'):
         if name.isdigit():
             try:
-                with open('/proc/%s/stat' % name) as f:
+                with open('/proc/%s/stat' % name, errors='replace') as f:
                     parents[int(name)] = int(f.read().rsplit(')', 1)[1].split()[1])
             except OSError:
                 pass

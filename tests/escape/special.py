@@ -105,7 +105,7 @@ def running(runner, place, options, look):
             if not name.isdigit() or name in before:
                 continue
             try:
-                with open('/proc/%s/cmdline' % name) as f:
+                with open('/proc/%s/cmdline' % name, errors='replace') as f:
                     words = f.read()
             except OSError:
                 continue

@@ -307,7 +307,7 @@ class Gateway:
         return 0
 
     def cpu(self):
-        with open('/proc/%d/stat' % self.process.pid) as f:
+        with open('/proc/%d/stat' % self.process.pid, errors='replace') as f:
             fields = f.read().rsplit(')', 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 

@@ -486,42 +486,5 @@ def upgrade_is_refused(w):
     equal(w.origin.accepted, 0)
 
 
-@test
-def weak_certificates(w):
-    hosts = ['wrong.test', 'expired.test', 'self.test', 'sha1.test', 'rsa.test', 'cn.test', 'stranger.test', 'fine.test']
-    contexts = {'wrong.test': w.pki.context(['another.test']),
-                'expired.test': w.pki.context(['expired.test'], expired=True),
-                'self.test': w.pki.context(['self.test'], self_signed=True),
-                'sha1.test': w.pki.context(['sha1.test'], kind='rsa2048', digest='sha1', weak=True),
-                'rsa.test': w.pki.context(['rsa.test'], kind='rsa1024', weak=True),
-                'cn.test': w.pki.context(['cn.test'], san=False),
-                'stranger.test': w.pki.context(['stranger.test'], authority='other'),
-                'fine.test': w.pki.context(['fine.test'], kind='rsa2048')}
-    servers = {host: Origin(context) for host, context in contexts.items()}
-    g = w.gateway('allow = *.test', *['connect_to = %s:443:127.0.0.1:%d' % (h, servers[h].port) for h in hosts])
-    c = g.call()
-    for host in hosts:
-        status, _, body = exchange(c.tls(host), get(host))
-        equal(status, 200 if host == 'fine.test' else 502, host)
-        if host != 'fine.test':
-            assert b'"reason":"certificate"' in body, (host, body)
-            equal(servers[host].raw, b'', host)
-    for server in servers.values():
-        server.close()
-
-
-@test
-def stale_upstream(w):
-    """A kept-alive connection that the server closed is replaced without the client noticing."""
-    g = w.gateway('allow = api.test')
-    answer = w.origin.handler
-    w.origin.handler = lambda connection, request: (answer(connection, request), False)[1]  # and closes
-    s = g.call().tls('api.test')
-    equal(exchange(s, get('api.test'))[0], 200)
-    time.sleep(0.5)
-    equal(exchange(s, get('api.test'))[0], 200)
-    equal(w.origin.accepted, 2)
-
-
 if __name__ == '__main__':
     main()

@@ -36,7 +36,7 @@ def process_table():
     for name in os.listdir('/proc'):
         if name.isdigit():
             try:
-                with open('/proc/%s/stat' % name) as f:
+                with open('/proc/%s/stat' % name, errors='replace') as f:
                     text = f.read()
             except OSError:
                 continue

@@ -247,7 +247,7 @@ def rules_for_many(t):
 
 def ended(pid):
     try:
-        with open('/proc/%d/stat' % pid) as f:
+        with open('/proc/%d/stat' % pid, errors='replace') as f:
             return f.read().split()[2] == 'Z'
     except (FileNotFoundError, ProcessLookupError):
         return True

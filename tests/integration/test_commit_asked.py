@@ -302,7 +302,7 @@ def commands():
     found = []
     for path in glob.glob('/proc/[0-9]*/cmdline'):
         try:
-            with open(path) as f:
+            with open(path, errors='replace') as f:
                 found.append(f.read())
         except OSError:
             pass

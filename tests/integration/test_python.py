@@ -425,7 +425,7 @@ def kill_supervisor():
     # It is no child of this process; the test that started this one adopts it.
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
-            with open('/proc/%s/stat' % pid) as f:
+            with open('/proc/%s/stat' % pid, errors='replace') as f:
                 name, rest = f.read().rsplit(')', 1)
         except OSError:
             continue

@@ -19,10 +19,10 @@ def in_front(term, number):
     """Whether the sleep of this number is what the terminal inside would send signals to; shows meanwhile what comes."""
     term.pump(0)
     for pid in marked(number):
-        with open('/proc/%d/stat' % pid) as f:
+        with open('/proc/%d/stat' % pid, errors='replace') as f:
             fields = f.read().rsplit(') ', 1)[1].split()
         group, foreground = fields[2], fields[5]
-        with open('/proc/%d/comm' % pid) as f:
+        with open('/proc/%d/comm' % pid, errors='replace') as f:
             if f.read() == 'sleep\n' and group == foreground:
                 return True
     return False

@@ -41,10 +41,14 @@ def packages(t):
 def install(t, cache):
     """Nothing of a package runs here: its install scripts are left out."""
     shutil.rmtree(cache + '/node_modules', ignore_errors=True)
-    command = ['npm', 'install', '--prefix', cache, '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock',
+    # Not --prefix: npm then looks for its own configuration (the certificates it trusts) there too.
+    with open(cache + '/package.json', 'w') as f:
+        f.write('{}')
+    command = ['npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock',
                '--fetch-retries=1', '--fetch-timeout=15000', *PACKAGES]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90,
+                              cwd=cache)
     except subprocess.TimeoutExpired:
         t.skip('npm did not get the packages in time')
     if done.returncode:

@@ -64,7 +64,7 @@ def gone(pids):
     """Whether none of the processes runs any more."""
     for pid in pids:
         try:
-            with open('/proc/%d/stat' % pid) as f:
+            with open('/proc/%d/stat' % pid, errors='replace') as f:
                 if f.read().rsplit(') ', 1)[1][0] not in 'ZX':
                     return False
         except OSError:
