@@ -15,7 +15,7 @@
 #include "base/buf.h"
 
 /* Changes with every incompatible change of any message; both sides compare it first. */
-#define WIRE_VERSION 8u
+#define WIRE_VERSION 9u
 /* Larger payloads (policies) travel as sealed memfds. */
 #define WIRE_MAX_PACKET (128u * 1024u)
 #define WIRE_MAX_FDS 253u /* SCM_MAX_FD */

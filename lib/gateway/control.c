@@ -13,12 +13,13 @@
 #include "gateway/change.h"
 #include "gateway/gateway.h"
 #include "gateway/issue.h"
+#include "gateway/key_store.h"
 #include "policy/grant.h"
 #include "source/protocol.h"
 #include "supervisor/protocol.h"
 
 #define POLICY_MAX (16u * 1024u * 1024u)
-#define FIXED_FDS 5u /* bundle, UDP 53, TCP 53, packet socket, quiet messages */
+#define FIXED_FDS 6u /* bundle, key store, UDP 53, TCP 53, packet socket, quiet messages */
 
 static uint8_t packet[WIRE_MAX_PACKET];
 
@@ -101,6 +102,17 @@ static int configure(struct gateway *gw, struct error *e)
 	return r;
 }
 
+static int write_bytes(int fd, const struct buf *b)
+{
+	for (size_t done = 0; done < b->len;) {
+		ssize_t n = write(fd, b->data + done, b->len - done);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
 /* What programs inside will believe: our authority first, then the host's bundle, so that names which are passed
  * through unopened still verify. */
 static int write_bundle(struct gateway *gw, int fd, struct error *e)
@@ -108,33 +120,41 @@ static int write_bundle(struct gateway *gw, int fd, struct error *e)
 	_cleanup_buf_ struct buf pem = { 0 };
 
 	int r = ca_pem(&gw->ca, &pem);
-	const struct buf *parts[] = { &pem, &gw->trust.bundle };
-	for (size_t i = 0; i < ARRAY_LEN(parts) && r == 0; i++) {
-		for (size_t done = 0; done < parts[i]->len && r == 0;) {
-			ssize_t n = write(fd, parts[i]->data + done, parts[i]->len - done);
-			if (n < 0 && errno != EINTR)
-				r = -errno;
-			done += n > 0 ? (size_t)n : 0;
-		}
-	}
+	if (r == 0)
+		r = write_bytes(fd, &pem);
+	if (r == 0)
+		r = write_bytes(fd, &gw->trust.bundle);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "bundle", "Cannot write the trust bundle of the sandbox")
 		     : 0;
+}
+
+/* The same for Java. */
+static int write_key_store(struct gateway *gw, int fd, struct error *e)
+{
+	_cleanup_buf_ struct buf host = { 0 }, store = { 0 };
+
+	int r = key_store_read(&host);
+	if (r == 0 && host.len)
+		r = key_store_add(&host, CRYPTO_BUFFER_data(gw->ca.der), CRYPTO_BUFFER_len(gw->ca.der), &store);
+	if (r == 0)
+		r = write_bytes(fd, &store);
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "key store", "Cannot write Java's key store of the sandbox") : 0;
 }
 
 static int take_sockets(struct gateway *gw, int *fds, const uint16_t *ports, size_t n_ports, struct error *e)
 {
 	int r = 0;
 
-	for (size_t i = 1; i < FIXED_FDS + n_ports && r == 0; i++)
+	for (size_t i = 2; i < FIXED_FDS + n_ports && r == 0; i++)
 		r = fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK) < 0 ? -errno : 0;
 	if (r == 0)
-		r = dns_init(gw, TAKE_FD(fds[1]));
+		r = dns_init(gw, TAKE_FD(fds[2]));
 	if (r == 0)
-		r = listeners_add(gw, TAKE_FD(fds[2]), DNS_PORT, true);
+		r = listeners_add(gw, TAKE_FD(fds[3]), DNS_PORT, true);
 	if (r == 0)
-		r = attempts_init(gw, TAKE_FD(fds[3]));
+		r = attempts_init(gw, TAKE_FD(fds[4]));
 	if (r == 0)
-		gw->quiet = TAKE_FD(fds[4]);
+		gw->quiet = TAKE_FD(fds[5]);
 	for (size_t i = 0; i < n_ports && r == 0; i++)
 		r = listeners_add(gw, TAKE_FD(fds[FIXED_FDS + i]), ports[i], false);
 	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "listeners", "Cannot use the listeners of the sandbox") : 0;
@@ -160,6 +180,8 @@ static int attach(struct gateway *gw, struct error *e)
 	r = ok && wire_done(&in) && n_fds == FIXED_FDS + n ? 0 : protocol_error(e, "listener");
 	if (r == 0)
 		r = write_bundle(gw, fds[0], e);
+	if (r == 0)
+		r = write_key_store(gw, fds[1], e);
 	if (r == 0)
 		r = take_sockets(gw, fds, ports, n, e);
 	close_fds(fds, n_fds);

@@ -54,10 +54,10 @@ static int prepare(struct root *root, int *ret_control, struct error *e)
 	return r < 0 ? r : root_prepare_etc(root, e);
 }
 
-static int build(struct root *root, const struct plan *plan, int *ret_ruleset, int *ret_bundle, int *ret_store,
+static int build(struct root *root, const struct plan *plan, int *ret_ruleset, int *ret_trust, int *ret_store,
 		 int *ret_working, struct error *e)
 {
-	int r = root_add_etc(root, plan->net, ret_bundle, e);
+	int r = root_add_etc(root, plan->net, ret_trust, e);
 	if (r == 0)
 		r = root_apply(root, plan, e);
 	if (r == 0 && root->layer >= 0)
@@ -128,7 +128,8 @@ int main(void)
 	struct plan plan = { 0 };
 	struct error e = { 0 };
 	_cleanup_close_ int control = -EBADF;
-	int ruleset = -EBADF, bundle = -EBADF, store = -EBADF, working = -EBADF;
+	int trust[INIT_TRUST] = { -EBADF, -EBADF };
+	int ruleset = -EBADF, store = -EBADF, working = -EBADF;
 	uint32_t pids = 0;
 	sigset_t all;
 
@@ -154,7 +155,7 @@ int main(void)
 		r = pid_ceiling_set(root.pid_max, pids, &e);
 	fd_close(root.pid_max);
 	if (r == 0)
-		r = build(&root, &plan, &ruleset, &bundle, &store, &working, &e);
+		r = build(&root, &plan, &ruleset, trust, &store, &working, &e);
 	fd_close(root.layer);
 	if (r < 0) {
 		answer(&e, NULL, 0);
@@ -162,8 +163,8 @@ int main(void)
 	}
 	/* Answered before the last step, so that a call can start meanwhile. It cannot reach us: it is in a Landlock
 	 * domain and init is not. If the step fails, we end and the sandbox with us. */
-	int fds[] = { ruleset, control, bundle, store, working };
-	size_t n_fds = plan.net == NET_HOST ? 1 : plan.net == NET_NONE ? 2 : 3;
+	int fds[] = { ruleset, control, trust[INIT_BUNDLE], trust[INIT_KEY_STORE], store, working };
+	size_t n_fds = plan.net == NET_HOST ? 1 : plan.net == NET_NONE ? 2 : 2 + INIT_TRUST;
 	if (store >= 0) {
 		fds[n_fds++] = store;
 		fds[n_fds++] = working;
@@ -171,7 +172,8 @@ int main(void)
 	if (answer(NULL, fds, n_fds) < 0 || confine() < 0)
 		return 1;
 	fd_close(ruleset);
-	fd_close(bundle);
+	fd_close(trust[INIT_BUNDLE]);
+	fd_close(trust[INIT_KEY_STORE]);
 	fd_close(store);
 	fd_close(working);
 	fd_close(TAKE_FD(control));

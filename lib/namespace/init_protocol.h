@@ -5,12 +5,15 @@
 
 #define INIT_SOCKET 3
 
+/* What programs inside believe, in the order of their descriptors: the certificate bundle, and the key store of Java. */
+enum init_trust { INIT_BUNDLE, INIT_KEY_STORE, INIT_TRUST };
+
 enum init_message {
 	/* l->i  u32 ceiling of processes (0: the default), bytes root plan (plan.h); fd: the layer, when the plan has
 	 *       overlays */
 	INIT_ROOT = 1,
 	/* i->l  u8 failed, [error | -]; fds: Landlock ruleset of the session, unless calls share the host's network the
-	 *       control socket, with a gateway the bundle file; last, when the plan has overlays, the mount namespace of their
+	 *       control socket, with a gateway the bundle file and the key store of Java; last, when the plan has overlays, the mount namespace of their
 	 *       sources (view.h) and the directory of their working states, N of the N-th */
 	INIT_READY = 2,
 };

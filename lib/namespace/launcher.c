@@ -188,7 +188,7 @@ static void start_failed(struct sandbox *s, const struct error *e)
 static void init_is_ready(struct sandbox *s, struct wire_reader *in, const int *fds, size_t n_fds)
 {
 	struct error e = { 0 };
-	size_t want = (s->net_mode == NET_HOST ? 1 : s->net_mode == NET_NONE ? 2 : 3) + (s->overlaid ? 2 : 0);
+	size_t want = (s->net_mode == NET_HOST ? 1 : s->net_mode == NET_NONE ? 2 : 2 + INIT_TRUST) + (s->overlaid ? 2 : 0);
 
 	bool failed = wire_get_u8(in);
 	if (failed)
@@ -219,11 +219,11 @@ static void init_is_ready(struct sandbox *s, struct wire_reader *in, const int *
 		slots_start(s);
 		return;
 	}
-	int out[1 + ARRAY_LEN(s->wire.fds)];
-	out[0] = fds[2];
-	memcpy(out + 1, s->wire.fds, s->wire.n_fds * sizeof(int));
-	send_outcome(LAUNCHER_SANDBOX_READY, s->number, NULL, out, 1 + s->wire.n_fds);
-	for (size_t i = 0; i < 1 + s->wire.n_fds; i++)
+	int out[INIT_TRUST + ARRAY_LEN(s->wire.fds)];
+	memcpy(out, fds + 2, INIT_TRUST * sizeof(int));
+	memcpy(out + INIT_TRUST, s->wire.fds, s->wire.n_fds * sizeof(int));
+	send_outcome(LAUNCHER_SANDBOX_READY, s->number, NULL, out, INIT_TRUST + s->wire.n_fds);
+	for (size_t i = 0; i < INIT_TRUST + s->wire.n_fds; i++)
 		fd_close(out[i]);
 	s->wire.n_fds = 0;
 	slots_start(s);

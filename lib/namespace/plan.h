@@ -43,7 +43,7 @@ struct plan_step {
 
 struct plan {
 	char *home; /* private and writable */
-	uint8_t net; /* enum net_mode: whose resolver and certificate bundle /etc shows */
+	uint8_t net; /* enum net_mode: whose resolver and authorities /etc shows */
 	struct plan_step *steps; /* in mounting order */
 	size_t n_steps;
 };

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "namespace/init_protocol.h"
 #include "namespace/plan.h"
 
 #define ROOT_MAX_TMPFS 64u
@@ -50,9 +51,11 @@ int root_add_proc(struct root *root, struct error *e);
 int root_open_inside(void);
 int root_add_control(struct root *root, int *ret_socket, struct error *e);
 
-/* root_etc.c: /etc and the certificate bundle. What depends on no plan comes first. */
+/* root_etc.c: /etc and what programs believe there. What depends on no plan comes first. */
+
 int root_prepare_etc(struct root *root, struct error *e);
-int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *e);
+/* ret_trust: with NET_GATEWAY, files for the authorities that programs inside believe (O_RDWR), empty and in place. */
+int root_add_etc(struct root *root, uint8_t net, int ret_trust[static INIT_TRUST], struct error *e);
 /* root_etc_parts.c: over the layer, the host's /etc and the layer as an overlay would show them. */
 int root_etc_parts(int layer);
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/addresses.h"
+#include "base/key_stores.h"
 #include "base/util.h"
 #include "namespace/mount.h"
 #include "namespace/root.h"
@@ -142,33 +143,47 @@ static int put_names(int etc, uint8_t net)
 }
 
 /*
- * The bundle is written by the gateway after all this, so it lies on the bundles' places as a mount: a file that changes
- * below an overlay is undefined there. It is opened through a mount of its own, since a writer would keep the
+ * What is believed is written by the gateway after all this, so it lies on the host's files as a mount: a file that changes
+ * below an overlay is undefined there. It is opened through a mount of its own (away), since a writer would keep the
  * root from becoming read-only.
  */
-static int add_bundle(struct root *root, struct error *e)
+static int add_trusted(struct root *root, int away, const char *name, const char *const *places, size_t n, struct error *e)
 {
-	fd_close(openat(root->store, "bundle", O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0644));
-	_cleanup_close_ int source = openat(root->store, "bundle", O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	_cleanup_close_ int away = tree_clone(root->store, MOUNT_SAFE, false);
-	_cleanup_close_ int fd = away < 0 ? away : openat(away, "bundle", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	fd_close(openat(root->store, name, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0644));
+	_cleanup_close_ int source = openat(root->store, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(away, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (source < 0 || fd < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, "/etc/ssl/certs", "cannot make the certificate bundle");
+		return fail_errno(e, errno, SANDBOX_STAGE_MOUNT, "/etc/ssl/certs", "cannot make the %s", name);
 
-	for (size_t i = 0; i < ARRAY_LEN(bundles); i++) {
+	for (size_t i = 0; i < n; i++) {
 		/* A link leads to another one of the list. */
-		_cleanup_close_ int dest = open_in(root->fd, bundles[i], false);
+		_cleanup_close_ int dest = open_in(root->fd, places[i], false);
 		if (dest == -ENOENT || dest == -ELOOP || dest == -ENOTDIR)
 			continue;
 		_cleanup_close_ int tree = dest < 0 ? dest : tree_clone(source, MOUNT_SAFE | MOUNT_ATTR_RDONLY, false);
 		int r = tree < 0 ? tree : tree_attach(tree, dest);
 		if (r < 0)
-			return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, bundles[i], "cannot mount %s", bundles[i]);
+			return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, places[i], "cannot mount %s", places[i]);
 	}
 	return TAKE_FD(fd);
 }
 
-int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *e)
+static int add_trust(struct root *root, int *ret, struct error *e)
+{
+	/* While / is the host's. */
+	const char *const key_store = key_store_of_host();
+
+	_cleanup_close_ int away = tree_clone(root->store, MOUNT_SAFE, false);
+	if (away < 0)
+		return fail_errno(e, -away, SANDBOX_STAGE_MOUNT, "/etc/ssl/certs", "cannot make the list of authorities");
+	ret[INIT_BUNDLE] = add_trusted(root, away, "certificate bundle", bundles, ARRAY_LEN(bundles), e);
+	if (ret[INIT_BUNDLE] < 0)
+		return ret[INIT_BUNDLE];
+	ret[INIT_KEY_STORE] = add_trusted(root, away, "key store", &key_store, key_store != NULL, e);
+	return ret[INIT_KEY_STORE] < 0 ? ret[INIT_KEY_STORE] : 0;
+}
+
+int root_add_etc(struct root *root, uint8_t net, int ret_trust[static INIT_TRUST], struct error *e)
 {
 	static const char *const options[] = { "lowerdir", "etc:/etc", "userxattr", NULL, NULL };
 
@@ -184,10 +199,5 @@ int root_add_etc(struct root *root, uint8_t net, int *ret_bundle, struct error *
 		r = tree == -EINVAL ? root_etc_parts(etc) : tree < 0 ? tree : tree_attach(tree, etc);
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_MOUNT, "/etc", "cannot make /etc of the host's, without what is hidden");
-	if (net != NET_GATEWAY)
-		return 0;
-	r = add_bundle(root, e);
-	if (r >= 0)
-		*ret_bundle = r;
-	return r < 0 ? r : 0;
+	return net == NET_GATEWAY ? add_trust(root, ret_trust, e) : 0;
 }

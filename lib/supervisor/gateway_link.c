@@ -19,7 +19,7 @@
 
 #define MAX_RECORDS 1024u
 #define MAX_REASON 1024u
-#define ATTACH_LISTENERS 4u /* descriptors before them, of LAUNCHER_SANDBOX_READY */
+#define ATTACH_LISTENERS 5u /* descriptors before them, of LAUNCHER_SANDBOX_READY */
 
 static void gateway_ready(struct supervisor *s, struct source *source, uint32_t events);
 

@@ -111,8 +111,9 @@ enum launcher_message {
 	 *       (namespace/plan.h), bytes what every grant has of the files (u32 n, n times: str path, u32 what is granted
 	 *       there: confine/landlock.h); fd: the layer, when the plan has overlays */
 	LAUNCHER_SANDBOX = 32,
-	/* l->s  u32 sandbox, u8 failed, [error | -]; fds (only NET_GATEWAY): bundle file (O_RDWR, empty, already in
-	 *       place inside), UDP 53, TCP 53, packet socket, then one TCP listener a port in the order asked */
+	/* l->s  u32 sandbox, u8 failed, [error | -]; fds (only NET_GATEWAY): bundle file and key store of Java (O_RDWR,
+	 *       empty, already in place inside), UDP 53, TCP 53, packet socket, then one TCP listener a port in the order
+	 *       asked */
 	LAUNCHER_SANDBOX_READY = 33,
 	/* s->l  u32 sandbox, u32 slot, u32 address (0 without gateway), u8 full, bytes covers (namespace/cover.h; only with
 	 *       full): prepare a call; also before the sandbox is ready */
@@ -178,8 +179,8 @@ enum gateway_message {
 	/* s->g  u32 WIRE_VERSION, str sandbox id, u32 n_secrets; fds: policy memfd, one pipe a secret (policy order), then
 	 *       the key of each client_cert, and the password of upstream_proxy when it has one */
 	GATEWAY_CONFIG = 64,
-	/* s->g  u32 n_ports, u32 ports...; fds: bundle file, UDP 53, TCP 53, packet socket, socket of quiet messages,
-	 *       listeners */
+	/* s->g  u32 n_ports, u32 ports...; fds: bundle file, key store of Java, UDP 53, TCP 53, packet socket, socket of
+	 *       quiet messages, listeners */
 	GATEWAY_ATTACH = 65,
 	/* g->s  u8 failed, [error | -]: once, after both of the above; the gateway is confined by then */
 	GATEWAY_READY = 66,

@@ -120,7 +120,7 @@ static void got(uint32_t type, struct wire_reader *in, size_t n_fds)
 		failed = wire_get_u8(in);
 		check_outcome(in, failed);
 		check(!w.boxes[i].ready, "ready twice");
-		check(failed || !w.boxes[i].gateway ? n_fds == 0 : n_fds >= 4, "descriptors of a sandbox");
+		check(failed || !w.boxes[i].gateway ? n_fds == 0 : n_fds >= 5, "descriptors of a sandbox");
 		w.boxes[i].failed = failed;
 		w.boxes[i].ready = !failed;
 		break;
@@ -288,7 +288,8 @@ static void init_answers(struct input *in)
 	_cleanup_buf_ struct buf b = { 0 };
 	struct fake_process *p = living(in, true);
 	const struct error e = { .err = EPERM, .stage = SANDBOX_STAGE_MOUNT, .object = "/", .message = "no" };
-	const int fds[] = { w.null, w.null, w.null };
+	const int fds[] = { w.null, w.null, w.null, w.null };
+	static const size_t n_fds[] = { 0, 1, 2, 2 + INIT_TRUST };
 	uint8_t how = take(in);
 
 	if (!p)
@@ -297,7 +298,7 @@ static void init_answers(struct input *in)
 	wire_put_u8(&b, how & 1);
 	if (how & 1)
 		wire_put_error(&b, &e);
-	msg_send(p->sock, b.data, b.len, fds, (how >> 1) % 4);
+	msg_send(p->sock, b.data, b.len, fds, n_fds[(how >> 1) % 4]);
 	run();
 }
 

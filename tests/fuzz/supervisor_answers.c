@@ -48,7 +48,7 @@ static uint64_t cookie_of(const struct peers *w, struct peer_slot *slot)
 
 void answer_box(struct peers *w, struct peer_box *box, bool failed)
 {
-	int null[4];
+	int null[5];
 
 	box->answered = true;
 	if (failed) {
@@ -58,8 +58,8 @@ void answer_box(struct peers *w, struct peer_box *box, bool failed)
 	}
 	answer_control(w, box);
 	null[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
-	null[1] = null[2] = null[3] = null[0];
-	fake_send(w->f.launcher, null, box->gateway ? 4 : 0, "uub", LAUNCHER_SANDBOX_READY, box->number, 0u);
+	null[1] = null[2] = null[3] = null[4] = null[0];
+	fake_send(w->f.launcher, null, box->gateway ? 5 : 0, "uub", LAUNCHER_SANDBOX_READY, box->number, 0u);
 	fd_close(null[0]);
 }
 

@@ -150,7 +150,7 @@ class Gateway:
                 pass
 
     def _attach(self, ports):
-        self.bundle = tempfile.TemporaryFile()
+        self.bundle, self.key_store = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         udp.bind((GATEWAY, 53))
@@ -162,7 +162,7 @@ class Gateway:
         self.quiet, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs.setblocking(False)
         self.listeners.append(theirs)
-        fds = [s.fileno() for s in (self.bundle, udp, self.listeners[0], packets, theirs)]
+        fds = [s.fileno() for s in (self.bundle, self.key_store, udp, self.listeners[0], packets, theirs)]
         self._send(u32(ATTACH) + u32(len(ports)) + b''.join(u32(p) for p in ports), fds + [s.fileno() for s in tcp])
         for s in self.listeners + tcp:
             s.close()
@@ -293,6 +293,7 @@ class Gateway:
         self.sock.shutdown(socket.SHUT_RDWR)
         code = self.process.wait(60)
         self.bundle.close()
+        self.key_store.close()
         return code
 
     def memory(self):

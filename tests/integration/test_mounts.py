@@ -109,3 +109,19 @@ def many_calls_of_a_named_one(t):
             equal(box.nsbox('exec', 'x', '--isolation', kind, '--', 'cat', '/etc/group').ok().out, SEEN, kind)
     finally:
         box.nsbox('rm', '-f', 'x')
+
+
+@test
+def key_store_of_another_form(t):
+    """The gateway adds its authority to a key store that it can read, and to nothing else: that stays as it is."""
+    place = '/etc/ssl/certs/java/cacerts'
+    box = Box(t).add('--allow', 'a.example.com')
+    pairs = places(t, place)
+    if not pairs:
+        raise Skip('no Java here')
+    script = 'head -c 4 %s; tail -c 4 %s' % (place, place)
+    with open(place, 'rb') as f:
+        end = f.read()[-4:]
+    got = box.sh(script).ok().out_bytes
+    check(got[:4] == b'\xfe\xed\xfe\xed' and got[4:] != end, 'a key store, with another sum: %r' % got)
+    equal(box.sh('cat ' + place, preexec_fn=with_mounts(pairs)).ok().out, SEEN, 'another form')

@@ -115,9 +115,9 @@ void fake_gateway_exit(struct fake_gateway *g)
 
 void fake_attached(struct fake_gateway *g, struct fake_packet *p)
 {
-	/* Behind the file of the bundle, two of DNS, and the one of packets. */
-	need(p->n_fds > 4 && g->quiet < 0, "GATEWAY_ATTACH");
-	g->quiet = TAKE_FD(p->fds[4]);
+	/* Behind the files of what is believed, two of DNS, and the one of packets. */
+	need(p->n_fds > 5 && g->quiet < 0, "GATEWAY_ATTACH");
+	g->quiet = TAKE_FD(p->fds[5]);
 }
 
 /* The signal goes to an eventfd, and nowhere; that the supervisor closed its end first shows that it was sent. */

@@ -118,7 +118,7 @@ uint32_t expect_slot(struct fake *f, const struct box *box)
 /* What the launcher and the gateway do for a new sandbox; then the answer. */
 static void make_ready(struct fake *f, int sock, uint32_t request, bool gateway, struct box *box)
 {
-	const int null[4] = { 0, 0, 0, 0 };
+	const int null[5] = { 0, 0, 0, 0, 0 };
 
 	box->number = wire_get_u32(&expect(f, f->launcher, LAUNCHER_SANDBOX)->in);
 	box->first = expect_slot(f, box);
@@ -126,7 +126,7 @@ static void make_ready(struct fake *f, int sock, uint32_t request, bool gateway,
 	if (gateway)
 		expect(f, box->gateway->sock, GATEWAY_CONFIG);
 	expect_nothing(f, sock);
-	fake_send(f->launcher, null, gateway ? 4 : 0, "uub", LAUNCHER_SANDBOX_READY, box->number, 0u);
+	fake_send(f->launcher, null, gateway ? 5 : 0, "uub", LAUNCHER_SANDBOX_READY, box->number, 0u);
 	if (gateway) {
 		fake_attached(box->gateway, expect(f, box->gateway->sock, GATEWAY_ATTACH));
 		expect_nothing(f, sock);

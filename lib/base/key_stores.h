@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where distributions keep the list of authorities that Java believes: a key store in the form "JKS". */
+#ifndef NSBOX_BASE_KEY_STORES_H
+#define NSBOX_BASE_KEY_STORES_H
+
+#define KEY_STORE_MAGIC 0xfeedfeedu
+
+/* The host's, which the one of a sandbox is made of and is mounted on: NULL where it has none. Anything else that is found
+ * there, a store of another form too, stays as it is. */
+const char *key_store_of_host(void);
+
+#endif
