@@ -4,6 +4,7 @@
 #define NSBOX_BASE_KEY_STORES_H
 
 #define KEY_STORE_MAGIC 0xfeedfeedu
+#define KEY_STORE_VERSION 2u
 
 /* The host's, which the one of a sandbox is made of and is mounted on: NULL where it has none. Anything else that is found
  * there, a store of another form too, stays as it is. */

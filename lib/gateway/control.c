@@ -10,10 +10,10 @@
 #include "base/addresses.h"
 #include "base/util.h"
 #include "base/wire.h"
+#include "gateway/believed.h"
 #include "gateway/change.h"
 #include "gateway/gateway.h"
 #include "gateway/issue.h"
-#include "gateway/key_store.h"
 #include "policy/grant.h"
 #include "source/protocol.h"
 #include "supervisor/protocol.h"
@@ -102,45 +102,6 @@ static int configure(struct gateway *gw, struct error *e)
 	return r;
 }
 
-static int write_bytes(int fd, const struct buf *b)
-{
-	for (size_t done = 0; done < b->len;) {
-		ssize_t n = write(fd, b->data + done, b->len - done);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
-}
-
-/* What programs inside will believe: our authority first, then the host's bundle, so that names which are passed
- * through unopened still verify. */
-static int write_bundle(struct gateway *gw, int fd, struct error *e)
-{
-	_cleanup_buf_ struct buf pem = { 0 };
-
-	int r = ca_pem(&gw->ca, &pem);
-	if (r == 0)
-		r = write_bytes(fd, &pem);
-	if (r == 0)
-		r = write_bytes(fd, &gw->trust.bundle);
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "bundle", "Cannot write the trust bundle of the sandbox")
-		     : 0;
-}
-
-/* The same for Java. */
-static int write_key_store(struct gateway *gw, int fd, struct error *e)
-{
-	_cleanup_buf_ struct buf host = { 0 }, store = { 0 };
-
-	int r = key_store_read(&host);
-	if (r == 0 && host.len)
-		r = key_store_add(&host, CRYPTO_BUFFER_data(gw->ca.der), CRYPTO_BUFFER_len(gw->ca.der), &store);
-	if (r == 0)
-		r = write_bytes(fd, &store);
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, "key store", "Cannot write Java's key store of the sandbox") : 0;
-}
-
 static int take_sockets(struct gateway *gw, int *fds, const uint16_t *ports, size_t n_ports, struct error *e)
 {
 	int r = 0;
@@ -179,9 +140,7 @@ static int attach(struct gateway *gw, struct error *e)
 	}
 	r = ok && wire_done(&in) && n_fds == FIXED_FDS + n ? 0 : protocol_error(e, "listener");
 	if (r == 0)
-		r = write_bundle(gw, fds[0], e);
-	if (r == 0)
-		r = write_key_store(gw, fds[1], e);
+		r = believed_write(&gw->ca, &gw->trust.bundle, fds[0], fds[1], e);
 	if (r == 0)
 		r = take_sockets(gw, fds, ports, n, e);
 	close_fds(fds, n_fds);

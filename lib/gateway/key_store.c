@@ -10,11 +10,8 @@
 #include <string.h>
 
 #include "base/key_stores.h"
-#include "gateway/file.h"
 
-#define KEY_STORE_MAX (8u * 1024u * 1024u)
 #define HEAD_LEN 12u
-#define VERSION 2u
 #define TRUSTED 2u /* an entry that is a certificate, and not a key */
 
 /* "changeit" as Java's characters, and what it adds. */
@@ -42,12 +39,6 @@ static uint32_t get_u32(const uint8_t *p)
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-int key_store_read(struct buf *out)
-{
-	const char *path = key_store_of_host();
-	return path ? file_read(path, KEY_STORE_MAX, out) : 0;
-}
-
 int key_store_add(const struct buf *host, const uint8_t *der, size_t len, struct buf *out)
 {
 	const uint8_t *data = (const uint8_t *)host->data;
@@ -55,7 +46,7 @@ int key_store_add(const struct buf *host, const uint8_t *der, size_t len, struct
 	size_t begin = out->len;
 	SHA_CTX sha;
 
-	if (host->len < HEAD_LEN + sizeof(sum) || get_u32(data) != KEY_STORE_MAGIC || get_u32(data + 4) != VERSION ||
+	if (host->len < HEAD_LEN + sizeof(sum) || get_u32(data) != KEY_STORE_MAGIC || get_u32(data + 4) != KEY_STORE_VERSION ||
 	    get_u32(data + 8) == UINT32_MAX)
 		return -EBADMSG;
 	int r = buf_reserve(out, host->len + len + 64);

@@ -7,8 +7,6 @@
 
 #include "base/buf.h"
 
-/* The host's (base/key_stores.h), appended; nothing where it has none. */
-int key_store_read(struct buf *out);
 /* Appended to out: host with one more authority (DER), under the usual password. -EBADMSG: host is no key store. */
 int key_store_add(const struct buf *host, const uint8_t *der, size_t len, struct buf *out);
 

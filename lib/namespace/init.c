@@ -163,7 +163,7 @@ int main(void)
 	}
 	/* Answered before the last step, so that a call can start meanwhile. It cannot reach us: it is in a Landlock
 	 * domain and init is not. If the step fails, we end and the sandbox with us. */
-	int fds[] = { ruleset, control, trust[INIT_BUNDLE], trust[INIT_KEY_STORE], store, working };
+	int fds[INIT_MAX_FDS] = { ruleset, control, trust[INIT_BUNDLE], trust[INIT_KEY_STORE], store, working };
 	size_t n_fds = plan.net == NET_HOST ? 1 : plan.net == NET_NONE ? 2 : 2 + INIT_TRUST;
 	if (store >= 0) {
 		fds[n_fds++] = store;

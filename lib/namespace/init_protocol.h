@@ -7,6 +7,7 @@
 
 /* What programs inside believe, in the order of their descriptors: the certificate bundle, and the key store of Java. */
 enum init_trust { INIT_BUNDLE, INIT_KEY_STORE, INIT_TRUST };
+#define INIT_MAX_FDS (2 + INIT_TRUST + 2) /* of INIT_READY */
 
 enum init_message {
 	/* l->i  u32 ceiling of processes (0: the default), bytes root plan (plan.h); fd: the layer, when the plan has

@@ -233,7 +233,7 @@ static void on_init_message(void *owner)
 {
 	struct sandbox *s = owner;
 	static uint8_t packet[4096];
-	int fds[5];
+	int fds[INIT_MAX_FDS];
 	size_t n_fds = 0;
 
 	ssize_t n = msg_recv(s->init.sock, packet, sizeof(packet), fds, ARRAY_LEN(fds), &n_fds);

@@ -288,17 +288,19 @@ static void init_answers(struct input *in)
 	_cleanup_buf_ struct buf b = { 0 };
 	struct fake_process *p = living(in, true);
 	const struct error e = { .err = EPERM, .stage = SANDBOX_STAGE_MOUNT, .object = "/", .message = "no" };
-	const int fds[] = { w.null, w.null, w.null, w.null };
+	int fds[INIT_MAX_FDS];
 	static const size_t n_fds[] = { 0, 1, 2, 2 + INIT_TRUST };
 	uint8_t how = take(in);
 
 	if (!p)
 		return;
+	for (size_t i = 0; i < INIT_MAX_FDS; i++)
+		fds[i] = w.null;
 	wire_put_u32(&b, INIT_READY);
 	wire_put_u8(&b, how & 1);
 	if (how & 1)
 		wire_put_error(&b, &e);
-	msg_send(p->sock, b.data, b.len, fds, n_fds[(how >> 1) % 4]);
+	msg_send(p->sock, b.data, b.len, fds, n_fds[(how >> 1) % 4] + (how & 8 ? 2 : 0)); /* with overlays */
 	run();
 }
 
