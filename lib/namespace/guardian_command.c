@@ -101,10 +101,9 @@ static int prepare(const struct command *c, struct error *e)
 	int r = c->layer ? landlock_enter(GUARDIAN_RULESET) : 0;
 	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_LANDLOCK, "landlock", "cannot enter the call's Landlock domain");
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		return fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, "prctl", "cannot bind the command to its guardian");
-	r = rlimits_apply(c->open_files);
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_LIMITS, "open files", "cannot set the limit of open files") : 0;
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0
+		       ? fail_errno(e, errno, SANDBOX_STAGE_INTERNAL, "prctl", "cannot bind the command to its guardian")
+		       : 0;
 }
 
 /* When to look whether it has started. */
@@ -127,7 +126,11 @@ static int finish(struct command *c, struct error *e)
 		r = place_stdio(c, e);
 	if (r < 0)
 		return r;
-	if (c->request.open_files && (r = rlimits_apply(c->request.open_files)) < 0)
+	/* Not before the last descriptor was passed on: from here on a call that has many on their way stands in the way. */
+	r = rlimits_apply(c->open_files);
+	if (r == 0 && c->request.open_files)
+		r = rlimits_apply(c->request.open_files);
+	if (r < 0)
 		return fail_errno(e, -r, SANDBOX_STAGE_LIMITS, "open files", "cannot set the limit of open files");
 	/* Not closed, or the notice would come before its time. */
 	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)

@@ -86,7 +86,7 @@ class Socket:
 
     def arrive(self, n):
         with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.got) >= n or self.gone, 10), self.got
+            assert self.arrived.wait_for(lambda: len(self.got) >= n or self.gone, 60), self.got
         return self.got
 
     def messages(self, n):
@@ -114,7 +114,7 @@ class Socket:
             def fresh():
                 kind[0] = 0
                 return look()
-            assert self.arrived.wait_for(fresh, 10), self.got
+            assert self.arrived.wait_for(fresh, 60), self.got
         return done[0]
 
     def refused(self, why):
@@ -122,7 +122,7 @@ class Socket:
         opcode, payload = self.frames.message()
         equal((opcode, payload.startswith(why)), (CLOSE, True), 'what the client is told: %r' % payload)
         with self.arrived:
-            assert self.arrived.wait_for(lambda: self.gone, 10), 'the connection to the server goes on'
+            assert self.arrived.wait_for(lambda: self.gone, 60), 'the connection to the server goes on'
 
 
 @test
@@ -378,7 +378,7 @@ def ends_of_a_connection(w):
     k.messages(1)
     k.s.unwrap().close()
     with k.arrived:
-        assert k.arrived.wait_for(lambda: k.gone, 10)
+        assert k.arrived.wait_for(lambda: k.gone, 60)
     record = k.g.wait_record('http.request', path='/socket')
     equal((record['status'], record['reason']), (101, ''))
 
