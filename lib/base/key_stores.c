@@ -2,6 +2,7 @@
 #include "base/key_stores.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <unistd.h>
@@ -13,14 +14,32 @@ static const char *const places[] = {
 	"/etc/pki/ca-trust/extracted/java/cacerts",
 };
 
-const char *key_store_of_host(void)
+/* Whether there is one: 1, 0, or -errno. */
+static int look(const char *place)
 {
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		_cleanup_close_ int fd = open(places[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		uint32_t head[2];
-		if (fd >= 0 && read(fd, head, sizeof(head)) == sizeof(head) && ntohl(head[0]) == KEY_STORE_MAGIC &&
-		    ntohl(head[1]) == KEY_STORE_VERSION)
-			return places[i];
+	uint32_t head[2];
+	ssize_t n;
+
+	_cleanup_close_ int fd = open(place, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -errno;
+	do
+		n = read(fd, head, sizeof(head));
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EISDIR ? 0 : -errno;
+	return n == sizeof(head) && ntohl(head[0]) == KEY_STORE_MAGIC && ntohl(head[1]) == KEY_STORE_VERSION;
+}
+
+int key_store_of_host(const char **ret)
+{
+	int r = 0;
+
+	*ret = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(places) && r == 0; i++) {
+		r = look(places[i]);
+		if (r > 0)
+			*ret = places[i];
 	}
-	return NULL;
+	return r < 0 ? r : 0;
 }

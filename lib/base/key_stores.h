@@ -6,8 +6,8 @@
 #define KEY_STORE_MAGIC 0xfeedfeedu
 #define KEY_STORE_VERSION 2u
 
-/* The host's, which the one of a sandbox is made of and is mounted on: NULL where it has none. Anything else that is found
- * there, a store of another form too, stays as it is. */
-const char *key_store_of_host(void);
+/* The host's, which the one of a sandbox is made of and is mounted on: NULL where it has none that everybody may read.
+ * Anything else that is found there, a store of another form too, stays as it is. 0, or -errno. */
+int key_store_of_host(const char **ret);
 
 #endif

@@ -102,8 +102,8 @@ static void check_cgroup(struct report *report)
 			"no cgroup v2 at /sys/fs/cgroup: --memory and --cpus are refused; --pids, --open-files and --timeout work");
 }
 
-/* Start a sandbox in /tmp; 0 or the record of the failure. */
-static int try_sandbox(sandbox_runtime *runtime, const char *mode, struct error *ret)
+/* Start a sandbox in dir; 0 or the record of the failure. */
+static int try_sandbox(sandbox_runtime *runtime, const char *dir, const char *mode, struct error *ret)
 {
 	static const char *const argv[] = { "true", NULL };
 	sandbox_error *error = NULL;
@@ -114,7 +114,7 @@ static int try_sandbox(sandbox_runtime *runtime, const char *mode, struct error 
 
 	int r = sandbox_policy_new(&policy, &error);
 	if (r == 0)
-		r = sandbox_policy_set_workdir(policy, "/tmp", 1, &error);
+		r = sandbox_policy_set_workdir(policy, dir, 1, &error);
 	if (r == 0)
 		r = sandbox_policy_set(policy, "network", "mode", mode, "doctor", &error);
 	if (r == 0)
@@ -188,20 +188,28 @@ static bool report_start(struct report *report, const sandbox_runtime *runtime, 
 
 int sandbox_doctor(sandbox_runtime *runtime, char **ret_json, int *ret_ok, sandbox_error **error)
 {
+	/* Of its own: what is found in /tmp, and comes and goes there, says nothing about this machine. */
+	char dir[] = "/tmp/nsbox-doctor-XXXXXX";
 	struct report report = { .ok = true };
 	struct error e = { 0 };
+
+	if (!mkdtemp(dir)) {
+		fail_errno(&e, errno, SANDBOX_STAGE_INTERNAL, "/tmp", "cannot make a directory in /tmp");
+		return error_publish(&e, error);
+	}
 
 	report.r = buf_putc(&report.json, '[');
 	check_seccomp(&report);
 	check_landlock(&report);
-	int r = try_sandbox(runtime, "none", &e);
+	int r = try_sandbox(runtime, dir, "none", &e);
 	bool started = report_start(&report, runtime, r, &e);
 	if (!started)
 		add(&report, "network and gateway", MISSING, "not examined: needs the above first");
-	else if (try_sandbox(runtime, "gateway", &e) < 0)
+	else if (try_sandbox(runtime, dir, "gateway", &e) < 0)
 		add(&report, "network and gateway", MISSING, e.message);
 	else
 		add(&report, "network and gateway", OK, "");
+	rmdir(dir);
 	check_cgroup(&report);
 	if (report.r == 0)
 		report.r = buf_putc(&report.json, ']');

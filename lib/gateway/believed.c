@@ -40,17 +40,19 @@ static int write_bundle(const struct ca *ca, const struct buf *host, int fd, str
 static int write_key_store(const struct ca *ca, int fd, struct error *e)
 {
 	_cleanup_buf_ struct buf host = { 0 }, store = { 0 };
+	const char *path = NULL;
 
-	const char *path = key_store_of_host();
-	if (!path)
+	int r = key_store_of_host(&path);
+	if (r == 0 && !path)
 		return 0;
-	int r = file_read(path, KEY_STORE_MAX, &host);
+	if (r == 0)
+		r = file_read(path, KEY_STORE_MAX, &host);
 	if (r == 0)
 		r = key_store_add(&host, CRYPTO_BUFFER_data(ca->der), CRYPTO_BUFFER_len(ca->der), &store);
 	if (r == 0)
 		r = write_bytes(fd, &store);
-	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, path,
-				  "Cannot add the authority of the sandbox to the authorities of Java, %s", path)
+	return r < 0 ? fail_errno(e, -r, SANDBOX_STAGE_GATEWAY, path ? path : "/etc",
+				  "Cannot add the authority of the sandbox to the authorities of Java")
 		     : 0;
 }
 

@@ -170,10 +170,11 @@ static int add_trusted(struct root *root, int away, const char *name, const char
 
 static int add_trust(struct root *root, int *ret, struct error *e)
 {
-	/* While / is the host's. */
-	const char *const key_store = key_store_of_host();
+	const char *key_store;
 
-	_cleanup_close_ int away = tree_clone(root->store, MOUNT_SAFE, false);
+	/* While / is the host's. */
+	int r = key_store_of_host(&key_store);
+	_cleanup_close_ int away = r < 0 ? r : tree_clone(root->store, MOUNT_SAFE, false);
 	if (away < 0)
 		return fail_errno(e, -away, SANDBOX_STAGE_MOUNT, "/etc/ssl/certs", "cannot make the list of authorities");
 	ret[INIT_BUNDLE] = add_trusted(root, away, "certificate bundle", bundles, ARRAY_LEN(bundles), e);

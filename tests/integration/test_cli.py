@@ -3,7 +3,9 @@
 import glob
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 
 from harness.box import Box
 from harness.registry import cases, check, equal, test
@@ -92,6 +94,23 @@ def doctor(t):
     names = ' '.join(c['control'].lower() for c in shown)
     for word in ('user', 'landlock', 'seccomp'):
         check(word in names, 'no control about %s in %s' % (word, names))
+
+
+@test
+def doctor_in_a_busy_tmp(t):
+    """Repositories that come and go in /tmp are none of its business."""
+    box = Box(t)
+    busy = tempfile.mkdtemp(prefix='nsbox-test-', dir='/tmp')
+    churn = subprocess.Popen(['/bin/sh', '-c', 'cd "$1" && while :; do mkdir -p w/.git/worktrees/feat w/.git/objects w/.git/refs; '
+                              'echo ../.. >w/.git/worktrees/feat/commondir; echo "ref: refs/heads/a" >w/.git/HEAD; rm -rf w; done',
+                              'sh', busy])
+    try:
+        for _ in range(10):
+            box.nsbox('doctor').ok()
+    finally:
+        churn.kill()
+        churn.wait()
+        shutil.rmtree(busy, ignore_errors=True)
 
 
 @test
