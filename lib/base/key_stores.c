@@ -12,6 +12,7 @@
 static const char *const places[] = {
 	"/etc/ssl/certs/java/cacerts",
 	"/etc/pki/ca-trust/extracted/java/cacerts",
+	"/etc/ca-certificates/extracted/java-cacerts.jks",
 };
 
 /* Whether there is one: 1, 0, or -errno. */
@@ -20,9 +21,10 @@ static int look(const char *place)
 	uint32_t head[2];
 	ssize_t n;
 
-	_cleanup_close_ int fd = open(place, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	/* A link leads to another one of the list. */
+	_cleanup_close_ int fd = open(place, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
 	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -errno;
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES ? 0 : -errno;
 	do
 		n = read(fd, head, sizeof(head));
 	while (n < 0 && errno == EINTR);

@@ -14,8 +14,8 @@ enum init_message {
 	 *       overlays */
 	INIT_ROOT = 1,
 	/* i->l  u8 failed, [error | -]; fds: Landlock ruleset of the session, unless calls share the host's network the
-	 *       control socket, with a gateway the bundle file and the key store of Java; last, when the plan has overlays, the mount namespace of their
-	 *       sources (view.h) and the directory of their working states, N of the N-th */
+	 *       control socket, with a gateway those of init_trust; last, when the plan has overlays, the mount namespace of
+	 *       their sources (view.h) and the directory of their working states, N of the N-th */
 	INIT_READY = 2,
 };
 

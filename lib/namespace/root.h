@@ -52,7 +52,6 @@ int root_open_inside(void);
 int root_add_control(struct root *root, int *ret_socket, struct error *e);
 
 /* root_etc.c: /etc and what programs believe there. What depends on no plan comes first. */
-
 int root_prepare_etc(struct root *root, struct error *e);
 /* ret_trust: with NET_GATEWAY, files for the authorities that programs inside believe (O_RDWR), empty and in place. */
 int root_add_etc(struct root *root, uint8_t net, int ret_trust[static INIT_TRUST], struct error *e);
